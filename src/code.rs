@@ -1,0 +1,267 @@
+//! The one-octet code points: methods, commands, reply codes and the RFC 1929 status.
+//!
+//! Each is a newtype over its octet, never an enum with an `Unknown` variant: a value of the wire has
+//! exactly one spelling, all 256 pass through unharmed, and a `match` on the constants stays honest.
+
+use core::fmt;
+
+/// Defines a code point: the newtype, its constants, its conversions and its formatting.
+macro_rules! code_point {
+    (
+        $(#[$doc:meta])*
+        $type:ident($unnamed:literal) { $( $(#[$const_doc:meta])* $name:ident = $octet:literal, $text:literal; )* }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(u8);
+
+        impl $type {
+            $( $(#[$const_doc])* pub const $name: Self = Self($octet); )*
+
+            /// The code point with this octet; every octet is one.
+            #[inline]
+            #[must_use]
+            pub const fn new(octet: u8) -> Self {
+                Self(octet)
+            }
+
+            /// The octet as it stands on the wire.
+            #[inline]
+            #[must_use]
+            pub const fn get(self) -> u8 {
+                self.0
+            }
+        }
+
+        impl From<u8> for $type {
+            #[inline]
+            fn from(octet: u8) -> Self {
+                Self(octet)
+            }
+        }
+
+        impl From<$type> for u8 {
+            #[inline]
+            fn from(code: $type) -> Self {
+                code.0
+            }
+        }
+
+        /// The constant's name, or the type's with the octet in hex.
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match *self {
+                    $( Self::$name => f.write_str(stringify!($name)), )*
+                    Self(octet) => write!(f, concat!(stringify!($type), "({:#04x})"), octet),
+                }
+            }
+        }
+
+        /// The code's meaning in words.
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match *self {
+                    $( Self::$name => f.pad($text), )*
+                    Self(octet) => write!(f, concat!($unnamed, " {:#04x}"), octet),
+                }
+            }
+        }
+
+        impl fmt::LowerHex for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::LowerHex::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::UpperHex for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::UpperHex::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+code_point! {
+    /// METHOD: how a client may authenticate, [RFC 1928 §3] and IANA's "SOCKS Methods".
+    ///
+    /// `03` to `7F` are IANA's to assign, `80` to `FE` are for private use.
+    ///
+    /// ```
+    /// use sans_socks::Method;
+    ///
+    /// assert_eq!(Method::new(0x02), Method::USERNAME_PASSWORD);
+    /// assert_eq!(format!("{:?} {:?}", Method::GSSAPI, Method::new(0x80)), "GSSAPI Method(0x80)");
+    /// ```
+    ///
+    /// [RFC 1928 §3]: https://www.rfc-editor.org/rfc/rfc1928#section-3
+    Method("method") {
+        /// `00`: no authentication required.
+        NO_AUTHENTICATION = 0x00, "no authentication";
+        /// `01`: GSSAPI, RFC 1961.
+        GSSAPI = 0x01, "GSSAPI";
+        /// `02`: username and password, RFC 1929.
+        USERNAME_PASSWORD = 0x02, "username/password";
+        /// `03`: Challenge-Handshake Authentication Protocol.
+        CHAP = 0x03, "CHAP";
+        /// `05`: Challenge-Response Authentication Method.
+        CRAM = 0x05, "CRAM";
+        /// `06`: Secure Sockets Layer.
+        SSL = 0x06, "SSL";
+        /// `07`: NDS authentication.
+        NDS = 0x07, "NDS";
+        /// `08`: Multi-Authentication Framework.
+        MAF = 0x08, "MAF";
+        /// `09`: JSON Parameter Block.
+        JSON_PARAMETER_BLOCK = 0x09, "JSON parameter block";
+        /// `FF`: none of the offered methods is acceptable. An answer, never an offer.
+        NO_ACCEPTABLE = 0xff, "no acceptable method";
+    }
+}
+
+impl Method {
+    /// Whether the method is for private use, `80` to `FE` ([RFC 1928 §3]).
+    ///
+    /// [RFC 1928 §3]: https://www.rfc-editor.org/rfc/rfc1928#section-3
+    #[inline]
+    #[must_use]
+    pub const fn is_private(self) -> bool {
+        matches!(self.0, 0x80..=0xfe)
+    }
+}
+
+code_point! {
+    /// CMD: what a client asks for, [RFC 1928 §4], with Tor's two extensions.
+    ///
+    /// [RFC 1928 §4]: https://www.rfc-editor.org/rfc/rfc1928#section-4
+    Command("command") {
+        /// `01`: a TCP connection to the address.
+        CONNECT = 0x01, "CONNECT";
+        /// `02`: a listening socket for one connection from the address.
+        BIND = 0x02, "BIND";
+        /// `03`: a relay for UDP datagrams.
+        UDP_ASSOCIATE = 0x03, "UDP ASSOCIATE";
+        /// `F0`: Tor's look-up of a name. The answer's BND.ADDR is the address.
+        RESOLVE = 0xf0, "RESOLVE";
+        /// `F1`: Tor's look-up of an address. The answer's BND.ADDR is the name.
+        RESOLVE_PTR = 0xf1, "RESOLVE_PTR";
+    }
+}
+
+code_point! {
+    /// REP: what became of a request, [RFC 1928 §6], with Tor's extended errors.
+    ///
+    /// Only `00` is success. `09` to `FF` are unassigned *failures*; they keep their octet.
+    ///
+    /// [RFC 1928 §6]: https://www.rfc-editor.org/rfc/rfc1928#section-6
+    ReplyCode("reply code") {
+        /// `00`: succeeded.
+        SUCCEEDED = 0x00, "succeeded";
+        /// `01`: general SOCKS server failure.
+        GENERAL_FAILURE = 0x01, "general SOCKS server failure";
+        /// `02`: connection not allowed by ruleset.
+        NOT_ALLOWED = 0x02, "connection not allowed by ruleset";
+        /// `03`: network unreachable.
+        NETWORK_UNREACHABLE = 0x03, "network unreachable";
+        /// `04`: host unreachable. Also what most servers say of a name that does not resolve.
+        HOST_UNREACHABLE = 0x04, "host unreachable";
+        /// `05`: connection refused.
+        CONNECTION_REFUSED = 0x05, "connection refused";
+        /// `06`: TTL expired. Also what some servers say of a time-out.
+        TTL_EXPIRED = 0x06, "TTL expired";
+        /// `07`: command not supported.
+        COMMAND_NOT_SUPPORTED = 0x07, "command not supported";
+        /// `08`: address type not supported.
+        ADDRESS_TYPE_NOT_SUPPORTED = 0x08, "address type not supported";
+        /// `F0` (Tor): the onion service's descriptor was not found.
+        ONION_DESCRIPTOR_NOT_FOUND = 0xf0, "onion service descriptor not found";
+        /// `F1` (Tor): the onion service's descriptor is invalid.
+        ONION_DESCRIPTOR_INVALID = 0xf1, "onion service descriptor invalid";
+        /// `F2` (Tor): no introduction to the onion service succeeded.
+        ONION_INTRODUCTION_FAILED = 0xf2, "onion service introduction failed";
+        /// `F3` (Tor): no rendezvous with the onion service succeeded.
+        ONION_RENDEZVOUS_FAILED = 0xf3, "onion service rendezvous failed";
+        /// `F4` (Tor): the onion service wants client authorisation.
+        ONION_CLIENT_AUTH_MISSING = 0xf4, "onion service client authorisation missing";
+        /// `F5` (Tor): the onion service refused the client authorisation.
+        ONION_CLIENT_AUTH_WRONG = 0xf5, "onion service client authorisation wrong";
+        /// `F6` (Tor): the onion address is not one.
+        ONION_ADDRESS_INVALID = 0xf6, "onion address invalid";
+        /// `F7` (Tor): the introduction to the onion service timed out.
+        ONION_INTRODUCTION_TIMED_OUT = 0xf7, "onion service introduction timed out";
+    }
+}
+
+impl ReplyCode {
+    /// Whether this is `00`. Everything else is a failure, named or not.
+    #[inline]
+    #[must_use]
+    pub const fn is_success(self) -> bool {
+        self.0 == Self::SUCCEEDED.0
+    }
+}
+
+code_point! {
+    /// STATUS: a server's answer to credentials, [RFC 1929 §2].
+    ///
+    /// As a message it is two octets. Only `00` is success; servers in the wild fail with `01`, `02`
+    /// and `FF`, and must then close the connection.
+    ///
+    /// ```text
+    /// +----+--------+
+    /// |VER | STATUS |
+    /// +----+--------+
+    /// | 01 |   1    |
+    /// +----+--------+
+    /// ```
+    ///
+    /// [RFC 1929 §2]: https://www.rfc-editor.org/rfc/rfc1929#section-2
+    AuthStatus("authentication status") {
+        /// `00`: the credentials were accepted.
+        SUCCESS = 0x00, "success";
+        /// `01`: the credentials were rejected.
+        FAILURE = 0x01, "failure";
+    }
+}
+
+impl AuthStatus {
+    /// Whether this is `00`.
+    #[inline]
+    #[must_use]
+    pub const fn is_success(self) -> bool {
+        self.0 == Self::SUCCESS.0
+    }
+}
+
+/// What a failed dial or bind means as a reply.
+///
+/// | `std::io::Error` | REP |
+/// |---|---|
+/// | holds an [`Error::Refused`](crate::Error::Refused) (a chained proxy's refusal) | that code |
+/// | `ConnectionRefused` | 05 |
+/// | `NetworkUnreachable`, `NetworkDown` | 03 |
+/// | `HostUnreachable` | 04 |
+/// | `TimedOut` | 06 |
+/// | `PermissionDenied` | 02 |
+/// | any other | 01 |
+///
+/// A name that does not resolve has no stable `ErrorKind`: answer [`ReplyCode::HOST_UNREACHABLE`] where
+/// the look-up failed.
+#[cfg(feature = "std")]
+impl From<&std::io::Error> for ReplyCode {
+    fn from(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind;
+
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        if let Some(crate::Error::Refused(code)) = inner {
+            return *code;
+        }
+        match error.kind() {
+            ErrorKind::ConnectionRefused => Self::CONNECTION_REFUSED,
+            ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => Self::NETWORK_UNREACHABLE,
+            ErrorKind::HostUnreachable => Self::HOST_UNREACHABLE,
+            ErrorKind::TimedOut => Self::TTL_EXPIRED,
+            ErrorKind::PermissionDenied => Self::NOT_ALLOWED,
+            _ => Self::GENERAL_FAILURE,
+        }
+    }
+}

@@ -1,0 +1,36 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "std")]
+extern crate std;
+
+mod address;
+mod buffer;
+pub mod client;
+mod code;
+mod credentials;
+mod error;
+mod message;
+pub mod server;
+
+use core::time::Duration;
+
+pub use address::{Address, AddressBuf, Domain, Host};
+pub use code::{AuthStatus, Command, Method, ReplyCode};
+pub use credentials::Credentials;
+pub use error::{BufferTooSmall, Error, ErrorKind, InvalidValue, Malformed, PeerMisbehaved, Phase, Protocol};
+pub use message::greeting::{Greeting, Methods, Selection};
+pub use message::request::{Reply, Request};
+pub use message::{Decoded, Encode};
+
+/// 1080: where a SOCKS server listens by convention, [RFC 1928 §3](https://www.rfc-editor.org/rfc/rfc1928#section-3).
+pub const DEFAULT_PORT: u16 = 1080;
+
+/// 10 s: how long after a refusal a server may leave the connection open at most, [RFC 1928 §6].
+///
+/// The machines have no clock; this is for the driver.
+///
+/// [RFC 1928 §6]: https://www.rfc-editor.org/rfc/rfc1928#section-6
+pub const REFUSAL_CLOSE_DEADLINE: Duration = Duration::from_secs(10);

@@ -1,0 +1,124 @@
+//! [RFC 1928 §5]: ATYP, the address and the port, behind the three octets that requests, replies and UDP
+//! headers begin with.
+//!
+//! ```text
+//! +---------+------+----------+------+
+//! |  head   | ATYP |   ADDR   | PORT |
+//! +---------+------+----------+------+
+//! |    3    |  1   | Variable |  2   |
+//! +---------+------+----------+------+
+//!
+//! ATYP 01: ADDR is an IPv4 address, 4 octets
+//! ATYP 03: ADDR is one octet n and a name of n octets, 1 + n octets
+//! ATYP 04: ADDR is an IPv6 address, 16 octets
+//! ```
+//!
+//! [RFC 1928 §5]: https://www.rfc-editor.org/rfc/rfc1928#section-5
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use super::{Decoded, copy, length_octet, room};
+use crate::address::{Address, Domain, Host};
+use crate::error::{BufferTooSmall, Malformed};
+
+const IPV4: u8 = 1;
+const DOMAIN: u8 = 3;
+const IPV6: u8 = 4;
+
+/// The octets up to and with ATYP.
+pub(crate) const TO_ATYP: usize = 4;
+const IPV4_LEN: usize = TO_ATYP + 4 + 2;
+const IPV6_LEN: usize = TO_ATYP + 16 + 2;
+const EMPTY_DOMAIN_LEN: usize = TO_ATYP + 1 + 2;
+pub(crate) const MAX_LEN: usize = EMPTY_DOMAIN_LEN + Domain::MAX_LEN;
+
+/// What a name of length 0 means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EmptyDomain {
+    /// Nothing: it is a fault (R-030).
+    Malformed,
+    /// No address, as servers in the wild say it in a reply (Q-046, Q-047).
+    Unspecified,
+}
+
+/// Reads the address of a message from the message's first octet on.
+///
+/// Decides at octet 4 (ATYP), for a name at 5 (its length), and at the last.
+#[inline]
+pub(crate) fn decode(message: &[u8], empty: EmptyDomain) -> Result<Decoded<Address<'_>>, Malformed> {
+    let complete = |host, port, consumed| {
+        let port = u16::from_be_bytes(port);
+        Ok(Decoded::Complete {
+            value: Address { host, port },
+            consumed,
+        })
+    };
+    let have = message.len();
+    match *message {
+        [_, _, _, IPV4, a, b, c, d, p, q, ..] => {
+            complete(Host::Ipv4(Ipv4Addr::new(a, b, c, d)), [p, q], IPV4_LEN)
+        }
+        [_, _, _, IPV4, ..] => Ok(Decoded::incomplete(IPV4_LEN, have)),
+        [_, _, _, DOMAIN, 0, ..] if empty == EmptyDomain::Malformed => Err(Malformed::EmptyDomain),
+        [_, _, _, DOMAIN, 0, p, q, ..] => complete(Address::UNSPECIFIED.host, [p, q], EMPTY_DOMAIN_LEN),
+        [_, _, _, DOMAIN, n, ref rest @ ..] => {
+            let n = usize::from(n);
+            let total = EMPTY_DOMAIN_LEN + n;
+            match rest.split_at_checked(n) {
+                Some((name, &[p, q, ..])) => {
+                    complete(Host::Domain(Domain::from_counted(name)), [p, q], total)
+                }
+                _ => Ok(Decoded::incomplete(total, have)),
+            }
+        }
+        [_, _, _, DOMAIN] => Ok(Decoded::incomplete(TO_ATYP + 1, have)),
+        [_, _, _, IPV6, ref rest @ ..] => match rest.split_first_chunk::<16>() {
+            Some((ip, &[p, q, ..])) => complete(Host::Ipv6(Ipv6Addr::from(*ip)), [p, q], IPV6_LEN),
+            _ => Ok(Decoded::incomplete(IPV6_LEN, have)),
+        },
+        [_, _, _, unknown, ..] => Err(Malformed::AddressType(unknown)),
+        _ => Ok(Decoded::incomplete(TO_ATYP, have)),
+    }
+}
+
+/// The octets of a message with this address.
+#[inline]
+pub(crate) fn encoded_len(address: &Address<'_>) -> usize {
+    match address.host {
+        Host::Ipv4(_) => IPV4_LEN,
+        Host::Domain(name) => EMPTY_DOMAIN_LEN + name.as_bytes().len(),
+        Host::Ipv6(_) => IPV6_LEN,
+    }
+}
+
+/// Writes a message: its three octets, then the address.
+#[inline]
+pub(crate) fn encode(head: [u8; 3], address: &Address<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+    let [x, y, z] = head;
+    let [p, q] = address.port.to_be_bytes();
+    match address.host {
+        Host::Ipv4(ip) => {
+            let [a, b, c, d] = ip.octets();
+            let out = out.first_chunk_mut().ok_or(BufferTooSmall { needed: IPV4_LEN })?;
+            *out = [x, y, z, IPV4, a, b, c, d, p, q];
+            Ok(IPV4_LEN)
+        }
+        Host::Domain(name) => {
+            let name = name.as_bytes();
+            let needed = EMPTY_DOMAIN_LEN + name.len();
+            if let [to_x, to_y, to_z, atyp, n, to @ .., to_p, to_q] = room(out, needed)? {
+                [*to_x, *to_y, *to_z, *atyp, *n] = [x, y, z, DOMAIN, length_octet(name)];
+                copy(name, to);
+                [*to_p, *to_q] = [p, q];
+            }
+            Ok(needed)
+        }
+        Host::Ipv6(ip) => {
+            let out = out.first_chunk_mut().ok_or(BufferTooSmall { needed: IPV6_LEN })?;
+            let [to_x, to_y, to_z, atyp, addr @ .., to_p, to_q]: &mut [u8; IPV6_LEN] = out;
+            [*to_x, *to_y, *to_z, *atyp, *to_p, *to_q] = [x, y, z, IPV6, p, q];
+            *addr = ip.octets();
+            Ok(IPV6_LEN)
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! [RFC 1929 §2]: username and password, and the server's answer.
+//!
+//! [RFC 1929 §2]: https://www.rfc-editor.org/rfc/rfc1929#section-2
+
+use super::{Decoded, Encode, copy, length_octet, private, room};
+use crate::code::AuthStatus;
+use crate::credentials::Credentials;
+use crate::error::{BufferTooSmall, Malformed};
+
+/// VER of RFC 1929: the version of the sub-negotiation, not of SOCKS.
+pub(crate) const VERSION: u8 = 1;
+
+/// VER, ULEN and PLEN.
+const FIXED_LEN: usize = 3;
+
+/// As a message, [RFC 1929 §2]: 5 to 513 octets, 3 to 513 where empty fields are allowed.
+///
+/// ```text
+/// +----+------+----------+------+----------+
+/// |VER | ULEN |  UNAME   | PLEN |  PASSWD  |
+/// +----+------+----------+------+----------+
+/// | 01 |  1   | 1 to 255 |  1   | 1 to 255 |
+/// +----+------+----------+------+----------+
+/// ```
+///
+/// [RFC 1929 §2]: https://www.rfc-editor.org/rfc/rfc1929#section-2
+impl<'a> Credentials<'a> {
+    /// Reads the message. Decides at octet 1 (VER), 2 (ULEN), at PLEN, and at the last.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed::Version`] when VER is not `01`, [`Malformed::EmptyCredentials`] when ULEN or PLEN is `00`.
+    #[inline]
+    pub fn decode(input: &'a [u8]) -> Result<Decoded<Self>, Malformed> {
+        decode(input, 1)
+    }
+
+    /// As [`decode`](Self::decode), but either field may be empty, as curl and Java send it and Tor takes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed::Version`] when VER is not `01`.
+    #[inline]
+    pub fn decode_allowing_empty(input: &'a [u8]) -> Result<Decoded<Self>, Malformed> {
+        decode(input, 0)
+    }
+}
+
+#[inline]
+fn decode(input: &[u8], min: u8) -> Result<Decoded<Credentials<'_>>, Malformed> {
+    let have = input.len();
+    match *input {
+        [VERSION, u, ..] if u < min => Err(Malformed::EmptyCredentials),
+        [VERSION, u, ref rest @ ..] => {
+            let u = usize::from(u);
+            let Some((username, &[p, ref rest @ ..])) = rest.split_at_checked(u) else {
+                return Ok(Decoded::incomplete(FIXED_LEN + u, have));
+            };
+            if p < min {
+                return Err(Malformed::EmptyCredentials);
+            }
+            let p = usize::from(p);
+            let total = FIXED_LEN + u + p;
+            Ok(match rest.get(..p) {
+                Some(password) => Decoded::Complete {
+                    value: Credentials::from_counted(username, password),
+                    consumed: total,
+                },
+                None => Decoded::incomplete(total, have),
+            })
+        }
+        [VERSION] | [] => Ok(Decoded::incomplete(2, have)),
+        [got, ..] => Err(Malformed::Version {
+            expected: VERSION,
+            got,
+        }),
+    }
+}
+
+impl private::Sealed for Credentials<'_> {}
+impl Encode for Credentials<'_> {
+    const MAX_LEN: usize = FIXED_LEN + 2 * Self::MAX_FIELD_LEN;
+
+    #[inline]
+    fn encoded_len(&self) -> usize {
+        FIXED_LEN + self.username().len() + self.password().len()
+    }
+
+    #[inline]
+    fn encode_into(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        let needed = self.encoded_len();
+        if let [version, ulen, fields @ ..] = room(out, needed)? {
+            *version = VERSION;
+            *ulen = length_octet(self.username());
+            if let Some((uname, [plen, passwd @ ..])) = fields.split_at_mut_checked(self.username().len()) {
+                copy(self.username(), uname);
+                *plen = length_octet(self.password());
+                copy(self.password(), passwd);
+            }
+        }
+        Ok(needed)
+    }
+}
+
+impl AuthStatus {
+    /// Reads the message, two octets. Decides at octet 1 (VER) and 2.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed::Version`] when VER is not `01`. Some servers answer with `05` there; the client machine
+    /// takes that, unless it is told not to.
+    #[inline]
+    pub fn decode(input: &[u8]) -> Result<Decoded<Self>, Malformed> {
+        match *input {
+            [VERSION, status, ..] => Ok(Decoded::Complete {
+                value: Self::new(status),
+                consumed: 2,
+            }),
+            [VERSION] | [] => Ok(Decoded::incomplete(2, input.len())),
+            [got, ..] => Err(Malformed::Version {
+                expected: VERSION,
+                got,
+            }),
+        }
+    }
+}
+
+impl private::Sealed for AuthStatus {}
+impl Encode for AuthStatus {
+    const MAX_LEN: usize = 2;
+
+    #[inline]
+    fn encoded_len(&self) -> usize {
+        2
+    }
+
+    #[inline]
+    fn encode_into(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        let out = out.first_chunk_mut().ok_or(BufferTooSmall { needed: 2 })?;
+        *out = [VERSION, self.get()];
+        Ok(2)
+    }
+}
