@@ -83,11 +83,22 @@ impl<'a> Domain<'a> {
     #[inline]
     #[must_use]
     pub fn is_hostname(self) -> bool {
-        !self
-            .0
-            .iter()
-            .fold(false, |control, octet| control | octet.is_ascii_control())
+        let words = || self.0.chunks_exact(8).filter_map(<[u8]>::first_chunk);
+        !match self.0.last_chunk() {
+            Some(last) => has_control(last) || words().any(has_control),
+            None => self.0.iter().any(u8::is_ascii_control),
+        }
     }
+}
+
+/// Whether one of eight octets is below `20` or is `7F`, without a look at each.
+#[inline]
+fn has_control(octets: &[u8; 8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    // The highest bit of a lane is set if its octet is below n, and then perhaps of lanes above it.
+    let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word & (ONES * 0x80);
+    let word = u64::from_ne_bytes(*octets);
+    below(word, 0x20) | below(word ^ (ONES * 0x7f), 1) != 0
 }
 
 /// The name; where it is not plain text, with its octets escaped, so that a log line stays a line.

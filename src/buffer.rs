@@ -31,14 +31,15 @@ struct Cursor {
     eof: bool,
 }
 
-/// What came of some input.
+/// What came of some input, of which so many octets were taken.
+#[derive(Clone, Copy)]
 pub(crate) enum Received<E> {
     /// The message is not whole yet.
-    Partial,
+    Partial(usize),
     /// [`Buffer::received`] is a whole message.
-    Message,
+    Message(usize),
     /// The octets taken last show this.
-    Fault(E),
+    Fault(usize, E),
 }
 
 impl<const N: usize> Buffer<N> {
@@ -83,29 +84,32 @@ impl<const N: usize> Buffer<N> {
     pub(crate) fn receive<E>(
         &mut self,
         input: &[u8],
+        decode: impl Fn(&[u8]) -> Result<Decoded<()>, E> + Copy,
+    ) -> Received<E> {
+        if self.cursor.end == 0 {
+            if let Ok(Decoded::Complete { consumed, .. }) = decode(input) {
+                self.append(input.get(..consumed).unwrap_or(input));
+                self.cursor.missing = 0;
+                return Received::Message(consumed);
+            }
+        }
+        self.receive_stepwise(input, decode)
+    }
+
+    /// From decision to decision, so that nothing is taken behind a fault.
+    #[inline(never)]
+    fn receive_stepwise<E>(
+        &mut self,
+        input: &[u8],
         decode: impl Fn(&[u8]) -> Result<Decoded<()>, E>,
-    ) -> (usize, Received<E>) {
+    ) -> Received<E> {
         if self.cursor.end == 0 {
             let Some(first) = input.get(..1) else {
-                return (0, Received::Partial);
+                return Received::Partial(0);
             };
-            match decode(input) {
-                Ok(Decoded::Complete { consumed, .. }) => {
-                    self.append(input.get(..consumed).unwrap_or(input));
-                    self.cursor.missing = 0;
-                    return (consumed, Received::Message);
-                }
-                Ok(Decoded::Incomplete { needed }) => {
-                    self.append(input);
-                    self.cursor.missing = needed.get() as u16;
-                    return (input.len(), Received::Partial);
-                }
-                Err(_) => {
-                    if let Err(fault) = decode(first) {
-                        self.cursor.missing = 0;
-                        return (0, Received::Fault(fault));
-                    }
-                }
+            if let Err(fault) = decode(first) {
+                self.cursor.missing = 0;
+                return Received::Fault(0, fault);
             }
         }
         let mut rest = input;
@@ -114,12 +118,12 @@ impl<const N: usize> Buffer<N> {
             rest = later;
             match decode(self.received()) {
                 Ok(Decoded::Incomplete { needed }) => self.cursor.missing = needed.get() as u16,
-                Ok(Decoded::Complete { .. }) => return (input.len() - rest.len(), Received::Message),
-                Err(fault) => return (input.len() - rest.len(), Received::Fault(fault)),
+                Ok(Decoded::Complete { .. }) => return Received::Message(input.len() - rest.len()),
+                Err(fault) => return Received::Fault(input.len() - rest.len(), fault),
             }
         }
         self.append(rest);
-        (input.len(), Received::Partial)
+        Received::Partial(input.len())
     }
 
     #[inline]
@@ -147,9 +151,7 @@ impl<const N: usize> Buffer<N> {
     /// The octets from `start` to `end`, whatever they are.
     #[inline]
     pub(crate) fn octets(&self, start: u16, end: u16) -> &[u8] {
-        self.octets
-            .get(usize::from(start)..usize::from(end))
-            .unwrap_or_default()
+        range(&self.octets, start, end)
     }
 
     /// Waits for a new message, with `missing` octets up to its first decision.
@@ -253,6 +255,13 @@ impl Cursor {
     }
 }
 
+/// The octets from `start` to `end`, which is not beyond them.
+#[inline]
+fn range(octets: &[u8], start: u16, end: u16) -> &[u8] {
+    let end = usize::from(end).min(octets.len());
+    octets.get(usize::from(start).min(end)..end).unwrap_or_default()
+}
+
 /// Octets to send, in this order, before anything else is done.
 ///
 /// They move with the machine: a completion-based event loop copies them out. Over an encapsulated stream,
@@ -287,9 +296,7 @@ impl Transmit<'_> {
     #[inline]
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.octets
-            .get(usize::from(self.cursor.start)..usize::from(self.cursor.end))
-            .unwrap_or_default()
+        range(self.octets, self.cursor.start, self.cursor.end)
     }
 
     /// The first `n` of them are gone; all, if there are fewer.

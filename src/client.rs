@@ -229,6 +229,7 @@ pub struct Handshake {
 }
 
 /// What is due when nothing is left to send.
+#[repr(u8)] // A tag of its own, not one woven into the error's: every call looks at it.
 #[derive(Clone, Copy)]
 enum State {
     ReadSelection,
@@ -297,37 +298,34 @@ impl Handshake {
     }
 
     /// The same, with a configuration.
-    #[inline]
+    #[inline(always)] // Else the machine is built in one place and copied to another, octet by octet.
     #[must_use]
     pub fn with_config(request: &Request<'_>, auth: Auth<'_>, config: Config) -> Self {
-        let mut buffer = Buffer::receiving(0);
-        let greeting_end = buffer.push(&auth.greeting);
-        let mut credentials_end = greeting_end;
-        if let Some(credentials) = &auth.credentials {
-            credentials_end = buffer.push(credentials);
-            buffer.mark_secret(greeting_end, credentials_end);
-        }
-        let request_end = buffer.push(request);
-        let config = config.optimistic(config.optimistic && auth.is_certain());
-        buffer.send(
-            0,
-            if config.optimistic {
-                request_end
-            } else {
-                greeting_end
-            },
-            2,
-        );
-        Self {
-            buffer,
-            greeting_end,
-            credentials_end,
-            request_end,
-            config,
+        let mut handshake = Self {
+            buffer: Buffer::receiving(0),
+            greeting_end: 0,
+            credentials_end: 0,
+            request_end: 0,
+            config: config.optimistic(config.optimistic && auth.is_certain()),
             command: request.command,
             method: None,
             state: State::ReadSelection,
+        };
+        let buffer = &mut handshake.buffer;
+        handshake.greeting_end = buffer.push(&auth.greeting);
+        handshake.credentials_end = handshake.greeting_end;
+        if let Some(credentials) = &auth.credentials {
+            handshake.credentials_end = buffer.push(credentials);
+            buffer.mark_secret(handshake.greeting_end, handshake.credentials_end);
         }
+        handshake.request_end = buffer.push(request);
+        let first = if handshake.config.optimistic {
+            handshake.request_end
+        } else {
+            handshake.greeting_end
+        };
+        buffer.send(0, first, 2);
+        handshake
     }
 
     /// Takes octets from the server: those of the message in progress, and not one more.
@@ -385,6 +383,7 @@ impl Handshake {
         self.method
     }
 
+    #[inline]
     fn poll_action(&mut self) -> Output<'_> {
         if self.buffer.is_sending() {
             return Output::Transmit(self.buffer.transmit());
@@ -413,7 +412,7 @@ impl Handshake {
             return 0;
         }
         let config = self.config;
-        let (taken, received) = match self.state {
+        let received = match self.state {
             State::ReadSelection => self
                 .buffer
                 .receive(input, |octets| Ok(Selection::decode(octets)?.framing())),
@@ -425,17 +424,22 @@ impl Handshake {
                 .receive(input, |octets| Ok(config.decode_reply(octets)?.framing())),
             _ => return 0,
         };
-        match (received, self.state) {
-            (Received::Partial, _) => {}
-            (Received::Fault(error), _) => self.close(error),
-            (Received::Message, State::ReadSelection) => self.selected(),
-            (Received::Message, State::ReadStatus) => self.authenticated(),
-            (Received::Message, State::ReadReply) if self.command == Command::BIND => {
-                self.state = State::Bound;
+        match received {
+            Received::Partial(taken) => taken,
+            Received::Fault(taken, error) => {
+                self.close(error);
+                taken
             }
-            (Received::Message, _) => self.state = State::Established,
+            Received::Message(taken) => {
+                match self.state {
+                    State::ReadSelection => self.selected(),
+                    State::ReadStatus => self.authenticated(),
+                    State::ReadReply if self.command == Command::BIND => self.state = State::Bound,
+                    _ => self.state = State::Established,
+                }
+                taken
+            }
         }
-        taken
     }
 
     /// The server has selected the method in the second octet.

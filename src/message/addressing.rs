@@ -44,7 +44,7 @@ pub(crate) enum EmptyDomain {
 /// Reads the address of a message from the message's first octet on.
 ///
 /// Decides at octet 4 (ATYP), for a name at 5 (its length), and at the last.
-#[inline]
+#[inline(always)]
 pub(crate) fn decode(message: &[u8], empty: EmptyDomain) -> Result<Decoded<Address<'_>>, Malformed> {
     let complete = |host, port, consumed| {
         let port = u16::from_be_bytes(port);

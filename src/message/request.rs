@@ -153,7 +153,7 @@ impl Encode for Reply<'_> {
 }
 
 /// Reads either message: the octet behind VER, and the address.
-#[inline]
+#[inline(always)]
 fn decode(input: &[u8], empty: EmptyDomain) -> Result<Decoded<(u8, Address<'_>)>, Malformed> {
     match *input {
         [VERSION, code, ..] => Ok(addressing::decode(input, empty)?.map(|address| (code, address))),
