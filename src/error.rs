@@ -6,14 +6,12 @@
 //!
 //! "Not yet" is none of these: see [`Decoded`](crate::Decoded).
 
-use thiserror::Error;
-
 use crate::code::{Method, ReplyCode};
 
 /// Octets that are not the message which is due.
 ///
 /// A fault is reported at the first octet that shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
     /// The first octet is not the message's version: `05`, or `01` inside RFC 1929.
@@ -103,7 +101,7 @@ impl core::fmt::Display for Protocol {
 }
 
 /// A well-formed message that the peer had no right to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeerMisbehaved {
     /// The server selected a method that the client did not offer.
@@ -156,7 +154,7 @@ impl core::fmt::Display for Phase {
 /// By the time a machine says so, the octets that refuse the peer have been sent.
 ///
 /// With `std` it converts into a `std::io::Error` of the kind that fits, which holds it as its inner error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The peer sent octets that are not the message which was due.
@@ -257,7 +255,7 @@ impl From<Error> for std::io::Error {
 /// A value that the protocol has no octets for.
 ///
 /// Lengths are checked here, when a value is built, so that an encoder can never cut or wrap one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidValue {
     /// A domain name that has not 1 to 255 octets.
@@ -287,7 +285,7 @@ pub enum InvalidValue {
 }
 
 /// The buffer has no room for the whole message. Nothing was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("a message of {needed} octets does not fit")]
 #[non_exhaustive]
 pub struct BufferTooSmall {
