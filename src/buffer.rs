@@ -267,7 +267,7 @@ fn range(octets: &[u8], start: u16, end: u16) -> &[u8] {
 /// They move with the machine: a completion-based event loop copies them out. Over an encapsulated stream,
 /// [`sent`](Self::sent) means handed on.
 ///
-/// With feature `bytes` this is also a [`bytes::Buf`], so that `write_all_buf` and its like can drain it:
+/// With feature `bytes` this is also a `bytes::Buf`, so that `write_all_buf` and its like can drain it:
 ///
 /// ```
 /// # #[cfg(feature = "bytes")] {
