@@ -608,10 +608,13 @@ fn client_is_optimistic() {
         .step(authentication, "01 00", request)
         .step(reply, SUCCESS, "")
         .ends(&connected);
-    let private = Auth::new(&[PRIVATE], None).unwrap();
-    Exchange::client("optimistic, private", client(private), "05 01 80")
+    let private = Client {
+        raw_negotiation: 1,
+        ..client(Auth::new(&[PRIVATE], None).unwrap())
+    };
+    Exchange::client("optimistic, private", private, "05 01 80")
         .step(selection, "05 80", "")
-        .step(Phase::Negotiation, "", request)
+        .step(Phase::Negotiation, "ff", request)
         .step(reply, SUCCESS, "")
         .ends(&connected);
 }

@@ -1,7 +1,7 @@
 //! An exchange as the documents say that it goes, and the proof that a machine goes through it however its
 //! octets are cut.
 
-use sans_socks::{Error, Malformed, Phase};
+use sans_socks::{Error, Phase};
 
 use super::{Client, Delivery, Due, Eof, Record, Script, Server, octets, run};
 
@@ -9,29 +9,37 @@ use super::{Client, Delivery, Due, Eof, Record, Script, Server, octets, run};
 /// on too far has something to misread.
 const TUNNEL: &[u8] = b"\x05\x01\x00\x01\x00 tunnel";
 
-/// The octets that a message of a phase is decided at, counted from its first: where `needed` must end.
+/// The messages, by what they are decided at.
+#[derive(Clone, Copy, Debug)]
+pub enum Message {
+    Greeting,
+    /// A selection or a status.
+    TwoOctets,
+    Credentials,
+    Request,
+    Reply,
+}
+
+/// The octets that `message` is decided at, counted from its first: where `needed` must end.
 ///
-/// `message` is a whole message, or one cut off where it shows a fault.
-pub fn decision_points(phase: Phase, strict_reserved: bool, message: &[u8]) -> Vec<usize> {
-    let octet = |at: usize| message.get(at).map_or(0, |octet| usize::from(*octet));
-    let mut points = match phase {
-        Phase::Greeting => vec![2, 2 + octet(1)],
-        Phase::MethodSelection => vec![2],
-        Phase::Authentication => vec![2, 3 + octet(1), 3 + octet(1) + octet(2 + octet(1))],
-        Phase::Request => vec![4],
-        Phase::Reply | Phase::SecondReply => vec![2, 4],
-        other => panic!("no message comes in {other}"),
+/// `octets` is a whole message, or one cut off where it shows a fault.
+pub fn decision_points(message: Message, strict_reserved: bool, octets: &[u8]) -> Vec<usize> {
+    let octet = |at: usize| octets.get(at).map_or(0, |octet| usize::from(*octet));
+    let mut points = match message {
+        Message::Greeting => return vec![2, 2 + octet(1)],
+        Message::TwoOctets => return vec![2],
+        Message::Credentials => return vec![2, 3 + octet(1), 3 + octet(1) + octet(2 + octet(1))],
+        Message::Request => vec![4],
+        Message::Reply => vec![2, 4],
     };
-    if matches!(phase, Phase::Request | Phase::Reply | Phase::SecondReply) {
-        if strict_reserved {
-            points.push(3);
-        }
-        match octet(3) {
-            1 => points.push(10),
-            3 => points.extend([5, 7 + octet(4)]),
-            4 => points.push(22),
-            _ => {}
-        }
+    if strict_reserved {
+        points.push(3);
+    }
+    match octet(3) {
+        1 => points.push(10),
+        3 => points.extend([5, 7 + octet(4)]),
+        4 => points.push(22),
+        _ => {}
     }
     points.sort_unstable();
     points
@@ -213,8 +221,8 @@ impl<'a> Exchange<'a> {
         let taken = self.taken();
         let mut start = 0;
         for Step { phase, takes, .. } in &self.steps {
-            if *phase != Phase::Negotiation {
-                let points = decision_points(*phase, strict, takes);
+            if let Some(message) = self.message(*phase) {
+                let points = decision_points(message, strict, takes);
                 for have in 0..takes.len() {
                     let needed = self.needed(&taken[..start + have]);
                     let point = points.iter().find(|point| **point > have).copied();
@@ -227,6 +235,18 @@ impl<'a> Exchange<'a> {
                 }
             }
             start += takes.len();
+        }
+    }
+
+    /// What comes in `phase`; `None` while the program negotiates.
+    fn message(&self, phase: Phase) -> Option<Message> {
+        match (phase, &self.script) {
+            (Phase::Greeting, _) => Some(Message::Greeting),
+            (Phase::Authentication, Script::Server(_)) => Some(Message::Credentials),
+            (Phase::MethodSelection | Phase::Authentication, _) => Some(Message::TwoOctets),
+            (Phase::Request, _) => Some(Message::Request),
+            (Phase::Reply | Phase::SecondReply, _) => Some(Message::Reply),
+            _ => None,
         }
     }
 
@@ -279,13 +299,4 @@ impl<'a> Exchange<'a> {
             }
         }
     }
-}
-
-/// A version octet other than the one due.
-pub fn wrong_version(expected: u8, got: u8) -> Due {
-    malformed(Malformed::Version { expected, got })
-}
-
-pub fn malformed(fault: Malformed) -> Due {
-    Due::Closed(fault.into())
 }

@@ -1,6 +1,10 @@
 //! What the tests of the machines share: one driver that runs either machine through a scripted exchange.
 
-#![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test compiles this as its own, and takes what it needs"
+)]
 
 pub mod exchange;
 
