@@ -1,0 +1,392 @@
+//! The client machine against the server machine in memory: every combination of what one asks and the other
+//! answers, with tunnel octets glued behind on both sides.
+//!
+//! What must come of a combination is worked out here from the RFCs' rules alone ([`Combination::stated`]).
+
+mod common;
+
+use std::num::NonZeroU8;
+
+use common::{Client, Due, Machine, Script, Server, Verdict, address};
+use sans_socks::client::{self, Auth};
+use sans_socks::server::Established;
+use sans_socks::{
+    Address, Command, Credentials, Domain, Encode, Error, Greeting, Method, Phase, ReplyCode, Request,
+};
+
+/// Sent by the client's program as soon as its request is gone, before the reply.
+const EARLY: &[u8] = b"\x05\x01\x00 early";
+/// Sent by the server's program right behind its last reply.
+const BANNER: &[u8] = b"\x05\x00\x00\x01 banner";
+
+const NONE: Method = Method::NO_AUTHENTICATION;
+const PASSWORD: Method = Method::USERNAME_PASSWORD;
+const GSSAPI: Method = Method::GSSAPI;
+const PRIVATE: Method = Method::new(0x80);
+
+/// A machine, what was sent to it, and what came of it.
+struct Side<'a> {
+    machine: Box<dyn Machine + 'a>,
+    inbox: Vec<u8>,
+    sent: Vec<u8>,
+    decisions: Vec<Due>,
+    end: Option<Due>,
+    spoke: bool,
+}
+
+impl<'a> Side<'a> {
+    fn new(script: &'a Script<'a>) -> Self {
+        Self {
+            machine: script.start(),
+            inbox: Vec::new(),
+            sent: Vec::new(),
+            decisions: Vec::new(),
+            end: None,
+            spoke: false,
+        }
+    }
+
+    /// Goes on until input is missing, which comes at most `read` octets at a time; what is sent goes to
+    /// `peer`. Says whether anything was done.
+    fn go_on(&mut self, peer: &mut Vec<u8>, read: usize) -> bool {
+        let mut done = false;
+        while self.end.is_none() {
+            match self.machine.due() {
+                Due::NeedInput(_) if self.inbox.is_empty() => break,
+                Due::NeedInput(_) => {
+                    let given = read.min(self.inbox.len());
+                    let taken = self.machine.handle_input(&self.inbox[..given]);
+                    self.inbox.drain(..taken);
+                }
+                Due::Transmit(octets) => {
+                    let n = read.min(octets.len());
+                    self.machine.sent(n);
+                    self.send(&octets[..n], peer);
+                }
+                due if due.is_end() => self.end = Some(due),
+                due => {
+                    self.decisions.push(due);
+                    self.machine.decide();
+                }
+            }
+            done = true;
+        }
+        done
+    }
+
+    /// The program speaks into the tunnel, once.
+    fn speak(&mut self, octets: &[u8], peer: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.spoke, true) {
+            self.send(octets, peer);
+        }
+    }
+
+    fn send(&mut self, octets: &[u8], peer: &mut Vec<u8>) {
+        self.sent.extend_from_slice(octets);
+        peer.extend_from_slice(octets);
+    }
+}
+
+/// Runs one against the other until neither can go on.
+fn run(client: &mut Side<'_>, server: &mut Side<'_>, read: usize) {
+    loop {
+        let mut done = client.go_on(&mut server.inbox, read);
+        let waits_for_reply = client.machine.phase() == Phase::Reply;
+        if waits_for_reply || matches!(client.end, Some(Due::Connected(..))) {
+            client.speak(EARLY, &mut server.inbox);
+        }
+        done |= server.go_on(&mut client.inbox, read);
+        if matches!(server.end, Some(Due::Served(_))) {
+            server.speak(BANNER, &mut client.inbox);
+        }
+        if !done && (client.inbox.is_empty() || client.end.is_some()) {
+            return;
+        }
+    }
+}
+
+/// What the client asks, and what the server will say.
+struct Combination<'a> {
+    request: Request<'a>,
+    offered: &'a [Method],
+    credentials: Credentials<'a>,
+    optimistic: bool,
+    prefer: &'a [Method],
+    verdict: Verdict,
+    reply: Result<Address<'a>, ReplyCode>,
+    peer: Result<Address<'a>, ReplyCode>,
+}
+
+/// What must come of it.
+struct Stated {
+    client: Due,
+    server: Due,
+    /// The octets of the client that the server takes.
+    taken: usize,
+    client_decisions: Vec<Due>,
+    server_decisions: Vec<Due>,
+}
+
+impl Combination<'_> {
+    fn stated(&self) -> Stated {
+        let mut stated = Stated {
+            client: Due::Closed(Error::NoAcceptableMethod),
+            server: Due::Closed(Error::NoAcceptableMethod),
+            taken: Greeting::new(self.offered).unwrap().encoded_len(),
+            client_decisions: Vec::new(),
+            server_decisions: vec![Due::SelectMethod(self.offered.to_vec())],
+        };
+        let Some(method) = self
+            .prefer
+            .iter()
+            .find(|method| self.offered.contains(method))
+            .copied()
+        else {
+            return stated;
+        };
+        if method == PASSWORD {
+            let (username, password) = (self.credentials.username(), self.credentials.password());
+            let due = Due::Authenticate(username.to_vec(), password.to_vec());
+            stated.server_decisions.push(due);
+            stated.taken += self.credentials.encoded_len();
+            let status = match self.verdict {
+                Verdict::Accept => 0,
+                Verdict::Reject => 1,
+                Verdict::RejectWith(status) => status.get(),
+            };
+            if status != 0 {
+                stated.client = Due::Closed(Error::AuthenticationRejected { status });
+                stated.server = stated.client.clone();
+                return stated;
+            }
+        } else if method != NONE {
+            stated.client_decisions.push(Due::Negotiate(method));
+            stated.server_decisions.push(Due::Negotiate(method));
+        }
+        let Request { command, address } = self.request;
+        stated
+            .server_decisions
+            .push(Due::Request(command, address.into()));
+        stated.taken += self.request.encoded_len();
+        let mut answer = self.reply;
+        if let (Ok(bound), Command::BIND) = (self.reply, command) {
+            stated.client_decisions.push(Due::Bound(bound.into()));
+            stated.server_decisions.push(Due::AwaitPeer);
+            answer = self.peer;
+        }
+        match answer {
+            Ok(address) => {
+                stated.client = Due::Connected(ReplyCode::SUCCEEDED, address.into());
+                stated.server = Due::Served(match command {
+                    Command::CONNECT | Command::BIND => Established::Stream,
+                    Command::UDP_ASSOCIATE => Established::UdpAssociation,
+                    other => Established::Other(other),
+                });
+            }
+            Err(code) => {
+                stated.client = Due::Closed(Error::Refused(code));
+                stated.server = stated.client.clone();
+            }
+        }
+        stated
+    }
+
+    fn check(&self) {
+        let server = Script::Server(Server {
+            prefer: self.prefer,
+            verdict: self.verdict,
+            reply: self.reply,
+            peer: self.peer,
+            ..Server::default()
+        });
+        let client = Script::Client(Client {
+            request: self.request,
+            auth: Auth::new(self.offered, Some(self.credentials)).unwrap(),
+            config: client::Config::new().optimistic(self.optimistic),
+            raw_negotiation: 0,
+        });
+        let stated = self.stated();
+        for read in [1, 3, usize::MAX] {
+            let mut client = Side::new(&client);
+            let mut server = Side::new(&server);
+            run(&mut client, &mut server, read);
+
+            let what = format!("{:?}", (&self.request, self.offered, self.prefer, self.verdict));
+            let what = format!(
+                "{what}, {:?}, {:?}, optimistic {}",
+                self.reply, self.peer, self.optimistic
+            );
+            assert_eq!(client.end.as_ref(), Some(&stated.client), "{what}");
+            assert_eq!(server.end.as_ref(), Some(&stated.server), "{what}");
+            assert_eq!(client.decisions, stated.client_decisions, "{what}");
+            assert_eq!(server.decisions, stated.server_decisions, "{what}");
+            assert_eq!(
+                server.inbox,
+                client.sent[stated.taken..],
+                "{what}: what the server left"
+            );
+            match stated.client {
+                Due::Connected(..) => assert_eq!(client.inbox, BANNER, "{what}: what the client left"),
+                // A refusal is judged at REP: eight octets of it stay.
+                Due::Closed(Error::Refused(_)) => {
+                    assert_eq!(client.inbox, [0, 1, 0, 0, 0, 0, 0, 0], "{what}")
+                }
+                _ => assert_eq!(client.inbox, [], "{what}"),
+            }
+        }
+    }
+}
+
+fn commands() -> [Command; 6] {
+    [
+        Command::CONNECT,
+        Command::BIND,
+        Command::UDP_ASSOCIATE,
+        Command::RESOLVE,
+        Command::RESOLVE_PTR,
+        Command::new(0x7f),
+    ]
+}
+
+const OFFERS: [&[Method]; 7] = [
+    &[NONE],
+    &[PASSWORD],
+    &[NONE, PASSWORD],
+    &[GSSAPI],
+    &[GSSAPI, PASSWORD],
+    &[NONE, GSSAPI, PASSWORD, PRIVATE],
+    &[PRIVATE],
+];
+
+const PREFERENCES: [&[Method]; 6] = [
+    &[NONE],
+    &[PASSWORD],
+    &[PASSWORD, NONE],
+    &[NONE, PASSWORD],
+    &[GSSAPI, PASSWORD],
+    &[PRIVATE],
+];
+
+/// Each command, form of host, offer, policy and verdict, granted and refused, optimistic or not.
+#[test]
+fn every_combination() {
+    let long = [b'x'; 255];
+    let hosts = [
+        address("127.0.0.1:8080"),
+        address("[::1]:8080"),
+        address("app.test:8080"),
+        Address::from((Domain::new(&long).unwrap(), 0xffff)),
+    ];
+    let alice = Credentials::new("alice", "secret").unwrap();
+    let verdicts = [
+        Verdict::Accept,
+        Verdict::Reject,
+        Verdict::RejectWith(NonZeroU8::MAX),
+    ];
+    let refused = Err(ReplyCode::CONNECTION_REFUSED);
+    let bound = Ok(address("127.0.0.1:33543"));
+    let peer = Ok(address("[::1]:57278"));
+    let answers = [(bound, peer), (refused, peer), (bound, refused)];
+    let mut combinations = 0;
+    for command in commands() {
+        for host in hosts {
+            for offered in OFFERS {
+                for prefer in PREFERENCES {
+                    for verdict in verdicts {
+                        for (reply, peer) in answers {
+                            for optimistic in [false, true] {
+                                let combination = Combination {
+                                    request: Request::new(command, host),
+                                    offered,
+                                    credentials: alice,
+                                    optimistic,
+                                    prefer,
+                                    verdict,
+                                    reply,
+                                    peer,
+                                };
+                                combination.check();
+                                combinations += 1;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(combinations, 6 * 4 * 7 * 6 * 3 * 3 * 2);
+}
+
+/// Each REP, as the one reply and as BIND's second.
+#[test]
+fn every_refusal() {
+    for command in commands() {
+        for rep in 1..=0xff {
+            let refused = Err(ReplyCode::new(rep));
+            for reply in [refused, Ok(Address::UNSPECIFIED)] {
+                Combination {
+                    request: Request::new(command, address("app.test:8080")),
+                    offered: &[NONE],
+                    credentials: Credentials::new("a", "b").unwrap(),
+                    optimistic: false,
+                    prefer: &[NONE],
+                    verdict: Verdict::Accept,
+                    reply,
+                    peer: refused,
+                }
+                .check();
+            }
+        }
+    }
+}
+
+/// Every form of address in both of BIND's replies, and of Tor's answers, names among them.
+#[test]
+fn every_bound_address() {
+    let long = [0xfe; 255];
+    let bound = [
+        Address::UNSPECIFIED,
+        address("[::]:0"),
+        address("localhost:80"),
+        address("255.255.255.255:65535"),
+        Address::from((Domain::new(&long).unwrap(), 1)),
+    ];
+    for command in commands() {
+        for (reply, peer) in bound
+            .into_iter()
+            .flat_map(|reply| bound.map(|peer| (reply, peer)))
+        {
+            Combination {
+                request: Request::new(command, address("app.test:8080")),
+                offered: &[NONE],
+                credentials: Credentials::new("a", "b").unwrap(),
+                optimistic: true,
+                prefer: &[NONE],
+                verdict: Verdict::Accept,
+                reply: Ok(reply),
+                peer: Ok(peer),
+            }
+            .check();
+        }
+    }
+}
+
+/// Credentials of every length, and of every octet, arrive as they were (R-062, R-063, Q-039b).
+#[test]
+fn every_length_of_credentials() {
+    let every: Vec<u8> = (0..=0xff).collect();
+    for len in 1..=255 {
+        let (username, password) = (&every[..len], &every[256 - len..]);
+        Combination {
+            request: Request::connect(address("app.test:8080")),
+            offered: &[PASSWORD],
+            credentials: Credentials::new(username, password).unwrap(),
+            optimistic: len % 2 == 0,
+            prefer: &[PASSWORD],
+            verdict: Verdict::Accept,
+            reply: Ok(Address::UNSPECIFIED),
+            peer: Ok(Address::UNSPECIFIED),
+        }
+        .check();
+    }
+}

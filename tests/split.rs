@@ -1,0 +1,673 @@
+//! Split invariance: however its octets are cut, an exchange gives the same outputs and leaves the same octets
+//! unread (R-003, R-032, R-043, R-049, Q-020..Q-026).
+//!
+//! The exchanges stand here as the RFCs and the design state them. What [`Exchange::ends`] does with each is in
+//! `common/exchange.rs`; `bad_input.rs` does the same with faulty ones.
+
+mod common;
+
+use std::num::NonZeroU8;
+
+use common::exchange::Exchange;
+use common::{Client, Due, Server, Verdict, address};
+use sans_socks::client::{self, Auth};
+use sans_socks::server::{self, Established};
+use sans_socks::{Address, Command, Credentials, Domain, Error, Method, Phase, ReplyCode, Request};
+
+/// Host and port on the wire, and the address that they are.
+fn hosts() -> Vec<(String, Address<'static>)> {
+    let wire = |text: &str| text.to_string();
+    vec![
+        (wire("01 7f000001 1f90"), address("127.0.0.1:8080")),
+        (wire("03 08 6170702e74657374 1f90"), address("app.test:8080")),
+        (wire("03 01 30 a4af"), address("0:42159")),
+        (
+            wire("04 00000000000000000000000000000001 1f90"),
+            address("[::1]:8080"),
+        ),
+        (wire("01 00000000 0000"), Address::UNSPECIFIED),
+    ]
+}
+
+/// The longest name, and one that is no text.
+fn odd_hosts() -> Vec<(String, Address<'static>)> {
+    let odd = |name: &'static [u8]| {
+        let name = Domain::new(name).unwrap();
+        let wire = format!("03 {:02x} {} 0001", name.as_bytes().len(), hex::encode(name));
+        (wire, Address::from((name, 1)))
+    };
+    vec![
+        odd(&[b'a'; 255]),
+        odd(b"\xff\xfe"),
+        odd(b"b\xc3\xbccher.test"),
+        odd(b"app.test."),
+    ]
+}
+
+const COMMANDS: [(u8, Command, Established); 7] = [
+    (0x01, Command::CONNECT, Established::Stream),
+    (0x02, Command::BIND, Established::Stream),
+    (0x03, Command::UDP_ASSOCIATE, Established::UdpAssociation),
+    (0xf0, Command::RESOLVE, Established::Other(Command::RESOLVE)),
+    (
+        0xf1,
+        Command::RESOLVE_PTR,
+        Established::Other(Command::RESOLVE_PTR),
+    ),
+    (0x00, Command::new(0), Established::Other(Command::new(0))),
+    (0x09, Command::new(9), Established::Other(Command::new(9))),
+];
+
+const ALICE: &str = "01 05 616c696365 06 736563726574";
+const SUCCESS: &str = "05 00 00 01 00000000 0000";
+const PRIVATE: Method = Method::new(0x80);
+
+fn alice() -> Credentials<'static> {
+    Credentials::new("alice", "secret").unwrap()
+}
+
+/// How a client gets past authentication: what it offers, what the server selects, and the octets of both
+/// directions up to the request.
+struct Form {
+    name: &'static str,
+    greeting: &'static str,
+    offered: &'static [u8],
+    selected: Method,
+    auth: Auth<'static>,
+    /// A sub-negotiation on the raw stream: what comes from the client, and what from the server.
+    raw: Option<(&'static str, &'static str)>,
+}
+
+fn forms() -> Vec<Form> {
+    const MIXED: &[Method] = &[Method::GSSAPI, Method::USERNAME_PASSWORD];
+    const NO_OR_PRIVATE: &[Method] = &[Method::NO_AUTHENTICATION, PRIVATE];
+    let form = |name, greeting, offered, selected, auth, raw| Form {
+        name,
+        greeting,
+        offered,
+        selected,
+        auth,
+        raw,
+    };
+    let (none, password) = (Method::NO_AUTHENTICATION, Method::USERNAME_PASSWORD);
+    let both = Auth::password_or_none(alice());
+    let mixed = Auth::new(MIXED, Some(alice())).unwrap();
+    let gssapi = Auth::new(&[Method::GSSAPI], None).unwrap();
+    let private = Auth::new(NO_OR_PRIVATE, None).unwrap();
+    let tokens = Some(("01 01 0002 aabb 01 02 0001 01", "01 01 0000 01 02 0001 01"));
+    vec![
+        form("none", "05 01 00", &[0], none, Auth::none(), None),
+        form(
+            "password",
+            "05 01 02",
+            &[2],
+            password,
+            Auth::password(alice()),
+            None,
+        ),
+        form("password of both", "05 02 00 02", &[0, 2], password, both, None),
+        form("none of both", "05 02 00 02", &[0, 2], none, both, None),
+        form("password of 01 02", "05 02 01 02", &[1, 2], password, mixed, None),
+        form(
+            "GSSAPI of 01 02",
+            "05 02 01 02",
+            &[1, 2],
+            Method::GSSAPI,
+            mixed,
+            tokens,
+        ),
+        form("GSSAPI", "05 01 01", &[1], Method::GSSAPI, gssapi, tokens),
+        form(
+            "private",
+            "05 02 00 80",
+            &[0, 0x80],
+            PRIVATE,
+            private,
+            Some(("ff", "fe")),
+        ),
+    ]
+}
+
+impl Form {
+    fn prefer(&self) -> [Method; 1] {
+        [self.selected]
+    }
+
+    /// The server's exchange up to the request, and the decisions on the way.
+    fn server<'a>(&self, name: String, script: Server<'a>) -> (Exchange<'a>, Vec<Due>) {
+        let raw = self.raw.map_or("", |(from_client, _)| from_client);
+        let script = Server {
+            raw_negotiation: common::octets(raw).len(),
+            ..script
+        };
+        let selection = format!("05 {:02x}", self.selected);
+        let offered = self.offered.iter().copied().map(Method::new).collect();
+        let mut decisions = vec![Due::SelectMethod(offered)];
+        let exchange = Exchange::server(name, script).step(Phase::Greeting, self.greeting, &selection);
+        let exchange = match self.selected {
+            Method::NO_AUTHENTICATION => exchange,
+            Method::USERNAME_PASSWORD => {
+                decisions.push(Due::Authenticate(b"alice".to_vec(), b"secret".to_vec()));
+                exchange.step(Phase::Authentication, ALICE, "01 00")
+            }
+            other => {
+                decisions.push(Due::Negotiate(other));
+                exchange.step(Phase::Negotiation, raw, "")
+            }
+        };
+        (exchange, decisions)
+    }
+
+    /// The client's exchange up to the reply.
+    fn client<'a>(&self, name: String, script: Client<'a>, request: &str) -> (Exchange<'a>, Vec<Due>) {
+        let raw = self.raw.map_or("", |(_, from_server)| from_server);
+        let script = Client {
+            auth: self.auth,
+            raw_negotiation: common::octets(raw).len(),
+            ..script
+        };
+        let selection = format!("05 {:02x}", self.selected);
+        let exchange = Exchange::client(name, script, self.greeting);
+        let selected = |sends| exchange.step(Phase::MethodSelection, &selection, sends);
+        match self.selected {
+            Method::NO_AUTHENTICATION => (selected(request), vec![]),
+            Method::USERNAME_PASSWORD => {
+                let exchange = selected(ALICE).step(Phase::Authentication, "01 00", request);
+                (exchange, vec![])
+            }
+            other => {
+                let exchange = selected("").step(Phase::Negotiation, raw, request);
+                (exchange, vec![Due::Negotiate(other)])
+            }
+        }
+    }
+}
+
+/// every command, host form and auth form, granted.
+#[test]
+fn server_grants() {
+    for form in forms() {
+        let prefer = form.prefer();
+        let odd = if form.name == "none" { odd_hosts() } else { vec![] };
+        for (wire, target) in hosts().into_iter().chain(odd) {
+            for (octet, command, established) in COMMANDS {
+                let script = Server {
+                    prefer: &prefer,
+                    reply: Ok(address("[::1]:56916")),
+                    peer: Ok(address("127.0.0.1:57278")),
+                    ..Server::default()
+                };
+                let name = format!("server, {}, {command:?} {target}", form.name);
+                let (exchange, mut decisions) = form.server(name, script);
+                decisions.push(Due::Request(command, target.into()));
+                let mut replies = "05 00 00 04 00000000000000000000000000000001 de54".to_string();
+                if command == Command::BIND {
+                    decisions.push(Due::AwaitPeer);
+                    replies += "05 00 00 01 7f000001 dfbe";
+                }
+                exchange
+                    .step(Phase::Request, &format!("05 {octet:02x} 00 {wire}"), &replies)
+                    .decides(decisions)
+                    .ends(&Due::Served(established));
+            }
+        }
+    }
+}
+
+/// a refusal is ten octets, zeros behind REP, and then the end.
+#[test]
+fn server_refuses_the_request() {
+    for code in [1, 2, 3, 4, 5, 6, 7, 8, 9, 0xf0, 0xff] {
+        for form in forms() {
+            let prefer = form.prefer();
+            let refused = Err(ReplyCode::new(code));
+            let refusal = format!("05 {code:02x} 00 01 00000000 0000");
+            let end = Due::Closed(Error::Refused(ReplyCode::new(code)));
+
+            let script = Server {
+                prefer: &prefer,
+                reply: refused,
+                ..Server::default()
+            };
+            let name = format!("server, {}, refuses with {code:02x}", form.name);
+            let (exchange, _) = form.server(name, script.clone());
+            exchange
+                .step(Phase::Request, "05 01 00 01 7f000001 0009", &refusal)
+                .ends(&end);
+
+            let script = Server {
+                reply: Ok(address("127.0.0.1:33543")),
+                peer: refused,
+                ..script
+            };
+            let name = format!("server, {}, refuses the peer with {code:02x}", form.name);
+            let (exchange, _) = form.server(name, script);
+            let replies = format!("05 00 00 01 7f000001 8307 {refusal}");
+            exchange
+                .step(Phase::Request, "05 02 00 01 7f000001 0000", &replies)
+                .ends(&end);
+        }
+    }
+}
+
+/// no common method is `05 ff`.
+#[test]
+fn server_refuses_the_methods() {
+    const NOTHING: &[Method] = &[];
+    const UNOFFERED: &[Method] = &[Method::new(0x7f), Method::NO_ACCEPTABLE];
+    let long = format!("05 ff {}", "01".repeat(255));
+    let greetings = ["05 01 80", "05 02 ff 00", "05 04 00 00 02 02", "05 01 ff", &long];
+    for (prefer, greeting) in [NOTHING, UNOFFERED]
+        .into_iter()
+        .flat_map(|p| greetings.map(|g| (p, g)))
+    {
+        let script = Server {
+            prefer,
+            ..Server::default()
+        };
+        let offered = common::octets(greeting)
+            .into_iter()
+            .skip(2)
+            .filter(|octet| *octet != 0xff);
+        Exchange::server(format!("server refuses {greeting}"), script)
+            .step(Phase::Greeting, greeting, "05 ff")
+            .decides([Due::SelectMethod(offered.map(Method::new).collect())])
+            .ends(&Due::Closed(Error::NoAcceptableMethod));
+    }
+}
+
+/// the server goes by its own preference, not by the order of the offer.
+#[test]
+fn server_prefers_by_its_own_list() {
+    const PASSWORD_FIRST: &[Method] = &[Method::USERNAME_PASSWORD, Method::NO_AUTHENTICATION];
+    const NONE_FIRST: &[Method] = &[Method::NO_AUTHENTICATION, Method::USERNAME_PASSWORD];
+    let server = |prefer| Server {
+        prefer,
+        ..Server::default()
+    };
+    Exchange::server("password first", server(PASSWORD_FIRST))
+        .step(Phase::Greeting, "05 02 00 02", "05 02")
+        .step(Phase::Authentication, ALICE, "01 00")
+        .step(Phase::Request, "05 01 00 01 7f000001 1f90", SUCCESS)
+        .ends(&Due::Served(Established::Stream));
+    Exchange::server("none first", server(NONE_FIRST))
+        .step(Phase::Greeting, "05 02 02 00", "05 00")
+        .step(Phase::Request, "05 01 00 01 7f000001 1f90", SUCCESS)
+        .ends(&Due::Served(Established::Stream));
+}
+
+/// a failed authentication is answered, and nothing behind it is read.
+#[test]
+fn server_rejects_the_credentials() {
+    let statuses = [(Verdict::Reject, 1)].into_iter();
+    let statuses = statuses.chain(
+        [1, 2, 0x7f, 0xff].map(|status| (Verdict::RejectWith(NonZeroU8::new(status).unwrap()), status)),
+    );
+    for (verdict, status) in statuses {
+        let script = Server {
+            prefer: &[Method::USERNAME_PASSWORD],
+            verdict,
+            ..Server::default()
+        };
+        Exchange::server(format!("server rejects with {status:02x}"), script)
+            .step(Phase::Greeting, "05 01 02", "05 02")
+            .step(Phase::Authentication, ALICE, &format!("01 {status:02x}"))
+            .leaves("05 01 00 01 7f000001 1f90")
+            .decides([
+                Due::SelectMethod(vec![Method::USERNAME_PASSWORD]),
+                Due::Authenticate(b"alice".to_vec(), b"secret".to_vec()),
+            ])
+            .ends(&Due::Closed(Error::AuthenticationRejected { status }));
+    }
+}
+
+/// V-031, V-034, Q-062, Q-063: the shortest and the longest credentials, NULs, and empty ones
+/// where they are allowed.
+#[test]
+fn server_takes_credentials_of_every_length() {
+    let long = |octet| vec![octet; 255];
+    let lenient = server::Config::new().allow_empty_credentials(true);
+    let strict = server::Config::new();
+    for (config, username, password) in [
+        (strict, b"a".to_vec(), b"b".to_vec()),
+        (strict, long(b'u'), b"b".to_vec()),
+        (strict, b"a".to_vec(), long(b'p')),
+        (strict, b"alice\0x".to_vec(), b"secret\0x".to_vec()),
+        (strict, b"\xff\0".to_vec(), b"\0".to_vec()),
+        (lenient, vec![], vec![]),
+        (lenient, b"alice".to_vec(), vec![]),
+        (lenient, vec![], b"secret".to_vec()),
+        (lenient, b"alice".to_vec(), b"secret".to_vec()),
+    ] {
+        let script = Server {
+            config,
+            prefer: &[Method::USERNAME_PASSWORD],
+            ..Server::default()
+        };
+        let (u, p) = (username.len(), password.len());
+        let message = format!(
+            "01 {u:02x} {} {p:02x} {}",
+            hex::encode(&username),
+            hex::encode(&password)
+        );
+        Exchange::server(format!("server, {u} and {p} octets"), script)
+            .step(Phase::Greeting, "05 01 02", "05 02")
+            .step(Phase::Authentication, &message, "01 00")
+            .step(Phase::Request, "05 01 00 01 7f000001 1f90", SUCCESS)
+            .decides([
+                Due::SelectMethod(vec![Method::USERNAME_PASSWORD]),
+                Due::Authenticate(username, password),
+                Due::Request(Command::CONNECT, address("127.0.0.1:8080").into()),
+            ])
+            .ends(&Due::Served(Established::Stream));
+    }
+}
+
+/// R-025, V-059: RSV is not looked at, unless that is asked for.
+#[test]
+fn server_strict_reserved_lets_zero_pass() {
+    let strict = server::Config::new().strict_reserved(true);
+    for (config, rsv) in [
+        (server::Config::new(), "01"),
+        (server::Config::new(), "ff"),
+        (strict, "00"),
+    ] {
+        for (wire, target) in hosts() {
+            let script = Server {
+                config,
+                ..Server::default()
+            };
+            Exchange::server(format!("server, RSV {rsv}, {target}"), script)
+                .step(Phase::Greeting, "05 01 00", "05 00")
+                .step(Phase::Request, &format!("05 01 {rsv} {wire}"), SUCCESS)
+                .decides([
+                    Due::SelectMethod(vec![Method::NO_AUTHENTICATION]),
+                    Due::Request(Command::CONNECT, target.into()),
+                ])
+                .ends(&Due::Served(Established::Stream));
+        }
+    }
+}
+
+/// The replies that come in the wild, and the address that they mean.
+fn bound() -> Vec<(String, Address<'static>)> {
+    let mut bound = hosts();
+    // V-076: a name of length 0 is no address, and seven octets.
+    bound.push(("03 00 0000".to_string(), Address::UNSPECIFIED));
+    bound.push(("03 00 1f90".to_string(), address("0.0.0.0:8080")));
+    bound
+}
+
+/// ..R-043, R-049: every command, host form and auth form, granted.
+#[test]
+fn client_is_granted() {
+    for form in forms() {
+        let odd = if form.name == "none" { odd_hosts() } else { vec![] };
+        for (wire, target) in hosts().into_iter().chain(odd) {
+            for (octet, command, _) in COMMANDS {
+                let name = format!("client, {}, {command:?} {target}", form.name);
+                let request = format!("05 {octet:02x} 00 {wire}");
+                let (exchange, mut decisions) = form.client(name, Client::new(command, target), &request);
+                let mut exchange = exchange.step(Phase::Reply, "05 00 00 01 7f000001 8307", "");
+                let mut reply = address("127.0.0.1:33543");
+                if command == Command::BIND {
+                    decisions.push(Due::Bound(reply.into()));
+                    exchange = exchange.step(Phase::SecondReply, "05 00 00 01 7f000001 dfbe", "");
+                    reply = address("127.0.0.1:57278");
+                }
+                let end = Due::Connected(ReplyCode::SUCCEEDED, reply.into());
+                exchange.decides(decisions).ends(&end);
+            }
+        }
+    }
+}
+
+/// V-073..V-076: every form of BND, as the one reply and as BIND's two.
+#[test]
+fn client_reads_every_form_of_bound_address() {
+    for (wire, reply) in bound().into_iter().chain(odd_hosts()) {
+        let end = Due::Connected(ReplyCode::SUCCEEDED, reply.into());
+        let success = format!("05 00 00 {wire}");
+        Exchange::client(
+            format!("client, BND {wire}"),
+            Client::new(Command::CONNECT, address("a:1")),
+            "05 01 00",
+        )
+        .step(Phase::MethodSelection, "05 00", "05 01 00 03 01 61 0001")
+        .step(Phase::Reply, &success, "")
+        .ends(&end);
+        Exchange::client(
+            format!("client, BIND, BND {wire}"),
+            Client::new(Command::BIND, address("a:1")),
+            "05 01 00",
+        )
+        .step(Phase::MethodSelection, "05 00", "05 02 00 03 01 61 0001")
+        .step(Phase::Reply, &success, "")
+        .step(Phase::SecondReply, &success, "")
+        .decides([Due::Bound(reply.into())])
+        .ends(&end);
+    }
+}
+
+/// REP is judged as soon as it is there, and what stands behind it is not read.
+#[test]
+fn client_is_refused() {
+    let behind = [
+        "",
+        "00",
+        "00 01",
+        "00 01 00000000 0000",
+        "00 00 00000000 0000",
+        "00 03 00 1f90",
+    ];
+    for code in [1, 2, 3, 4, 5, 6, 7, 8, 9, 0xf0, 0xff] {
+        let refusal = format!("05 {code:02x}");
+        let end = Due::Closed(Error::Refused(ReplyCode::new(code)));
+        for form in forms() {
+            let name = format!("client, {}, refused with {code:02x}", form.name);
+            let client = Client::new(Command::CONNECT, address("a:1"));
+            let (exchange, _) = form.client(name, client, "05 01 00 03 01 61 0001");
+            exchange
+                .step(Phase::Reply, &refusal, "")
+                .leaves(behind[3])
+                .ends(&end);
+        }
+        for behind in behind {
+            let client = Client::new(Command::BIND, address("a:1"));
+            Exchange::client(
+                format!("client, peer refused with {refusal} {behind}"),
+                client,
+                "05 01 00",
+            )
+            .step(Phase::MethodSelection, "05 00", "05 02 00 03 01 61 0001")
+            .step(Phase::Reply, "05 00 00 01 7f000001 8307", "")
+            .step(Phase::SecondReply, &refusal, "")
+            .leaves(behind)
+            .decides([Due::Bound(address("127.0.0.1:33543").into())])
+            .ends(&end);
+        }
+    }
+}
+
+/// `05 ff` ends it, whatever stands behind.
+#[test]
+fn client_is_told_no_method() {
+    for form in forms() {
+        let client = Client {
+            auth: form.auth,
+            ..Client::new(Command::CONNECT, address("a:1"))
+        };
+        Exchange::client(format!("client, {}, 05 ff", form.name), client, form.greeting)
+            .step(Phase::MethodSelection, "05 ff", "")
+            .leaves("05 02")
+            .ends(&Due::Closed(Error::NoAcceptableMethod));
+    }
+}
+
+/// any status but 00 is a rejection; `05 xx` is judged by xx.
+#[test]
+fn client_is_rejected() {
+    for version in ["01", "05"] {
+        for status in [1, 2, 5, 0xff] {
+            let client = Client {
+                auth: Auth::password(alice()),
+                ..Client::new(Command::CONNECT, address("a:1"))
+            };
+            Exchange::client(
+                format!("client, status {version} {status:02x}"),
+                client,
+                "05 01 02",
+            )
+            .step(Phase::MethodSelection, "05 02", ALICE)
+            .step(Phase::Authentication, &format!("{version} {status:02x}"), "")
+            .leaves("00 01 00000000 0000")
+            .ends(&Due::Closed(Error::AuthenticationRejected { status }));
+        }
+    }
+}
+
+/// V-091: the strict options let pass what is right, the default lets pass what is common.
+#[test]
+fn client_options() {
+    let strict = client::Config::new()
+        .strict_reserved(true)
+        .strict_status_version(true);
+    for (config, version, rsv) in [(client::Config::new(), "05", "01"), (strict, "01", "00")] {
+        for (wire, reply) in bound() {
+            let client = Client {
+                auth: Auth::password(alice()),
+                config,
+                ..Client::new(Command::BIND, address("a:1"))
+            };
+            let success = format!("05 00 {rsv} {wire}");
+            Exchange::client(format!("client, status {version}, RSV {rsv}"), client, "05 01 02")
+                .step(Phase::MethodSelection, "05 02", ALICE)
+                .step(
+                    Phase::Authentication,
+                    &format!("{version} 00"),
+                    "05 02 00 03 01 61 0001",
+                )
+                .step(Phase::Reply, &success, "")
+                .step(Phase::SecondReply, &success, "")
+                .ends(&Due::Connected(ReplyCode::SUCCEEDED, reply.into()));
+        }
+    }
+}
+
+/// Q-021, design section 5: greeting, credentials and request in one flight, in the RFC's order, when the one
+/// method offered is 00 or 02; the answers are judged as ever.
+#[test]
+fn client_is_optimistic() {
+    let request = "05 01 00 03 01 61 0001";
+    let client = |auth| Client {
+        auth,
+        config: client::Config::new().optimistic(true),
+        ..Client::new(Command::CONNECT, address("a:1"))
+    };
+    let none = || {
+        Exchange::client(
+            "optimistic, none",
+            client(Auth::none()),
+            &format!("05 01 00 {request}"),
+        )
+    };
+    let password = || {
+        let flight = format!("05 01 02 {ALICE} {request}");
+        Exchange::client("optimistic, password", client(Auth::password(alice())), &flight)
+    };
+    let connected = Due::Connected(ReplyCode::SUCCEEDED, Address::UNSPECIFIED.into());
+    let refused = Due::Closed(Error::Refused(ReplyCode::CONNECTION_REFUSED));
+    let unacceptable = Due::Closed(Error::NoAcceptableMethod);
+    let rejected = Due::Closed(Error::AuthenticationRejected { status: 1 });
+    let (selection, authentication, reply) = (Phase::MethodSelection, Phase::Authentication, Phase::Reply);
+
+    none()
+        .step(selection, "05 00", "")
+        .step(reply, SUCCESS, "")
+        .ends(&connected);
+    none()
+        .step(selection, "05 00", "")
+        .step(reply, "05 05", "")
+        .leaves("00")
+        .ends(&refused);
+    none().step(selection, "05 ff", "").ends(&unacceptable);
+    let selected = || password().step(selection, "05 02", "");
+    let authenticated = || selected().step(authentication, "01 00", "");
+    authenticated().step(reply, SUCCESS, "").ends(&connected);
+    authenticated()
+        .step(reply, "05 05", "")
+        .leaves("00")
+        .ends(&refused);
+    selected().step(authentication, "01 01", "").ends(&rejected);
+    password().step(selection, "05 ff", "").ends(&unacceptable);
+
+    // With any other offer nothing is certain, and nothing goes early.
+    let both = Auth::password_or_none(alice());
+    Exchange::client("optimistic, both", client(both), "05 02 00 02")
+        .step(selection, "05 02", ALICE)
+        .step(authentication, "01 00", request)
+        .step(reply, SUCCESS, "")
+        .ends(&connected);
+    let private = Client {
+        raw_negotiation: 1,
+        ..client(Auth::new(&[PRIVATE], None).unwrap())
+    };
+    Exchange::client("optimistic, private", private, "05 01 80")
+        .step(selection, "05 80", "")
+        .step(Phase::Negotiation, "ff", request)
+        .step(reply, SUCCESS, "")
+        .ends(&connected);
+}
+
+/// The longest flight: 257 methods' greeting is not certain, so 3 + 513 + 262 octets.
+#[test]
+fn client_longest_flight() {
+    let (user, password) = ([b'u'; 255], [b'p'; 255]);
+    let name = [b'a'; 255];
+    let target = Address::from((Domain::new(&name).unwrap(), 0xffff));
+    let client = Client {
+        request: Request::connect(target),
+        auth: Auth::password(Credentials::new(&user, &password).unwrap()),
+        config: client::Config::new().optimistic(true),
+        raw_negotiation: 0,
+    };
+    let (user, password, name) = (hex::encode(user), hex::encode(password), hex::encode(name));
+    let flight = format!("05 01 02 01 ff {user} ff {password} 05 01 00 03 ff {name} ffff");
+    assert_eq!(common::octets(&flight).len(), 3 + 513 + 262);
+    Exchange::client("the longest flight", client, &flight)
+        .step(Phase::MethodSelection, "05 02", "")
+        .step(Phase::Authentication, "01 00", "")
+        .step(Phase::Reply, &format!("05 00 00 03 ff {name} 0001"), "")
+        .ends(&Due::Connected(
+            ReplyCode::SUCCEEDED,
+            Address { port: 1, ..target }.into(),
+        ));
+}
+
+/// Design section 5: while the program negotiates, the machine keeps away; what the program makes of it counts.
+#[test]
+fn abandoned_negotiation() {
+    // The raw stream gives less than the negotiation needs: the driver gives it up.
+    let server = Server {
+        prefer: &[Method::GSSAPI],
+        raw_negotiation: 100,
+        ..Server::default()
+    };
+    let script = common::Script::Server(server);
+    let record = common::run(
+        &script,
+        &common::Delivery::reads([common::octets("05 01 01 01 ff")]),
+    );
+    assert_eq!(record.sent(), [5, 1]);
+    assert_eq!(record.end(), Some(&Due::Closed(Error::Abandoned)));
+
+    let client = Client {
+        auth: Auth::new(&[Method::GSSAPI], None).unwrap(),
+        raw_negotiation: 100,
+        ..Client::new(Command::CONNECT, address("a:1"))
+    };
+    let script = common::Script::Client(client);
+    let record = common::run(&script, &common::Delivery::reads([common::octets("05 01 01 ff")]));
+    assert_eq!(record.sent(), [5, 1, 1]);
+    assert_eq!(record.end(), Some(&Due::Closed(Error::Abandoned)));
+}

@@ -1,0 +1,548 @@
+//! The values: code points, addresses, errors, and what they are as `std::io::Error`s.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use sans_socks::{
+    Address, AddressBuf, AuthStatus, Command, Credentials, Domain, Encode, Error, ErrorKind, Greeting, Host,
+    InvalidValue, Malformed, Method, PeerMisbehaved, Phase, Protocol, Reply, ReplyCode, Request, Selection,
+};
+
+/// the constants of the RFC.
+#[test]
+fn constants() {
+    assert_eq!(sans_socks::DEFAULT_PORT, 1080);
+    assert_eq!(sans_socks::REFUSAL_CLOSE_DEADLINE, Duration::from_secs(10));
+}
+
+/// A.8: the longest of every message.
+#[test]
+fn longest_messages() {
+    assert_eq!(Greeting::MAX_LEN, 257);
+    assert_eq!(Selection::MAX_LEN, 2);
+    assert_eq!(Credentials::MAX_LEN, 513);
+    assert_eq!(AuthStatus::MAX_LEN, 2);
+    assert_eq!(Request::MAX_LEN, 262);
+    assert_eq!(Reply::MAX_LEN, 262);
+    assert_eq!(Domain::MAX_LEN, 255);
+    assert_eq!(Credentials::MAX_FIELD_LEN, 255);
+}
+
+/// the numbers of RFC 1928, of IANA and of Tor, by name.
+#[test]
+fn named_code_points() {
+    let methods = [
+        (Method::NO_AUTHENTICATION, 0x00, "NO_AUTHENTICATION"),
+        (Method::GSSAPI, 0x01, "GSSAPI"),
+        (Method::USERNAME_PASSWORD, 0x02, "USERNAME_PASSWORD"),
+        (Method::CHAP, 0x03, "CHAP"),
+        (Method::CRAM, 0x05, "CRAM"),
+        (Method::SSL, 0x06, "SSL"),
+        (Method::NDS, 0x07, "NDS"),
+        (Method::MAF, 0x08, "MAF"),
+        (Method::JSON_PARAMETER_BLOCK, 0x09, "JSON_PARAMETER_BLOCK"),
+        (Method::NO_ACCEPTABLE, 0xff, "NO_ACCEPTABLE"),
+    ];
+    for (method, octet, name) in methods {
+        assert_eq!((method.get(), format!("{method:?}")), (octet, name.to_string()));
+    }
+    let commands = [
+        (Command::CONNECT, 0x01, "CONNECT"),
+        (Command::BIND, 0x02, "BIND"),
+        (Command::UDP_ASSOCIATE, 0x03, "UDP_ASSOCIATE"),
+        (Command::RESOLVE, 0xf0, "RESOLVE"),
+        (Command::RESOLVE_PTR, 0xf1, "RESOLVE_PTR"),
+    ];
+    for (command, octet, name) in commands {
+        assert_eq!((command.get(), format!("{command:?}")), (octet, name.to_string()));
+    }
+    let codes = [
+        (ReplyCode::SUCCEEDED, 0x00, "SUCCEEDED"),
+        (ReplyCode::GENERAL_FAILURE, 0x01, "GENERAL_FAILURE"),
+        (ReplyCode::NOT_ALLOWED, 0x02, "NOT_ALLOWED"),
+        (ReplyCode::NETWORK_UNREACHABLE, 0x03, "NETWORK_UNREACHABLE"),
+        (ReplyCode::HOST_UNREACHABLE, 0x04, "HOST_UNREACHABLE"),
+        (ReplyCode::CONNECTION_REFUSED, 0x05, "CONNECTION_REFUSED"),
+        (ReplyCode::TTL_EXPIRED, 0x06, "TTL_EXPIRED"),
+        (ReplyCode::COMMAND_NOT_SUPPORTED, 0x07, "COMMAND_NOT_SUPPORTED"),
+        (
+            ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED,
+            0x08,
+            "ADDRESS_TYPE_NOT_SUPPORTED",
+        ),
+        (
+            ReplyCode::ONION_DESCRIPTOR_NOT_FOUND,
+            0xf0,
+            "ONION_DESCRIPTOR_NOT_FOUND",
+        ),
+        (
+            ReplyCode::ONION_DESCRIPTOR_INVALID,
+            0xf1,
+            "ONION_DESCRIPTOR_INVALID",
+        ),
+        (
+            ReplyCode::ONION_INTRODUCTION_FAILED,
+            0xf2,
+            "ONION_INTRODUCTION_FAILED",
+        ),
+        (
+            ReplyCode::ONION_RENDEZVOUS_FAILED,
+            0xf3,
+            "ONION_RENDEZVOUS_FAILED",
+        ),
+        (
+            ReplyCode::ONION_CLIENT_AUTH_MISSING,
+            0xf4,
+            "ONION_CLIENT_AUTH_MISSING",
+        ),
+        (
+            ReplyCode::ONION_CLIENT_AUTH_WRONG,
+            0xf5,
+            "ONION_CLIENT_AUTH_WRONG",
+        ),
+        (ReplyCode::ONION_ADDRESS_INVALID, 0xf6, "ONION_ADDRESS_INVALID"),
+        (
+            ReplyCode::ONION_INTRODUCTION_TIMED_OUT,
+            0xf7,
+            "ONION_INTRODUCTION_TIMED_OUT",
+        ),
+    ];
+    for (code, octet, name) in codes {
+        assert_eq!((code.get(), format!("{code:?}")), (octet, name.to_string()));
+    }
+    assert_eq!((AuthStatus::SUCCESS.get(), AuthStatus::FAILURE.get()), (0, 1));
+}
+
+/// all 256 values of each code point pass through, and only one of them is success.
+#[test]
+fn every_octet_is_a_code_point() {
+    for octet in 0..=0xff {
+        assert_eq!(u8::from(Method::from(octet)), octet);
+        assert_eq!(u8::from(Command::from(octet)), octet);
+        assert_eq!(u8::from(ReplyCode::from(octet)), octet);
+        assert_eq!(u8::from(AuthStatus::from(octet)), octet);
+        assert_eq!(Method::new(octet).get(), octet);
+        assert_eq!(
+            format!("{:x} {:#04X}", Method::new(octet), Command::new(octet)),
+            format!("{octet:x} {octet:#04X}")
+        );
+        assert_eq!(Method::new(octet).is_private(), (0x80..=0xfe).contains(&octet));
+        assert_eq!(ReplyCode::new(octet).is_success(), octet == 0);
+        assert_eq!(AuthStatus::new(octet).is_success(), octet == 0);
+    }
+}
+
+/// What has no name is shown as its octet, and nothing is shown as nothing.
+#[test]
+fn unnamed_code_points() {
+    assert_eq!(format!("{:?}", Method::new(0x80)), "Method(0x80)");
+    assert_eq!(format!("{:?}", Command::new(9)), "Command(0x09)");
+    assert_eq!(format!("{:?}", ReplyCode::new(0xff)), "ReplyCode(0xff)");
+    assert_eq!(format!("{:?}", AuthStatus::new(2)), "AuthStatus(0x02)");
+    assert_eq!(Method::new(0x80).to_string(), "method 0x80");
+    assert_eq!(Command::new(9).to_string(), "command 0x09");
+    assert_eq!(ReplyCode::new(0xff).to_string(), "reply code 0xff");
+    assert_eq!(AuthStatus::new(2).to_string(), "authentication status 0x02");
+    assert_eq!(ReplyCode::CONNECTION_REFUSED.to_string(), "connection refused");
+    assert_eq!(Command::UDP_ASSOCIATE.to_string(), "UDP ASSOCIATE");
+    assert_eq!(Method::USERNAME_PASSWORD.to_string(), "username/password");
+    assert_eq!(format!("[{:>10}]", Command::BIND), "[      BIND]");
+    for octet in 0..=0xff {
+        assert!(!Method::new(octet).to_string().is_empty());
+        assert!(!ReplyCode::new(octet).to_string().is_empty());
+    }
+}
+
+fn name(text: &[u8], port: u16) -> Address<'_> {
+    Address::from((Domain::new(text).unwrap(), port))
+}
+
+fn ip(text: &str) -> Address<'static> {
+    text.parse::<SocketAddr>().unwrap().into()
+}
+
+#[test]
+fn addresses_are_read_and_written() {
+    for (text, address) in [
+        ("127.0.0.1:80", ip("127.0.0.1:80")),
+        ("0.0.0.0:0", Address::UNSPECIFIED),
+        ("[::1]:65535", ip("[::1]:65535")),
+        ("[::ffff:127.0.0.1]:1", ip("[::ffff:127.0.0.1]:1")),
+        ("example.com:443", name(b"example.com", 443)),
+        ("app.test.:1", name(b"app.test.", 1)),
+        ("localhost:0", name(b"localhost", 0)),
+        ("b\u{fc}cher.test:80", name("b\u{fc}cher.test".as_bytes(), 80)),
+        // No address of four numbers, so a name.
+        ("127.1:80", name(b"127.1", 80)),
+        ("256.0.0.1:80", name(b"256.0.0.1", 80)),
+    ] {
+        assert_eq!(Address::try_from(text), Ok(address), "{text}");
+        assert_eq!(text.parse(), Ok(AddressBuf::from(address)), "{text}");
+        assert_eq!(address.to_string(), text);
+        assert_eq!(AddressBuf::from(address).to_string(), text);
+    }
+    // Written as they are read, but not the other way round.
+    assert_eq!(Address::try_from("[0:0::1]:0080"), Ok(ip("[::1]:80")));
+}
+
+#[test]
+fn what_is_no_address() {
+    for text in [
+        "",
+        ":",
+        ":80",
+        "80",
+        "example.com",
+        "example.com:",
+        "example.com:http",
+        "example.com:65536",
+        "example.com:-1",
+        "example.com:+80",
+        "example.com: 80",
+        "::1",
+        "::1:80",
+        "[::1]",
+        "[::1]80",
+        "[::1:80",
+        "::1]:80",
+        "[]:80",
+        "[127.0.0.1]:80",
+        "[example.com]:80",
+        "a:b:80",
+    ] {
+        assert_eq!(
+            Address::try_from(text),
+            Err(InvalidValue::AddressSyntax),
+            "{text:?}"
+        );
+        assert_eq!(
+            text.parse::<AddressBuf>(),
+            Err(InvalidValue::AddressSyntax),
+            "{text:?}"
+        );
+    }
+    let long = format!("{}:80", "x".repeat(256));
+    assert_eq!(Address::try_from(&*long), Err(InvalidValue::DomainLength(256)));
+}
+
+/// what an access list must look at.
+#[test]
+fn canonical() {
+    for (spelling, stated) in [
+        (ip("127.0.0.1:80"), ip("127.0.0.1:80")),
+        (ip("[::1]:80"), ip("[::1]:80")),
+        (ip("[::ffff:127.0.0.1]:80"), ip("127.0.0.1:80")),
+        (name(b"127.0.0.1", 80), ip("127.0.0.1:80")),
+        (name(b"93.184.216.34", 80), ip("93.184.216.34:80")),
+        (name(b"::1", 80), ip("[::1]:80")),
+        (name(b"[::1]", 80), ip("[::1]:80")),
+        (name(b"::ffff:127.0.0.1", 80), ip("127.0.0.1:80")),
+        (name(b"[::FFFF:7f00:1]", 80), ip("127.0.0.1:80")),
+    ] {
+        assert_eq!(spelling.canonical(), stated, "{spelling:?}");
+        assert_eq!(spelling.canonical().canonical(), stated, "{spelling:?}");
+    }
+    for other in [
+        &b"example.com"[..],
+        b"app.test.",
+        b"localhost",
+        b"127.1",
+        b"0x7f000001",
+        b"[127.0.0.1]",
+        b"[::1",
+        b"::1]",
+        b"127.0.0.1\0",
+        b" 127.0.0.1",
+        b"\xff\xfe",
+        b"[]",
+    ] {
+        assert_eq!(name(other, 80).canonical(), name(other, 80), "{other:?}");
+    }
+}
+
+/// an unspecified host is the one that the proxy was reached at; the port stays.
+#[test]
+fn or_host() {
+    let proxy = IpAddr::from(Ipv6Addr::LOCALHOST);
+    for (bound, stated) in [
+        (Address::UNSPECIFIED, ip("[::1]:0")),
+        (ip("0.0.0.0:5300"), ip("[::1]:5300")),
+        (ip("[::]:5300"), ip("[::1]:5300")),
+        (ip("127.0.0.1:5300"), ip("127.0.0.1:5300")),
+        (name(b"0.0.0.0", 1), name(b"0.0.0.0", 1)),
+        (name(b"srv.test", 1), name(b"srv.test", 1)),
+    ] {
+        assert_eq!(bound.or_host(proxy), stated, "{bound}");
+    }
+    assert!(Host::from(Ipv4Addr::UNSPECIFIED).is_unspecified());
+    assert!(Host::from(Ipv6Addr::UNSPECIFIED).is_unspecified());
+    assert!(!Host::from(proxy).is_unspecified());
+}
+
+#[test]
+fn socket_addresses() {
+    for text in ["127.0.0.1:80", "[::1]:443", "[::ffff:1.2.3.4]:1"] {
+        let socket: SocketAddr = text.parse().unwrap();
+        assert_eq!(Address::from(socket).to_socket_addr(), Some(socket));
+        assert_eq!(Address::from((socket.ip(), socket.port())), Address::from(socket));
+        assert_eq!(AddressBuf::from(socket).as_address(), Address::from(socket));
+    }
+    assert_eq!(name(b"127.0.0.1", 80).to_socket_addr(), None);
+}
+
+/// A slab keeps them: equal, hashed and printed as what they own, whatever the length.
+#[test]
+fn owned_addresses() {
+    let mut dials = HashMap::new();
+    let every: Vec<u8> = (1..=255).collect();
+    for len in 1..=255 {
+        let borrowed = name(&every[..len], len as u16);
+        let owned = AddressBuf::from(borrowed);
+        assert_eq!(owned.as_address(), borrowed);
+        assert_eq!(owned.clone(), owned);
+        assert_eq!(owned.to_string(), borrowed.to_string());
+        assert_eq!(format!("{owned:?}"), format!("{borrowed:?}"));
+        assert_eq!(dials.insert(owned, len), None);
+    }
+    assert_eq!(dials.get(&AddressBuf::from(name(&every[..7], 7))), Some(&7));
+    assert_eq!(dials.get(&AddressBuf::from(name(&every[..7], 8))), None);
+    assert_ne!(
+        AddressBuf::from(name(b"127.0.0.1", 80)),
+        AddressBuf::from(ip("127.0.0.1:80"))
+    );
+}
+
+/// a name is octets. As text only where it is some, and in a log always one line.
+#[test]
+fn names() {
+    let plain = Domain::new("example.com").unwrap();
+    assert_eq!(
+        (plain.to_str(), plain.to_string().as_str()),
+        (Ok("example.com"), "example.com")
+    );
+    assert_eq!(format!("{plain:?}"), "Domain(\"example.com\")");
+    assert_eq!(plain.as_ref(), b"example.com");
+    let foreign = Domain::new("b\u{fc}cher.test").unwrap();
+    assert_eq!(foreign.to_string(), "b\u{fc}cher.test");
+    let binary = Domain::new(b"\xff\xfe").unwrap();
+    assert!(binary.to_str().is_err());
+    assert_eq!(binary.to_string(), "\\xff\\xfe");
+    for forged in ["a\nb", "a\r\nb", "a\0b", "a\x1b[2Jb", "a\u{85}b", "a\u{9b}b"] {
+        let forged = Domain::new(forged).unwrap();
+        for shown in [
+            forged.to_string(),
+            format!("{forged:?}"),
+            name(forged.as_bytes(), 1).to_string(),
+        ] {
+            assert!(!shown.chars().any(char::is_control), "{shown}");
+        }
+    }
+}
+
+/// free of NUL and of control octets, and no more is asked of a host name.
+#[test]
+fn host_names() {
+    for octet in 0..=0xff_u8 {
+        let stated = !(octet < 0x20 || octet == 0x7f);
+        for text in [&[octet][..], &[b'a', octet], &[octet, b'a'], &[b'a', octet, b'a']] {
+            assert_eq!(Domain::new(text).unwrap().is_hostname(), stated, "{text:?}");
+        }
+    }
+}
+
+/// whole and octet for octet; a NUL ends nothing.
+#[test]
+fn credentials_are_compared_whole() {
+    let given = Credentials::new("alice", "secret\0x").unwrap();
+    assert!(given.verify("alice", "secret\0x"));
+    for (username, password) in [
+        ("alice", "secret"),
+        ("alice", "secret\0"),
+        ("alice", "secret\0y"),
+        ("alice\0", "secret\0x"),
+        ("Alice", "secret\0x"),
+        ("alic", "secret\0x"),
+        ("", ""),
+        ("secret\0x", "alice"),
+    ] {
+        assert!(!given.verify(username, password), "{username:?} {password:?}");
+    }
+    let empty = Credentials::new_allowing_empty("", "").unwrap();
+    assert!(empty.verify("", ""));
+    assert!(!empty.verify("", "\0"));
+}
+
+#[test]
+fn error_kinds() {
+    let refused = Error::Refused(ReplyCode::TTL_EXPIRED);
+    for (error, kind, code) in [
+        (Error::Malformed(Malformed::NoMethods), ErrorKind::Malformed, None),
+        (
+            Error::PeerMisbehaved(PeerMisbehaved::MethodNotOffered(Method::GSSAPI)),
+            ErrorKind::PeerMisbehaved,
+            None,
+        ),
+        (Error::NoAcceptableMethod, ErrorKind::Refused, None),
+        (
+            Error::AuthenticationRejected { status: 1 },
+            ErrorKind::Refused,
+            None,
+        ),
+        (refused, ErrorKind::Refused, Some(ReplyCode::TTL_EXPIRED)),
+        (Error::Abandoned, ErrorKind::Abandoned, None),
+        (unexpected_eof(), ErrorKind::UnexpectedEof, None),
+    ] {
+        assert_eq!((error.kind(), error.reply_code()), (kind, code), "{error:?}");
+    }
+}
+
+/// It cannot be built outside of the crate, so a machine has to give it.
+fn unexpected_eof() -> Error {
+    let mut handshake = sans_socks::server::Handshake::new();
+    handshake.handle_eof();
+    match handshake.poll_output() {
+        sans_socks::server::Output::Closed(error) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn errors_say_what_happened() {
+    for (shown, stated) in [
+        (
+            Error::from(Malformed::Version {
+                expected: 5,
+                got: 0x47,
+            })
+            .to_string(),
+            "version 0x47 where 0x05 was due",
+        ),
+        (
+            Error::from(Malformed::AddressType(2)).to_string(),
+            "unknown address type 0x02",
+        ),
+        (
+            Error::from(PeerMisbehaved::MethodNotOffered(Method::new(0x80))).to_string(),
+            "the server selected method 0x80, which was not offered",
+        ),
+        (
+            Error::Refused(ReplyCode::CONNECTION_REFUSED).to_string(),
+            "refused: connection refused",
+        ),
+        (
+            Error::Refused(ReplyCode::new(9)).to_string(),
+            "refused: reply code 0x09",
+        ),
+        (
+            Error::AuthenticationRejected { status: 0xff }.to_string(),
+            "authentication rejected with status 0xff",
+        ),
+        (
+            unexpected_eof().to_string(),
+            "the connection ended in phase greeting",
+        ),
+        (Phase::SecondReply.to_string(), "second reply"),
+        (Protocol::Tls.to_string(), "TLS"),
+    ] {
+        assert_eq!(shown, stated);
+    }
+}
+
+#[cfg(feature = "std")]
+mod io {
+    use std::io;
+
+    use super::{Error, Malformed, Method, PeerMisbehaved, ReplyCode, unexpected_eof};
+
+    /// what a failed dial is as a reply.
+    #[test]
+    fn reply_codes_of_io_errors() {
+        use io::ErrorKind as Kind;
+
+        for (kind, code) in [
+            (Kind::ConnectionRefused, ReplyCode::CONNECTION_REFUSED),
+            (Kind::NetworkUnreachable, ReplyCode::NETWORK_UNREACHABLE),
+            (Kind::NetworkDown, ReplyCode::NETWORK_UNREACHABLE),
+            (Kind::HostUnreachable, ReplyCode::HOST_UNREACHABLE),
+            (Kind::TimedOut, ReplyCode::TTL_EXPIRED),
+            (Kind::PermissionDenied, ReplyCode::NOT_ALLOWED),
+            (Kind::ConnectionReset, ReplyCode::GENERAL_FAILURE),
+            (Kind::AddrInUse, ReplyCode::GENERAL_FAILURE),
+            (Kind::NotFound, ReplyCode::GENERAL_FAILURE),
+            (Kind::UnexpectedEof, ReplyCode::GENERAL_FAILURE),
+            (Kind::Other, ReplyCode::GENERAL_FAILURE),
+        ] {
+            assert_eq!(ReplyCode::from(&io::Error::from(kind)), code, "{kind:?}");
+            // What an error holds that is none of ours changes nothing.
+            assert_eq!(ReplyCode::from(&io::Error::new(kind, "text")), code, "{kind:?}");
+        }
+    }
+
+    /// A chained proxy passes the next one's refusal on, every octet of it; its other failures are its own.
+    #[test]
+    fn refusals_of_a_chained_proxy_go_on() {
+        for octet in 1..=0xff {
+            let code = ReplyCode::new(octet);
+            assert_eq!(ReplyCode::from(&io::Error::from(Error::Refused(code))), code);
+        }
+        for (error, code) in [
+            (Error::NoAcceptableMethod, ReplyCode::NOT_ALLOWED),
+            (
+                Error::AuthenticationRejected { status: 1 },
+                ReplyCode::NOT_ALLOWED,
+            ),
+            (Error::Malformed(Malformed::NoMethods), ReplyCode::GENERAL_FAILURE),
+            (unexpected_eof(), ReplyCode::GENERAL_FAILURE),
+            (Error::Abandoned, ReplyCode::GENERAL_FAILURE),
+        ] {
+            assert_eq!(ReplyCode::from(&io::Error::from(error)), code, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn errors_as_io_errors() {
+        use io::ErrorKind as Kind;
+
+        let unoffered = PeerMisbehaved::MethodNotOffered(Method::GSSAPI);
+        for (error, kind) in [
+            (Error::Malformed(Malformed::NoMethods), Kind::InvalidData),
+            (Error::PeerMisbehaved(unoffered), Kind::InvalidData),
+            (Error::NoAcceptableMethod, Kind::PermissionDenied),
+            (
+                Error::AuthenticationRejected { status: 1 },
+                Kind::PermissionDenied,
+            ),
+            (Error::Refused(ReplyCode::GENERAL_FAILURE), Kind::Other),
+            (Error::Refused(ReplyCode::NOT_ALLOWED), Kind::PermissionDenied),
+            (
+                Error::Refused(ReplyCode::NETWORK_UNREACHABLE),
+                Kind::NetworkUnreachable,
+            ),
+            (Error::Refused(ReplyCode::HOST_UNREACHABLE), Kind::HostUnreachable),
+            (
+                Error::Refused(ReplyCode::CONNECTION_REFUSED),
+                Kind::ConnectionRefused,
+            ),
+            (Error::Refused(ReplyCode::TTL_EXPIRED), Kind::TimedOut),
+            (
+                Error::Refused(ReplyCode::COMMAND_NOT_SUPPORTED),
+                Kind::Unsupported,
+            ),
+            (
+                Error::Refused(ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED),
+                Kind::Unsupported,
+            ),
+            (Error::Refused(ReplyCode::new(9)), Kind::Other),
+            (Error::Refused(ReplyCode::ONION_ADDRESS_INVALID), Kind::Other),
+            (unexpected_eof(), Kind::UnexpectedEof),
+            (Error::Abandoned, Kind::ConnectionAborted),
+        ] {
+            let io = io::Error::from(error);
+            assert_eq!(io.kind(), kind, "{error:?}");
+            let inner = io.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+            assert_eq!(inner, Some(&error));
+            assert_eq!(io.to_string(), error.to_string());
+        }
+    }
+}
