@@ -14,13 +14,14 @@ use std::future::{Future, pending};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::process;
+use std::time::Instant;
 
 use bytes::BytesMut;
 use sans_socks::server::{Handshake, Output};
 use sans_socks::{Address, Command, Error, ReplyCode, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional, join};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 #[path = "common/bind.rs"]
 mod bind;
@@ -29,7 +30,7 @@ mod common;
 use bind::{PEER_TIMEOUT, is_expected};
 use common::{
     ACCEPT_PAUSE, DIAL_TIMEOUT, EARLY_LIMIT, LINGER, Options, announce, exit_code, log, log_failure,
-    lookup_name, unresolved,
+    lookup_name, share, unresolved,
 };
 
 #[tokio::main]
@@ -70,7 +71,7 @@ async fn serve(client: TcpStream, address: SocketAddr, options: &Options) {
 }
 
 async fn shake_hands(session: &mut Session, options: &Options) -> io::Result<()> {
-    let deadline = Instant::now() + options.handshake_timeout();
+    let deadline = (Instant::now() + options.handshake_timeout()).into();
     let mut handshake = Handshake::new();
     session.client.set_nodelay(true)?;
     loop {
@@ -218,16 +219,14 @@ impl Session {
 /// Connects to the first address of a host that answers.
 async fn dial(address: Address<'_>) -> io::Result<TcpStream> {
     let deadline = Instant::now() + DIAL_TIMEOUT;
-    let addresses = timeout_at(deadline, resolve(address)).await??;
+    let addresses = timeout_at(deadline.into(), resolve(address)).await??;
     let mut error = unresolved();
     for (tried, address) in addresses.iter().enumerate() {
-        let share = deadline.duration_since(Instant::now()) / (addresses.len() - tried) as u32;
-        match timeout(share, TcpStream::connect(address))
-            .await
-            .map_err(io::Error::from)
-        {
+        let connect = TcpStream::connect(address);
+        match timeout(share(deadline, addresses.len() - tried), connect).await {
             Ok(Ok(target)) => return Ok(target),
-            Ok(Err(failed)) | Err(failed) => error = failed,
+            Ok(Err(failed)) => error = failed,
+            Err(late) => error = late.into(),
         }
     }
     Err(error)

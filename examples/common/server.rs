@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use sans_socks::{Address, Credentials, Error, Host, InvalidValue, Method, Protocol, ReplyCode};
@@ -99,6 +99,13 @@ pub(crate) fn lookup_name(address: Address<'_>) -> io::Result<String> {
         Host::Domain(name) if name.to_str().is_err() => Err(unresolved()),
         _ => Ok(address.canonical().to_string()),
     }
+}
+
+/// What an address may use of the time up to `deadline`, when `left` addresses are still to be tried.
+pub(crate) fn share(deadline: Instant, left: usize) -> Duration {
+    let left = u32::try_from(left).unwrap_or(u32::MAX).max(1);
+    let share = deadline.saturating_duration_since(Instant::now()) / left;
+    share.max(Duration::from_millis(1))
 }
 
 /// A name that has no address. The system's own error says so in no portable way.
