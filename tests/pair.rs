@@ -229,7 +229,7 @@ impl Combination<'_> {
                 Due::Connected(..) => assert_eq!(client.inbox, BANNER, "{what}: what the client left"),
                 // A refusal is judged at REP: eight octets of it stay.
                 Due::Closed(Error::Refused(_)) => {
-                    assert_eq!(client.inbox, [0, 1, 0, 0, 0, 0, 0, 0], "{what}")
+                    assert_eq!(client.inbox, [0, 1, 0, 0, 0, 0, 0, 0], "{what}");
                 }
                 _ => assert_eq!(client.inbox, [], "{what}"),
             }

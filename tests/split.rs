@@ -230,7 +230,7 @@ fn server_refuses_the_request() {
                 ..Server::default()
             };
             let name = format!("server, {}, refuses with {code:02x}", form.name);
-            let (exchange, _) = form.server(name, script.clone());
+            let (exchange, _) = form.server(name, script);
             exchange
                 .step(Phase::Request, "05 01 00 01 7f000001 0009", &refusal)
                 .ends(&end);

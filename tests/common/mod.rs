@@ -79,7 +79,7 @@ pub trait Machine {
 }
 
 /// A server machine and what its program will say.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Server<'a> {
     pub config: server::Config,
     /// Empty: rejects whatever is offered.
@@ -113,7 +113,7 @@ impl Default for Server<'_> {
 }
 
 /// A client machine and what its program wants.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Client<'a> {
     pub request: Request<'a>,
     pub auth: Auth<'a>,
@@ -132,7 +132,7 @@ impl<'a> Client<'a> {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Script<'a> {
     Server(Server<'a>),
     Client(Client<'a>),
