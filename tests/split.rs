@@ -644,6 +644,26 @@ fn client_longest_flight() {
         ));
 }
 
+/// The method that was selected is known from then on, and only if it was offered.
+#[test]
+fn client_knows_the_method() {
+    for form in forms() {
+        for selected in [form.selected, Method::NO_ACCEPTABLE, Method::new(0x33)] {
+            let request = Request::connect(address("a:1"));
+            let mut handshake = client::Handshake::new(&request, form.auth);
+            assert_eq!(handshake.phase(), Phase::Greeting);
+            let client::Output::Transmit(transmit) = handshake.poll_output() else {
+                panic!("the greeting comes first");
+            };
+            transmit.sent(usize::MAX);
+            assert_eq!(handshake.method(), None);
+            assert_eq!(handshake.handle_input(&[5, selected.get()]), 2);
+            let stated = (selected == form.selected).then_some(selected);
+            assert_eq!(handshake.method(), stated, "{}, {selected}", form.name);
+        }
+    }
+}
+
 /// Design section 5: while the program negotiates, the machine keeps away; what the program makes of it counts.
 #[test]
 fn abandoned_negotiation() {

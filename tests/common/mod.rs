@@ -49,6 +49,20 @@ impl Due {
         matches!(self, Self::Served(_) | Self::Connected(..) | Self::Closed(_))
     }
 
+    /// The phase that a decision or an end is in; the others go by the exchange.
+    fn phase(&self) -> Option<Phase> {
+        match self {
+            Self::Transmit(_) | Self::NeedInput(_) => None,
+            Self::SelectMethod(_) => Some(Phase::MethodSelection),
+            Self::Authenticate(..) => Some(Phase::Authentication),
+            Self::Negotiate(_) => Some(Phase::Negotiation),
+            Self::Request(..) => Some(Phase::Reply),
+            Self::AwaitPeer | Self::Bound(_) => Some(Phase::SecondReply),
+            Self::Served(_) | Self::Connected(..) => Some(Phase::Established),
+            Self::Closed(_) => Some(Phase::Closed),
+        }
+    }
+
     /// The phase of an unexpected end of input.
     pub fn eof_phase(&self) -> Option<Phase> {
         match self {
@@ -387,6 +401,9 @@ pub fn run(script: &Script<'_>, delivery: &Delivery) -> Record {
         input.eof_at_once(machine.as_mut());
         let due = machine.due();
         assert_eq!(machine.due(), due, "asked again, it is the same");
+        if let Some(phase) = due.phase() {
+            assert_eq!(machine.phase(), phase, "{due:?}");
+        }
         match due {
             Due::NeedInput(needed) => {
                 if waits.last() != Some(&machine.phase()) {
@@ -399,7 +416,6 @@ pub fn run(script: &Script<'_>, delivery: &Delivery) -> Record {
             }
             Due::Transmit(ref octets) => transmit(machine.as_mut(), octets, delivery),
             Due::Negotiate(_) => {
-                assert_eq!(machine.phase(), Phase::Negotiation);
                 takes_nothing(machine.as_mut(), &due);
                 if input.take_raw(machine.raw_negotiation()) {
                     input.eof_at_once(machine.as_mut());
