@@ -4,7 +4,7 @@ mod session;
 
 use core::cell::RefCell;
 use core::fmt::{Debug, Display};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use sans_socks::client::{self, Auth};
@@ -151,7 +151,7 @@ fn values_and_messages() {
 }
 
 /// What has been looked at, to be sure that everything was.
-type Looked = BTreeSet<(&'static str, String)>;
+type Looked = HashSet<(&'static str, String)>;
 
 fn name(value: &impl Debug) -> String {
     let text = format!("{value:?}");
@@ -241,7 +241,8 @@ fn machines_and_their_outputs_in_every_phase() {
 
     let of = |kind| {
         let names = looked.iter().filter(|(looked, _)| *looked == kind);
-        let names: Vec<&str> = names.map(|(_, name)| name.as_str()).collect();
+        let mut names: Vec<&str> = names.map(|(_, name)| name.as_str()).collect();
+        names.sort_unstable();
         names.join(" ")
     };
     assert_eq!(
