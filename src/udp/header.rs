@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::code::code_point;
 use crate::error::{BufferTooSmall, Malformed};
 use crate::message::addressing::{self, EmptyDomain};
-use crate::message::{Encode, copy, private, room};
+use crate::message::{Encode, private, room};
 
 /// 262: the most octets of a header, which has then a name of 255 octets.
 pub const MAX_HEADER_LEN: usize = addressing::MAX_LEN;
@@ -242,7 +242,10 @@ impl<'a> Datagram<'a> {
         let needed = self.encoded_len();
         let out = room(out, needed)?;
         let header_len = self.header.encode_into(out)?;
-        copy(self.payload, out.get_mut(header_len..).unwrap_or_default());
+        let behind = out.get_mut(header_len..).unwrap_or_default();
+        if let Some(to) = behind.get_mut(..self.payload.len()) {
+            to.copy_from_slice(self.payload);
+        }
         Ok(needed)
     }
 }

@@ -23,7 +23,6 @@ use core::time::Duration;
 use super::{Datagram, Frag, Header};
 use crate::address::{Address, AddressBuf};
 use crate::error::Discard;
-use crate::message::copy;
 use crate::time::Instant;
 
 /// 5 s: the least time that a sequence is given to become whole, and the default, [RFC 1928 §7].
@@ -368,6 +367,7 @@ impl private::Sealed for &mut [u8] {
 }
 
 fn append(storage: &mut [u8], len: usize, octets: &[u8]) -> Option<()> {
-    copy(octets, storage.get_mut(len..)?.get_mut(..octets.len())?);
+    let to = storage.get_mut(len..)?.get_mut(..octets.len())?;
+    to.copy_from_slice(octets);
     Some(())
 }
