@@ -105,7 +105,7 @@ impl<I: Instant> Reassembler<I, Vec<u8>> {
     /// A reassembler that takes memory from the heap when a first fragment comes, and gives it back.
     #[must_use]
     pub const fn new() -> Self {
-        Self::empty(Vec::new())
+        Self::with_storage(Vec::new())
     }
 }
 
@@ -122,14 +122,7 @@ impl<I: Instant, B: Storage> Reassembler<I, B> {
     /// An array or a slice that is shorter than [`max_datagram`](Self::max_datagram) is the limit of what can
     /// be put together.
     #[must_use]
-    pub fn with_storage(mut storage: B) -> Self {
-        storage.release();
-        Self::empty(storage)
-    }
-}
-
-impl<I, B> Reassembler<I, B> {
-    const fn empty(storage: B) -> Self {
+    pub const fn with_storage(storage: B) -> Self {
         Self {
             timeout: MIN_REASSEMBLY_TIMEOUT,
             max_datagram: DEFAULT_MAX_DATAGRAM,
@@ -166,9 +159,7 @@ impl<I, B> Reassembler<I, B> {
     pub const fn buffered(&self) -> usize {
         self.buffered
     }
-}
 
-impl<I: Instant, B: Storage> Reassembler<I, B> {
     /// Takes the next datagram.
     ///
     /// A timer that has run out by `now` counts first, so a late caller extends no sequence.
