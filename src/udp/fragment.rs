@@ -2,8 +2,6 @@
 
 use core::num::NonZeroUsize;
 
-use thiserror::Error;
-
 use super::{Datagram, Frag, Header};
 use crate::address::Address;
 
@@ -60,7 +58,7 @@ pub fn fragments<'a>(
 }
 
 /// A payload that would take more than the 127 fragments which FRAG can count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{pieces} fragments where 127 is the most")]
 #[non_exhaustive]
 pub struct TooManyFragments {

@@ -42,7 +42,7 @@ const HARD_MAX_DATAGRAM: usize = 65_535;
 /// own check of the source). It holds one sequence at a time, in order; [`Discard`] says what breaks one.
 /// A datagram that comes whole is handed through as it is.
 ///
-/// `I` is the caller's time. `B` is where fragments wait: a `Vec<u8>` ([`new`](Self::new)), or without an
+/// `I` is the caller's time. `B` is where fragments wait: a `Vec<u8>` (`new`), or without an
 /// allocator an array or a slice of the caller's ([`with_storage`](Self::with_storage)).
 ///
 /// Memory: none before a first fragment. Then exactly the octets that came, and never more than
