@@ -2,7 +2,7 @@
 //!
 //! [`Malformed`]: the octets are wrong. [`PeerMisbehaved`]: the octets are right, what they say is not
 //! allowed. [`Error`]: how a handshake ended without a tunnel; the two above are among its causes.
-//! [`Discard`](crate::udp::Discard): why a UDP datagram goes no further; nothing ends by it.
+//! [`Discard`]: why a UDP datagram goes no further; nothing ends by it.
 //! [`InvalidValue`] and [`BufferTooSmall`]: the caller's.
 //!
 //! "Not yet" is none of these: see [`Decoded`](crate::Decoded).

@@ -7,111 +7,97 @@ use proptest::prelude::*;
 use sans_socks::udp::{Datagram, Frag, Header, MAX_HEADER_LEN, fragments, max_payload};
 use sans_socks::{Address, BufferTooSmall, Domain, Encode, Malformed};
 
-/// Id, octets, and FRAG, address and payload; the header is written back as it stands, but for RSV.
-const VALID: &[(&str, &str, u8, &str, &str)] = &[
-    (
-        "V-095",
-        "000000017f00000114b46869",
-        0x00,
-        "127.0.0.1:5300",
-        "6869",
-    ),
-    (
-        "V-097",
-        "000000040000000000000000000000000000000114b46869",
-        0x00,
-        "[::1]:5300",
-        "6869",
-    ),
-    ("V-098", "000000017f00000114b4", 0x00, "127.0.0.1:5300", ""),
-    ("V-100", "000100017f00000114b472", 0x00, "127.0.0.1:5300", "72"),
-    (
-        "V-101",
-        "000001017f00000114b46631",
-        0x01,
-        "127.0.0.1:5300",
-        "6631",
-    ),
-    (
-        "V-103",
-        "000081017f00000114b46633",
-        0x81,
-        "127.0.0.1:5300",
-        "6633",
-    ),
-    ("V-104", "000080017f00000114b466", 0x80, "127.0.0.1:5300", "66"),
-    (
-        "V-109",
-        "000000017f00000114b46563686f3a6869",
-        0x00,
-        "127.0.0.1:5300",
-        "6563686f3a6869",
-    ),
-    ("Q-083, 8 octets", "0000000301610035", 0x00, "a:53", ""),
-    ("Q-085, 9 octets", "000000030161003500", 0x00, "a:53", "00"),
-];
+/// Id, octets and result of the table's rows about datagrams.
+fn rows() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let rows = include_str!("data/vectors.tsv").lines().filter_map(|line| {
+        let columns: Vec<&str> = line.split('\t').collect();
+        match columns.as_slice() {
+            &[id, "udp", octets, result, ..] => Some((id, hex::decode(octets).unwrap(), result)),
+            _ => None,
+        }
+    });
+    let rows: Vec<_> = rows.collect();
+    assert_eq!(rows.len(), 10, "a row got lost");
+    rows
+}
 
-const INVALID: &[(&str, &str, Malformed)] = &[
-    ("V-106", "0000000303616263", Malformed::Truncated),
-    ("V-107", "000000030014b461", Malformed::EmptyDomain),
-    ("R-086", "000000017f000001", Malformed::Truncated),
-    ("Q-093", "00000003016100", Malformed::Truncated),
-    ("Q-093", "0000000300", Malformed::EmptyDomain),
-    ("ATYP 00", "00000000", Malformed::AddressType(0)),
-    ("ATYP 02", "000000027f00000114b4", Malformed::AddressType(2)),
-    ("empty", "", Malformed::Truncated),
-];
+/// Datagrams that others drop: 8 octets, 9.
+const SHORT: [&[u8]; 2] = [b"\0\0\0\x03\x01a\0\x35", b"\0\0\0\x03\x01a\0\x35z"];
+
+/// The octets that are datagrams.
+fn datagrams() -> Vec<Vec<u8>> {
+    let rows = rows().into_iter();
+    let valid = rows.filter_map(|(_, octets, result)| result.starts_with("OK").then_some(octets));
+    valid.chain(SHORT.map(<[u8]>::to_vec)).collect()
+}
 
 #[test]
-fn valid_vectors() {
-    for (id, octets, frag, address, payload) in VALID {
-        let octets = hex::decode(octets).unwrap();
-        let datagram = Datagram::decode(&octets).unwrap();
-        assert_eq!(datagram.header.frag.get(), *frag, "{id}");
-        assert_eq!(
-            datagram.header.address,
-            Address::try_from(*address).unwrap(),
-            "{id}"
-        );
-        assert_eq!(hex::encode(datagram.payload), *payload, "{id}");
+fn vectors() {
+    for (id, octets, expected) in rows() {
+        let result = match Datagram::decode(&octets) {
+            Ok(Datagram { header, payload }) => format!(
+                "OK consumed={} frag={:02x}, addr={}, data={}",
+                octets.len(),
+                header.frag,
+                header.address,
+                hex::encode(payload)
+            ),
+            Err(Malformed::Truncated) => "ERROR short datagram".into(),
+            Err(Malformed::EmptyDomain) => "ERROR empty domain".into(),
+            Err(fault) => panic!("{id}: {fault}"),
+        };
+        assert_eq!(result, expected, "{id}");
+    }
+}
 
+/// RSV is written as 0000, whatever came; all else is written as it came.
+#[test]
+fn r_072_datagrams_are_written_as_they_came() {
+    for octets in datagrams() {
         let mut written = vec![0xa5; octets.len()];
-        assert_eq!(datagram.encode_into(&mut written), Ok(octets.len()), "{id}");
-        assert_eq!(written[..2], [0, 0], "{id}: RSV is written as 0000 (R-072)");
-        assert_eq!(written[2..], octets[2..], "{id}");
+        let datagram = Datagram::decode(&octets).unwrap();
+        assert_eq!(datagram.encode_into(&mut written), Ok(octets.len()));
+        assert_eq!((&written[..2], &written[2..]), (&[0, 0][..], &octets[2..]));
     }
 }
 
 #[test]
-fn invalid_vectors() {
-    for (id, octets, fault) in INVALID {
-        assert_eq!(
-            Datagram::decode(&hex::decode(octets).unwrap()),
-            Err(*fault),
-            "{id}"
-        );
+fn q_085_short_datagrams() {
+    for (octets, payload) in SHORT.into_iter().zip([&b""[..], b"z"]) {
+        let datagram = Datagram::decode(octets).unwrap();
+        assert_eq!(datagram.header.address, Address::try_from("a:53").unwrap());
+        assert_eq!(datagram.payload, payload);
+    }
+}
+
+/// Fewest octets that show each fault.
+#[test]
+fn r_086_faults() {
+    let faults: [(&[u8], Malformed); 6] = [
+        (b"", Malformed::Truncated),
+        (b"\0\0\0\0", Malformed::AddressType(0)),
+        (b"\0\0\0\x02", Malformed::AddressType(2)),
+        (b"\0\0\0\x03", Malformed::Truncated),
+        (b"\0\0\0\x03\0", Malformed::EmptyDomain),
+        (b"\0\0\0\x03\x01a\0", Malformed::Truncated),
+    ];
+    for (octets, fault) in faults {
+        assert_eq!(Datagram::decode(octets), Err(fault), "{octets:?}");
     }
 }
 
 /// A datagram that ends inside its header is a fault, not an invitation to wait.
 #[test]
 fn r_086_truncation_at_every_octet() {
-    for (id, octets, ..) in VALID {
-        let octets = hex::decode(octets).unwrap();
+    for octets in datagrams() {
         let header_len = Datagram::decode(&octets).unwrap().header.encoded_len();
         for cut in 0..header_len {
-            assert_eq!(
-                Datagram::decode(&octets[..cut]),
-                Err(Malformed::Truncated),
-                "{id} at {cut}"
-            );
+            let result = Datagram::decode(&octets[..cut]);
+            assert_eq!(result, Err(Malformed::Truncated), "{octets:?} at {cut}");
         }
         for cut in header_len..=octets.len() {
-            assert_eq!(
-                Datagram::decode(&octets[..cut]).unwrap().payload,
-                &octets[header_len..cut],
-                "{id} at {cut}"
-            );
+            let datagram = Datagram::decode(&octets[..cut]).unwrap();
+            assert_eq!(datagram.payload, &octets[header_len..cut], "{octets:?} at {cut}");
         }
     }
 }
