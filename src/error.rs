@@ -255,8 +255,8 @@ impl From<Error> for std::io::Error {
 
 /// Why a datagram was dropped. For a counter or a log line: nothing is sent about it, and it ends nothing.
 ///
-/// "It relays without notice to the requesting client", [RFC 1928 §7], and drops just as silently: an answer
-/// to a datagram whose source is not known to be true would serve to flood a third party.
+/// A relay relays "silently, without any notification to the requesting client", [RFC 1928 §7], and drops
+/// alike: an answer to a datagram whose source is not known to be true would serve to flood a third party.
 ///
 /// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -272,7 +272,7 @@ pub enum Discard {
     /// FRAG is not `00`, and fragments were not asked for.
     #[error("a fragment, and fragments are not accepted")]
     Fragment,
-    /// FRAG `80`: the end of a sequence at position 0, which is no position.
+    /// FRAG `80`: the end of a sequence at position 0, which is no position. A sequence goes on.
     #[error("an invalid FRAG")]
     InvalidFrag,
     /// A fragment that is not the first, with no sequence open.
