@@ -1,4 +1,8 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "std", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "std"),
+    doc = "SOCKS5 as pure state machines and codecs: see the README."
+)]
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(
