@@ -66,7 +66,7 @@ fn main() {
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::from_command_line()?;
     let mut poll = Poll::new()?;
-    let mut listener = TcpListener::bind(options.listen)?;
+    let mut listener = TcpListener::bind(options.listen).map_err(|error| options.explain(&error))?;
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
     announce(listener.local_addr()?)?;

@@ -76,8 +76,14 @@ fn tunnel(mut proxy: TcpStream, carry: &[u8]) -> io::Result<()> {
         let _ = to_proxy.shutdown(Shutdown::Write);
     });
     let mut stdout = io::stdout();
-    stdout.write_all(carry)?;
-    stdout.flush()?;
-    io::copy(&mut proxy, &mut stdout)?;
-    stdout.flush()
+    let mut chunk = [0; 16 * 1024];
+    let mut octets = carry;
+    loop {
+        stdout.write_all(octets)?;
+        stdout.flush()?;
+        octets = match proxy.read(&mut chunk)? {
+            0 => return Ok(()),
+            n => &chunk[..n],
+        };
+    }
 }

@@ -39,7 +39,7 @@ fn main() {
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::from_command_line()?;
-    let listener = TcpListener::bind(options.listen)?;
+    let listener = TcpListener::bind(options.listen).map_err(|error| options.explain(&error))?;
     announce(listener.local_addr()?)?;
     loop {
         let started = listener.accept().and_then(|(client, address)| {

@@ -40,7 +40,9 @@ async fn main() {
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::from_command_line()?;
-    let listener = TcpListener::bind(options.listen).await?;
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|error| options.explain(&error))?;
     announce(listener.local_addr()?)?;
     loop {
         match listener.accept().await {
