@@ -69,7 +69,6 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut listener = TcpListener::bind(options.listen).map_err(|error| options.explain(&error))?;
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
-    announce(listener.local_addr()?)?;
     let (resolver, resolved) = start_resolver(Waker::new(poll.registry(), RESOLVED)?)?;
     let mut server = Server {
         listener,
@@ -80,6 +79,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             resolver,
         },
     };
+    announce(server.listener.local_addr()?)?;
 
     let mut events = Events::with_capacity(1024);
     let mut ready: Vec<usize> = Vec::new();
