@@ -66,10 +66,9 @@ fn main() {
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::from_command_line()?;
     let mut poll = Poll::new()?;
-    let mut listener = TcpListener::bind(options.listen)?;
+    let mut listener = TcpListener::bind(options.listen).map_err(|error| options.explain(&error))?;
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
-    announce(listener.local_addr()?)?;
     let (resolver, resolved) = start_resolver(Waker::new(poll.registry(), RESOLVED)?)?;
     let mut server = Server {
         listener,
@@ -80,6 +79,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             resolver,
         },
     };
+    announce(server.listener.local_addr()?)?;
 
     let mut events = Events::with_capacity(1024);
     let mut ready: Vec<usize> = Vec::new();

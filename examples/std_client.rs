@@ -76,14 +76,14 @@ fn tunnel(mut proxy: TcpStream, carry: &[u8]) -> io::Result<()> {
         let _ = to_proxy.shutdown(Shutdown::Write);
     });
     let mut stdout = io::stdout();
-    stdout.write_all(carry)?;
     let mut chunk = [0; 16 * 1024];
+    let mut octets = carry;
     loop {
-        // At once: by itself, stdout keeps what stands behind the last line end.
+        stdout.write_all(octets)?;
         stdout.flush()?;
-        match proxy.read(&mut chunk)? {
+        octets = match proxy.read(&mut chunk)? {
             0 => return Ok(()),
-            n => stdout.write_all(&chunk[..n])?,
-        }
+            n => &chunk[..n],
+        };
     }
 }

@@ -29,12 +29,12 @@ use tokio::net::TcpStream;
 mod common;
 use common::{Options, exit_code};
 
+/// Opens a tunnel through a SOCKS5 proxy: stdin goes in, what comes out goes to stdout, as with nc
 #[derive(Parser)]
-#[command(about)]
 struct Arguments {
     #[command(flatten)]
     options: Options,
-    /// Wait for HOST to connect to the proxy, instead of connecting to it; 0.0.0.0 is anybody
+    /// Wait until HOST connects to the proxy, in place of connecting to HOST; 0.0.0.0 is anybody
     #[arg(long)]
     bind: bool,
 }
