@@ -77,7 +77,13 @@ fn tunnel(mut proxy: TcpStream, carry: &[u8]) -> io::Result<()> {
     });
     let mut stdout = io::stdout();
     stdout.write_all(carry)?;
-    stdout.flush()?;
-    io::copy(&mut proxy, &mut stdout)?;
-    stdout.flush()
+    let mut chunk = [0; 16 * 1024];
+    loop {
+        // At once: by itself, stdout keeps what stands behind the last line end.
+        stdout.flush()?;
+        match proxy.read(&mut chunk)? {
+            0 => return Ok(()),
+            n => stdout.write_all(&chunk[..n])?,
+        }
+    }
 }

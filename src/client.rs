@@ -3,6 +3,8 @@
 //! Ask [`Handshake::poll_output`] for the one thing to do next, do it, ask again:
 //!
 //! ```
+//! # #[cfg(not(feature = "std"))] fn main() {}
+//! # #[cfg(feature = "std")] fn main() -> std::io::Result<()> {
 //! use sans_socks::client::{Auth, Handshake, Output};
 //! use sans_socks::{Address, Request};
 //! use std::io::{self, Read, Write};
@@ -45,7 +47,8 @@
 //! # let mut pipe = Pipe(io::Cursor::new(octets.to_vec()), Vec::new());
 //! # assert_eq!(connect(&mut pipe, Address::try_from("a.b:80").unwrap())?, b"banner");
 //! # assert_eq!(pipe.1, b"\x05\x01\x00\x05\x01\x00\x03\x03a.b\x00\x50");
-//! # Ok::<(), io::Error>(())
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! # Transitions

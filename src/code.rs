@@ -81,6 +81,8 @@ macro_rules! code_point {
     };
 }
 
+pub(crate) use code_point;
+
 code_point! {
     /// METHOD: how a client may authenticate, [RFC 1928 §3] and IANA's "SOCKS Methods".
     ///

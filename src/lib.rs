@@ -1,4 +1,8 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "std", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "std"),
+    doc = "SOCKS5 as pure state machines and codecs: see the README."
+)]
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(
@@ -9,6 +13,8 @@
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
@@ -20,6 +26,8 @@ mod credentials;
 mod error;
 mod message;
 pub mod server;
+mod time;
+pub mod udp;
 
 use core::time::Duration;
 
@@ -30,6 +38,7 @@ pub use error::{BufferTooSmall, Error, ErrorKind, InvalidValue, Malformed, PeerM
 pub use message::greeting::{Greeting, Methods, Selection};
 pub use message::request::{Reply, Request};
 pub use message::{Decoded, Encode};
+pub use time::Instant;
 
 /// 1080: where a SOCKS server listens by convention, [RFC 1928 §3](https://www.rfc-editor.org/rfc/rfc1928#section-3).
 pub const DEFAULT_PORT: u16 = 1080;

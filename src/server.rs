@@ -3,6 +3,8 @@
 //! Ask [`Handshake::poll_output`] for the one thing to do next, do it, ask again:
 //!
 //! ```
+//! # #[cfg(not(feature = "std"))] fn main() {}
+//! # #[cfg(feature = "std")] fn main() -> std::io::Result<()> {
 //! use sans_socks::server::{Established, Handshake, Output};
 //! use sans_socks::{Address, Command, Method, ReplyCode};
 //! use std::io::{self, Read, Write};
@@ -60,7 +62,8 @@
 //! # let mut pipe = Pipe(io::Cursor::new(octets.to_vec()), Vec::new());
 //! # assert_eq!(serve(&mut pipe)?, b"early");
 //! # assert_eq!(pipe.1, b"\x05\x02\x01\x00\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00");
-//! # Ok::<(), io::Error>(())
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! # Transitions

@@ -1,0 +1,243 @@
+//! Both machines against each other in memory, and what goes over the wire between them.
+
+use core::error::Error;
+use core::fmt;
+
+use sans_socks::{
+    Address, AddressBuf, Command, Credentials, Host, Method, ReplyCode, Request, client, server,
+};
+
+use crate::annotate::{Direction, Message};
+
+/// Who wants what of whom, and whether it is granted.
+pub(crate) struct Session {
+    pub(crate) command: Command,
+    /// What the client wants to reach.
+    pub(crate) target: AddressBuf,
+    /// User name and password.
+    pub(crate) password: Option<(String, String)>,
+    pub(crate) outcome: Outcome,
+}
+
+/// How it ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Success,
+    /// The server does not let the client in.
+    Rejected,
+    /// The server lets the client in, and does not do what it asks for.
+    Refused(ReplyCode),
+}
+
+/// What happens, in order.
+pub(crate) enum Event {
+    Message(Message),
+    /// What the octets do not show.
+    Note(String),
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(message) => message.fmt(f),
+            Self::Note(note) => writeln!(f, "# {note}"),
+        }
+    }
+}
+
+/// Where the server connects from, listens, and relays: an address for documentation, RFC 5737.
+const SERVER: &str = "192.0.2.1";
+/// Who connects to a listening server, if the client does not expect an IP address.
+const PEER: &str = "198.51.100.7:20";
+
+impl Session {
+    /// Every message of the session, with notes on what happens between them.
+    pub(crate) fn run(&self) -> Result<Vec<Event>, Box<dyn Error>> {
+        let auth = match &self.password {
+            Some((username, password)) => client::Auth::password(Credentials::new(username, password)?),
+            None => client::Auth::none(),
+        };
+        // A client that does not know where its datagrams will come from says 0.0.0.0:0.
+        let address = match self.command {
+            Command::UDP_ASSOCIATE => Address::UNSPECIFIED,
+            _ => self.target.as_address(),
+        };
+        let request = Request::new(self.command, address);
+        let mut run = Run {
+            session: self,
+            client: client::Handshake::new(&request, auth),
+            server: server::Handshake::new(),
+            to_client: Vec::new(),
+            to_server: Vec::new(),
+            events: Vec::new(),
+        };
+        run.note("The client has connected to the server's TCP port, 1080 by convention.");
+        loop {
+            let client = run.client_turn()?;
+            if client == Turn::Acted {
+                continue;
+            }
+            match (client, run.server_turn()?) {
+                (Turn::Done, Turn::Done) => break,
+                (Turn::Waits, Turn::Waits) => return Err("each side waits for the other".into()),
+                _ => {}
+            }
+        }
+        run.tunnel();
+        Ok(run.events)
+    }
+
+    fn server_address(&self) -> Result<AddressBuf, Box<dyn Error>> {
+        let port = match self.command {
+            Command::CONNECT => 49152,
+            Command::BIND => 40000,
+            _ => 50000,
+        };
+        Ok(format!("{SERVER}:{port}").parse()?)
+    }
+
+    fn peer(&self) -> Result<AddressBuf, Box<dyn Error>> {
+        match self.target.as_address().host {
+            Host::Domain(_) => Ok(PEER.parse()?),
+            _ => Ok(self.target.clone()),
+        }
+    }
+}
+
+struct Run<'a> {
+    session: &'a Session,
+    client: client::Handshake,
+    server: server::Handshake,
+    to_client: Vec<u8>,
+    to_server: Vec<u8>,
+    events: Vec<Event>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Turn {
+    Acted,
+    Waits,
+    Done,
+}
+
+impl Run<'_> {
+    fn client_turn(&mut self) -> Result<Turn, Box<dyn Error>> {
+        match self.client.poll_output() {
+            client::Output::Transmit(transmit) => {
+                let message = Message::new(Direction::ToServer, self.server.phase(), transmit.bytes())?;
+                self.to_server.extend_from_slice(transmit.bytes());
+                transmit.sent(message.octets.len());
+                self.events.push(Event::Message(message));
+            }
+            client::Output::NeedInput { .. } if self.to_client.is_empty() => return Ok(Turn::Waits),
+            client::Output::NeedInput { .. } => {
+                let taken = self.client.handle_input(&self.to_client);
+                self.to_client.drain(..taken);
+            }
+            client::Output::Negotiate(negotiate) => negotiate.abandon(),
+            client::Output::Bound(bound) => {
+                let note = format!(
+                    "The client tells the peer to connect to {}, and waits.",
+                    bound.address()
+                );
+                bound.wait_for_peer();
+                self.note(note);
+            }
+            client::Output::Established(_) | client::Output::Closed(_) => return Ok(Turn::Done),
+        }
+        Ok(Turn::Acted)
+    }
+
+    fn server_turn(&mut self) -> Result<Turn, Box<dyn Error>> {
+        let Session { outcome, target, .. } = self.session;
+        match self.server.poll_output() {
+            server::Output::Transmit(transmit) => {
+                let message = Message::new(Direction::ToClient, self.client.phase(), transmit.bytes())?;
+                self.to_client.extend_from_slice(transmit.bytes());
+                transmit.sent(message.octets.len());
+                self.events.push(Event::Message(message));
+            }
+            server::Output::NeedInput { .. } if self.to_server.is_empty() => return Ok(Turn::Waits),
+            server::Output::NeedInput { .. } => {
+                let taken = self.server.handle_input(&self.to_server);
+                self.to_server.drain(..taken);
+            }
+            server::Output::SelectMethod(select) => match &self.session.password {
+                Some(_) => select.select(Method::USERNAME_PASSWORD)?,
+                None if *outcome == Outcome::Rejected => {
+                    select.reject();
+                    self.note("The server wants a password, and the client has none.");
+                }
+                None => select.select(Method::NO_AUTHENTICATION)?,
+            },
+            server::Output::Authenticate(authenticate) if *outcome == Outcome::Rejected => {
+                authenticate.reject();
+                self.note("The server finds that the password is wrong.");
+            }
+            server::Output::Authenticate(authenticate) => {
+                authenticate.accept();
+                self.note("The server finds that the password is right.");
+            }
+            server::Output::Negotiate(negotiate) => negotiate.abandon(),
+            server::Output::Request(pending) => {
+                if let Outcome::Refused(code) = *outcome {
+                    pending.fail(code);
+                    self.note(format!("The server cannot or will not do that: {code}."));
+                } else {
+                    let bound = self.session.server_address()?;
+                    let note = match pending.request().command {
+                        Command::CONNECT => format!("The server connects to {target} from {bound}."),
+                        Command::BIND => format!("The server listens on {bound}."),
+                        _ => format!("The server relays datagrams on {bound}, UDP."),
+                    };
+                    pending.succeed(bound.as_address());
+                    self.note(note);
+                }
+            }
+            server::Output::AwaitPeer(pending) => {
+                let peer = self.session.peer()?;
+                pending.connected(peer.as_address());
+                self.note(format!("The peer connects to the server from {peer}."));
+            }
+            server::Output::Established(_) | server::Output::Closed(_) => return Ok(Turn::Done),
+        }
+        Ok(Turn::Acted)
+    }
+
+    /// What comes behind the handshake.
+    fn tunnel(&mut self) {
+        match self.session.outcome {
+            Outcome::Success => {}
+            Outcome::Rejected if self.session.password.is_none() => {
+                return self.note("The client closes the connection.");
+            }
+            Outcome::Rejected => return self.note("The server closes the connection."),
+            Outcome::Refused(_) => return self.note("The server closes the connection, within 10 seconds."),
+        }
+        match self.session.command {
+            Command::CONNECT => {
+                self.note("From here on the connection is a tunnel to the target.");
+                self.data(Direction::ToServer, b"GET / HTTP/1.0\r\n\r\n");
+                self.data(Direction::ToClient, b"HTTP/1.0 200 OK\r\n\r\n");
+            }
+            Command::BIND => {
+                self.note("From here on the connection is a tunnel to the peer.");
+                self.data(Direction::ToClient, b"from the peer\n");
+                self.data(Direction::ToServer, b"to the peer\n");
+            }
+            _ => {
+                self.note(format!("The client has datagrams for {}.", self.session.target));
+                self.note("It sends them to the relay, each behind a header of RFC 1928 section 7.");
+                self.note("They are relayed for as long as this TCP connection stands.");
+            }
+        }
+    }
+
+    fn data(&mut self, direction: Direction, octets: &[u8]) {
+        self.events.push(Event::Message(Message::data(direction, octets)));
+    }
+
+    fn note(&mut self, note: impl Into<String>) {
+        self.events.push(Event::Note(note.into()));
+    }
+}

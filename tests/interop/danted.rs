@@ -1,0 +1,149 @@
+//! The client drivers through Dante's danted.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+use std::{env, fs, thread};
+
+use crate::client;
+use crate::process::{Process, source, start_on_free_port};
+use crate::raw::Raw;
+use crate::target;
+
+tests!(
+    tokio_client,
+    ignore = "needs danted, run as root, and a system user",
+    connect,
+    proxy_on_ipv6,
+    refused_target,
+    name_that_does_not_resolve,
+    right_password,
+    wrong_password,
+    bind,
+);
+tests!(
+    std_client,
+    ignore = "needs danted, run as root, and a system user",
+    connect,
+    proxy_on_ipv6,
+    refused_target,
+    name_that_does_not_resolve,
+    right_password,
+    wrong_password,
+);
+
+/// `USER:PASSWORD` of a system user: that is whom danted lets in.
+const LOGIN: &str = "SANS_SOCKS_DANTED_LOGIN";
+
+/// A running danted. It has children, which it ends itself when it is asked to end.
+struct Danted {
+    process: Process,
+    address: SocketAddr,
+    directory: PathBuf,
+}
+
+impl Danted {
+    fn start() -> Self {
+        let template = fs::read_to_string(source("danted.conf.in")).expect("the template");
+        let mut directory = PathBuf::new();
+        let (process, address) = start_on_free_port(|port| {
+            directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("danted-{port}"));
+            fs::create_dir_all(&directory).expect("a directory of its own");
+            let configuration = directory.join("danted.conf");
+            let text = template
+                .replace("@DIR@", &directory.to_string_lossy())
+                .replace("@PORT@", &port.to_string());
+            fs::write(&configuration, text).expect("its configuration");
+            let mut command = Command::new("danted");
+            command.arg("-f").arg(configuration);
+            Process::start(command)
+        });
+        Self {
+            process,
+            address,
+            directory,
+        }
+    }
+}
+
+impl Drop for Danted {
+    fn drop(&mut self) {
+        self.process.terminate();
+        if thread::panicking() {
+            let log = fs::read_to_string(self.directory.join("danted.log"));
+            eprintln!("--- danted.log\n{}---", log.unwrap_or_default());
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The system's user that danted knows, and its password.
+fn with_login(test: impl FnOnce(&str, &str)) {
+    let login = env::var(LOGIN)
+        .unwrap_or_else(|_| panic!("{LOGIN} must be USER:PASSWORD of a system user; see .ci/run"));
+    let (user, password) = login.split_once(':').expect("USER:PASSWORD");
+    test(user, password);
+}
+
+fn connect(driver: &str) {
+    let danted = Danted::start();
+    let v4 = target::echo(Ipv4Addr::LOCALHOST).port();
+    let v6 = target::echo(Ipv6Addr::LOCALHOST).port();
+    client::expect_body(driver, danted.address);
+    client::start(driver, danted.address, None, "127.0.0.1", v4).expect_echo(b"by IPv4");
+    client::start(driver, danted.address, None, "localhost", v4).expect_echo(b"by name");
+    client::start(driver, danted.address, None, "::1", v6).expect_echo(b"by IPv6");
+}
+
+fn proxy_on_ipv6(driver: &str) {
+    let danted = Danted::start();
+    let proxy = (Ipv6Addr::LOCALHOST, danted.address.port()).into();
+    let v6 = target::echo(Ipv6Addr::LOCALHOST).port();
+    client::start(driver, proxy, None, "::1", v6).expect_echo(b"by IPv6");
+}
+
+fn refused_target(driver: &str) {
+    let danted = Danted::start();
+    client::expect_failure(driver, danted.address, None, target::refusing().port(), "REP 05");
+}
+
+/// danted gives the name back in its refusal.
+fn name_that_does_not_resolve(driver: &str) {
+    let danted = Danted::start();
+    let end = client::start(driver, danted.address, None, "sans-socks.invalid", 80).finish();
+    assert!(!end.status.success());
+    assert!(end.stderr.contains("REP 04"), "{}", end.stderr);
+}
+
+fn right_password(driver: &str) {
+    let danted = Danted::start();
+    let port = target::echo(Ipv4Addr::LOCALHOST).port();
+    with_login(|user, password| {
+        client::start(driver, danted.address, Some((user, password)), "localhost", port)
+            .expect_echo(b"let in");
+    });
+}
+
+///
+fn wrong_password(driver: &str) {
+    let danted = Danted::start();
+    with_login(|user, _| {
+        client::expect_failure(driver, danted.address, Some((user, "wrong")), 80, "rejected");
+    });
+}
+
+/// R-041..R-043: danted puts the second reply and what the peer sent at once into one segment.
+fn bind(driver: &str) {
+    let danted = Danted::start();
+    let mut client = client::start_with(driver, &["--bind"], danted.address, None, "127.0.0.1", 0);
+    let bound = client.line();
+    let bound = bound.strip_prefix("bound ").expect("the first reply's address");
+    let mut peer = Raw::over(TcpStream::connect(bound).expect("it listens"));
+    peer.send(b"from the peer\n");
+    let peer_address = peer.0.local_addr().expect("connected");
+    assert_eq!(client.line(), format!("peer {peer_address}"));
+    assert_eq!(client.line(), "from the peer");
+    let peer = thread::spawn(move || peer.echo());
+    client.expect_echo(b"from the client");
+    peer.join().expect("no panic");
+}

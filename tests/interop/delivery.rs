@@ -1,0 +1,181 @@
+//! What goes through a tunnel arrives, all of it, in both directions, however it was cut and whoever stops first.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::thread;
+
+use crate::process::PATIENCE;
+use crate::raw::{CONNECT, OFFER_NONE, Raw, SELECT_NONE, request, request_name};
+use crate::server::Server;
+use crate::target;
+
+macro_rules! every_server {
+    ($($scenario:ident),+ $(,)?) => {
+        tests!(tokio_server, $($scenario),+);
+        tests!(std_server, $($scenario),+);
+        tests!(mio_server, $($scenario),+);
+    };
+}
+
+every_server!(
+    everything_in_one_segment,
+    octet_by_octet,
+    long_early_data,
+    banner_behind_the_reply,
+    every_form_of_address,
+    client_half_closes,
+    client_half_closes_at_once,
+    target_half_closes,
+    both_directions_at_once,
+    many_tunnels_at_once,
+);
+
+///
+fn everything_in_one_segment(driver: &str) {
+    let server = Server::open(driver);
+    let mut client = Raw::connect(server.address);
+    let request = request(CONNECT, target::echo(Ipv4Addr::LOCALHOST));
+    client.send(&[OFFER_NONE, &request, b"early"].concat());
+    client.expect(SELECT_NONE);
+    client.expect_success();
+    client.expect(b"early");
+    client.send(b"late");
+    client.expect(b"late");
+    client.end();
+    client.expect_end();
+}
+
+///
+fn octet_by_octet(driver: &str) {
+    let server = Server::open(driver);
+    let mut client = Raw::connect(server.address);
+    let send = |client: &mut Raw, octets: &[u8]| octets.iter().for_each(|octet| client.send(&[*octet]));
+    send(&mut client, OFFER_NONE);
+    client.expect(SELECT_NONE);
+    send(&mut client, &request(CONNECT, target::echo(Ipv4Addr::LOCALHOST)));
+    client.expect_success();
+    send(&mut client, b"one by one");
+    client.expect(b"one by one");
+}
+
+/// more than a server can be expected to hold while it dials.
+fn long_early_data(driver: &str) {
+    let server = Server::open(driver);
+    let (target, collected) = target::collect(b"");
+    let data = &target::body()[..1024 * 1024];
+    let mut client = Raw::greeted(server.address);
+    client.send(&[&request(CONNECT, target), data].concat());
+    client.expect_success();
+    client.end();
+    assert!(collected.recv_timeout(PATIENCE).expect("a connection") == data);
+    client.expect_end();
+}
+
+/// a target that speaks first.
+fn banner_behind_the_reply(driver: &str) {
+    let server = Server::open(driver);
+    let (target, _collected) = target::collect(b"220 banner\r\n");
+    let mut client = Raw::greeted(server.address);
+    client.send(&request(CONNECT, target));
+    client.expect_success();
+    client.expect(b"220 banner\r\n");
+}
+
+/// : a name that spells an address, and an IPv4 address in IPv6 clothes.
+fn every_form_of_address(driver: &str) {
+    let server = Server::open(driver);
+    let v4 = target::echo(Ipv4Addr::LOCALHOST);
+    let v6 = target::echo(Ipv6Addr::LOCALHOST);
+    for request in [
+        request(CONNECT, v4),
+        request(CONNECT, v6),
+        request(CONNECT, (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), v4.port()).into()),
+        request_name("localhost", v4.port()),
+        request_name("127.0.0.1", v4.port()),
+        request_name("::1", v6.port()),
+    ] {
+        let mut client = Raw::greeted(server.address);
+        client.send(&request);
+        client.expect_success();
+        client.send(b"ping");
+        client.expect(b"ping");
+    }
+}
+
+/// The answer comes after the client has said that it will send no more.
+fn client_half_closes(driver: &str) {
+    let server = Server::open(driver);
+    let mut client = Raw::greeted(server.address);
+    client.send(&request(CONNECT, target::answer(b"answer")));
+    client.expect_success();
+    client.send(b"question");
+    client.end();
+    client.expect(b"answer");
+    client.expect_end();
+}
+
+/// The same when it says so before it has been given a reply.
+fn client_half_closes_at_once(driver: &str) {
+    let server = Server::open(driver);
+    let mut client = Raw::connect(server.address);
+    let request = request(CONNECT, target::answer(b"answer"));
+    client.send(&[OFFER_NONE, &request, b"question"].concat());
+    client.end();
+    client.expect(SELECT_NONE);
+    client.expect_success();
+    client.expect(b"answer");
+    client.expect_end();
+}
+
+/// The client goes on sending when the target has said that it will send no more.
+fn target_half_closes(driver: &str) {
+    let server = Server::open(driver);
+    let (target, collected) = target::collect(b"that is all");
+    let mut client = Raw::greeted(server.address);
+    client.send(&request(CONNECT, target));
+    client.expect_success();
+    client.expect(b"that is all");
+    client.expect_end();
+    client.send(b"not for me");
+    client.end();
+    assert_eq!(
+        collected.recv_timeout(PATIENCE).expect("a connection"),
+        b"not for me"
+    );
+}
+
+/// Both directions full at once: neither may wait for the other.
+fn both_directions_at_once(driver: &str) {
+    let server = Server::open(driver);
+    let data = &target::body()[..8 * 1024 * 1024];
+    let mut client = Raw::greeted(server.address);
+    client.send(&request(CONNECT, target::echo(Ipv4Addr::LOCALHOST)));
+    client.expect_success();
+    let mut sender = Raw::over(client.0.try_clone().expect("a second handle"));
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            sender.send(data);
+            sender.end();
+        });
+        assert!(client.rest() == data);
+    });
+}
+
+/// None of them waits for another.
+fn many_tunnels_at_once(driver: &str) {
+    let server = Server::open(driver);
+    let target = target::echo(Ipv4Addr::LOCALHOST);
+    let mut clients: Vec<Raw> = (0..100).map(|_| Raw::connect(server.address)).collect();
+    for client in &mut clients {
+        client.send(&[OFFER_NONE, &request(CONNECT, target)].concat());
+    }
+    for (n, client) in clients.iter_mut().enumerate().rev() {
+        client.expect(SELECT_NONE);
+        client.expect_success();
+        client.send(&n.to_be_bytes());
+    }
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.expect(&n.to_be_bytes());
+        client.end();
+        client.expect_end();
+    }
+}

@@ -1,0 +1,43 @@
+//! The drivers of `examples/` against programs that share no code with this crate.
+//!
+//! `refusal`, `delivery` and `bind` speak to the servers in raw octets and run with every `cargo test`. The rest need
+//! programs that a machine may not have, so they are ignored by default; `.ci/run` installs the programs and runs them
+//! all. By hand:
+//!
+//! ```sh
+//! cargo build --examples && cargo test --test interop -- --include-ignored
+//! ```
+//!
+//! Everything is on loopback, on ports that the system chooses.
+
+/// Makes tests of scenarios: functions that take the name of the driver under test.
+macro_rules! tests {
+    ($driver:ident, $($scenario:ident),+ $(,)?) => {
+        mod $driver {
+            $(#[test] fn $scenario() { super::$scenario(stringify!($driver)); })+
+        }
+    };
+    ($driver:ident, ignore = $needs:literal, $($scenario:ident),+ $(,)?) => {
+        mod $driver {
+            $(#[test] #[ignore = $needs] fn $scenario() { super::$scenario(stringify!($driver)); })+
+        }
+    };
+}
+
+mod client;
+mod process;
+mod raw;
+mod server;
+mod target;
+
+mod bind;
+mod delivery;
+mod refusal;
+#[cfg(target_os = "linux")]
+mod vanish;
+
+mod curl;
+mod danted;
+mod microsocks;
+mod node_socks;
+mod pysocks;

@@ -1,0 +1,59 @@
+//! The client drivers through microsocks.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::Command;
+
+use crate::client::{self, Login};
+use crate::process::{Process, start_on_free_port};
+use crate::target;
+
+macro_rules! every_client {
+    ($($scenario:ident),+ $(,)?) => {
+        tests!(tokio_client, ignore = "needs microsocks", $($scenario),+);
+        tests!(std_client, ignore = "needs microsocks", $($scenario),+);
+    };
+}
+
+every_client!(connect, right_password, wrong_password, refused_target);
+
+const LOGIN: Login<'static> = Some(("alice", "secret"));
+
+fn microsocks(login: Login<'_>) -> (Process, SocketAddr) {
+    start_on_free_port(|port| {
+        let mut command = Command::new("microsocks");
+        command.args(["-i", "127.0.0.1", "-p", &port.to_string()]);
+        if let Some((user, password)) = login {
+            command.args(["-u", user, "-P", password]);
+        }
+        Process::start(command)
+    })
+}
+
+fn connect(driver: &str) {
+    let (_microsocks, proxy) = microsocks(None);
+    let v4 = target::echo(Ipv4Addr::LOCALHOST).port();
+    let v6 = target::echo(Ipv6Addr::LOCALHOST).port();
+    client::expect_body(driver, proxy);
+    client::start(driver, proxy, None, "127.0.0.1", v4).expect_echo(b"by IPv4");
+    client::start(driver, proxy, None, "localhost", v4).expect_echo(b"by name");
+    client::start(driver, proxy, None, "::1", v6).expect_echo(b"by IPv6");
+}
+
+fn right_password(driver: &str) {
+    let (_microsocks, proxy) = microsocks(LOGIN);
+    let port = target::echo(Ipv4Addr::LOCALHOST).port();
+    client::start(driver, proxy, LOGIN, "localhost", port).expect_echo(b"let in");
+}
+
+/// R-065; and R-009 for who has no password to offer.
+fn wrong_password(driver: &str) {
+    let (_microsocks, proxy) = microsocks(LOGIN);
+    let port = target::echo(Ipv4Addr::LOCALHOST).port();
+    client::expect_failure(driver, proxy, Some(("alice", "wrong")), port, "rejected");
+    client::expect_failure(driver, proxy, None, port, "no acceptable authentication method");
+}
+
+fn refused_target(driver: &str) {
+    let (_microsocks, proxy) = microsocks(None);
+    client::expect_failure(driver, proxy, None, target::refusing().port(), "REP 05");
+}

@@ -1,0 +1,27 @@
+"""Opens a tunnel with PySocks: stdin goes in, what comes out goes to stdout.
+
+Arguments: proxy host, proxy port, target host, target port[, user, password]
+"""
+
+import socket
+import sys
+import threading
+
+import socks
+
+proxy_host, proxy_port, host, port, *login = sys.argv[1:]
+tunnel = socks.socksocket()
+tunnel.set_proxy(socks.SOCKS5, proxy_host, int(proxy_port), True, *login)
+tunnel.connect((host, int(port)))
+
+
+def send():
+    while chunk := sys.stdin.buffer.read1(65536):
+        tunnel.sendall(chunk)
+    tunnel.shutdown(socket.SHUT_WR)
+
+
+threading.Thread(target=send, daemon=True).start()
+while chunk := tunnel.recv(65536):
+    sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,39 @@
+//! The server drivers under test.
+
+use std::net::SocketAddr;
+
+use crate::process::{Process, example};
+
+/// What the servers let in where they ask for credentials.
+pub(crate) const USER: &str = "alice";
+pub(crate) const PASSWORD: &str = "correct horse";
+
+/// A server driver that is listening.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) process: Process,
+}
+
+impl Server {
+    /// Lets everyone in.
+    pub(crate) fn open(driver: &str) -> Self {
+        Self::start(driver, &[])
+    }
+
+    /// Lets in who knows [`USER`] and [`PASSWORD`].
+    pub(crate) fn with_login(driver: &str) -> Self {
+        Self::start(driver, &["--user", USER, "--password", PASSWORD])
+    }
+
+    pub(crate) fn start(driver: &str, options: &[&str]) -> Self {
+        let mut command = example(driver);
+        command.args(["--listen", "127.0.0.1:0"]).args(options);
+        let mut process = Process::start(command);
+        let line = process.line();
+        let address = line
+            .strip_prefix("listening on ")
+            .and_then(|address| address.parse().ok())
+            .unwrap_or_else(|| panic!("{line:?} does not tell the address"));
+        Self { address, process }
+    }
+}

@@ -1,0 +1,40 @@
+//! A heap that is never given back: enough for one run.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+const SIZE: usize = 64 * 1024;
+
+struct Bump {
+    heap: UnsafeCell<[u8; SIZE]>,
+    used: AtomicUsize,
+}
+
+// SAFETY: each octet is given out once, by `used`.
+unsafe impl Sync for Bump {}
+
+// SAFETY: a block is inside of the heap, aligned, and nobody else's.
+unsafe impl GlobalAlloc for Bump {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let room = layout.size() + layout.align();
+        let start = self.used.fetch_add(room, Ordering::Relaxed);
+        if start + room > SIZE {
+            return ptr::null_mut();
+        }
+        // SAFETY: `start + room` is inside of the heap, and aligning takes less than `align` octets.
+        unsafe {
+            let block = self.heap.get().cast::<u8>().add(start);
+            block.add(block.align_offset(layout.align()))
+        }
+    }
+
+    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+}
+
+#[global_allocator]
+static HEAP: Bump = Bump {
+    heap: UnsafeCell::new([0; SIZE]),
+    used: AtomicUsize::new(0),
+};

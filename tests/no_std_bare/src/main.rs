@@ -1,0 +1,121 @@
+//! Both machines and every message, in a program without std. See Cargo.toml for how to run it.
+
+#![no_std]
+#![no_main]
+
+#[cfg(feature = "alloc")]
+mod allocator;
+
+use core::panic::PanicInfo;
+
+use sans_socks::{
+    Address, AddressBuf, AuthStatus, Command, Credentials, Encode, Greeting, Method, Reply, ReplyCode,
+    Request, Selection, client, server,
+};
+
+// For `main` to be called, and for `memcpy`, which `core` itself wants.
+#[link(name = "c")]
+unsafe extern "C" {}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// Nothing unwinds here, but `core` as it is shipped refers to it.
+#[unsafe(no_mangle)]
+const extern "C" fn rust_eh_personality() {}
+
+#[unsafe(no_mangle)]
+extern "C" fn main() -> i32 {
+    let address = Address::try_from("example.com:80").unwrap_or(Address::UNSPECIFIED);
+    let owned = AddressBuf::from(address);
+    let handshakes = [Command::CONNECT, Command::BIND, Command::UDP_ASSOCIATE]
+        .iter()
+        .all(|command| handshake(&Request::new(*command, owned.as_address())).is_some());
+    i32::from(!(handshakes && messages(address).is_some()))
+}
+
+/// Writes every message and reads it back.
+fn messages(address: Address<'_>) -> Option<()> {
+    let mut octets = [0; 513];
+
+    let greeting = Greeting::new(&[Method::GSSAPI, Method::USERNAME_PASSWORD]).ok()?;
+    let n = greeting.encode_into(&mut octets).ok()?;
+    (Greeting::decode(&octets[..n]).ok()?.complete()? == (greeting, n)).then_some(())?;
+
+    let selection = Selection::new(Method::GSSAPI);
+    let n = selection.encode_into(&mut octets).ok()?;
+    (Selection::decode(&octets[..n]).ok()?.complete()? == (selection, n)).then_some(())?;
+
+    let credentials = Credentials::new("alice", "secret").ok()?;
+    let n = credentials.encode_into(&mut octets).ok()?;
+    let (given, _) = Credentials::decode(&octets[..n]).ok()?.complete()?;
+    given.verify("alice", "secret").then_some(())?;
+
+    let n = AuthStatus::FAILURE.encode_into(&mut octets).ok()?;
+    (AuthStatus::decode(&octets[..n]).ok()?.complete()? == (AuthStatus::FAILURE, n)).then_some(())?;
+
+    let request = Request::connect(address);
+    let n = request.encode_into(&mut octets).ok()?;
+    (Request::decode(&octets[..n]).ok()?.complete()? == (request, n)).then_some(())?;
+
+    let reply = Reply::new(ReplyCode::HOST_UNREACHABLE, address);
+    let n = reply.encode_into(&mut octets).ok()?;
+    (Reply::decode(&octets[..n]).ok()?.complete()? == (reply, n)).then_some(())?;
+
+    #[cfg(feature = "alloc")]
+    {
+        extern crate alloc;
+
+        let mut octets = alloc::vec::Vec::new();
+        request.encode(&mut octets).ok()?;
+        (Request::decode(&octets).ok()?.complete()? == (request, octets.len())).then_some(())?;
+    }
+    Some(())
+}
+
+/// One machine against the other, with a password, up to the tunnel.
+fn handshake(request: &Request<'_>) -> Option<()> {
+    let auth = client::Auth::password(Credentials::new("alice", "secret").ok()?);
+    let mut client = client::Handshake::new(request, auth);
+    let mut server = server::Handshake::new();
+    let (mut connected, mut served) = (false, false);
+    for _ in 0..64 {
+        if connected && served {
+            return Some(());
+        }
+        match client.poll_output() {
+            client::Output::Transmit(transmit) => {
+                let taken = server.handle_input(transmit.bytes());
+                transmit.sent(taken);
+            }
+            client::Output::NeedInput { .. } => {}
+            client::Output::Negotiate(negotiate) => negotiate.abandon(),
+            client::Output::Bound(bound) => bound.wait_for_peer(),
+            client::Output::Established(reply) => connected = reply.code.is_success(),
+            client::Output::Closed(_) => return None,
+        }
+        match server.poll_output() {
+            server::Output::Transmit(transmit) => {
+                let taken = client.handle_input(transmit.bytes());
+                transmit.sent(taken);
+            }
+            server::Output::NeedInput { .. } => {}
+            server::Output::SelectMethod(select) => select.select(Method::USERNAME_PASSWORD).ok()?,
+            server::Output::Authenticate(authenticate) => {
+                if authenticate.credentials().verify("alice", "secret") {
+                    authenticate.accept();
+                } else {
+                    authenticate.reject();
+                }
+            }
+            server::Output::Negotiate(negotiate) => negotiate.abandon(),
+            server::Output::Request(pending) => pending.succeed(Address::UNSPECIFIED),
+            server::Output::AwaitPeer(pending) => pending.connected(Address::UNSPECIFIED),
+            server::Output::Established(_) => served = true,
+            server::Output::Closed(_) => return None,
+        }
+    }
+    None
+}

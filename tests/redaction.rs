@@ -1,0 +1,272 @@
+//! Nothing that can be printed shows a user name or a password.
+
+mod session;
+
+use core::cell::RefCell;
+use core::fmt::{Debug, Display};
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use sans_socks::client::{self, Auth};
+use sans_socks::server;
+use sans_socks::{Credentials, Encode, Error, Method};
+use session::{Fault, PASSWORD, Seen, Session, USERNAME, every_session};
+
+/// Four octets of a secret in a row, as they would be printed: as text, as hex, or as a list of numbers with
+/// blanks between them.
+static LEAKS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let list = |part: &[u8], number: fn(&u8) -> String| {
+        let numbers: Vec<String> = part.iter().map(number).collect();
+        numbers.join(" ")
+    };
+    let secrets = [USERNAME.as_bytes(), PASSWORD.as_bytes()];
+    let parts = secrets.iter().flat_map(|secret| secret.windows(4));
+    let leaks = parts.flat_map(|part| {
+        [
+            part.escape_ascii().to_string().to_ascii_lowercase(),
+            hex::encode(part),
+            list(part, |octet| format!("{octet}")),
+            list(part, |octet| format!("{octet:x}")),
+            list(part, |octet| format!("{octet:#x}")),
+        ]
+    });
+    leaks.collect()
+});
+
+fn leaks(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let words = lower.split(|c: char| !c.is_ascii_alphanumeric());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let text = words.join(" ");
+    LEAKS.iter().any(|leak| text.contains(leak))
+}
+
+thread_local! {
+    /// Most texts come many times.
+    static CLEAN: RefCell<HashSet<String>> = RefCell::default();
+}
+
+#[track_caller]
+fn look_at_text(text: String) {
+    if !CLEAN.with_borrow(|clean| clean.contains(&text)) {
+        assert!(!leaks(&text), "{text}");
+        CLEAN.with_borrow_mut(|clean| clean.insert(text));
+    }
+}
+
+#[track_caller]
+fn look(value: &impl Debug) {
+    look_at_text(format!("{value:?}"));
+    look_at_text(format!("{value:#?}"));
+    look_at_text(format!("{value:x?}"));
+    look_at_text(format!("{value:#X?}"));
+}
+
+#[track_caller]
+fn look_at_display(value: &impl Display) {
+    look_at_text(format!("{value} {value:#} {value:<300}"));
+}
+
+#[track_caller]
+fn look_at_error(error: Error) {
+    look(&error);
+    look_at_display(&error);
+    look(&error.kind());
+    #[cfg(feature = "std")]
+    {
+        let error = std::io::Error::from(error);
+        look(&error);
+        look_at_display(&error);
+    }
+}
+
+/// A search that finds nothing anywhere proves nothing.
+#[test]
+fn a_leak_would_be_seen() {
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "it is printed")]
+    struct Leaky<'a> {
+        username: &'a str,
+        password: &'a [u8],
+    }
+    let text = Leaky {
+        username: &USERNAME[3..9],
+        password: b"",
+    };
+    let octets = Leaky {
+        username: "",
+        password: &PASSWORD.as_bytes()[2..],
+    };
+    for leak in [
+        format!("{text:?}"),
+        format!("{text:#?}"),
+        format!("{octets:?}"),
+        format!("{octets:#?}"),
+        format!("{octets:x?}"),
+        format!("{octets:#04X?}"),
+        hex::encode(PASSWORD),
+        PASSWORD.as_bytes().escape_ascii().to_string(),
+        String::from_utf8_lossy(&[b"\x01\x0c", PASSWORD.as_bytes()].concat()).into_owned(),
+    ] {
+        assert!(leaks(&leak), "{leak}");
+    }
+    assert!(!leaks("Credentials { username: 12 octets, password: 12 octets }"));
+}
+
+#[test]
+fn values_and_messages() {
+    let credentials = Credentials::new(USERNAME, PASSWORD).unwrap();
+    look(&credentials);
+    look(&Credentials::new_allowing_empty(USERNAME, PASSWORD));
+    look(&Auth::password(credentials));
+    look(&Auth::password_or_none(credentials));
+    look(&Auth::new(
+        &[Method::GSSAPI, Method::USERNAME_PASSWORD],
+        Some(credentials),
+    ));
+    look(&Auth::new(&[Method::NO_ACCEPTABLE], Some(credentials)));
+
+    let mut octets = [0; 27];
+    look(&credentials.encode_into(&mut octets[..10]));
+    assert_eq!(credentials.encode_into(&mut octets), Ok(27));
+    for end in 0..=octets.len() {
+        look(&Credentials::decode(&octets[..end]));
+        look(&Credentials::decode_allowing_empty(&octets[..end]));
+    }
+    for start in 1..octets.len() {
+        let error = Credentials::decode(&octets[start..]).unwrap_err();
+        look(&error);
+        look_at_display(&error);
+    }
+
+    let long = PASSWORD.repeat(30);
+    for error in [
+        Credentials::new(&long, PASSWORD).unwrap_err(),
+        Credentials::new(USERNAME, &long).unwrap_err(),
+        Credentials::new("", PASSWORD).unwrap_err(),
+    ] {
+        look(&error);
+        look_at_display(&error);
+    }
+}
+
+/// What has been looked at, to be sure that everything was.
+type Looked = HashSet<(&'static str, String)>;
+
+fn name(value: &impl Debug) -> String {
+    let text = format!("{value:?}");
+    let end = text.find(|c: char| !c.is_alphanumeric());
+    text[..end.unwrap_or(text.len())].into()
+}
+
+fn look_at_server(handshake: &mut server::Handshake, looked: &mut Looked) {
+    look(handshake);
+    looked.insert(("server phase", name(&handshake.phase())));
+    let output = handshake.poll_output();
+    look(&output);
+    looked.insert(("server output", name(&output)));
+    match output {
+        server::Output::Transmit(transmit) => look(&transmit),
+        server::Output::NeedInput { .. } => {}
+        server::Output::SelectMethod(select) => {
+            look(&select.offered());
+            look(&select);
+        }
+        server::Output::Authenticate(authenticate) => {
+            look(&authenticate.credentials());
+            look(&authenticate);
+        }
+        server::Output::Negotiate(negotiate) => look(&negotiate),
+        server::Output::Request(pending) => {
+            look(&pending.request());
+            look(&pending);
+        }
+        server::Output::AwaitPeer(pending) => look(&pending),
+        server::Output::Established(established) => look(&established),
+        server::Output::Closed(error) => {
+            look_at_error(error);
+            looked.insert(("server error", name(&error)));
+        }
+    }
+}
+
+fn look_at_client(handshake: &mut client::Handshake, looked: &mut Looked) {
+    look(handshake);
+    looked.insert(("client phase", name(&handshake.phase())));
+    let output = handshake.poll_output();
+    look(&output);
+    looked.insert(("client output", name(&output)));
+    match output {
+        client::Output::Transmit(transmit) => look(&transmit),
+        client::Output::NeedInput { .. } => {}
+        client::Output::Negotiate(negotiate) => look(&negotiate),
+        client::Output::Bound(bound) => {
+            look(&bound.address());
+            look(&bound);
+        }
+        client::Output::Established(reply) => look(&reply),
+        client::Output::Closed(error) => {
+            look_at_error(error);
+            looked.insert(("client error", name(&error)));
+        }
+    }
+}
+
+/// Both machines after every step of every session, octet by octet too, and when the wire is cut or carries
+/// a secret where it should not.
+#[test]
+fn machines_and_their_outputs_in_every_phase() {
+    let mut looked = Looked::new();
+    every_session(|session| {
+        // The address makes no difference here.
+        if session.request.address.to_socket_addr().is_some() {
+            return;
+        }
+        let mut look_at = |session: Session<'_>| {
+            session.run(|seen| match seen {
+                Seen::Client(handshake) => look_at_client(handshake, &mut looked),
+                Seen::Server(handshake) => look_at_server(handshake, &mut looked),
+            });
+        };
+        for chunk in [1, 7, usize::MAX] {
+            look_at(Session { chunk, ..session });
+        }
+        for turn in 1..16 {
+            for fault in [Fault::Eof, Fault::Garbage] {
+                let fault = Some((turn, fault));
+                look_at(Session { fault, ..session });
+            }
+        }
+    });
+
+    let of = |kind| {
+        let names = looked.iter().filter(|(looked, _)| *looked == kind);
+        let mut names: Vec<&str> = names.map(|(_, name)| name.as_str()).collect();
+        names.sort_unstable();
+        names.join(" ")
+    };
+    assert_eq!(
+        of("server phase"),
+        "Authentication Closed Established Greeting MethodSelection Negotiation Reply Request SecondReply"
+    );
+    assert_eq!(
+        of("client phase"),
+        "Authentication Closed Established Greeting MethodSelection Negotiation Reply Request SecondReply"
+    );
+    assert_eq!(
+        of("server output"),
+        "Authenticate AwaitPeer Closed Established NeedInput Negotiate Request SelectMethod Transmit"
+    );
+    assert_eq!(
+        of("client output"),
+        "Bound Closed Established NeedInput Negotiate Transmit"
+    );
+    assert_eq!(
+        of("server error"),
+        "Abandoned AuthenticationRejected Malformed NoAcceptableMethod Refused UnexpectedEof"
+    );
+    assert_eq!(
+        of("client error"),
+        "Abandoned AuthenticationRejected Malformed NoAcceptableMethod Refused UnexpectedEof"
+    );
+}

@@ -1,0 +1,438 @@
+//! Every message comes back as it was written, whatever its lengths and octets (Q-039b), and the decoders keep
+//! their promises about any input at all.
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use sans_socks::{
+    Address, AddressBuf, AuthStatus, Command, Credentials, Decoded, Domain, Encode, Greeting, Host,
+    InvalidValue, Malformed, Method, Reply, ReplyCode, Request, Selection,
+};
+
+/// Writes `message`, reads it back, and returns its octets.
+///
+/// `reads` are the totals that a reader of exactly `needed` octets has after each read. `is_same` decodes, and
+/// says whether that is the message.
+fn round_trip<M: Encode>(
+    message: &M,
+    reads: &[usize],
+    is_same: impl Fn(&[u8]) -> Result<Decoded<bool>, Malformed>,
+) -> Vec<u8> {
+    let len = message.encoded_len();
+    assert!(len <= M::MAX_LEN);
+
+    // What stands behind the message is neither written nor read.
+    let mut octets = vec![0xa5; len + 3];
+    assert_eq!(message.encode_into(&mut octets), Ok(len));
+    assert_eq!(octets[len..], [0xa5; 3]);
+    let whole = Decoded::Complete {
+        value: true,
+        consumed: len,
+    };
+    assert_eq!(is_same(&octets), Ok(whole));
+    octets.truncate(len);
+    assert_eq!(is_same(&octets), Ok(whole));
+
+    let mut totals = Vec::new();
+    let mut have = 0;
+    while let Decoded::Incomplete { needed } = is_same(&octets[..have]).unwrap() {
+        have += needed.get();
+        totals.push(have);
+    }
+    assert_eq!(totals, reads);
+    octets
+}
+
+/// Octet by octet, it is incomplete up to the last, and what is needed never reaches past the end.
+fn is_incomplete_up_to_the_end(octets: &[u8], is_same: impl Fn(&[u8]) -> Result<Decoded<bool>, Malformed>) {
+    for have in 0..octets.len() {
+        match is_same(&octets[..have]) {
+            Ok(Decoded::Incomplete { needed }) => assert!(have + needed.get() <= octets.len()),
+            other => panic!("{other:?} after {have} of {octets:02x?}"),
+        }
+    }
+}
+
+/// A buffer that is too short stays as it was, whichever octet of it the message would have changed.
+fn is_written_all_or_nothing(message: &impl Encode, octets: &[u8]) {
+    let mut before: Vec<u8> = octets.iter().map(|octet| !octet).collect();
+    before.pop();
+    let mut buffer = before.clone();
+    for room in 0..octets.len() {
+        let error = message.encode_into(&mut buffer[..room]).unwrap_err();
+        assert_eq!(error.needed, octets.len());
+        assert_eq!(buffer, before);
+
+        #[cfg(feature = "bytes")]
+        {
+            let mut out = &mut buffer[..room];
+            let error = message.encode(&mut out).unwrap_err();
+            assert_eq!((error.needed, out.len()), (octets.len(), room));
+            assert_eq!(buffer, before);
+        }
+    }
+}
+
+/// `encode` appends what `encode_into` writes.
+#[cfg(feature = "bytes")]
+fn is_appended(message: &impl Encode, octets: &[u8]) {
+    use bytes::{BufMut, BytesMut};
+
+    let expected = [b"before", octets].concat();
+    let mut growing = b"before".to_vec();
+    message.encode(&mut growing).unwrap();
+    assert_eq!(growing, expected);
+
+    let mut exact = BytesMut::from(&b"before"[..]).limit(octets.len());
+    message.encode(&mut exact).unwrap();
+    assert_eq!(exact.into_inner(), expected);
+
+    // Not contiguous.
+    let (mut front, mut back) = ([0; 1], vec![0; octets.len() - 1]);
+    message
+        .encode(&mut (&mut front[..]).chain_mut(&mut back[..]))
+        .unwrap();
+    assert_eq!([&front[..], &back].concat(), octets);
+}
+
+#[cfg(not(feature = "bytes"))]
+fn is_appended(_: &impl Encode, _: &[u8]) {}
+
+fn check<M: Encode>(
+    message: &M,
+    reads: &[usize],
+    is_same: impl Fn(&[u8]) -> Result<Decoded<bool>, Malformed>,
+) {
+    let octets = round_trip(message, reads, &is_same);
+    is_incomplete_up_to_the_end(&octets, is_same);
+    is_written_all_or_nothing(message, &octets);
+    is_appended(message, &octets);
+}
+
+fn greeting_is<'a>(expected: &'a [Method]) -> impl Fn(&[u8]) -> Result<Decoded<bool>, Malformed> + 'a {
+    |octets| Ok(Greeting::decode(octets)?.map(|got| got.methods().iter().eq(expected.iter().copied())))
+}
+
+fn credentials_are<'a>(
+    username: &'a [u8],
+    password: &'a [u8],
+) -> impl Fn(&[u8]) -> Result<Decoded<bool>, Malformed> + 'a {
+    move |octets| {
+        let decoded = Credentials::decode_allowing_empty(octets)?;
+        Ok(decoded.map(|got| got.username() == username && got.password() == password))
+    }
+}
+
+fn request_is<'a>(expected: Request<'a>) -> impl Fn(&[u8]) -> Result<Decoded<bool>, Malformed> + 'a {
+    move |octets| Ok(Request::decode(octets)?.map(|got| got == expected))
+}
+
+fn reply_is<'a>(expected: Reply<'a>) -> impl Fn(&[u8]) -> Result<Decoded<bool>, Malformed> + 'a {
+    move |octets| Ok(Reply::decode(octets)?.map(|got| got == expected))
+}
+
+/// The totals of a request's reads; a reply's have a 2 in front.
+fn address_reads(address: &Address<'_>) -> Vec<usize> {
+    match address.host {
+        Host::Ipv4(_) => vec![4, 10],
+        Host::Domain(name) => vec![4, 5, 7 + name.as_bytes().len()],
+        Host::Ipv6(_) => vec![4, 22],
+    }
+}
+
+fn reply_reads(address: &Address<'_>) -> Vec<usize> {
+    [vec![2], address_reads(address)].concat()
+}
+
+/// all 256 values of each code point pass through.
+#[test]
+fn every_code_point() {
+    let address = Address::UNSPECIFIED;
+    for octet in 0..=255 {
+        let selection = Selection::new(Method::new(octet));
+        check(&selection, &[2], |octets| {
+            Ok(Selection::decode(octets)?.map(|got| got == selection))
+        });
+        let status = AuthStatus::new(octet);
+        check(&status, &[2], |octets| {
+            Ok(AuthStatus::decode(octets)?.map(|got| got == status))
+        });
+        let request = Request::new(Command::new(octet), address);
+        check(&request, &address_reads(&address), request_is(request));
+        let reply = Reply::new(ReplyCode::new(octet), address);
+        check(&reply, &reply_reads(&address), reply_is(reply));
+        if octet != 0xff {
+            let methods = [Method::new(octet)];
+            check(&Greeting::new(&methods).unwrap(), &[2, 3], greeting_is(&methods));
+        }
+    }
+}
+
+/// Q-039b: all lengths of a field, each with all values of an octet.
+#[test]
+fn every_length_of_every_octet() {
+    for octet in 0..=255 {
+        let octets = [octet; 255];
+        for len in 0..=255 {
+            let field = &octets[..len];
+            for (username, password) in [(field, &b"p"[..]), (b"u", field)] {
+                let credentials = Credentials::new_allowing_empty(username, password).unwrap();
+                let (u, p) = (username.len(), password.len());
+                let reads = [2, 3 + u, 3 + u + p];
+                let reads = if p == 0 { &reads[..2] } else { &reads };
+                round_trip(&credentials, reads, credentials_are(username, password));
+            }
+            let Ok(name) = Domain::new(field) else {
+                assert_eq!(len, 0);
+                continue;
+            };
+            let address = Address::from((name, 0xfffe));
+            let request = Request::connect(address);
+            round_trip(&request, &address_reads(&address), request_is(request));
+            let reply = Reply::new(ReplyCode::SUCCEEDED, address);
+            round_trip(&reply, &reply_reads(&address), reply_is(reply));
+        }
+    }
+}
+
+/// `MAX_LEN` is no more than it must be.
+#[test]
+fn the_longest_messages() {
+    fn longest<M: Encode>(message: &M) {
+        assert_eq!(message.encoded_len(), M::MAX_LEN);
+    }
+    let field = [0; 255];
+    let name = Address::from((Domain::new(&field).unwrap(), 1));
+    longest(&Greeting::new(&[Method::GSSAPI; 255]).unwrap());
+    longest(&Selection::new(Method::GSSAPI));
+    longest(&Credentials::new(&field, &field).unwrap());
+    longest(&AuthStatus::SUCCESS);
+    longest(&Request::connect(name));
+    longest(&Reply::new(ReplyCode::SUCCEEDED, name));
+}
+
+/// what has no octets cannot be built, so it cannot be cut or wrapped.
+#[test]
+fn lengths_are_checked_at_construction() {
+    let long = [b'a'; 256];
+    assert_eq!(Domain::new(&long), Err(InvalidValue::DomainLength(256)));
+    assert_eq!(Domain::new(""), Err(InvalidValue::DomainLength(0)));
+    let text = format!("{}:80", "a".repeat(256));
+    assert_eq!(
+        Address::try_from(text.as_str()),
+        Err(InvalidValue::DomainLength(256))
+    );
+
+    let error = |credentials: Result<Credentials<'_>, _>| credentials.unwrap_err();
+    for len in [256, 299, 512] {
+        let long = vec![b'a'; len];
+        let (username, password) = (
+            InvalidValue::UsernameLength(len),
+            InvalidValue::PasswordLength(len),
+        );
+        assert_eq!(error(Credentials::new(&long, "p")), username);
+        assert_eq!(error(Credentials::new("u", &long)), password);
+        assert_eq!(error(Credentials::new_allowing_empty(&long, "")), username);
+        assert_eq!(error(Credentials::new_allowing_empty("", &long)), password);
+    }
+    assert_eq!(error(Credentials::new("", "p")), InvalidValue::UsernameLength(0));
+    assert_eq!(error(Credentials::new("u", "")), InvalidValue::PasswordLength(0));
+
+    let methods = [Method::GSSAPI; 256];
+    assert_eq!(Greeting::new(&methods), Err(InvalidValue::MethodCount(256)));
+    assert_eq!(Greeting::new(&[]), Err(InvalidValue::MethodCount(0)));
+    let methods = [Method::GSSAPI, Method::NO_ACCEPTABLE];
+    assert_eq!(Greeting::new(&methods), Err(InvalidValue::NoAcceptableOffered));
+}
+
+/// One of the three kinds of host.
+fn host((kind, ip): (u8, [u8; 16]), name: &[u8]) -> Host<'_> {
+    match kind % 3 {
+        0 => Host::Ipv4(Ipv4Addr::new(ip[0], ip[1], ip[2], ip[3])),
+        1 => Host::Ipv6(Ipv6Addr::from(ip)),
+        _ => Host::Domain(Domain::new(name).unwrap()),
+    }
+}
+
+/// Input that often gets past the first decisions of a decoder.
+fn input() -> impl Strategy<Value = Vec<u8>> {
+    let likely = prop_oneof![Just(0), Just(1), Just(3), Just(4), Just(5), 6..20u8, any::<u8>()];
+    (vec(likely, 0..8), vec(any::<u8>(), 0..600)).prop_map(|(head, tail)| [head, tail].concat())
+}
+
+/// What must be true of a decoder's outcome on any input; `octets` encodes what was decoded.
+fn decoder_keeps_its_promises(
+    input: &[u8],
+    decode: impl Fn(&[u8]) -> Result<Decoded<Vec<u8>>, Malformed>,
+) -> Result<(), TestCaseError> {
+    let outcome = decode(input);
+    if let Ok(Decoded::Complete { value, consumed }) = &outcome {
+        prop_assert!(*consumed <= input.len());
+        prop_assert_eq!(value, &input[..*consumed]);
+    }
+    // Whoever reads octet by octet, or as many as are needed, comes to the same outcome.
+    for by_octet in [true, false] {
+        let mut have = 0;
+        let stepwise = loop {
+            match decode(&input[..have]) {
+                Ok(Decoded::Incomplete { .. }) if have == input.len() => break None,
+                Ok(Decoded::Incomplete { .. }) if by_octet => have += 1,
+                Ok(Decoded::Incomplete { needed }) => have = input.len().min(have + needed.get()),
+                decided => break Some(decided),
+            }
+        };
+        match stepwise {
+            Some(decided) => prop_assert_eq!(&decided, &outcome),
+            None => prop_assert!(matches!(outcome, Ok(Decoded::Incomplete { .. })), "{outcome:?}"),
+        }
+    }
+    Ok(())
+}
+
+fn encoded(message: &impl Encode) -> Vec<u8> {
+    let mut octets = vec![0; message.encoded_len()];
+    message.encode_into(&mut octets).unwrap();
+    octets
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn greeting(methods in vec(0..=0xfe_u8, 1..=255)) {
+        let methods: Vec<Method> = methods.into_iter().map(Method::new).collect();
+        check(&Greeting::new(&methods).unwrap(), &[2, 2 + methods.len()], greeting_is(&methods));
+    }
+
+    #[test]
+    fn credentials(username in vec(any::<u8>(), 1..=255), password in vec(any::<u8>(), 1..=255)) {
+        let (u, p) = (username.len(), password.len());
+        let credentials = Credentials::new(&username, &password).unwrap();
+        check(&credentials, &[2, 3 + u, 3 + u + p], credentials_are(&username, &password));
+        let strict = Credentials::decode(&encoded(&credentials)).unwrap().complete().is_some();
+        prop_assert!(strict);
+    }
+
+    #[test]
+    fn request(
+        command: u8,
+        kind: (u8, [u8; 16]),
+        name in vec(any::<u8>(), 1..=255),
+        port: u16,
+    ) {
+        let address = Address { host: host(kind, &name), port };
+        let request = Request::new(Command::new(command), address);
+        check(&request, &address_reads(&address), request_is(request));
+        //
+        let octets = encoded(&request);
+        prop_assert_eq!(octets[2], 0);
+        prop_assert_eq!(&octets[octets.len() - 2..], port.to_be_bytes());
+    }
+
+    #[test]
+    fn reply(
+        code: u8,
+        kind: (u8, [u8; 16]),
+        name in vec(any::<u8>(), 1..=255),
+        port: u16,
+    ) {
+        let address = Address { host: host(kind, &name), port };
+        let reply = Reply::new(ReplyCode::new(code), address);
+        check(&reply, &reply_reads(&address), reply_is(reply));
+        //
+        prop_assert_eq!(encoded(&reply)[2], 0);
+    }
+
+    #[test]
+    fn address_buf_holds_any_address(
+        kind: (u8, [u8; 16]),
+        name in vec(any::<u8>(), 1..=255),
+        port: u16,
+    ) {
+        let address = Address { host: host(kind, &name), port };
+        let owned = AddressBuf::from(address);
+        prop_assert_eq!(owned.as_address(), address);
+        prop_assert_eq!(owned.to_string(), address.to_string());
+    }
+
+    #[test]
+    fn address_as_text(
+        kind: (u8, [u8; 16]),
+        name in "[^\\pC:\\[\\]]{1,60}",
+        port: u16,
+    ) {
+        prop_assume!(name.parse::<Ipv4Addr>().is_err());
+        let address = Address { host: host(kind, name.as_bytes()), port };
+        let text = address.to_string();
+        prop_assert_eq!(Address::try_from(text.as_str()), Ok(address));
+        prop_assert_eq!(text.parse(), Ok(AddressBuf::from(address)));
+    }
+
+    #[test]
+    fn any_text_is_an_address_or_an_error(text: String) {
+        if let Ok(address) = Address::try_from(text.as_str()) {
+            let again = address.to_string();
+            if address.host.to_string().bytes().all(|octet| octet.is_ascii_graphic()) {
+                prop_assert_eq!(Address::try_from(again.as_str()), Ok(address));
+            }
+        }
+    }
+
+    #[test]
+    fn any_input_to_a_greeting(input in input()) {
+        decoder_keeps_its_promises(&input, |octets| {
+            Ok(Greeting::decode(octets)?.map(|greeting| encoded(&greeting)))
+        })?;
+    }
+
+    #[test]
+    fn any_input_to_a_selection(input in input()) {
+        decoder_keeps_its_promises(&input, |octets| {
+            Ok(Selection::decode(octets)?.map(|selection| encoded(&selection)))
+        })?;
+    }
+
+    #[test]
+    fn any_input_to_credentials(input in input()) {
+        decoder_keeps_its_promises(&input, |octets| {
+            Ok(Credentials::decode(octets)?.map(|credentials| encoded(&credentials)))
+        })?;
+        decoder_keeps_its_promises(&input, |octets| {
+            Ok(Credentials::decode_allowing_empty(octets)?.map(|credentials| encoded(&credentials)))
+        })?;
+    }
+
+    #[test]
+    fn any_input_to_a_status(input in input()) {
+        decoder_keeps_its_promises(&input, |octets| {
+            Ok(AuthStatus::decode(octets)?.map(|status| encoded(&status)))
+        })?;
+    }
+
+    /// RSV is not looked at, so it does not come back.
+    #[test]
+    fn any_input_to_a_request(input in input()) {
+        decoder_keeps_its_promises(&input, |octets| {
+            let rsv = octets.get(2).copied();
+            Ok(Request::decode(octets)?.map(|request| with_rsv(rsv, encoded(&request))))
+        })?;
+    }
+
+    #[test]
+    fn any_input_to_a_reply(input in input()) {
+        decoder_keeps_its_promises(&input, |octets| {
+            let rsv = octets.get(2).copied();
+            Ok(Reply::decode(octets)?.map(|reply| match octets {
+                // a name of no length reads as 0.0.0.0, so it does not come back either.
+                [_, _, _, 3, 0, ..] => octets[..7].to_vec(),
+                _ => with_rsv(rsv, encoded(&reply)),
+            }))
+        })?;
+    }
+}
+
+fn with_rsv(rsv: Option<u8>, mut octets: Vec<u8>) -> Vec<u8> {
+    octets[2] = rsv.unwrap();
+    octets
+}

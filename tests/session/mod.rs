@@ -1,0 +1,256 @@
+//! Sessions between both machines, without an allocation, with a look at a machine after every step.
+
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+use sans_socks::client::{self, Auth};
+use sans_socks::server;
+use sans_socks::{Address, Command, Credentials, Method, Phase, ReplyCode, Request};
+
+/// What a test looks for.
+pub(crate) const USERNAME: &str = "Zq7xKw9vHd3m";
+pub(crate) const PASSWORD: &str = "Wj4kYb2qTg8n";
+
+/// Who wants what of whom, and what becomes of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Session<'a> {
+    pub(crate) request: Request<'a>,
+    pub(crate) auth: Auth<'a>,
+    /// Of the client.
+    pub(crate) config: client::Config,
+    /// What the server selects.
+    pub(crate) method: Method,
+    pub(crate) end: End,
+    /// The most octets that go over the wire, or into a machine, at a time.
+    pub(crate) chunk: usize,
+    /// What happens to the wire, and after how many turns of both sides.
+    pub(crate) fault: Option<(usize, Fault)>,
+}
+
+/// How it ends, if nothing happens to the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Tunnel,
+    NoAcceptableMethod,
+    /// The password, or whatever another method negotiates.
+    Rejected,
+    Refused,
+    /// BIND, the second reply.
+    PeerRefused,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is cut.
+    Eof,
+    /// Octets that belong to no message stand on it.
+    Garbage,
+}
+
+/// A machine after something was done with it.
+pub(crate) enum Seen<'a> {
+    Client(&'a mut client::Handshake),
+    Server(&'a mut server::Handshake),
+}
+
+/// Every command with every kind of authentication and every end.
+pub(crate) fn every_session(mut with: impl FnMut(Session<'_>)) {
+    let credentials = Credentials::new(USERNAME, PASSWORD).unwrap();
+    let all = [Method::USERNAME_PASSWORD, Method::GSSAPI];
+    let all = Auth::new(&all, Some(credentials)).unwrap();
+    let (none, password) = (Auth::none(), Auth::password(credentials));
+    let either = Auth::password_or_none(credentials);
+    for (auth, method, optimistic) in [
+        (none, Method::NO_AUTHENTICATION, false),
+        (none, Method::NO_AUTHENTICATION, true),
+        (password, Method::USERNAME_PASSWORD, false),
+        (password, Method::USERNAME_PASSWORD, true),
+        (either, Method::USERNAME_PASSWORD, false),
+        (either, Method::NO_AUTHENTICATION, false),
+        (all, Method::USERNAME_PASSWORD, false),
+        (all, Method::GSSAPI, false),
+    ] {
+        for command in [
+            Command::CONNECT,
+            Command::BIND,
+            Command::UDP_ASSOCIATE,
+            Command::RESOLVE,
+        ] {
+            for target in ["192.0.2.9:80", "example.com:80", "[2001:db8::9]:80"] {
+                for end in [
+                    End::Tunnel,
+                    End::NoAcceptableMethod,
+                    End::Rejected,
+                    End::Refused,
+                    End::PeerRefused,
+                ] {
+                    let impossible = match end {
+                        End::Rejected => method == Method::NO_AUTHENTICATION,
+                        End::PeerRefused => command != Command::BIND,
+                        _ => false,
+                    };
+                    if impossible {
+                        continue;
+                    }
+                    with(Session {
+                        request: Request::new(command, Address::try_from(target).unwrap()),
+                        auth,
+                        config: client::Config::new().optimistic(optimistic),
+                        method,
+                        end,
+                        chunk: usize::MAX,
+                        fault: None,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Octets on their way.
+struct Wire {
+    octets: [u8; 2048],
+    len: usize,
+}
+
+impl Wire {
+    const fn new() -> Self {
+        Self {
+            octets: [0; 2048],
+            len: 0,
+        }
+    }
+
+    fn push(&mut self, octets: &[u8]) {
+        self.octets[self.len..][..octets.len()].copy_from_slice(octets);
+        self.len += octets.len();
+    }
+
+    fn get(&self) -> &[u8] {
+        &self.octets[..self.len]
+    }
+
+    fn drop_front(&mut self, n: usize) {
+        self.octets.copy_within(n..self.len, 0);
+        self.len -= n;
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Acted,
+    Waits,
+    Done,
+}
+
+impl Session<'_> {
+    /// Runs it, shows each machine after each of its turns, and returns the phases that they end in.
+    pub(crate) fn run(&self, mut see: impl FnMut(Seen<'_>)) -> (Phase, Phase) {
+        let mut client = client::Handshake::with_config(&self.request, self.auth, self.config);
+        let mut server = server::Handshake::new();
+        let (mut to_client, mut to_server) = (Wire::new(), Wire::new());
+        see(Seen::Client(&mut client));
+        see(Seen::Server(&mut server));
+        let mut turns = 0;
+        loop {
+            let clients = self.client_turn(&mut client, &mut to_client, &mut to_server);
+            see(Seen::Client(&mut client));
+            let servers = self.server_turn(&mut server, &mut to_server, &mut to_client);
+            see(Seen::Server(&mut server));
+            match (clients, servers) {
+                (Turn::Done, Turn::Done) => return (client.phase(), server.phase()),
+                (Turn::Waits, Turn::Waits) => panic!("each side waits for the other: {self:?}"),
+                (Turn::Waits, Turn::Done) => client.handle_eof(),
+                (Turn::Done, Turn::Waits) => server.handle_eof(),
+                _ => {}
+            }
+            turns += 1;
+            match self.fault {
+                Some((at, Fault::Eof)) if at == turns => {
+                    (to_client.len, to_server.len) = (0, 0);
+                    client.handle_eof();
+                    server.handle_eof();
+                }
+                Some((at, Fault::Garbage)) if at == turns => {
+                    (to_client.len, to_server.len) = (0, 0);
+                    to_client.push(PASSWORD.as_bytes());
+                    to_server.push(PASSWORD.as_bytes());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn client_turn(
+        &self,
+        client: &mut client::Handshake,
+        to_client: &mut Wire,
+        to_server: &mut Wire,
+    ) -> Turn {
+        match client.poll_output() {
+            client::Output::Transmit(transmit) => {
+                let n = transmit.bytes().len().min(self.chunk);
+                to_server.push(&transmit.bytes()[..n]);
+                transmit.sent(n);
+            }
+            client::Output::NeedInput { .. } if to_client.len == 0 => return Turn::Waits,
+            client::Output::NeedInput { .. } => {
+                let n = to_client.len.min(self.chunk);
+                let taken = client.handle_input(&to_client.get()[..n]);
+                to_client.drop_front(taken);
+            }
+            client::Output::Negotiate(negotiate) if self.end == End::Rejected => negotiate.abandon(),
+            client::Output::Negotiate(negotiate) => negotiate.finish(),
+            client::Output::Bound(bound) => bound.wait_for_peer(),
+            client::Output::Established(_) | client::Output::Closed(_) => return Turn::Done,
+        }
+        Turn::Acted
+    }
+
+    fn server_turn(
+        &self,
+        server: &mut server::Handshake,
+        to_server: &mut Wire,
+        to_client: &mut Wire,
+    ) -> Turn {
+        let bound = Address::try_from("[2001:db8::1]:40000").unwrap();
+        match server.poll_output() {
+            server::Output::Transmit(transmit) => {
+                let n = transmit.bytes().len().min(self.chunk);
+                to_client.push(&transmit.bytes()[..n]);
+                transmit.sent(n);
+            }
+            server::Output::NeedInput { .. } if to_server.len == 0 => return Turn::Waits,
+            server::Output::NeedInput { .. } => {
+                let n = to_server.len.min(self.chunk);
+                let taken = server.handle_input(&to_server.get()[..n]);
+                to_server.drop_front(taken);
+            }
+            server::Output::SelectMethod(select) if self.end == End::NoAcceptableMethod => select.reject(),
+            server::Output::SelectMethod(select) => {
+                assert_eq!(select.select_preferred(&[self.method]), Some(self.method));
+            }
+            server::Output::Authenticate(authenticate) => {
+                assert!(authenticate.credentials().verify(USERNAME, PASSWORD));
+                match self.end {
+                    End::Rejected => authenticate.reject(),
+                    _ => authenticate.accept(),
+                }
+            }
+            server::Output::Negotiate(negotiate) if self.end == End::Rejected => negotiate.abandon(),
+            server::Output::Negotiate(negotiate) => negotiate.finish(),
+            server::Output::Request(pending) if self.end == End::Refused => {
+                pending.fail(ReplyCode::CONNECTION_REFUSED);
+            }
+            server::Output::Request(pending) => {
+                assert_eq!(pending.request(), self.request);
+                pending.succeed(bound);
+            }
+            server::Output::AwaitPeer(pending) if self.end == End::PeerRefused => {
+                pending.fail(ReplyCode::NOT_ALLOWED);
+            }
+            server::Output::AwaitPeer(pending) => pending.connected(bound),
+            server::Output::Established(_) | server::Output::Closed(_) => return Turn::Done,
+        }
+        Turn::Acted
+    }
+}

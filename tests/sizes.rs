@@ -1,0 +1,68 @@
+//! What a program that keeps thousands of handshakes in a slab relies on: small machines, free to move between
+//! threads.
+
+use core::panic::{RefUnwindSafe, UnwindSafe};
+
+use sans_socks::{
+    Address, AddressBuf, AuthStatus, BufferTooSmall, Command, Credentials, Decoded, Domain, Error, ErrorKind,
+    Greeting, Host, InvalidValue, Malformed, Method, Methods, PeerMisbehaved, Phase, Protocol, Reply,
+    ReplyCode, Request, Selection, client, server,
+};
+
+#[test]
+fn machines_are_small() {
+    let (server, client) = (size_of::<server::Handshake>(), size_of::<client::Handshake>());
+    println!("server machine {server} octets, client machine {client} octets");
+    assert!(server <= 560, "{server}");
+    assert!(client <= 1100, "{client}");
+}
+
+const fn is_shared<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
+const fn is_owned<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + 'static>() {}
+const fn is_held_over_await<T: Send + Sync + Unpin>() {}
+
+/// A type that is none of this does not compile here.
+#[test]
+fn everything_moves_between_threads() {
+    is_owned::<server::Handshake>();
+    is_owned::<client::Handshake>();
+    is_owned::<server::Config>();
+    is_owned::<client::Config>();
+    is_owned::<server::Established>();
+    is_owned::<AddressBuf>();
+    is_owned::<Method>();
+    is_owned::<Command>();
+    is_owned::<ReplyCode>();
+    is_owned::<AuthStatus>();
+    is_owned::<Selection>();
+    is_owned::<Error>();
+    is_owned::<ErrorKind>();
+    is_owned::<Malformed>();
+    is_owned::<PeerMisbehaved>();
+    is_owned::<InvalidValue>();
+    is_owned::<BufferTooSmall>();
+    is_owned::<Phase>();
+    is_owned::<Protocol>();
+
+    is_shared::<Address<'_>>();
+    is_shared::<Host<'_>>();
+    is_shared::<Domain<'_>>();
+    is_shared::<Credentials<'_>>();
+    is_shared::<client::Auth<'_>>();
+    is_shared::<Greeting<'_>>();
+    is_shared::<Methods<'_>>();
+    is_shared::<Request<'_>>();
+    is_shared::<Reply<'_>>();
+    is_shared::<Decoded<Request<'_>>>();
+
+    is_held_over_await::<server::Output<'_>>();
+    is_held_over_await::<server::Transmit<'_>>();
+    is_held_over_await::<server::SelectMethod<'_>>();
+    is_held_over_await::<server::Authenticate<'_>>();
+    is_held_over_await::<server::Negotiate<'_>>();
+    is_held_over_await::<server::PendingRequest<'_>>();
+    is_held_over_await::<server::PendingPeer<'_>>();
+    is_held_over_await::<client::Output<'_>>();
+    is_held_over_await::<client::Negotiate<'_>>();
+    is_held_over_await::<client::Bound<'_>>();
+}

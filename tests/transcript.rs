@@ -1,0 +1,125 @@
+//! The example `transcript`: every octet of a session has a field with a name, and the octets are right.
+
+#[path = "../examples/transcript/annotate.rs"]
+mod annotate;
+#[path = "../examples/transcript/session.rs"]
+mod session;
+
+use annotate::Message;
+use sans_socks::{Command, ReplyCode};
+use session::{Event, Outcome, Session};
+
+fn run(command: Command, target: &str, password: Option<(&str, &str)>, outcome: Outcome) -> Vec<Event> {
+    let session = Session {
+        command,
+        target: target.parse().unwrap(),
+        password: password.map(|(username, password)| (username.into(), password.into())),
+        outcome,
+    };
+    session.run().unwrap()
+}
+
+fn messages<'a>(events: &'a [Event]) -> Vec<&'a Message> {
+    let message = |event: &'a Event| match event {
+        Event::Message(message) => Some(message),
+        Event::Note(_) => None,
+    };
+    events.iter().filter_map(message).collect()
+}
+
+fn hex(events: &[Event]) -> String {
+    messages(events).iter().map(|message| message.hex()).collect()
+}
+
+#[test]
+fn every_octet_is_annotated() {
+    let long = format!("{}:65535", "n".repeat(255));
+    let field = "x".repeat(255);
+    let mut sessions = 0;
+    for command in [Command::CONNECT, Command::BIND, Command::UDP_ASSOCIATE] {
+        for target in ["example.com:80", "192.0.2.9:1", "[2001:db8::1]:443", &long] {
+            for password in [None, Some(("alice", "se:cret\u{fc}")), Some((&field, &field))] {
+                let refused = Outcome::Refused(ReplyCode::new(0xa7));
+                for outcome in [Outcome::Success, Outcome::Rejected, refused] {
+                    let events = run(command, target, password, outcome);
+                    for message in messages(&events) {
+                        let named: usize = message.fields.iter().map(|field| field.len).sum();
+                        assert_eq!(named, message.octets.len(), "{message}");
+                        assert!(message.fields.iter().all(|field| !field.name.is_empty()));
+
+                        // What is printed, read back: the offsets are without a gap, the octets are these.
+                        let text = message.to_string();
+                        let mut printed = Vec::new();
+                        for row in text.lines().skip(1) {
+                            assert_eq!(row[..6].trim().parse(), Ok(printed.len()), "{text}");
+                            printed.extend(
+                                hex::decode(row.get(8..43).unwrap_or(&row[8..]).replace(' ', "")).unwrap(),
+                            );
+                        }
+                        assert_eq!(printed, message.octets, "{text}");
+                        assert!(text.lines().all(|line| line.len() <= 100), "{text}");
+                    }
+                    sessions += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(sessions, 3 * 4 * 3 * 3);
+}
+
+#[test]
+fn connect() {
+    let events = run(Command::CONNECT, "example.com:80", None, Outcome::Success);
+    let expected = "\
+        C -> S  05 01 00\n\
+        S -> C  05 00\n\
+        C -> S  05 01 00 03 0b 65 78 61 6d 70 6c 65 2e 63 6f 6d 00 50\n\
+        S -> C  05 00 00 01 c0 00 02 01 c0 00\n\
+        C -> S  47 45 54 20 2f 20 48 54 54 50 2f 31 2e 30 0d 0a 0d 0a\n\
+        S -> C  48 54 54 50 2f 31 2e 30 20 32 30 30 20 4f 4b 0d 0a 0d 0a\n";
+    assert_eq!(hex(&events), expected);
+}
+
+#[test]
+fn bind_has_two_replies() {
+    let password = Some(("alice", "secret"));
+    let events = run(Command::BIND, "198.51.100.7:20", password, Outcome::Success);
+    let expected = "\
+        C -> S  05 01 02\n\
+        S -> C  05 02\n\
+        C -> S  01 05 61 6c 69 63 65 06 73 65 63 72 65 74\n\
+        S -> C  01 00\n\
+        C -> S  05 02 00 01 c6 33 64 07 00 14\n\
+        S -> C  05 00 00 01 c0 00 02 01 9c 40\n\
+        S -> C  05 00 00 01 c6 33 64 07 00 14\n\
+        S -> C  66 72 6f 6d 20 74 68 65 20 70 65 65 72 0a\n\
+        C -> S  74 6f 20 74 68 65 20 70 65 65 72 0a\n";
+    assert_eq!(hex(&events), expected);
+}
+
+/// R-044: the client says 0.0.0.0:0.
+#[test]
+fn udp_associate() {
+    let events = run(Command::UDP_ASSOCIATE, "example.com:53", None, Outcome::Success);
+    let expected = "\
+        C -> S  05 01 00\n\
+        S -> C  05 00\n\
+        C -> S  05 03 00 01 00 00 00 00 00 00\n\
+        S -> C  05 00 00 01 c0 00 02 01 c3 50\n";
+    assert_eq!(hex(&events), expected);
+}
+
+/// R-065, R-009 and R-048.
+#[test]
+fn refusals() {
+    let password = Some(("alice", "wrong"));
+    let events = run(Command::CONNECT, "192.0.2.9:80", password, Outcome::Rejected);
+    assert!(hex(&events).ends_with("S -> C  01 01\n"));
+
+    let events = run(Command::CONNECT, "192.0.2.9:80", None, Outcome::Rejected);
+    assert_eq!(hex(&events), "C -> S  05 01 00\nS -> C  05 ff\n");
+
+    let refused = Outcome::Refused(ReplyCode::CONNECTION_REFUSED);
+    let events = run(Command::CONNECT, "192.0.2.9:80", None, refused);
+    assert!(hex(&events).ends_with("S -> C  05 05 00 01 00 00 00 00 00 00\n"));
+}

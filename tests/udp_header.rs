@@ -1,0 +1,374 @@
+//! The header of RFC 1928 section 7: ..Q-085, Q-087, Q-093,
+//! Q-094, and the `udp` vectors.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use proptest::prelude::*;
+use sans_socks::udp::{Datagram, Frag, Header, MAX_HEADER_LEN, fragments, max_payload};
+use sans_socks::{Address, BufferTooSmall, Domain, Encode, Malformed};
+
+/// Id, octets and result of the table's rows about datagrams.
+fn rows() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let rows = include_str!("data/vectors.tsv").lines().filter_map(|line| {
+        let columns: Vec<&str> = line.split('\t').collect();
+        match columns.as_slice() {
+            &[id, "udp", octets, result, ..] => Some((id, hex::decode(octets).unwrap(), result)),
+            _ => None,
+        }
+    });
+    let rows: Vec<_> = rows.collect();
+    assert_eq!(rows.len(), 10, "a row got lost");
+    rows
+}
+
+/// Datagrams that others drop: 8 octets, 9.
+const SHORT: [&[u8]; 2] = [b"\0\0\0\x03\x01a\0\x35", b"\0\0\0\x03\x01a\0\x35z"];
+
+/// The octets that are datagrams.
+fn datagrams() -> Vec<Vec<u8>> {
+    let rows = rows().into_iter();
+    let valid = rows.filter_map(|(_, octets, result)| result.starts_with("OK").then_some(octets));
+    valid.chain(SHORT.map(<[u8]>::to_vec)).collect()
+}
+
+#[test]
+fn vectors() {
+    for (id, octets, expected) in rows() {
+        let result = match Datagram::decode(&octets) {
+            Ok(Datagram { header, payload }) => format!(
+                "OK consumed={} frag={:02x}, addr={}, data={}",
+                octets.len(),
+                header.frag,
+                header.address,
+                hex::encode(payload)
+            ),
+            Err(Malformed::Truncated) => "ERROR short datagram".into(),
+            Err(Malformed::EmptyDomain) => "ERROR empty domain".into(),
+            Err(fault) => panic!("{id}: {fault}"),
+        };
+        assert_eq!(result, expected, "{id}");
+    }
+}
+
+/// RSV is written as 0000, whatever came; all else is written as it came.
+#[test]
+fn r_072_datagrams_are_written_as_they_came() {
+    for octets in datagrams() {
+        let mut written = vec![0xa5; octets.len()];
+        let datagram = Datagram::decode(&octets).unwrap();
+        assert_eq!(datagram.encode_into(&mut written), Ok(octets.len()));
+        assert_eq!((&written[..2], &written[2..]), (&[0, 0][..], &octets[2..]));
+    }
+}
+
+#[test]
+fn q_085_short_datagrams() {
+    for (octets, payload) in SHORT.into_iter().zip([&b""[..], b"z"]) {
+        let datagram = Datagram::decode(octets).unwrap();
+        assert_eq!(datagram.header.address, Address::try_from("a:53").unwrap());
+        assert_eq!(datagram.payload, payload);
+    }
+}
+
+/// Fewest octets that show each fault.
+#[test]
+fn r_086_faults() {
+    let faults: [(&[u8], Malformed); 6] = [
+        (b"", Malformed::Truncated),
+        (b"\0\0\0\0", Malformed::AddressType(0)),
+        (b"\0\0\0\x02", Malformed::AddressType(2)),
+        (b"\0\0\0\x03", Malformed::Truncated),
+        (b"\0\0\0\x03\0", Malformed::EmptyDomain),
+        (b"\0\0\0\x03\x01a\0", Malformed::Truncated),
+    ];
+    for (octets, fault) in faults {
+        assert_eq!(Datagram::decode(octets), Err(fault), "{octets:?}");
+    }
+}
+
+/// A datagram that ends inside its header is a fault, not an invitation to wait.
+#[test]
+fn r_086_truncation_at_every_octet() {
+    for octets in datagrams() {
+        let header_len = Datagram::decode(&octets).unwrap().header.encoded_len();
+        for cut in 0..header_len {
+            let result = Datagram::decode(&octets[..cut]);
+            assert_eq!(result, Err(Malformed::Truncated), "{octets:?} at {cut}");
+        }
+        for cut in header_len..=octets.len() {
+            let datagram = Datagram::decode(&octets[..cut]).unwrap();
+            assert_eq!(datagram.payload, &octets[header_len..cut], "{octets:?} at {cut}");
+        }
+    }
+}
+
+/// What the octets mean, by offsets; with it every decoding is compared.
+fn by_offsets(octets: &[u8]) -> Result<(u8, String, &[u8]), Malformed> {
+    let header_len = match (octets.get(3), octets.get(4)) {
+        (None, _) | (Some(3), None) => return Err(Malformed::Truncated),
+        (Some(1), _) => 10,
+        (Some(3), Some(0)) => return Err(Malformed::EmptyDomain),
+        (Some(3), Some(n)) => 7 + usize::from(*n),
+        (Some(4), _) => 22,
+        (Some(unknown), _) => return Err(Malformed::AddressType(*unknown)),
+    };
+    if octets.len() < header_len {
+        return Err(Malformed::Truncated);
+    }
+    let (header, payload) = octets.split_at(header_len);
+    let host = match header[3] {
+        1 => Ipv4Addr::from(<[u8; 4]>::try_from(&header[4..8]).unwrap()).to_string(),
+        4 => format!(
+            "[{}]",
+            Ipv6Addr::from(<[u8; 16]>::try_from(&header[4..20]).unwrap())
+        ),
+        _ => header[5..header_len - 2].escape_ascii().to_string(),
+    };
+    let port = u16::from_be_bytes([header[header_len - 2], header[header_len - 1]]);
+    Ok((header[2], format!("{host} {port}"), payload))
+}
+
+fn decoded(octets: &[u8]) -> Result<(u8, String, &[u8]), Malformed> {
+    Datagram::decode(octets).map(|datagram| {
+        let Header { frag, address } = datagram.header;
+        let host = match address.host {
+            sans_socks::Host::Ipv4(ip) => ip.to_string(),
+            sans_socks::Host::Ipv6(ip) => format!("[{ip}]"),
+            sans_socks::Host::Domain(name) => name.as_bytes().escape_ascii().to_string(),
+        };
+        (frag.get(), format!("{host} {}", address.port), datagram.payload)
+    })
+}
+
+/// Nothing of three octets is a datagram: all 16,777,216.
+#[test]
+fn q_093_every_input_of_three_octets() {
+    for octets in 0..1_u32 << 24 {
+        let [octets @ .., _] = octets.to_le_bytes();
+        assert!(matches!(Datagram::decode(&octets), Err(Malformed::Truncated)));
+    }
+}
+
+/// Up to twelve octets: every ATYP and every octet behind it (a name's length), at every length.
+#[test]
+fn q_093_every_start_of_twelve_octets() {
+    let mut octets = *b"\x00\x01\x02\x00\x00efghijk";
+    for atyp in 0..=255 {
+        for behind in 0..=255 {
+            octets[3] = atyp;
+            octets[4] = behind;
+            for len in 0..=octets.len() {
+                assert_eq!(decoded(&octets[..len]), by_offsets(&octets[..len]));
+            }
+        }
+    }
+}
+
+fn any_address() -> impl Strategy<Value = (Option<IpAddr>, Vec<u8>, u16)> {
+    let name = proptest::collection::vec(any::<u8>(), 1..=255);
+    (proptest::option::of(any::<IpAddr>()), name, any::<u16>())
+}
+
+fn address((ip, name, port): &(Option<IpAddr>, Vec<u8>, u16)) -> Address<'_> {
+    match ip {
+        Some(ip) => Address::from((*ip, *port)),
+        None => Address::from((Domain::new(name).unwrap(), *port)),
+    }
+}
+
+proptest! {
+    /// Sampled beyond what is exhausted above.
+    #[test]
+    fn q_093_nothing_panics(octets in proptest::collection::vec(any::<u8>(), 0..=300), atyp in 0..6_u8) {
+        prop_assert_eq!(decoded(&octets), by_offsets(&octets));
+        let mut octets = octets;
+        if let Some(octet) = octets.get_mut(3) {
+            *octet = atyp;
+        }
+        prop_assert_eq!(decoded(&octets), by_offsets(&octets));
+    }
+
+    #[test]
+    fn r_072_round_trip(
+        parts in any_address(),
+        frag in any::<u8>(),
+        payload in proptest::collection::vec(any::<u8>(), 0..=600),
+        short in 0..2000_usize,
+    ) {
+        let datagram = Datagram::new(Header::new(Frag::new(frag), address(&parts)), &payload);
+        let needed = datagram.encoded_len();
+        prop_assert_eq!(needed, datagram.header.encoded_len() + payload.len());
+
+        let mut octets = vec![0xa5; needed + 3];
+        prop_assert_eq!(datagram.encode_into(&mut octets), Ok(needed));
+        prop_assert_eq!(&octets[needed..], [0xa5; 3]);
+        prop_assert_eq!(Datagram::decode(&octets[..needed]), Ok(datagram));
+
+        // all or nothing.
+        let mut octets = vec![0xa5; short % needed];
+        let error = datagram.encode_into(&mut octets).unwrap_err();
+        prop_assert_eq!(error.needed, needed);
+        prop_assert!(octets.iter().all(|octet| *octet == 0xa5));
+    }
+}
+
+/// One address of every form and every length.
+fn every_form(test: impl Fn(Address<'_>, usize)) {
+    test(Address::from((IpAddr::from([192, 0, 2, 7]), 5300)), 10);
+    test(Address::from((IpAddr::from([7_u16; 8]), 5300)), 22);
+    let name: Vec<u8> = (0..=254).collect();
+    for len in 1..=255 {
+        let name = Domain::new(&name[..len]).unwrap();
+        test(Address::from((name, 5300)), 7 + len);
+    }
+}
+
+/// `prepend` and `encode_into` write the same, with every headroom from 0 up, and touch nothing else.
+#[test]
+fn r_074_prepend_agrees_with_encode_into() {
+    every_form(|address, header_len| {
+        let header = Header::new(Frag::new(0x83), address);
+        let mut alone = [0xa5; MAX_HEADER_LEN];
+        assert_eq!(header.encode_into(&mut alone), Ok(header_len));
+        let (alone, untouched) = alone.split_at(header_len);
+        assert!(untouched.iter().all(|octet| *octet == 0xa5));
+
+        for headroom in 0..=MAX_HEADER_LEN + 2 {
+            let mut buf = vec![0xa5; headroom + 4];
+            let result = header.prepend(&mut buf, headroom);
+            let written = match result {
+                Ok(start) => {
+                    assert_eq!(start + header_len, headroom);
+                    assert_eq!(buf[start..headroom], *alone);
+                    start..headroom
+                }
+                Err(BufferTooSmall { needed, .. }) => {
+                    assert!(headroom < header_len);
+                    assert_eq!(needed, header_len);
+                    0..0
+                }
+            };
+            for (at, octet) in buf.iter().enumerate() {
+                assert!(written.contains(&at) || *octet == 0xa5);
+            }
+        }
+    });
+}
+
+#[test]
+fn prepend_to_a_payload_beyond_the_buffer_is_refused() {
+    let header = Header::standalone(Address::UNSPECIFIED);
+    let mut buf = [0xa5; 16];
+    for payload_start in [17, 26, usize::MAX] {
+        assert_eq!(header.prepend(&mut buf, payload_start).unwrap_err().needed, 10);
+        assert_eq!(buf, [0xa5; 16]);
+    }
+    // An empty payload at the very end is one.
+    assert_eq!(header.prepend(&mut buf, 16), Ok(6));
+}
+
+#[test]
+fn r_084_room_for_payload() {
+    every_form(|address, header_len| {
+        assert_eq!(Header::standalone(address).encoded_len(), header_len);
+        assert_eq!(max_payload(65507, &address), 65507 - header_len);
+        assert_eq!(max_payload(header_len, &address), 0);
+        assert_eq!(max_payload(header_len - 1, &address), 0);
+        assert_eq!(max_payload(0, &address), 0);
+    });
+    assert_eq!(MAX_HEADER_LEN, 262);
+    assert_eq!(Header::MAX_LEN, MAX_HEADER_LEN);
+}
+
+#[test]
+fn r_076_frag() {
+    for octet in 0..=255 {
+        let frag = Frag::new(octet);
+        assert_eq!(frag.get(), octet);
+        assert_eq!(frag.position(), octet % 128);
+        assert_eq!(frag.is_last(), octet >= 128);
+        assert_eq!(frag == Frag::STANDALONE, octet == 0);
+    }
+}
+
+/// `Encode::encode` appends the same octets.
+#[cfg(feature = "bytes")]
+#[test]
+fn encode_appends() {
+    every_form(|address, header_len| {
+        let header = Header::standalone(address);
+        let mut alone = [0; MAX_HEADER_LEN];
+        header.encode_into(&mut alone).unwrap();
+        let mut appended = vec![0xa5];
+        header.encode(&mut appended).unwrap();
+        assert_eq!(appended[1..], alone[..header_len]);
+    });
+}
+
+/// The sender's side, D-18.
+mod d_18 {
+    use core::num::NonZeroUsize;
+
+    use super::*;
+
+    fn pieces(payload: &[u8], max: usize) -> Vec<(u8, Vec<u8>)> {
+        let to = Address::try_from("example.com:53").unwrap();
+        let pieces = fragments(to, payload, NonZeroUsize::new(max).unwrap()).unwrap();
+        let announced = pieces.len();
+        let pieces: Vec<_> = pieces
+            .map(|piece| {
+                assert_eq!(piece.header.address, to, "every piece carries the address");
+                (piece.header.frag.get(), piece.payload.to_vec())
+            })
+            .collect();
+        assert_eq!(pieces.len(), announced);
+        pieces
+    }
+
+    #[test]
+    fn one_piece_stands_alone() {
+        assert_eq!(pieces(b"ab", 2), [(0x00, b"ab".to_vec())]);
+        assert_eq!(pieces(b"ab", usize::MAX), [(0x00, b"ab".to_vec())]);
+        assert_eq!(pieces(b"", 1), [(0x00, vec![])]);
+    }
+
+    #[test]
+    fn the_last_of_several_is_marked() {
+        assert_eq!(pieces(b"abc", 2), [(0x01, b"ab".to_vec()), (0x82, b"c".to_vec())]);
+        assert_eq!(
+            pieces(b"abcd", 2),
+            [(0x01, b"ab".to_vec()), (0x82, b"cd".to_vec())]
+        );
+    }
+
+    #[test]
+    fn no_more_than_127() {
+        let all = pieces(&[7; 127], 1);
+        assert_eq!(all.first(), Some(&(0x01, vec![7])));
+        assert_eq!(all.last(), Some(&(0xff, vec![7])));
+        let count = |payload: &[u8], max: usize| {
+            fragments(Address::UNSPECIFIED, payload, NonZeroUsize::new(max).unwrap())
+                .map(|pieces| pieces.len())
+                .map_err(|error| error.pieces)
+        };
+        assert_eq!(count(&[7; 128], 1), Err(128));
+        assert_eq!(count(&[7; 254], 2), Ok(127));
+        assert_eq!(count(&[7; 255], 2), Err(128));
+        assert_eq!(count(&[7; 65536], 1), Err(65536));
+    }
+
+    proptest! {
+        #[test]
+        fn the_pieces_are_the_payload(payload in proptest::collection::vec(any::<u8>(), 0..=2000), max in 16..=2100_usize) {
+            let pieces = pieces(&payload, max);
+            prop_assert_eq!(pieces.iter().flat_map(|(_, piece)| piece.clone()).collect::<Vec<_>>(), payload);
+            prop_assert!(pieces.iter().all(|(_, piece)| piece.len() <= max));
+            for (index, (frag, _)) in pieces.iter().enumerate() {
+                let last = index + 1 == pieces.len();
+                let position = if pieces.len() == 1 { 0 } else { index + 1 };
+                prop_assert_eq!(usize::from(frag % 128), position);
+                prop_assert_eq!(*frag >= 128, last && position > 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,731 @@
+//! Reassembly: every scenario F-01..F-19 (F-16 and F-18 are in `udp_association.rs`), the rules D-1..D-17,
+//! R-077..R-080, and a model that says the same for random sequences. All with every storage.
+
+use core::time::Duration;
+
+use proptest::prelude::*;
+use sans_socks::udp::{Datagram, Discard, Frag, Header, Outcome, Reassembler, Storage};
+use sans_socks::{Address, AddressBuf};
+
+/// A reassembler with any storage.
+trait Machine {
+    fn handle_datagram<'a>(&'a mut self, now: Duration, datagram: Datagram<'a>) -> Outcome<'a>;
+    fn handle_timeout(&mut self, now: Duration);
+    fn poll_timeout(&self) -> Option<Duration>;
+    fn buffered(&self) -> usize;
+    fn reset(&mut self);
+}
+
+impl<B: Storage> Machine for Reassembler<Duration, B> {
+    fn handle_datagram<'a>(&'a mut self, now: Duration, datagram: Datagram<'a>) -> Outcome<'a> {
+        self.handle_datagram(now, datagram)
+    }
+
+    fn handle_timeout(&mut self, now: Duration) {
+        self.handle_timeout(now);
+    }
+
+    fn poll_timeout(&self) -> Option<Duration> {
+        self.poll_timeout()
+    }
+
+    fn buffered(&self) -> usize {
+        self.buffered()
+    }
+
+    fn reset(&mut self) {
+        self.reset();
+    }
+}
+
+/// Runs a test with each storage, for sequences of `max_datagram` octets, of which `ROOM` fit.
+fn with_limits<const ROOM: usize>(max_datagram: usize, test: impl Fn(&mut dyn Machine)) {
+    // What is in the storage has no meaning.
+    test(&mut Reassembler::with_storage([0xa5; ROOM]).max_datagram(max_datagram));
+    let slice = &mut [0xa5; ROOM][..];
+    test(&mut Reassembler::with_storage(slice).max_datagram(max_datagram));
+    #[cfg(feature = "alloc")]
+    if ROOM >= max_datagram.min(65535) {
+        test(&mut Reassembler::new().max_datagram(max_datagram));
+        test(&mut Reassembler::with_storage(vec![0xa5; 9]).max_datagram(max_datagram));
+    }
+}
+
+fn with_every_storage(test: impl Fn(&mut dyn Machine)) {
+    with_limits::<65507>(65507, test);
+}
+
+/// What a scenario expects.
+#[derive(Clone, Debug, PartialEq)]
+enum Expected {
+    Pending,
+    Deliver(Vec<u8>),
+    Drop(Discard),
+}
+
+use Discard::{AddressMismatch, Duplicate, Gap, InvalidFrag, NoStart, Reset, TooLarge, Unterminated};
+use Expected::{Drop, Pending};
+
+fn deliver(payload: &str) -> Expected {
+    Expected::Deliver(payload.into())
+}
+
+impl From<Outcome<'_>> for Expected {
+    fn from(outcome: Outcome<'_>) -> Self {
+        match outcome {
+            Outcome::Pending => Pending,
+            Outcome::Deliver(datagram) => {
+                assert_eq!(
+                    datagram.header.frag,
+                    Frag::STANDALONE,
+                    "what is delivered is whole"
+                );
+                Self::Deliver(datagram.payload.to_vec())
+            }
+            Outcome::Dropped(reason) => Drop(reason),
+        }
+    }
+}
+
+const TO: &str = "127.0.0.1:5300";
+
+fn datagram<'a>(frag: u8, to: &'a str, payload: &'a [u8]) -> Datagram<'a> {
+    let address = Address::try_from(to).unwrap();
+    Datagram::new(Header::new(Frag::new(frag), address), payload)
+}
+
+/// A step: milliseconds, FRAG, payload, and what comes of it.
+type Step<'a> = (u64, u8, &'a str, Expected);
+
+fn scenario(steps: &[Step<'_>]) {
+    with_every_storage(|machine| {
+        for (index, (ms, frag, payload, expected)) in steps.iter().enumerate() {
+            let datagram = datagram(*frag, TO, payload.as_bytes());
+            let outcome = machine.handle_datagram(Duration::from_millis(*ms), datagram);
+            if let Outcome::Deliver(delivered) = outcome {
+                assert_eq!(delivered.header.address, datagram.header.address);
+            }
+            assert_eq!(Expected::from(outcome), *expected, "step {index} of {steps:?}");
+        }
+    });
+}
+
+/// From the octets of the wire on, V-101 and what follows it.
+#[test]
+fn f_01_two_fragments() {
+    with_every_storage(|machine| {
+        for (octets, expected) in [
+            ("000001017f00000114b46631", Pending),
+            ("000082017f00000114b46632", deliver("f1f2")),
+        ] {
+            let octets = hex::decode(octets).unwrap();
+            let datagram = Datagram::decode(&octets).unwrap();
+            let outcome = machine.handle_datagram(Duration::ZERO, datagram);
+            assert_eq!(Expected::from(outcome), expected);
+        }
+    });
+}
+
+#[test]
+fn f_02_single_fragment() {
+    scenario(&[(0, 0x81, "f3", deliver("f3"))]);
+}
+
+#[test]
+fn f_03_three_fragments() {
+    scenario(&[
+        (0, 0x01, "a", Pending),
+        (0, 0x02, "b", Pending),
+        (0, 0x83, "c", deliver("abc")),
+    ]);
+}
+
+#[test]
+fn f_04_a_lower_position_starts_anew() {
+    scenario(&[
+        (0, 0x01, "a", Pending),
+        (0, 0x02, "b", Pending),
+        (0, 0x01, "x", Pending),
+        (0, 0x82, "y", deliver("xy")),
+    ]);
+}
+
+#[test]
+fn f_05_the_timer_expires() {
+    let steps = [(0, 0x01, "a", Pending), (5000, 0x82, "b", Drop(NoStart))];
+    // A driver that is late, or has no timer at all.
+    scenario(&steps);
+    // A driver that is on time.
+    with_every_storage(|machine| {
+        let outcome = machine.handle_datagram(Duration::ZERO, datagram(0x01, TO, b"a"));
+        assert_eq!(Expected::from(outcome), Pending);
+        assert_eq!(machine.poll_timeout(), Some(Duration::from_secs(5)));
+        machine.handle_timeout(Duration::from_millis(4999));
+        assert_eq!((machine.buffered(), machine.poll_timeout().is_some()), (1, true));
+        machine.handle_timeout(Duration::from_millis(5000));
+        assert_eq!((machine.buffered(), machine.poll_timeout()), (0, None));
+        let outcome = machine.handle_datagram(Duration::from_millis(5000), datagram(0x82, TO, b"b"));
+        assert_eq!(Expected::from(outcome), Drop(NoStart));
+    });
+}
+
+#[test]
+fn f_06_just_in_time() {
+    scenario(&[(0, 0x01, "a", Pending), (4999, 0x82, "b", deliver("ab"))]);
+}
+
+#[test]
+fn f_07_a_duplicate_is_ignored() {
+    scenario(&[
+        (0, 0x01, "a", Pending),
+        (0, 0x01, "a", Drop(Duplicate)),
+        (0, 0x82, "b", deliver("ab")),
+    ]);
+}
+
+#[test]
+fn f_08_a_gap_cannot_be_filled() {
+    scenario(&[
+        (0, 0x01, "a", Pending),
+        (0, 0x03, "c", Drop(Gap)),
+        (0, 0x82, "b", Drop(NoStart)),
+    ]);
+}
+
+#[test]
+fn f_09_no_start() {
+    scenario(&[(0, 0x02, "b", Drop(NoStart))]);
+}
+
+/// And the queue is untouched, D-7.
+#[test]
+fn f_10_end_without_position() {
+    scenario(&[(0, 0x80, "f", Drop(InvalidFrag))]);
+    scenario(&[
+        (0, 0x01, "a", Pending),
+        (0, 0x80, "f", Drop(InvalidFrag)),
+        (0, 0x82, "b", deliver("ab")),
+    ]);
+}
+
+#[test]
+fn f_11_a_whole_datagram_empties_the_queue() {
+    scenario(&[
+        (0, 0x01, "a", Pending),
+        (0, 0x00, "z", deliver("z")),
+        (0, 0x82, "b", Drop(NoStart)),
+    ]);
+}
+
+/// D-10: the address is compared as octets. A name is not what it spells, nor an IPv6 address what it maps.
+#[test]
+fn f_12_another_address() {
+    for other in [
+        "127.0.0.1:5301",
+        "127.0.0.2:5300",
+        "[::1]:5300",
+        "[::ffff:127.0.0.1]:5300",
+        "a.b:5300",
+    ] {
+        with_every_storage(|machine| {
+            let now = Duration::ZERO;
+            assert_eq!(
+                machine.handle_datagram(now, datagram(0x01, TO, b"a")),
+                Outcome::Pending
+            );
+            let outcome = machine.handle_datagram(now, datagram(0x82, other, b"b"));
+            assert_eq!(Expected::from(outcome), Drop(AddressMismatch));
+            let outcome = machine.handle_datagram(now, datagram(0x82, TO, b"b"));
+            assert_eq!(Expected::from(outcome), Drop(NoStart));
+        });
+    }
+    let spelled = Address::from((sans_socks::Domain::new("127.0.0.1").unwrap(), 5300));
+    with_every_storage(|machine| {
+        let first = Datagram::new(Header::new(Frag::new(0x01), spelled), b"a");
+        assert_eq!(machine.handle_datagram(Duration::ZERO, first), Outcome::Pending);
+        let outcome = machine.handle_datagram(Duration::ZERO, datagram(0x82, TO, b"b"));
+        assert_eq!(Expected::from(outcome), Drop(AddressMismatch));
+    });
+}
+
+#[test]
+fn f_13_all_127_positions() {
+    let mut steps: Vec<Step<'_>> = (1..127).map(|position| (0, position, "p", Pending)).collect();
+    steps.push((0, 0xff, "p", deliver(&"p".repeat(127))));
+    scenario(&steps);
+}
+
+#[test]
+fn f_14_no_end_at_127() {
+    let mut steps: Vec<Step<'_>> = (1..127).map(|position| (0, position, "p", Pending)).collect();
+    steps.push((0, 0x7f, "p", Drop(Unterminated)));
+    steps.push((0, 0xff, "p", Drop(NoStart)));
+    scenario(&steps);
+}
+
+#[test]
+fn f_15_too_large() {
+    let large = "l".repeat(65497);
+    scenario(&[
+        (0, 0x01, &large, Pending),
+        (0, 0x82, "elevenoctet", Drop(TooLarge)),
+        (0, 0x82, "b", Drop(NoStart)),
+    ]);
+    // One less fits.
+    scenario(&[
+        (0, 0x01, &large, Pending),
+        (0, 0x82, "ten octets", deliver(&format!("{large}ten octets"))),
+    ]);
+}
+
+#[test]
+fn f_17_a_single_fragment_empties_the_queue() {
+    scenario(&[
+        (0, 0x01, "a", Pending),
+        (0, 0x81, "z", deliver("z")),
+        (0, 0x82, "b", Drop(NoStart)),
+    ]);
+}
+
+#[test]
+fn f_19_empty_fragments() {
+    scenario(&[(0, 0x01, "", Pending), (0, 0x82, "b", deliver("b"))]);
+    scenario(&[
+        (0, 0x01, "", Pending),
+        (0, 0x02, "", Pending),
+        (0, 0x83, "", deliver("")),
+    ]);
+}
+
+/// R-079, D-1, D-5: the end bit is no part of the position, and a lower one that starts nothing is dropped.
+#[test]
+fn r_079_a_lower_position_empties_the_queue() {
+    scenario(&[
+        (0, 0x01, "a", Pending),
+        (0, 0x02, "b", Pending),
+        (0, 0x03, "c", Pending),
+        (0, 0x82, "x", Drop(Reset)),
+        (0, 0x84, "d", Drop(NoStart)),
+    ]);
+}
+
+/// D-2: also of a higher position, and with the end bit.
+#[test]
+fn d_2_duplicates_of_the_highest() {
+    scenario(&[
+        (0, 0x01, "a", Pending),
+        (0, 0x02, "b", Pending),
+        (0, 0x02, "b", Drop(Duplicate)),
+        (0, 0x82, "b", Drop(Duplicate)),
+        (0, 0x83, "c", deliver("abc")),
+        (0, 0x83, "c", Drop(NoStart)),
+    ]);
+}
+
+/// D-12: later fragments do not put the deadline off; a new sequence has its own.
+#[test]
+fn d_12_the_deadline_is_fixed() {
+    with_every_storage(|machine| {
+        let ms = Duration::from_millis;
+        assert_eq!(machine.poll_timeout(), None);
+        let _ = machine.handle_datagram(ms(100), datagram(0x01, TO, b"a"));
+        let _ = machine.handle_datagram(ms(4000), datagram(0x02, TO, b"b"));
+        let _ = machine.handle_datagram(ms(4500), datagram(0x02, TO, b"b"));
+        assert_eq!(machine.poll_timeout(), Some(ms(5100)));
+        let _ = machine.handle_datagram(ms(5000), datagram(0x01, TO, b"a"));
+        assert_eq!(machine.poll_timeout(), Some(ms(10000)));
+        let _ = machine.handle_datagram(ms(6000), datagram(0x00, TO, b"z"));
+        assert_eq!(machine.poll_timeout(), None);
+    });
+}
+
+/// the timer can be longer than 5 s, and never shorter.
+#[test]
+fn r_080_the_timer_is_5_s_at_least() {
+    for (asked, is) in [
+        (0, 5000),
+        (4999, 5000),
+        (5000, 5000),
+        (5001, 5001),
+        (60_000, 60_000),
+    ] {
+        let mut reassembler = Reassembler::with_storage([0; 1]).timeout(Duration::from_millis(asked));
+        let _ = reassembler.handle_datagram(Duration::ZERO, datagram(0x01, TO, b"a"));
+        assert_eq!(reassembler.poll_timeout(), Some(Duration::from_millis(is)));
+    }
+}
+
+/// At the end of time nothing overflows.
+#[test]
+fn a_deadline_beyond_the_clock() {
+    let mut reassembler = Reassembler::with_storage([0; 2]).timeout(Duration::MAX);
+    let now = Duration::from_secs(7);
+    let _ = reassembler.handle_datagram(now, datagram(0x01, TO, b"a"));
+    assert_eq!(reassembler.poll_timeout(), Some(Duration::MAX));
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn a_std_instant_is_an_instant() {
+    let start = std::time::Instant::now();
+    let mut reassembler = Reassembler::new();
+    let _ = reassembler.handle_datagram(start, datagram(0x01, TO, b"a"));
+    assert_eq!(reassembler.poll_timeout(), Some(start + Duration::from_secs(5)));
+    let outcome = reassembler.handle_datagram(start + Duration::from_millis(4999), datagram(0x82, TO, b"b"));
+    assert_eq!(Expected::from(outcome), deliver("ab"));
+
+    // A sum that it cannot hold is still far away.
+    let century = Duration::from_secs(100 * 365 * 86400);
+    assert!(sans_socks::Instant::saturating_add(start, Duration::MAX) > start + century);
+}
+
+/// D-15: `max_datagram` counts payload, of sequences alone, and cannot be more than 65535.
+#[test]
+fn d_15_limits() {
+    with_limits::<4>(4, |machine| {
+        let mut step = |frag, payload| -> Expected {
+            machine
+                .handle_datagram(Duration::ZERO, datagram(frag, TO, payload))
+                .into()
+        };
+        assert_eq!(step(0x01, b"abcde"), Drop(TooLarge));
+        assert_eq!(step(0x81, b"abcde"), Drop(TooLarge));
+        assert_eq!(step(0x81, b"abcd"), deliver("abcd"));
+        assert_eq!(step(0x00, b"abcde"), deliver("abcde"));
+        assert_eq!(step(0x01, b"abcd"), Pending);
+        assert_eq!(step(0x02, b""), Pending);
+        assert_eq!(step(0x83, b"e"), Drop(TooLarge));
+        assert_eq!(step(0x83, b""), Drop(NoStart));
+    });
+    let large = vec![b'l'; 65535];
+    with_limits::<65535>(usize::MAX, |machine| {
+        let _ = machine.handle_datagram(Duration::ZERO, datagram(0x01, TO, &large[1..]));
+        let outcome = machine.handle_datagram(Duration::ZERO, datagram(0x82, TO, b"l"));
+        assert_eq!(Expected::from(outcome), Expected::Deliver(large.clone()));
+        let _ = machine.handle_datagram(Duration::ZERO, datagram(0x01, TO, &large));
+        let outcome = machine.handle_datagram(Duration::ZERO, datagram(0x82, TO, b"l"));
+        assert_eq!(Expected::from(outcome), Drop(TooLarge));
+    });
+}
+
+/// Storage that is shorter than `max_datagram` limits what is put together, not what comes whole.
+#[test]
+fn short_storage_is_a_limit() {
+    with_limits::<3>(65507, |machine| {
+        let mut step = |frag, payload| -> Expected {
+            machine
+                .handle_datagram(Duration::ZERO, datagram(frag, TO, payload))
+                .into()
+        };
+        assert_eq!(step(0x81, b"abcd"), deliver("abcd"));
+        assert_eq!(step(0x01, b"abcd"), Drop(TooLarge));
+        assert_eq!(step(0x01, b"ab"), Pending);
+        assert_eq!(step(0x02, b"cd"), Drop(TooLarge));
+        assert_eq!(step(0x01, b"ab"), Pending);
+        assert_eq!(step(0x82, b"c"), deliver("abc"));
+    });
+}
+
+/// What came whole is delivered from where it lies: no payload octet is copied.
+#[test]
+fn what_comes_whole_is_not_copied() {
+    with_every_storage(|machine| {
+        let payload = *b"payload";
+        for frag in [0x00, 0x81] {
+            let outcome = machine.handle_datagram(Duration::ZERO, datagram(frag, TO, &payload));
+            let Outcome::Deliver(delivered) = outcome else {
+                panic!("{outcome:?}");
+            };
+            assert_eq!(delivered.payload.as_ptr_range(), payload.as_ptr_range());
+        }
+    });
+}
+
+/// `buffered` is what is held, and what was delivered is held until the next call.
+#[test]
+fn buffered_is_what_is_held() {
+    let now = Duration::ZERO;
+    for next in 0..4 {
+        with_every_storage(|machine| {
+            let _ = machine.handle_datagram(now, datagram(0x01, TO, b"abc"));
+            assert_eq!(machine.buffered(), 3);
+            let _ = machine.handle_datagram(now, datagram(0x82, TO, b"de"));
+            assert_eq!((machine.buffered(), machine.poll_timeout()), (5, None));
+            match next {
+                0 => machine.handle_timeout(now),
+                1 => machine.reset(),
+                2 => drop(machine.handle_datagram(now, datagram(0x00, TO, b"z"))),
+                _ => drop(machine.handle_datagram(now, datagram(0x80, TO, b"z"))),
+            }
+            assert_eq!(machine.buffered(), 0);
+        });
+    }
+}
+
+#[test]
+fn reset_gives_the_sequence_up() {
+    with_every_storage(|machine| {
+        let _ = machine.handle_datagram(Duration::ZERO, datagram(0x01, TO, b"a"));
+        machine.reset();
+        assert_eq!((machine.buffered(), machine.poll_timeout()), (0, None));
+        let outcome = machine.handle_datagram(Duration::ZERO, datagram(0x82, TO, b"b"));
+        assert_eq!(Expected::from(outcome), Drop(NoStart));
+    });
+}
+
+/// A relay, in octets: nothing that is cut inside its header gets as far as the queue.
+#[test]
+fn truncation_at_every_octet_leaves_the_queue_as_it_was() {
+    let first = hex::decode("000001017f00000114b46631").unwrap();
+    for last in [
+        "000082017f00000114b46632",
+        "000082030c7f00000114b46632616263646500",
+        "000082040000000000000000000000000000000114b46869",
+    ] {
+        let last = hex::decode(last).unwrap();
+        with_every_storage(|machine| {
+            let whole = Datagram::decode(&last).unwrap();
+            let header_len = last.len() - whole.payload.len();
+            let _ = machine.handle_datagram(Duration::ZERO, Datagram::decode(&first).unwrap());
+            for cut in 0..header_len {
+                if let Ok(datagram) = Datagram::decode(&last[..cut]) {
+                    let _ = machine.handle_datagram(Duration::ZERO, datagram);
+                }
+                let state = (machine.buffered(), machine.poll_timeout());
+                assert_eq!(state, (2, Some(Duration::from_secs(5))), "cut at {cut}");
+            }
+        });
+    }
+}
+
+/// A reassembler that is as simple as can be: it remembers the pieces and puts them together at the end.
+struct Naive {
+    max_datagram: usize,
+    room: usize,
+    timeout: Duration,
+    started: Duration,
+    pieces: Vec<(AddressBuf, Vec<u8>)>,
+    /// Octets of a delivery that has not been followed by a call.
+    delivered: usize,
+}
+
+impl Naive {
+    fn octets(&self) -> usize {
+        self.pieces.iter().map(|(_, payload)| payload.len()).sum()
+    }
+
+    fn buffered(&self) -> usize {
+        self.octets() + self.delivered
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        (!self.pieces.is_empty()).then(|| self.started + self.timeout)
+    }
+
+    fn tick(&mut self, now: Duration) {
+        self.delivered = 0;
+        if !self.pieces.is_empty() && now >= self.started + self.timeout {
+            self.pieces.clear();
+        }
+    }
+
+    fn step(&mut self, now: Duration, frag: u8, address: &AddressBuf, payload: &[u8]) -> Expected {
+        self.tick(now);
+        let (position, last) = (usize::from(frag & 0x7f), frag & 0x80 != 0);
+        if frag == 0x80 {
+            return Drop(InvalidFrag);
+        }
+        if frag == 0x00 {
+            self.pieces.clear();
+            return Expected::Deliver(payload.to_vec());
+        }
+        let highest = self.pieces.len();
+        if position == highest && frag != 0x81 {
+            return Drop(Duplicate);
+        }
+        if position <= highest || position > highest + 1 {
+            self.pieces.clear();
+        }
+        if position != self.pieces.len() + 1 {
+            return Drop(if highest == 0 {
+                NoStart
+            } else if position < highest {
+                Reset
+            } else {
+                Gap
+            });
+        }
+        let total = self.octets() + payload.len();
+        // A sequence of one needs no room.
+        let no_room = total > self.room && frag != 0x81;
+        let fault = if self.pieces.first().is_some_and(|(first, _)| first != address) {
+            Some(AddressMismatch)
+        } else if total > self.max_datagram || no_room {
+            Some(TooLarge)
+        } else if frag == 0x7f {
+            Some(Unterminated)
+        } else {
+            None
+        };
+        if let Some(fault) = fault {
+            self.pieces.clear();
+            return Drop(fault);
+        }
+        if self.pieces.is_empty() {
+            self.started = now;
+        }
+        self.pieces.push((address.clone(), payload.to_vec()));
+        if !last {
+            return Pending;
+        }
+        let whole: Vec<u8> = self.pieces.drain(..).flat_map(|(_, payload)| payload).collect();
+        self.delivered = if position == 1 { 0 } else { whole.len() };
+        Expected::Deliver(whole)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// A FRAG, which address of three, how many octets.
+    Datagram(u8, usize, usize),
+    /// The next position, and whether it is the last.
+    Next(bool, usize, usize),
+    /// The driver's timer.
+    Tick,
+}
+
+/// Milliseconds that pass before it, and what happens.
+fn any_op() -> impl Strategy<Value = (u64, Op)> {
+    let pass = prop_oneof![8 => 0..200_u64, 1 => 0..6000_u64];
+    let to = prop_oneof![20 => Just(0_usize), 1 => Just(1), 1 => Just(2)];
+    let len = prop_oneof![6 => 0..4_usize, 1 => 0..40_usize];
+    let few = (0..5_u8, any::<bool>()).prop_map(|(position, last)| position | u8::from(last) << 7);
+    let frag = prop_oneof![4 => few, 1 => any::<u8>()];
+    let op = prop_oneof![
+        8 => (proptest::bool::weighted(0.2), to.clone(), len.clone()).prop_map(|(last, to, len)| Op::Next(last, to, len)),
+        3 => (frag, to, len).prop_map(|(frag, to, len)| Op::Datagram(frag, to, len)),
+        1 => Just(Op::Tick),
+    ];
+    (pass, op)
+}
+
+/// Positions in a row up to the end, so that 127 is reached.
+fn any_run() -> impl Strategy<Value = Vec<(u64, Op)>> {
+    let step = || (0..41_u64, Just(Op::Next(false, 0, 0)));
+    let ending = proptest::collection::vec(any_op(), 0..6);
+    (proptest::collection::vec(step(), 120..=126), ending)
+        .prop_map(|(run, ending)| run.into_iter().chain(ending).collect())
+}
+
+const ADDRESSES: [&str; 3] = [TO, "example.com:5300", "[::1]:5300"];
+
+/// Runs the operations on both, and holds the invariants that D.3 ends with against the machine.
+fn compare(machine: &mut dyn Machine, max_datagram: usize, room: usize, ops: &[(u64, Op)]) {
+    let mut naive = Naive {
+        max_datagram,
+        room,
+        timeout: Duration::from_secs(5),
+        started: Duration::ZERO,
+        pieces: Vec::new(),
+        delivered: 0,
+    };
+    let mut now = Duration::ZERO;
+    let mut serial = 0_u8;
+    // The fragments that were taken: when, position, address, payload.
+    let mut taken: Vec<(Duration, usize, usize, Vec<u8>)> = Vec::new();
+    for (pass, op) in ops {
+        now += Duration::from_millis(*pass);
+        let next = naive.pieces.len() as u8 + 1;
+        let (frag, to, len) = match *op {
+            Op::Datagram(frag, to, len) => (frag, to, len),
+            Op::Next(last, to, len) => (next | u8::from(last) << 7, to, len),
+            Op::Tick => {
+                machine.handle_timeout(now);
+                naive.tick(now);
+                assert_eq!(machine.buffered(), naive.buffered());
+                assert_eq!(machine.poll_timeout(), naive.deadline());
+                continue;
+            }
+        };
+        // No two payloads are the same, so that a delivery shows what it is made of.
+        let payload: Vec<u8> = core::iter::repeat_with(|| {
+            serial = serial.wrapping_add(1);
+            serial
+        })
+        .take(len)
+        .collect();
+
+        let input = datagram(frag, ADDRESSES[to], &payload);
+        let outcome = machine.handle_datagram(now, input);
+        let delivered_to = match outcome {
+            Outcome::Deliver(delivered) => Some(delivered.header.address),
+            _ => None,
+        };
+        let delivered_to = delivered_to.map(AddressBuf::from);
+        let outcome = Expected::from(outcome);
+
+        let address = input.header.address.into();
+        assert_eq!(
+            outcome,
+            naive.step(now, frag, &address, &payload),
+            "FRAG {frag:#04x}"
+        );
+        assert_eq!(
+            machine.buffered(),
+            naive.buffered(),
+            "octets since the last reset"
+        );
+        assert!(machine.buffered() <= max_datagram.min(room));
+        assert_eq!(machine.poll_timeout(), naive.deadline());
+
+        let position = usize::from(frag & 0x7f);
+        match outcome {
+            Pending => taken.push((now, position, to, payload)),
+            Expected::Deliver(whole) => {
+                assert_eq!(delivered_to, Some(address));
+                if position > 1 {
+                    // Positions 1..n in a row, with equal addresses, all within the timeout.
+                    let sequence = &taken[taken.len() + 1 - position..];
+                    for (index, piece) in sequence.iter().enumerate() {
+                        assert_eq!((piece.1, piece.2), (index + 1, to));
+                    }
+                    assert!(now - sequence[0].0 < Duration::from_secs(5));
+                    let mut parts: Vec<u8> = sequence.iter().flat_map(|piece| piece.3.clone()).collect();
+                    parts.extend(payload);
+                    assert_eq!(whole, parts);
+                } else {
+                    assert_eq!(whole, payload);
+                }
+            }
+            Drop(_) => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn d_3_model(ops in proptest::collection::vec(any_op(), 0..80)) {
+        with_limits::<24>(24, |machine| compare(machine, 24, 24, &ops));
+        with_limits::<17>(24, |machine| compare(machine, 24, 17, &ops));
+        with_limits::<24>(17, |machine| compare(machine, 17, 24, &ops));
+    }
+
+    #[test]
+    fn d_3_model_up_to_position_127(ops in any_run()) {
+        with_limits::<40>(40, |machine| compare(machine, 40, 40, &ops));
+    }
+
+    /// With FRAG 00 alone it is the identity.
+    #[test]
+    fn d_3_identity(payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..20)) {
+        with_limits::<8>(8, |machine| {
+            for payload in &payloads {
+                let whole = datagram(0x00, TO, payload);
+                assert_eq!(machine.handle_datagram(Duration::ZERO, whole), Outcome::Deliver(whole));
+                assert_eq!((machine.buffered(), machine.poll_timeout()), (0, None));
+            }
+        });
+    }
+}
