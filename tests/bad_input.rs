@@ -77,7 +77,7 @@ fn all_but(allowed: &[u8]) -> impl Iterator<Item = u8> {
     (0..=0xff).filter(|octet| !allowed.contains(octet))
 }
 
-/// nothing is sent, and the octet is not taken.
+/// nothing is sent, the octet is not taken.
 #[test]
 fn wrong_version_to_the_server() {
     for got in all_but(&[5]) {
@@ -132,8 +132,8 @@ fn wrong_version_to_the_client() {
     }
 }
 
-/// Q-008..Q-010, Q-011, V-013, V-014, V-016, V-025, V-026, V-094: what speaks something else is named, and its
-/// octets are left whole.
+/// Q-008..Q-010, Q-011, V-013, V-014, V-016, V-025, V-026, V-094: what speaks something else is named, and
+/// its octets are left whole.
 #[test]
 fn other_protocols_are_named() {
     let server = Script::Server(Server::default());
@@ -619,7 +619,7 @@ fn early_surplus_octets() {
     assert!(matches!(handshake.poll_output(), client::Output::Established(_)));
 }
 
-/// Design section 5: `fail(SUCCEEDED)` sends GENERAL_FAILURE, and so says the end; for both of BIND's replies.
+/// `fail(SUCCEEDED)` sends GENERAL_FAILURE, and so says the end; for both of BIND's replies.
 #[test]
 fn success_cannot_be_sent_by_mistake() {
     let end = Due::Closed(Error::Refused(ReplyCode::GENERAL_FAILURE));
@@ -642,7 +642,7 @@ fn success_cannot_be_sent_by_mistake() {
     // Status 0 cannot even be written: `reject_with` takes a `NonZeroU8`.
 }
 
-/// design section 5: the end of input undoes neither a decision nor a refusal that is pending, and
+/// the end of input undoes neither a decision nor a refusal that is pending, and
 /// it is latched: what needs input after it fails at once.
 #[test]
 fn end_of_input_is_latched_behind_what_is_pending() {
@@ -678,7 +678,7 @@ fn end_of_input_is_latched_behind_what_is_pending() {
     assert_eq!(record.sent(), octets(&format!("05 00 {SUCCESS} {SUCCESS}")));
 }
 
-/// R-051, design section 5: a finished machine takes nothing, and says the same for ever.
+/// a finished machine takes nothing, and says the same for ever.
 #[test]
 fn every_call_on_a_finished_machine() {
     let ends: [(Script<'_>, String, Due, Phase); 6] = [
@@ -748,7 +748,7 @@ fn every_call_on_a_finished_machine() {
     }
 }
 
-/// Design section 5: an unexpected end is an end like any other.
+/// an unexpected end is an end like any other.
 #[test]
 fn unexpected_end_of_input_is_stable() {
     let scripts = [

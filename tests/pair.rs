@@ -57,6 +57,8 @@ impl<'a> Side<'a> {
                     let given = read.min(self.inbox.len());
                     let taken = self.machine.handle_input(&self.inbox[..given]);
                     self.inbox.drain(..taken);
+                    let stuck = taken == 0 && matches!(self.machine.due(), Due::NeedInput(_));
+                    assert!(!stuck, "input is due and not taken: {:02x?}", self.inbox);
                 }
                 Due::Transmit(octets) => {
                     let n = read.min(octets.len());

@@ -1,8 +1,8 @@
-//! Split invariance: however its octets are cut, an exchange gives the same outputs and leaves the same octets
-//! unread (R-003, R-032, R-043, R-049, Q-020..Q-026).
+//! Split invariance: however its octets are cut, an exchange gives the same outputs and leaves the same
+//! octets unread (R-003, R-032, R-043, R-049, Q-020..Q-026).
 //!
-//! The exchanges stand here as the RFCs and the design state them. What [`Exchange::ends`] does with each is in
-//! `common/exchange.rs`; `bad_input.rs` does the same with faulty ones.
+//! The exchanges stand here as the RFCs state them, or the machines' documentation where those are silent.
+//! What [`Exchange::ends`] does with each is in `common/exchange.rs`; `bad_input.rs` does it with faulty ones.
 
 mod common;
 
@@ -554,7 +554,7 @@ fn client_options() {
     }
 }
 
-/// Q-021, design section 5: greeting, credentials and request in one flight, in the RFC's order, when the one
+/// greeting, credentials and request in one flight, in the RFC's order, when the one
 /// method offered is 00 or 02; the answers are judged as ever.
 #[test]
 fn client_is_optimistic() {
@@ -664,7 +664,7 @@ fn client_knows_the_method() {
     }
 }
 
-/// Design section 5: while the program negotiates, the machine keeps away; what the program makes of it counts.
+/// While the program negotiates, the machine keeps away; what the program makes of it counts.
 #[test]
 fn abandoned_negotiation() {
     // The raw stream gives less than the negotiation needs: the driver gives it up.

@@ -1,10 +1,10 @@
-//! What real programs said to each other, replayed: clients (`data/transcripts/client-*`) into the server machine,
-//! servers (`data/transcripts/server-*`) into the client machine.
+//! What real programs said to each other, replayed: clients (`data/transcripts/client-*`) into the server
+//! machine, servers (`data/transcripts/server-*`) into the client machine.
 //!
-//! A transcript is lines of `C>S` and `S>C` with the octets of one send, or `EOF` or `RST`; `# [id] text` begins a
-//! case, any other `#` line says what it is. `...` are octets that were not kept, far behind what a handshake takes.
-//! The machine gets one side's octets, send by send, and then the end of
-//! input. What must come of it stands in the two tables here, and nothing may be missing from them.
+//! A transcript is lines of `C>S` and `S>C` with the octets of one send, or `EOF` or `RST`; `# [id] text`
+//! begins a case, any other `#` line says what it is. `...` are octets that were not kept, far behind what a
+//! handshake takes. The machine gets one side's octets, send by send, and then the end of input. What must
+//! come of it stands in the tables here, and nothing may be missing from them.
 
 mod common;
 
@@ -192,8 +192,8 @@ const CLIENTS: &[(&str, &str, Asks)] = &[
         "",
         Asks::Closed(Error::NoAcceptableMethod),
     ),
-    // Q-003, Q-068: it was told 02, which it had not offered, and sends empty credentials: the captured server's
-    // selection cannot be repeated here, so they come where the request is due.
+    // Q-003, Q-068: it was told 02, which it had not offered, and sends empty credentials. That selection cannot
+    // be repeated here, so they come where the request is due.
     (
         "curl-method02-unoffered",
         "",
@@ -328,8 +328,8 @@ fn an_empty_password_where_it_is_allowed() {
     assert_eq!(record.unread, tunnel(transcript, 3));
 }
 
-/// Q-039b: PySocks wrote the length 199 of a name as UTF-8, `c3 87`. That is a name of 195 octets, the first of
-/// them 87, and a port out of the name's last letters; the rest, with the tunnel's octets, is left.
+/// Q-039b: PySocks wrote the length 199 of a name as UTF-8, `c3 87`. That is a name of 195 octets, the first
+/// of them 87, and a port out of the name's last letters; the rest, with the tunnel's octets, is left.
 #[test]
 fn a_length_counted_wrong_reads_as_another_name() {
     let transcript = &transcripts("client-")[&("pysocks-host200".to_string(), String::new())];
@@ -590,12 +590,12 @@ fn every_server_is_understood_or_refused() {
     replay("server-", SERVERS, understands);
 }
 
-/// What the servers in the clients' transcripts answered, many of them wrongly on purpose: the client machine in
-/// the place of curl and PySocks.
+/// What the servers in the clients' transcripts answered, many of them wrongly on purpose: the client machine
+/// in the place of curl and PySocks.
 const ANSWERS: &[(&str, &str, Answers)] = &[
     (
-        "curl-socks5 curl-socks5-hostname curl-socks5h-ipv4-literal curl-socks5h-userpass curl-socks5h-basic-only pysocks
-         pysocks-userpass",
+        "curl-socks5 curl-socks5-hostname curl-socks5h-ipv4-literal curl-socks5h-userpass curl-socks5h-basic-only
+         pysocks pysocks-userpass",
         "",
         ConnectedFrom("127.0.0.1", OK),
     ),
@@ -649,7 +649,8 @@ const ANSWERS: &[(&str, &str, Answers)] = &[
     ),
     // Q-049.
     (
-        "curl-ver0 pysocks-ver0 curl-socks4-reply pysocks-socks4-reply curl-socks4 curl-socks4-userid curl-socks4a",
+        "curl-ver0 pysocks-ver0 curl-socks4-reply pysocks-socks4-reply curl-socks4 curl-socks4-userid
+         curl-socks4a",
         "",
         version(5, 0),
     ),

@@ -16,7 +16,7 @@ fn constants() {
     assert_eq!(sans_socks::REFUSAL_CLOSE_DEADLINE, Duration::from_secs(10));
 }
 
-/// A.8: the longest of every message.
+/// The longest of every message, by the RFCs' diagrams.
 #[test]
 fn longest_messages() {
     assert_eq!(Greeting::MAX_LEN, 257);

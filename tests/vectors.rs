@@ -195,7 +195,7 @@ fn every_message_is_decoded_as_stated() {
     }
 }
 
-/// Design section 4: an encoder writes what the decoder read, and needs no more room than it says.
+/// An encoder writes what the decoder read, and needs no more room than it says.
 #[test]
 fn every_message_is_encoded_again() {
     for Row {
@@ -214,7 +214,7 @@ fn every_message_is_encoded_again() {
     }
 }
 
-/// Design section 4: what is cut off is incomplete, up to the next decision and never past the message's end;
+/// What is cut off is incomplete, up to the next decision and never past the message's end;
 /// a fault is seen at the octet that shows it, and nothing behind it changes that.
 #[test]
 fn every_truncation_needs_up_to_the_next_decision() {
@@ -250,7 +250,7 @@ fn every_truncation_needs_up_to_the_next_decision() {
     }
 }
 
-/// Section 0 of the catalogue: an unoffered method, REP before ATYP, and strict RSV are the machine's (V-022,
+/// An unoffered method, REP before ATYP, and strict RSV are the machine's (V-022,
 /// V-023, V-088, V-092).
 #[test]
 fn the_client_machine_judges_its_rows() {
@@ -284,7 +284,7 @@ fn the_client_machine_judges_its_rows() {
     assert_eq!(judged, 4);
 }
 
-/// Design section 4: writing can fail for want of room alone, and then nothing was written.
+/// Writing can fail for want of room alone, and then nothing was written.
 #[test]
 fn encoding_is_all_or_nothing() {
     fn check(message: &impl Encode) {

@@ -1,4 +1,4 @@
-//! An exchange as the documents say that it goes, and the proof that a machine goes through it however its
+//! An exchange as the RFCs say that it goes, and the proof that a machine goes through it however its
 //! octets are cut.
 
 use sans_socks::{Error, Phase};
@@ -166,7 +166,7 @@ impl<'a> Exchange<'a> {
                 let (first, second) = input.split_at(at);
                 let split = Delivery::reads([first, second]);
                 assert_eq!(self.run(&split), stated, "{name}: split at {at}");
-                if cfg!(feature = "bytes") {
+                if cfg!(feature = "bytes") && !behind.is_empty() {
                     // This goes on from message to message where nothing is due between them.
                     let chained = Delivery {
                         chained: true,

@@ -533,7 +533,9 @@ impl<'a> Input<'a> {
         let taken = given - chain.remaining();
         let (first, second) = chain.into_inner();
         self.carry = first.into();
-        self.reads.push_front(second.into());
+        if second.has_remaining() {
+            self.reads.push_front(second.into());
+        }
         (given, taken)
     }
 
