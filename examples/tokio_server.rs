@@ -8,8 +8,6 @@
 //! It shows decisions that take their time: a token is held while a name is resolved, a target is dialled or
 //! a peer is waited for, and the client is still listened to meanwhile.
 
-#![allow(clippy::std_instead_of_core)]
-
 use std::future::{Future, pending};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
