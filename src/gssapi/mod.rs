@@ -1,6 +1,392 @@
 //! GSSAPI, method `01`: [RFC 1961](https://www.rfc-editor.org/rfc/rfc1961).
 //!
-//! TODO
+//! Three parts, each of use alone: [`Frame`] is the message, [`Negotiator`] proves who both sides are and agrees
+//! on a [`ProtectionLevel`], [`Encapsulation`] is the layer under all that follows. No mechanism is linked: the
+//! program brings a [`Context`] over the GSS-API library of its choice.
+//!
+//! ```text
+//! client                                          server
+//!   01 01 len token              ->                            a step of each side's context makes a
+//!                                <-   01 01 len token          token, for as many legs as it takes
+//!                                <-   01 01 00 00              in place of a last token: "ready"
+//!   01 02 len wrap(level)        ->                            01 integrity, 02 confidentiality, 03 selective
+//!                                <-   01 02 len wrap(level)    the server's choice
+//!   01 03 len wrap(request)      ->
+//!                                <-   01 03 len wrap(reply)
+//!   01 03 len wrap(octets)      <-->  01 03 len wrap(octets)   a datagram is one such frame
+//!                                <-   01 FF                    at any time: refused
+//! ```
+//!
+//! # With the handshakes
+//!
+//! It is a layer between the socket and the handshake, which knows nothing of it. When the handshake says
+//! `Negotiate`, what it has not taken is the negotiator's; when that is established, what it has not taken
+//! is the encapsulation's; and what comes out of that is the handshake's, then the tunnel's.
+//!
+//! [`Context::step`] may wait for a key distribution centre, so it does not run while input is handled, but as
+//! an output, on the thread that the driver chooses. Here that is one of tokio's for blocking work, and the
+//! negotiator goes there and comes back; under `std::thread`, `step.run()` is all.
+//!
+//! ```
+//! # #[cfg(not(feature = "std"))] fn main() {}
+//! # #[cfg(feature = "std")] mod program {
+//! use sans_socks::gssapi::{self, ClientConfig, Context, Encapsulation, Negotiator, ServerConfig};
+//! use sans_socks::{Address, Method, Request, client, server};
+//! use std::io;
+//! use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+//!
+//! /// A stream, and the layer over it as soon as there is one.
+//! struct Link<S, C> {
+//!     stream: S,
+//!     wire: Vec<u8>,
+//!     plain: Vec<u8>,
+//!     layer: Option<Encapsulation<C>>,
+//! }
+//!
+//! impl<S, C> Link<S, C>
+//! where
+//!     S: AsyncRead + AsyncWrite + Unpin,
+//!     C: Context<Error: std::error::Error + Send + Sync> + Send + 'static,
+//! {
+//!     async fn negotiate(&mut self, mut negotiator: Negotiator<C>) -> io::Result<()> {
+//!         self.wire.append(&mut self.plain);
+//!         loop {
+//!             match negotiator.poll_output() {
+//!                 gssapi::Output::Transmit(transmit) => {
+//!                     self.stream.write_all(transmit.bytes()).await?;
+//!                     transmit.sent(usize::MAX);
+//!                 }
+//!                 gssapi::Output::NeedInput { .. } => {
+//!                     if self.wire.is_empty() && self.stream.read_buf(&mut self.wire).await? == 0 {
+//!                         negotiator.handle_eof();
+//!                     }
+//!                     let taken = negotiator.handle_input(&self.wire);
+//!                     self.wire.drain(..taken);
+//!                 }
+//!                 gssapi::Output::Step(_) => {
+//!                     let stepped = tokio::task::spawn_blocking(move || {
+//!                         if let gssapi::Output::Step(step) = negotiator.poll_output() {
+//!                             step.run();
+//!                         }
+//!                         negotiator
+//!                     });
+//!                     negotiator = stepped.await?;
+//!                 }
+//!                 gssapi::Output::Established | gssapi::Output::Closed(_) => {
+//!                     self.layer = Some(negotiator.finish()?);
+//!                     return Ok(());
+//!                 }
+//!             }
+//!         }
+//!     }
+//!
+//!     async fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+//!         let Some(layer) = &mut self.layer else {
+//!             return self.stream.write_all(octets).await;
+//!         };
+//!         let mut wire = Vec::new();
+//!         layer.encapsulate(octets, &mut wire)?;
+//!         self.stream.write_all(&wire).await
+//!     }
+//!
+//!     /// More octets in `self.plain`, or `false`: the peer has ended its side.
+//!     async fn receive(&mut self) -> io::Result<bool> {
+//!         let before = self.plain.len();
+//!         while self.plain.len() == before {
+//!             if self.wire.is_empty() && self.stream.read_buf(&mut self.wire).await? == 0 {
+//!                 if let Some(layer) = &mut self.layer {
+//!                     layer.handle_eof()?;
+//!                 }
+//!                 return Ok(false);
+//!             }
+//!             match &mut self.layer {
+//!                 Some(layer) => {
+//!                     let taken = layer.decapsulate(&self.wire, &mut self.plain)?;
+//!                     self.wire.drain(..taken);
+//!                 }
+//!                 None => self.plain.append(&mut self.wire),
+//!             }
+//!         }
+//!         Ok(true)
+//!     }
+//!
+//!     /// Connects; `self.plain` then holds what the target has sent already.
+//!     async fn connect(&mut self, context: C, target: Address<'_>) -> io::Result<()> {
+//!         let auth = client::Auth::new(&[Method::GSSAPI], None).map_err(io::Error::other)?;
+//!         let mut handshake = client::Handshake::new(&Request::connect(target), auth);
+//!         let mut context = Some(context);
+//!         loop {
+//!             match handshake.poll_output() {
+//!                 client::Output::Transmit(transmit) => {
+//!                     self.send(transmit.bytes()).await?;
+//!                     transmit.sent(usize::MAX);
+//!                 }
+//!                 client::Output::NeedInput { .. } => {
+//!                     if self.plain.is_empty() && !self.receive().await? {
+//!                         handshake.handle_eof();
+//!                     }
+//!                     let taken = handshake.handle_input(&self.plain);
+//!                     self.plain.drain(..taken);
+//!                 }
+//!                 client::Output::Negotiate(negotiate) => match context.take() {
+//!                     Some(context) => {
+//!                         let config = ClientConfig::default();
+//!                         self.negotiate(Negotiator::client(context, config)).await?;
+//!                         negotiate.finish();
+//!                     }
+//!                     None => negotiate.abandon(),
+//!                 },
+//!                 client::Output::Bound(bound) => bound.wait_for_peer(),
+//!                 client::Output::Established(_) => return Ok(()),
+//!                 client::Output::Closed(error) => return Err(error.into()),
+//!             }
+//!         }
+//!     }
+//!
+//!     // And the server, with `Negotiator::server(context, ServerConfig::new())`:
+//!     async fn serve(&mut self, context: C) -> io::Result<()> {
+//! #       let mut handshake = server::Handshake::new();
+//! #       let mut context = Some(context);
+//! #       loop {
+//! #           match handshake.poll_output() {
+//! #               server::Output::Transmit(transmit) => {
+//! #                   self.send(transmit.bytes()).await?;
+//! #                   transmit.sent(usize::MAX);
+//! #               }
+//! #               server::Output::NeedInput { .. } => {
+//! #                   if self.plain.is_empty() && !self.receive().await? {
+//! #                       handshake.handle_eof();
+//! #                   }
+//! #                   let taken = handshake.handle_input(&self.plain);
+//! #                   self.plain.drain(..taken);
+//! #               }
+//! #               server::Output::SelectMethod(select) => {
+//! #                   select.select_preferred(&[Method::GSSAPI]);
+//! #               }
+//! #               server::Output::Authenticate(authenticate) => authenticate.reject(),
+//! #               server::Output::Negotiate(negotiate) => match context.take() {
+//! #                   Some(context) => {
+//! #                       self.negotiate(Negotiator::server(context, ServerConfig::new())).await?;
+//! #                       negotiate.finish();
+//! #                   }
+//! #                   None => negotiate.abandon(),
+//! #               },
+//! #               server::Output::Request(pending) => pending.succeed(Address::UNSPECIFIED),
+//! #               server::Output::AwaitPeer(pending) => pending.connected(Address::UNSPECIFIED),
+//! #               server::Output::Established(_) => return Ok(()),
+//! #               server::Output::Closed(error) => return Err(error.into()),
+//! #           }
+//! #       }
+//!         // ...
+//!     }
+//! }
+//! #
+//! # use sans_socks::gssapi::{Progress, Protection, Services};
+//! #
+//! # /// Protects nothing: it stands for one over a GSS-API library.
+//! # struct Toy;
+//! #
+//! # impl Context for Toy {
+//! #     type Error = io::Error;
+//! #     fn step(&mut self, token: Option<&[u8]>, out: &mut Vec<u8>) -> io::Result<Progress> {
+//! #         match token {
+//! #             None => {
+//! #                 out.extend_from_slice(b"hello");
+//! #                 Ok(Progress::ContinueNeeded)
+//! #             }
+//! #             Some(b"hello") => {
+//! #                 out.extend_from_slice(b"welcome");
+//! #                 Ok(Progress::Complete)
+//! #             }
+//! #             Some(_) => Ok(Progress::Complete),
+//! #         }
+//! #     }
+//! #     fn services(&self) -> Services {
+//! #         Services { integrity: true, confidentiality: true }
+//! #     }
+//! #     fn wrap(&mut self, protection: Protection, plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+//! #         out.push((protection == Protection::Confidentiality).into());
+//! #         out.extend_from_slice(plain);
+//! #         Ok(())
+//! #     }
+//! #     fn unwrap(&mut self, token: &[u8], out: &mut Vec<u8>) -> io::Result<Protection> {
+//! #         let (sealed, plain) = token.split_first().ok_or(io::ErrorKind::InvalidData)?;
+//! #         out.extend_from_slice(plain);
+//! #         Ok(if *sealed == 0 { Protection::Integrity } else { Protection::Confidentiality })
+//! #     }
+//! #     fn max_plain(&self, _: Protection, max_token: usize) -> usize {
+//! #         max_token.saturating_sub(1)
+//! #     }
+//! # }
+//! #
+//! # pub async fn run() -> io::Result<()> {
+//! #     let (near, far) = tokio::io::duplex(7);
+//! #     let link = |stream| Link { stream, wire: Vec::new(), plain: Vec::new(), layer: None };
+//! #     let (mut client, mut server) = (link(near), link(far));
+//! #     let target = Address::try_from("host.example:80").map_err(io::Error::other)?;
+//! #     tokio::try_join!(client.connect(Toy, target), server.serve(Toy))?;
+//! #     tokio::try_join!(server.send(b"banner"), async {
+//! #         while client.plain.len() < 6 {
+//! #             assert!(client.receive().await?);
+//! #         }
+//! #         Ok(())
+//! #     })?;
+//! #     assert_eq!(client.plain, b"banner");
+//! #     Ok(())
+//! # }
+//! # }
+//! # #[cfg(feature = "std")]
+//! # #[tokio::main]
+//! # async fn main() -> std::io::Result<()> {
+//! #     program::run().await
+//! # }
+//! ```
+//!
+//! # A relay
+//!
+//! Both directions go through one context, so they take turns with it, and never while they wait for a socket.
+//! In one task, a `RefCell` is enough:
+//!
+//! ```
+//! # #[cfg(not(feature = "std"))] fn main() {}
+//! # #[cfg(feature = "std")] mod program {
+//! # use sans_socks::gssapi::{Context, Encapsulation};
+//! use std::cell::RefCell;
+//! use std::io;
+//! use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+//!
+//! pub async fn relay<C>(
+//!     layer: Encapsulation<C>,
+//!     client: impl AsyncRead + AsyncWrite,
+//!     target: impl AsyncRead + AsyncWrite,
+//! ) -> io::Result<()>
+//! where
+//!     C: Context<Error: std::error::Error + Send + Sync + 'static>,
+//! {
+//!     let layer = RefCell::new(layer);
+//!     let (mut from_client, mut to_client) = split(client);
+//!     let (mut from_target, mut to_target) = split(target);
+//!     let upstream = async {
+//!         let (mut chunk, mut plain) = (vec![0; 16 * 1024], Vec::new());
+//!         loop {
+//!             let n = from_client.read(&mut chunk).await?;
+//!             if n == 0 {
+//!                 layer.borrow_mut().handle_eof()?;
+//!                 return to_target.shutdown().await;
+//!             }
+//!             let mut wire = &chunk[..n];
+//!             while !wire.is_empty() {
+//!                 let taken = layer.borrow_mut().decapsulate(wire, &mut plain)?;
+//!                 wire = &wire[taken..];
+//!             }
+//!             to_target.write_all(&plain).await?;
+//!             plain.clear();
+//!         }
+//!     };
+//!     let downstream = async {
+//!         let (mut chunk, mut wire) = (vec![0; 16 * 1024], Vec::new());
+//!         loop {
+//!             let n = from_target.read(&mut chunk).await?;
+//!             if n == 0 {
+//!                 return to_client.shutdown().await;
+//!             }
+//!             layer.borrow_mut().encapsulate(&chunk[..n], &mut wire)?;
+//!             to_client.write_all(&wire).await?;
+//!             wire.clear();
+//!         }
+//!     };
+//!     tokio::try_join!(upstream, downstream)?;
+//!     Ok(())
+//! }
+//! # use sans_socks::gssapi::{Progress, Protection, ProtectionLevel, Services};
+//! # struct Toy;
+//! # impl Context for Toy {
+//! #     type Error = io::Error;
+//! #     fn step(&mut self, _: Option<&[u8]>, _: &mut Vec<u8>) -> io::Result<Progress> {
+//! #         Ok(Progress::Complete)
+//! #     }
+//! #     fn services(&self) -> Services {
+//! #         Services { integrity: true, confidentiality: false }
+//! #     }
+//! #     fn wrap(&mut self, _: Protection, plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+//! #         out.extend_from_slice(plain);
+//! #         Ok(())
+//! #     }
+//! #     fn unwrap(&mut self, token: &[u8], out: &mut Vec<u8>) -> io::Result<Protection> {
+//! #         out.extend_from_slice(token);
+//! #         Ok(Protection::Integrity)
+//! #     }
+//! #     fn max_plain(&self, _: Protection, max_token: usize) -> usize {
+//! #         max_token
+//! #     }
+//! # }
+//! # pub async fn run() -> io::Result<()> {
+//! #     let (mut client, near) = tokio::io::duplex(64);
+//! #     let (mut target, far) = tokio::io::duplex(64);
+//! #     let layer = Encapsulation::new(Toy, ProtectionLevel::Integrity);
+//! #     let ends = async {
+//! #         client.write_all(b"\x01\x03\x00\x02hi\x01\x03\x00\x01!").await?;
+//! #         client.shutdown().await?;
+//! #         target.write_all(b"bye").await?;
+//! #         target.shutdown().await?;
+//! #         let (mut got_target, mut got_client) = (Vec::new(), Vec::new());
+//! #         target.read_to_end(&mut got_target).await?;
+//! #         client.read_to_end(&mut got_client).await?;
+//! #         assert_eq!(got_target, b"hi!");
+//! #         assert_eq!(got_client, b"\x01\x03\x00\x03bye");
+//! #         Ok(())
+//! #     };
+//! #     tokio::try_join!(relay(layer, near, far), ends)?;
+//! #     Ok(())
+//! # }
+//! # }
+//! # #[cfg(feature = "std")]
+//! # #[tokio::main]
+//! # async fn main() -> std::io::Result<()> {
+//! #     program::run().await
+//! # }
+//! ```
+//!
+//! With a task or a thread for each direction it is a lock. One direction alone encapsulates, so what
+//! it seals goes out in that order:
+//!
+//! ```
+//! # #[cfg(feature = "std")] mod program {
+//! use sans_socks::gssapi::{Context, Encapsulation};
+//! use std::io::{self, Read, Write};
+//! use std::sync::{Mutex, PoisonError};
+//!
+//! fn downstream<C>(
+//!     layer: &Mutex<Encapsulation<C>>,
+//!     target: &mut impl Read,
+//!     client: &mut impl Write,
+//! ) -> io::Result<()>
+//! where
+//!     C: Context<Error: std::error::Error + Send + Sync + 'static>,
+//! {
+//!     let (mut chunk, mut wire) = (vec![0; 16 * 1024], Vec::new());
+//!     loop {
+//!         let n = target.read(&mut chunk)?;
+//!         if n == 0 {
+//!             return client.flush();
+//!         }
+//!         let mut locked = layer.lock().unwrap_or_else(PoisonError::into_inner);
+//!         locked.encapsulate(&chunk[..n], &mut wire)?;
+//!         drop(locked);
+//!         client.write_all(&wire)?;
+//!         wire.clear();
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! # Datagrams
+//!
+//! Those of an association go through the same layer as its stream, with
+//! [`decapsulate_datagram`](Encapsulation::decapsulate_datagram) and
+//! [`encapsulate_datagram`](Encapsulation::encapsulate_datagram): what is in the token is RFC 1928's header and the
+//! data. A fragment is wrapped alone: unwrap first, then reassemble; split to
+//! [`max_plain`](Encapsulation::max_plain), then wrap.
 
 mod encapsulation;
 mod frame;
