@@ -50,7 +50,8 @@ pub(crate) struct Fake {
     numbers: BTreeSet<u64>,
     /// What it claims of its overhead.
     pub(crate) claimed_overhead: usize,
-    pub(crate) failing_wrap: bool,
+    /// The message that cannot be wrapped.
+    pub(crate) failing_wrap: Option<u64>,
     /// Lives as long as the context does.
     pub(crate) life: Arc<()>,
 }
@@ -73,7 +74,7 @@ impl Fake {
             received: 0,
             numbers: BTreeSet::new(),
             claimed_overhead: OVERHEAD,
-            failing_wrap: false,
+            failing_wrap: None,
             life: Arc::new(()),
         }
     }
@@ -144,7 +145,7 @@ impl Context for Fake {
     }
 
     fn wrap(&mut self, protection: Protection, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
-        if self.failing_wrap {
+        if self.failing_wrap == Some(self.sent) {
             out.extend_from_slice(b"half a token");
             return Err(Fault::Told);
         }

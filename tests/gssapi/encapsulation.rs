@@ -459,8 +459,16 @@ fn frames_out_of_sequence() {
 /// A context that cannot wrap, has no room, or makes more than it said: nothing is appended, and that is the end.
 #[test]
 fn a_context_that_fails_to_wrap() {
-    let failing: [(fn(&mut Fake), Error<Fault>); 3] = [
-        (|context| context.failing_wrap = true, Error::Context(Fault::Told)),
+    let failing: [(fn(&mut Fake), Error<Fault>); 4] = [
+        (
+            |context| context.failing_wrap = Some(0),
+            Error::Context(Fault::Told),
+        ),
+        // The first of two frames was made.
+        (
+            |context| context.failing_wrap = Some(1),
+            Error::Context(Fault::Told),
+        ),
         (
             |context| context.claimed_overhead = 65_535,
             Error::PlainTooLong { len: 70_000, max: 0 },

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use sans_socks::gssapi::{
-    ClientConfig, Error, Frame, MessageType, Negotiator, Output, Protection, ProtectionLevel, ServerConfig,
+    ClientConfig, Context, Error, Frame, MessageType, Negotiator, Output, Progress, Protection,
+    ProtectionLevel, ServerConfig, Services,
 };
 use sans_socks::{Decoded, Malformed};
 
@@ -418,7 +419,7 @@ fn the_ready_token() {
 #[test]
 fn levels_need_services() {
     let without_any = |mut context: Fake| {
-        context.services = Default::default();
+        context.services = Services::default();
         context
     };
     for level in LEVELS {
@@ -634,14 +635,14 @@ fn the_level_token() {
 #[test]
 fn a_level_that_cannot_be_wrapped() {
     let mut context = Fake::acceptor(2);
-    context.failing_wrap = true;
+    context.failing_wrap = Some(0);
     let input = [authentication(0), level_of(true, 1)].concat();
     let outcome = drive(Negotiator::server(context, ServerConfig::new()), &[&input]);
     assert_eq!(outcome.sent, [&authentication(1), ABORT].concat());
     assert_eq!(outcome.error(), Error::Context(Fault::Told));
 
     let mut context = Fake::initiator(2);
-    context.failing_wrap = true;
+    context.failing_wrap = Some(0);
     let outcome = drive(
         Negotiator::client(context, proposing(Integrity)),
         &[&authentication(1)],
@@ -719,6 +720,54 @@ fn caps_before_authentication() {
     );
 }
 
+/// A context whose steps do this, and that can do nothing else.
+struct Scripted(fn(Option<&[u8]>, &mut Vec<u8>) -> Progress);
+
+impl Context for Scripted {
+    type Error = Fault;
+
+    fn step(&mut self, token: Option<&[u8]>, out: &mut Vec<u8>) -> Result<Progress, Fault> {
+        Ok(self.0(token, out))
+    }
+
+    fn services(&self) -> Services {
+        Services::default()
+    }
+
+    fn wrap(&mut self, _: Protection, _: &[u8], _: &mut Vec<u8>) -> Result<(), Fault> {
+        Err(Fault::Told)
+    }
+
+    fn unwrap(&mut self, _: &[u8], _: &mut Vec<u8>) -> Result<Protection, Fault> {
+        Err(Fault::Told)
+    }
+
+    fn max_plain(&self, _: Protection, _: usize) -> usize {
+        0
+    }
+}
+
+/// a step that continues without a token sends nothing, and the peer's next token is waited for.
+/// An empty token of the peer's is a token.
+#[test]
+fn a_step_without_a_token() {
+    let silent = |token: Option<&[u8]>, out: &mut Vec<u8>| {
+        if token == Some(b"") {
+            out.extend_from_slice(b"at last");
+        }
+        Progress::ContinueNeeded
+    };
+    let input = [frame(1, b"x"), frame(1, b""), ABORT.to_vec()].concat();
+    for negotiator in [
+        Negotiator::client(Scripted(silent), proposing(Integrity)),
+        Negotiator::server(Scripted(silent), ServerConfig::new()),
+    ] {
+        let outcome = drive(negotiator, &[&input]);
+        assert_eq!(outcome.sent, frame(1, b"at last"));
+        assert_eq!(outcome.error(), Error::Rejected);
+    }
+}
+
 /// a context's token of 65,535 octets goes out; one of 65,536 is an error, and no panic.
 #[test]
 fn a_token_of_the_context_that_is_too_long() {
@@ -735,32 +784,12 @@ fn a_token_of_the_context_that_is_too_long() {
         }
     }
 
-    struct Verbose;
-    impl sans_socks::gssapi::Context for Verbose {
-        type Error = Fault;
-        fn step(
-            &mut self,
-            _: Option<&[u8]>,
-            out: &mut Vec<u8>,
-        ) -> Result<sans_socks::gssapi::Progress, Fault> {
-            out.resize(65_536, 0);
-            Ok(sans_socks::gssapi::Progress::Complete)
-        }
-        fn services(&self) -> sans_socks::gssapi::Services {
-            Default::default()
-        }
-        fn wrap(&mut self, _: Protection, _: &[u8], _: &mut Vec<u8>) -> Result<(), Fault> {
-            Err(Fault::Told)
-        }
-        fn unwrap(&mut self, _: &[u8], _: &mut Vec<u8>) -> Result<Protection, Fault> {
-            Err(Fault::Told)
-        }
-        fn max_plain(&self, _: Protection, _: usize) -> usize {
-            0
-        }
-    }
+    let verbose = Scripted(|_, out| {
+        out.resize(65_536, 0);
+        Progress::Complete
+    });
     let outcome = drive(
-        Negotiator::server(Verbose, ServerConfig::new()),
+        Negotiator::server(verbose, ServerConfig::new()),
         &[&authentication(0)],
     );
     assert_eq!(outcome.sent, ABORT);
