@@ -394,6 +394,24 @@ fn the_ready_token() {
     let facts = every_split(&input, |pieces| drive(client(2, config), pieces).facts());
     assert_eq!(facts, (sent, vec![], Ok(Some(Integrity))));
 
+    // One message a call, this one like any other.
+    let mut negotiator = client(2, config);
+    let mut input = &[authentication(1), frame(1, b""), level_of(false, 1)].concat()[..];
+    let mut taken = Vec::new();
+    while !input.is_empty() {
+        match negotiator.poll_output() {
+            Output::NeedInput { .. } => {
+                let n = negotiator.handle_input(input);
+                input = &input[n..];
+                taken.push(n);
+            }
+            Output::Step(step) => step.run(),
+            Output::Transmit(transmit) => transmit.sent(usize::MAX),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(taken, [11, 4, level_of(false, 1).len()]);
+
     let twice = [
         authentication(1),
         frame(1, b""),
