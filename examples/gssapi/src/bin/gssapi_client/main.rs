@@ -17,6 +17,7 @@ use std::net::{Shutdown, TcpStream};
 use std::process;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use sans_socks::client::{Auth, Handshake, Output};
@@ -50,6 +51,9 @@ struct Arguments {
     /// Send and take protection levels unprotected, as NEC's implementation does
     #[arg(long)]
     nec: bool,
+    /// How long the proxy has to let us in and to carry out the request; a peer of BIND has all the time
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    handshake_timeout: u32,
     /// Wait until HOST connects to the proxy, in place of connecting to HOST; 0.0.0.0 is anybody
     #[arg(long)]
     bind: bool,
@@ -75,9 +79,11 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let context = Initiator::new(&arguments.service, arguments.udp)?;
     let proxy = TcpStream::connect(arguments.proxy.to_string()).map_err(|error| arguments.explain(&error))?;
     proxy.set_nodelay(true)?;
-    let mut link = Link::new(proxy, None);
+    let deadline = Instant::now() + Duration::from_secs(arguments.handshake_timeout.into());
+    let mut link = Link::new(proxy, Some(deadline));
     let address =
         shake_hands(&mut link, handshake, context, config).map_err(|error| arguments.explain(&error))?;
+    link.stream.set_read_timeout(None)?;
     if arguments.udp {
         return udp::converse(link, address.as_address(), target);
     }
@@ -143,6 +149,7 @@ fn shake_hands(
                 let address = bound.address().or_host(link.stream.peer_addr()?.ip());
                 print(&format!("bound {address}"))?;
                 bound.wait_for_peer();
+                link.deadline = None;
             }
             Output::Established(reply) => return Ok(reply.address.into()),
             Output::Closed(error) => return Err(error.into()),
