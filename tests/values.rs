@@ -351,6 +351,33 @@ fn host_names() {
     }
 }
 
+/// the same of every octet of a name of any length, beside octets that are nearly control ones.
+#[test]
+fn long_host_names() {
+    for len in (1..=40).chain([254, 255]) {
+        for at in 0..len {
+            for beside in [b' ', b'~', 0x80, 0xff] {
+                let mut text = vec![beside; len];
+                assert!(Domain::new(&text).unwrap().is_hostname(), "{text:02x?}");
+                for (octet, stated) in [
+                    (0x00, false),
+                    (0x09, false),
+                    (0x1f, false),
+                    (0x20, true),
+                    (0x7e, true),
+                    (0x7f, false),
+                    (0x80, true),
+                    (0x9f, true),
+                    (0xff, true),
+                ] {
+                    text[at] = octet;
+                    assert_eq!(Domain::new(&text).unwrap().is_hostname(), stated, "{text:02x?}");
+                }
+            }
+        }
+    }
+}
+
 /// whole and octet for octet; a NUL ends nothing.
 #[test]
 fn credentials_are_compared_whole() {
