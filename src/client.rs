@@ -287,6 +287,9 @@ pub enum Output<'a> {
     ///
     /// The reply is the last one: for BIND, the second. Its address is BND: for UDP ASSOCIATE where the
     /// datagrams go (see [`Address::or_host`]), for BIND the peer that has connected.
+    ///
+    /// It is the server's word, no more: some say so before they have connected to the target, and close the
+    /// tunnel when they cannot.
     Established(Reply<'a>),
     /// The handshake has failed. Close. Stable.
     Closed(Error),
@@ -602,6 +605,11 @@ impl Negotiate<'_> {
 }
 
 /// BIND: the server listens for one connection.
+///
+/// "It is expected that" BIND is used "only to establish secondary connections after a primary connection is
+/// established using CONNECT", [RFC 1928 §6]; neither machine asks for that.
+///
+/// [RFC 1928 §6]: https://www.rfc-editor.org/rfc/rfc1928#section-6
 #[derive(Debug)]
 #[must_use = "the second reply comes after `wait_for_peer`"]
 pub struct Bound<'a> {

@@ -300,6 +300,7 @@ fn owned_addresses() {
         let borrowed = name(&every[..len], len as u16);
         let owned = AddressBuf::from(borrowed);
         assert_eq!(owned.as_address(), borrowed);
+        assert_eq!(Address::from(&owned), borrowed);
         assert_eq!(owned.clone(), owned);
         assert_eq!(owned.to_string(), borrowed.to_string());
         assert_eq!(format!("{owned:?}"), format!("{borrowed:?}"));
