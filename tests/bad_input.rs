@@ -174,6 +174,9 @@ fn other_protocols_are_named() {
         assert_eq!(hex::encode(record.sent()), sent);
     }
     // Only the first octet says so: the same number anywhere else is no protocol.
+    for got in 0..=0xff {
+        assert_eq!(Malformed::Version { expected: 1, got }.looks_like(), None);
+    }
     assert_eq!(Malformed::AddressType(0x47).looks_like(), None);
     assert_eq!(Malformed::Reserved(4).looks_like(), None);
     assert_eq!(Malformed::NoMethods.looks_like(), None);
