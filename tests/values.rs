@@ -514,6 +514,12 @@ mod io {
             let code = ReplyCode::new(octet);
             assert_eq!(ReplyCode::from(&io::Error::from(Error::Refused(code))), code);
         }
+        // No machine says so, but anybody can build it: an error is never a success.
+        let refused = Error::Refused(ReplyCode::SUCCEEDED);
+        assert_eq!(
+            ReplyCode::from(&io::Error::from(refused)),
+            ReplyCode::GENERAL_FAILURE
+        );
         for (error, code) in [
             (Error::NoAcceptableMethod, ReplyCode::NOT_ALLOWED),
             (
