@@ -15,7 +15,7 @@ use sans_socks::client::{self, Auth};
 use sans_socks::server::{self, Established};
 use sans_socks::{Address, Command, Credentials, Domain, Error, Method, Phase, ReplyCode, Request};
 
-/// Host and port on the wire, and the address that they are.
+/// Host and port on the wire, and the address that they are; port 0 too.
 fn hosts() -> Vec<(String, Address<'static>)> {
     let wire = |text: &str| text.to_string();
     vec![
@@ -30,7 +30,7 @@ fn hosts() -> Vec<(String, Address<'static>)> {
     ]
 }
 
-/// The longest name, and one that is no text.
+/// The longest name, one that is no text, and a dot at the end that stays.
 fn odd_hosts() -> Vec<(String, Address<'static>)> {
     let odd = |name: &'static [u8]| {
         let name = Domain::new(name).unwrap();
@@ -184,7 +184,7 @@ impl Form {
     }
 }
 
-/// every command, host form and auth form, granted.
+/// every command, host form and auth form, granted.
 #[test]
 fn server_grants() {
     for form in forms() {
@@ -215,7 +215,7 @@ fn server_grants() {
     }
 }
 
-/// a refusal is ten octets, zeros behind REP, and then the end.
+/// a refusal is ten octets, zeros behind REP, and then the end.
 #[test]
 fn server_refuses_the_request() {
     for code in [1, 2, 3, 4, 5, 6, 7, 8, 9, 0xf0, 0xff] {
@@ -417,7 +417,7 @@ fn bound() -> Vec<(String, Address<'static>)> {
     bound
 }
 
-/// ..R-043, R-049: every command, host form and auth form, granted.
+/// ..R-043, R-049, R-066: every command, host form and auth form, granted.
 #[test]
 fn client_is_granted() {
     for form in forms() {
@@ -441,7 +441,7 @@ fn client_is_granted() {
     }
 }
 
-/// V-073..V-076: every form of BND, as the one reply and as BIND's two.
+/// V-073..V-076: every form of BND, as the one reply and as BIND's two.
 #[test]
 fn client_reads_every_form_of_bound_address() {
     for (wire, reply) in bound().into_iter().chain(odd_hosts()) {

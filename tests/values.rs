@@ -261,7 +261,7 @@ fn canonical() {
     }
 }
 
-/// an unspecified host is the one that the proxy was reached at; the port stays.
+/// an unspecified host is the one that the proxy was reached at; the port stays.
 #[test]
 fn or_host() {
     let proxy = IpAddr::from(Ipv6Addr::LOCALHOST);
