@@ -10,8 +10,6 @@
 //! with, `poll_output` gives the same token again, until the dial is done and the token is answered. In the
 //! functions of this file `WouldBlock` says "not yet": an event or the next tick will go on.
 
-#![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core)]
-
 use std::io::{self, Read, Write};
 use std::mem;
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
@@ -66,10 +64,9 @@ fn main() {
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::from_command_line()?;
     let mut poll = Poll::new()?;
-    let mut listener = TcpListener::bind(options.listen)?;
+    let mut listener = TcpListener::bind(options.listen).map_err(|error| options.explain(&error))?;
     poll.registry()
         .register(&mut listener, LISTENER, Interest::READABLE)?;
-    announce(listener.local_addr()?)?;
     let (resolver, resolved) = start_resolver(Waker::new(poll.registry(), RESOLVED)?)?;
     let mut server = Server {
         listener,
@@ -80,6 +77,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             resolver,
         },
     };
+    announce(server.listener.local_addr()?)?;
 
     let mut events = Events::with_capacity(1024);
     let mut ready: Vec<usize> = Vec::new();

@@ -9,8 +9,6 @@
 //!
 //! It shows the least that a driver needs: a buffer, `read` and `write`.
 
-#![allow(clippy::std_instead_of_core)]
-
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -76,14 +74,14 @@ fn tunnel(mut proxy: TcpStream, carry: &[u8]) -> io::Result<()> {
         let _ = to_proxy.shutdown(Shutdown::Write);
     });
     let mut stdout = io::stdout();
-    stdout.write_all(carry)?;
     let mut chunk = [0; 16 * 1024];
+    let mut octets = carry;
     loop {
-        // At once: by itself, stdout keeps what stands behind the last line end.
+        stdout.write_all(octets)?;
         stdout.flush()?;
-        match proxy.read(&mut chunk)? {
+        octets = match proxy.read(&mut chunk)? {
             0 => return Ok(()),
-            n => stdout.write_all(&chunk[..n])?,
-        }
+            n => &chunk[..n],
+        };
     }
 }

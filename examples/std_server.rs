@@ -8,8 +8,6 @@
 //! It shows that the machine needs no runtime, and how a blocking program keeps a deadline and listens to the
 //! client while a name is resolved, a target is dialled or a peer is waited for.
 
-#![allow(clippy::std_instead_of_core)]
-
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::process;
@@ -39,7 +37,7 @@ fn main() {
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::from_command_line()?;
-    let listener = TcpListener::bind(options.listen)?;
+    let listener = TcpListener::bind(options.listen).map_err(|error| options.explain(&error))?;
     announce(listener.local_addr()?)?;
     loop {
         let started = listener.accept().and_then(|(client, address)| {
@@ -118,7 +116,8 @@ struct Session {
 /// BIND's first half.
 struct Listener {
     socket: TcpListener,
-    expected: Vec<IpAddr>,
+    /// Who may connect; `None` is anybody.
+    expected: Option<Vec<IpAddr>>,
 }
 
 impl Session {
@@ -178,7 +177,7 @@ impl Session {
             }
             accepted => Some(accepted),
         })?;
-        if !is_expected(address, &expected) {
+        if !is_expected(address, expected.as_deref()) {
             return Err(Error::Refused(ReplyCode::NOT_ALLOWED).into());
         }
         target.set_nonblocking(false)?;
@@ -285,16 +284,14 @@ fn dial(address: Address<'_>) -> io::Result<TcpStream> {
     Err(error)
 }
 
-/// Who may connect to a BIND; nobody named is anybody.
-fn expected(peer: Address<'_>) -> io::Result<Vec<IpAddr>> {
+/// Who may connect to a BIND; where the request leaves it open, anybody.
+fn expected(peer: Address<'_>) -> io::Result<Option<Vec<IpAddr>>> {
     if peer.canonical().host.is_unspecified() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let addresses = resolve(peer)?;
-    Ok(addresses
-        .iter()
-        .map(|address| address.ip().to_canonical())
-        .collect())
+    let ips = addresses.iter().map(|address| address.ip().to_canonical());
+    Ok(Some(ips.collect()))
 }
 
 fn resolve(address: Address<'_>) -> io::Result<Vec<SocketAddr>> {

@@ -12,8 +12,6 @@
 //! It shows that reply and tunnel may come in one segment and nothing is lost: what the handshake leaves in
 //! the buffer is the tunnel's.
 
-#![allow(clippy::std_instead_of_core)]
-
 use std::error::Error;
 use std::io::{self, Write};
 use std::process;
@@ -29,12 +27,12 @@ use tokio::net::TcpStream;
 mod common;
 use common::{Options, exit_code};
 
+/// Opens a tunnel through a SOCKS5 proxy: stdin goes in, what comes out goes to stdout, as with nc
 #[derive(Parser)]
-#[command(about)]
 struct Arguments {
     #[command(flatten)]
     options: Options,
-    /// Wait for HOST to connect to the proxy, instead of connecting to it; 0.0.0.0 is anybody
+    /// Wait until HOST connects to the proxy, in place of connecting to HOST; 0.0.0.0 is anybody
     #[arg(long)]
     bind: bool,
 }

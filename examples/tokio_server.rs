@@ -8,8 +8,6 @@
 //! It shows decisions that take their time: a token is held while a name is resolved, a target is dialled or
 //! a peer is waited for, and the client is still listened to meanwhile.
 
-#![allow(clippy::std_instead_of_core)]
-
 use std::future::{Future, pending};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -40,7 +38,9 @@ async fn main() {
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options::from_command_line()?;
-    let listener = TcpListener::bind(options.listen).await?;
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|error| options.explain(&error))?;
     announce(listener.local_addr()?)?;
     loop {
         match listener.accept().await {
@@ -77,6 +77,7 @@ async fn shake_hands(session: &mut Session, options: &Options) -> io::Result<()>
     loop {
         match handshake.poll_output() {
             Output::Transmit(mut octets) => {
+                // What need not wait is written even when the dial has used up the time.
                 timeout_at(deadline, session.client.write_all_buf(&mut octets)).await??;
             }
             Output::NeedInput { .. } => {
@@ -117,7 +118,8 @@ struct Session {
 /// BIND's first half.
 struct Listener {
     socket: TcpListener,
-    expected: Vec<IpAddr>,
+    /// Who may connect; `None` is anybody.
+    expected: Option<Vec<IpAddr>>,
 }
 
 impl Session {
@@ -153,7 +155,7 @@ impl Session {
         };
         let accepted = timeout(PEER_TIMEOUT, socket.accept());
         let (target, address) = self.unless_gone(Command::BIND, async { accepted.await? }).await?;
-        if !is_expected(address, &expected) {
+        if !is_expected(address, expected.as_deref()) {
             return Err(Error::Refused(ReplyCode::NOT_ALLOWED).into());
         }
         target.set_nodelay(true)?;
@@ -232,16 +234,14 @@ async fn dial(address: Address<'_>) -> io::Result<TcpStream> {
     Err(error)
 }
 
-/// Who may connect to a BIND; nobody named is anybody.
-async fn expected(peer: Address<'_>) -> io::Result<Vec<IpAddr>> {
+/// Who may connect to a BIND; where the request leaves it open, anybody.
+async fn expected(peer: Address<'_>) -> io::Result<Option<Vec<IpAddr>>> {
     if peer.canonical().host.is_unspecified() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let addresses = timeout(DIAL_TIMEOUT, resolve(peer)).await??;
-    Ok(addresses
-        .iter()
-        .map(|address| address.ip().to_canonical())
-        .collect())
+    let ips = addresses.iter().map(|address| address.ip().to_canonical());
+    Ok(Some(ips.collect()))
 }
 
 async fn resolve(address: Address<'_>) -> io::Result<Vec<SocketAddr>> {

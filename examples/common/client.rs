@@ -10,7 +10,7 @@ use sans_socks::{Address, AddressBuf, Command, Domain, Error, InvalidValue, Requ
 mod cli;
 pub(crate) use cli::*;
 
-/// Opens a tunnel through a SOCKS5 proxy: stdin goes in, what comes out goes to stdout, as nc does it
+/// Opens a tunnel through a SOCKS5 proxy: stdin goes in, what comes out goes to stdout, as with nc
 #[derive(Parser)]
 pub(crate) struct Options {
     /// Where the proxy listens
@@ -23,6 +23,7 @@ pub(crate) struct Options {
     optimistic: bool,
     /// Name or address of the target; the proxy resolves the name
     host: String,
+    /// Port of the target
     port: u16,
 }
 

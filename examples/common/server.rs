@@ -38,8 +38,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) login: Login,
     /// How long a client has for greeting, credentials and request
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
-    handshake_timeout: u64,
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    handshake_timeout: u32,
 }
 
 impl Options {
@@ -50,8 +50,13 @@ impl Options {
         Ok(options)
     }
 
+    /// Why the server cannot listen.
+    pub(crate) fn explain(&self, error: &io::Error) -> String {
+        format!("cannot listen on {}: {error}", self.listen)
+    }
+
     pub(crate) fn handshake_timeout(&self) -> Duration {
-        Duration::from_secs(self.handshake_timeout)
+        Duration::from_secs(self.handshake_timeout.into())
     }
 
     /// The methods to select from: where there is a password, nothing less will do.
