@@ -588,6 +588,15 @@ fn the_clear_is_an_opt_in() {
         drive(client(2, ClientConfig::clear()), &[&input]).error(),
         Error::LevelNotAllowed(2)
     );
+    // And it is one octet of the 253 that RFC 1961 does not have.
+    for octet in 4..=255 {
+        let input = [authentication(0), level_of(true, octet)].concat();
+        let outcome = drive(server(2, ServerConfig::new().allow_clear(true)), &[&input]);
+        assert_eq!(outcome.error(), Error::LevelNotAllowed(octet));
+        let input = [authentication(1), level_of(false, octet)].concat();
+        let outcome = drive(client(2, ClientConfig::clear()), &[&input]);
+        assert_eq!(outcome.error(), Error::LevelNotAllowed(octet));
+    }
     let off_again = ServerConfig::new().allow_clear(true).allow_clear(false);
     assert_eq!(off_again, ServerConfig::new());
 }
