@@ -16,7 +16,7 @@ use crate::message::VERSION;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// The first octet is not the message's version: `05`, or `01` inside RFC 1929.
+    /// The first octet is not the message's version: `05`, or `01` inside RFC 1929 and RFC 1961.
     #[error("version {got:#04x} where {expected:#04x} was due")]
     Version {
         /// The version that was due.
@@ -43,6 +43,9 @@ pub enum Malformed {
     /// RSV is not `00`, where a strict configuration asks for it.
     #[error("reserved octet {0:#04x}")]
     Reserved(u8),
+    /// MTYP of RFC 1961 is not `01`, `02`, `03` or `FF`: what follows has no known length.
+    #[error("unknown GSSAPI message type {0:#04x}")]
+    MessageType(u8),
     /// A datagram or an inner field that ends before its content does. Never said of a stream.
     #[error("truncated")]
     Truncated,
@@ -317,6 +320,9 @@ pub enum InvalidValue {
     /// A password that has not 1 to 255 octets.
     #[error("a password has 1 to 255 octets, not {0}")]
     PasswordLength(usize),
+    /// A GSSAPI token with more than 65,535 octets.
+    #[error("a token has at most 65535 octets, not {0}")]
+    TokenLength(usize),
     /// Text that is not `host:port` or `[ipv6]:port`.
     #[error("not an address of the form host:port or [ipv6]:port")]
     AddressSyntax,

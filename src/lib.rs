@@ -33,6 +33,8 @@ pub mod client;
 mod code;
 mod credentials;
 mod error;
+#[cfg(feature = "alloc")]
+pub mod gssapi;
 mod message;
 pub mod server;
 mod time;

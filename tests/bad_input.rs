@@ -728,7 +728,10 @@ fn every_call_on_a_finished_machine() {
         let mut rest = &input[..];
         loop {
             match machine.due() {
-                Due::NeedInput(_) => rest = &rest[machine.handle_input(rest)..],
+                Due::NeedInput(_) => {
+                    assert!(!rest.is_empty(), "{end:?} needs no more input");
+                    rest = &rest[machine.handle_input(rest)..];
+                }
                 Due::Transmit(_) => machine.sent(usize::MAX),
                 due if due.is_end() => break,
                 _ => machine.decide(),
