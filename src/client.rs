@@ -16,8 +16,8 @@
 //!     loop {
 //!         match handshake.poll_output() {
 //!             Output::Transmit(transmit) => {
-//!                 let n = stream.write(transmit.bytes())?;
-//!                 transmit.sent(n);
+//!                 stream.write_all(transmit.bytes())?;
+//!                 transmit.sent(usize::MAX);
 //!             }
 //!             Output::NeedInput { .. } => {
 //!                 if input.is_empty() {
@@ -339,6 +339,7 @@ impl Handshake {
     /// Returns how many were taken; 0 while anything but [`Output::NeedInput`] is due. What was not taken is
     /// given again later, or is the tunnel's. An octet that shows a wrong version is not taken.
     #[inline]
+    #[must_use = "what was not taken has to be given again, or is the tunnel's"]
     pub fn handle_input(&mut self, input: &[u8]) -> usize {
         match self.buffer.take_short(input) {
             Some(taken) => taken,

@@ -781,7 +781,7 @@ fn unexpected_end_of_input_is_stable() {
 #[test]
 fn dropped_tokens_come_again() {
     let mut handshake = server::Handshake::new();
-    handshake.handle_input(&octets(GREETING));
+    let _ = handshake.handle_input(&octets(GREETING));
     for _ in 0..3 {
         assert!(matches!(handshake.poll_output(), server::Output::SelectMethod(_)));
         assert_eq!(handshake.phase(), Phase::MethodSelection);
