@@ -558,7 +558,7 @@ pub enum Error<E> {
         /// The type that came.
         got: MessageType,
     },
-    /// The peer announced, or the context made, a token that is too long. Of the peer's nothing was read.
+    /// The peer announced, or the context made, a token that is too long. Of the peer's, nothing but the length was taken.
     #[error("a token of {len} octets, where {max} are the most")]
     TokenTooLong {
         /// The octets it has.

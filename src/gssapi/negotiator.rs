@@ -1,34 +1,5 @@
 //! [RFC 1961 §3 and §4](https://www.rfc-editor.org/rfc/rfc1961#section-3): the context is established, then
 //! the protection level agreed.
-//!
-//! # Transitions
-//!
-//! | client's state | comes | is sent | next |
-//! |---|---|---|---|
-//! | Step | continue, with or without a token | `01 01`, or nothing | token |
-//! | | complete, with a token | `01 01` | ready |
-//! | | complete, without a token | `01 02` | level |
-//! | | failure | | closed: `Context` |
-//! | Token | `01 01` | | step |
-//! | Ready | `01 01`, whatever is in it | `01 02` | level |
-//! | Level | `01 01 00 00`, once at most | | level |
-//! | | `01 02`, acceptable | | established |
-//! | | `01 02`, not acceptable | | closed: `LevelNotAllowed`, `LevelUnavailable` |
-//!
-//! | server's state | comes | is sent | next |
-//! |---|---|---|---|
-//! | Token | `01 01` | | step |
-//! | Step | continue, with or without a token | `01 01`, or nothing | token |
-//! | | complete, with or without a token | `01 01` | level |
-//! | | failure | `01 FF` | closed: `Context` |
-//! | Level | `01 02`, allowed, or a counter-offer is | `01 02` | established |
-//! | | `01 02`, not allowed | `01 FF` | closed: `LevelNotAllowed`, `LevelUnavailable` |
-//!
-//! | both, where input is due | is sent | next |
-//! |---|---|---|
-//! | `01 FF` | | closed: `Rejected` |
-//! | end of input | | closed: `UnexpectedEof` |
-//! | anything else | by the server `01 FF` | closed |
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -286,6 +257,35 @@ enum State<E> {
 ///
 /// Before the peer has proved who it is, it can make this hold 16,384 octets of a token, or 256 of a level,
 /// and only as it sends them: no room is made on the word of "len".
+///
+/// # Transitions
+///
+/// | client's state | comes | is sent | next |
+/// |---|---|---|---|
+/// | Step | continue, with or without a token | `01 01`, or nothing | token |
+/// | | complete, with a token | `01 01` | ready |
+/// | | complete, without a token | `01 02` | level |
+/// | | failure | | closed: `Context` |
+/// | Token | `01 01` | | step |
+/// | Ready | `01 01`, whatever is in it | `01 02` | level |
+/// | Level | `01 01 00 00`, once at most | | level |
+/// | | `01 02`, acceptable | | established |
+/// | | `01 02`, not acceptable | | closed: `LevelNotAllowed`, `LevelUnavailable` |
+///
+/// | server's state | comes | is sent | next |
+/// |---|---|---|---|
+/// | Token | `01 01` | | step |
+/// | Step | continue, with or without a token | `01 01`, or nothing | token |
+/// | | complete, with or without a token | `01 01` | level |
+/// | | failure | `01 FF` | closed: `Context` |
+/// | Level | `01 02`, allowed, or a counter-offer is | `01 02` | established |
+/// | | `01 02`, not allowed | `01 FF` | closed: `LevelNotAllowed`, `LevelUnavailable` |
+///
+/// | both, where input is due | is sent | next |
+/// |---|---|---|
+/// | `01 FF` | | closed: `Rejected` |
+/// | end of input | | closed: `UnexpectedEof` |
+/// | anything else | by the server `01 FF` | closed |
 pub struct Negotiator<C: Context> {
     context: C,
     role: Role,
@@ -379,6 +379,7 @@ impl<C: Context> Negotiator<C> {
     ///
     /// Returns how many were taken; 0 while anything but [`Output::NeedInput`] is due. What was not taken is
     /// given again later, or is the [`Encapsulation`]'s. An octet that shows a wrong version is not taken.
+    #[must_use = "what was not taken has to be given again, or is the encapsulation's"]
     pub fn handle_input(&mut self, input: &[u8]) -> usize {
         let mut rest = input;
         while let (Some(needed), Some(first)) = (self.needed(), rest.first()) {

@@ -459,7 +459,8 @@ fn frames_out_of_sequence() {
 /// A context that cannot wrap, has no room, or makes more than it said: nothing is appended, and that is the end.
 #[test]
 fn a_context_that_fails_to_wrap() {
-    let failing: [(fn(&mut Fake), Error<Fault>); 4] = [
+    type Fail = fn(&mut Fake);
+    let failing: [(Fail, Error<Fault>); 4] = [
         (
             |context| context.failing_wrap = Some(0),
             Error::Context(Fault::Told),

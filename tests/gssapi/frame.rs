@@ -1,4 +1,4 @@
-use sans_socks::gssapi::{Error, Frame, MessageType, Token};
+use sans_socks::gssapi::{Frame, MessageType, Token};
 use sans_socks::{BufferTooSmall, Decoded, Encode, InvalidValue, Malformed};
 
 fn token(message_type: MessageType, octets: &[u8]) -> Frame<'_> {
@@ -19,37 +19,50 @@ fn needed(octets: &[u8]) -> usize {
     }
 }
 
-const V_110: &str = "01010000";
-const V_112: &str = "0102000102";
-const V_113: &str = "0102001d050404ff000c0000000000000080f8cd018ec9507b6b778b2e774c48c6";
-const V_115: &str = "01030026050404ff000c0000000000000080f8ce050100017f00000146a0b3fa748dddbba2c85d7c11b8";
-const V_116: &str = "01030026050405ff000c00000000000034da5443050000017f000001d1cd5419cd34dec2104bdf8df33b";
-const V_118: &str = "0101";
-const V_119: &str = "010300";
-const V_121: &str = "02010000";
-const V_122: &str = "01040000";
-const V_124: &str = "01ff0000";
-const V_125: &str = "01030002aabb01030001cc";
+/// The octets of a row of `tests/data/vectors.tsv`.
+fn vector(id: &str) -> Vec<u8> {
+    let row = gss_rows().find(|row| row[0] == id).expect(id);
+    hex::decode(row[2]).unwrap()
+}
+
+fn gss_rows() -> impl Iterator<Item = Vec<&'static str>> {
+    include_str!("../data/vectors.tsv")
+        .lines()
+        .map(|line| line.split('\t').collect::<Vec<_>>())
+        .filter(|row| row.get(1) == Some(&"gss"))
+}
+
+const WHOLE: [(&str, MessageType, usize); 6] = [
+    ("V-110", MessageType::Authentication, 0),
+    ("V-112", MessageType::ProtectionLevel, 1),
+    ("V-113", MessageType::ProtectionLevel, 29),
+    ("V-115", MessageType::Encapsulated, 38),
+    ("V-116", MessageType::Encapsulated, 38),
+    ("V-125", MessageType::Encapsulated, 2),
+];
+
+/// Every vector about these frames has its test below.
+#[test]
+fn no_vector_is_left_out() {
+    let others = ["V-118", "V-119", "V-121", "V-122", "V-124"];
+    let mut tested: Vec<&str> = WHOLE.iter().map(|(id, ..)| *id).chain(others).collect();
+    tested.sort_unstable();
+    let all: Vec<&str> = gss_rows().map(|row| row[0]).collect();
+    assert_eq!(tested, all);
+}
 
 /// V-110 to V-116, V-125, and: mtyp, a two-octet length, and the token; not an octet more.
 #[test]
 fn vectors_of_whole_frames() {
-    for (vector, mtyp, len) in [
-        (V_110, MessageType::Authentication, 0),
-        (V_112, MessageType::ProtectionLevel, 1),
-        (V_113, MessageType::ProtectionLevel, 29),
-        (V_115, MessageType::Encapsulated, 38),
-        (V_116, MessageType::Encapsulated, 38),
-        (V_125, MessageType::Encapsulated, 2),
-    ] {
-        let octets = hex::decode(vector).unwrap();
+    for (id, mtyp, len) in WHOLE {
+        let octets = vector(id);
         let (frame, consumed) = complete(&octets);
-        assert_eq!(consumed, 4 + len, "{vector}");
-        assert_eq!(frame, token(mtyp, &octets[4..4 + len]), "{vector}");
+        assert_eq!(consumed, 4 + len, "{id}");
+        assert_eq!(frame, token(mtyp, &octets[4..4 + len]), "{id}");
 
         let mut out = vec![0xee; consumed];
         assert_eq!(frame.encode_into(&mut out), Ok(consumed));
-        assert_eq!(out, octets[..consumed], "{vector} written again");
+        assert_eq!(out, octets[..consumed], "{id} written again");
     }
 }
 
@@ -58,9 +71,9 @@ fn vectors_of_whole_frames() {
 fn vectors_of_parts_and_what_is_needed() {
     assert_eq!(needed(&[]), 2);
     assert_eq!(needed(&[1]), 1);
-    assert_eq!(needed(&hex::decode(V_118).unwrap()), 2);
-    assert_eq!(needed(&hex::decode(V_119).unwrap()), 1);
-    let whole = hex::decode(V_113).unwrap();
+    assert_eq!(needed(&vector("V-118")), 2);
+    assert_eq!(needed(&vector("V-119")), 1);
+    let whole = vector("V-113");
     for at in 4..whole.len() {
         assert_eq!(needed(&whole[..at]), whole.len() - at);
     }
@@ -69,14 +82,14 @@ fn vectors_of_parts_and_what_is_needed() {
 /// V-121, V-122: a fault is shown by the octet that has it, whatever else is there or not.
 #[test]
 fn vectors_of_faults() {
-    let version = hex::decode(V_121).unwrap();
+    let version = vector("V-121");
     for at in 1..=version.len() {
         assert_eq!(
             Frame::decode(&version[..at]),
             Err(Malformed::Version { expected: 1, got: 2 })
         );
     }
-    let mtyp = hex::decode(V_122).unwrap();
+    let mtyp = vector("V-122");
     for at in 2..=mtyp.len() {
         assert_eq!(Frame::decode(&mtyp[..at]), Err(Malformed::MessageType(4)));
     }
@@ -89,7 +102,7 @@ fn vectors_of_faults() {
 /// V-124, R-114: an abort is two octets, and no length is waited for.
 #[test]
 fn vector_of_an_abort() {
-    let octets = hex::decode(V_124).unwrap();
+    let octets = vector("V-124");
     assert_eq!(complete(&octets), (Frame::Abort, 2));
     assert_eq!(complete(&octets[..2]), (Frame::Abort, 2));
     let mut out = [0xee; 4];
@@ -174,6 +187,8 @@ fn debug_shows_lengths_only() {
 fn errors_convert_and_have_a_source() {
     use std::error::Error as _;
     use std::io;
+
+    use sans_socks::gssapi::Error;
 
     let error = Error::Context(io::Error::other("no ticket"));
     assert_eq!(error.source().unwrap().to_string(), "no ticket");

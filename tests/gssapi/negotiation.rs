@@ -229,7 +229,7 @@ fn eof_in_every_state() {
 #[test]
 fn eof_does_not_undo_what_is_due() {
     let mut negotiator = server(2, ServerConfig::new());
-    negotiator.handle_input(&authentication(0));
+    let _ = negotiator.handle_input(&authentication(0));
     negotiator.handle_eof();
     let Output::Step(step) = negotiator.poll_output() else {
         panic!("the step is still due")
@@ -588,6 +588,15 @@ fn the_clear_is_an_opt_in() {
         drive(client(2, ClientConfig::clear()), &[&input]).error(),
         Error::LevelNotAllowed(2)
     );
+    // And it is one octet of the 253 that RFC 1961 does not have.
+    for octet in 4..=255 {
+        let input = [authentication(0), level_of(true, octet)].concat();
+        let outcome = drive(server(2, ServerConfig::new().allow_clear(true)), &[&input]);
+        assert_eq!(outcome.error(), Error::LevelNotAllowed(octet));
+        let input = [authentication(1), level_of(false, octet)].concat();
+        let outcome = drive(client(2, ClientConfig::clear()), &[&input]);
+        assert_eq!(outcome.error(), Error::LevelNotAllowed(octet));
+    }
     let off_again = ServerConfig::new().allow_clear(true).allow_clear(false);
     assert_eq!(off_again, ServerConfig::new());
 }
@@ -896,7 +905,7 @@ fn machines_are_send_and_print_no_token() {
 
     let mut negotiator = server(2, ServerConfig::new());
     assert_send(&negotiator);
-    negotiator.handle_input(&frame(1, &[0xd7; 100]));
+    let _ = negotiator.handle_input(&frame(1, &[0xd7; 100]));
     assert_eq!(format!("{negotiator:?}"), "Negotiator { state: \"step\", .. }");
     assert_eq!(format!("{:?}", negotiator.poll_output()), "Step");
 
