@@ -93,6 +93,34 @@ fn selective_without_confidentiality() {
     assert_eq!(sealed(&mut client, b"x")[4], 0);
 }
 
+/// what a context has no service for it is never asked for: a library may well wrap it without, and say
+/// so only in "conf_state".
+#[test]
+fn a_protection_that_the_context_has_no_service_for() {
+    let unprotected = || {
+        let mut context = Fake::initiator(0).integrity_only();
+        context.services.integrity = false;
+        context
+    };
+    let mut selected = Encapsulation::new(Fake::initiator(0).integrity_only(), Selective);
+    selected.select(CONF);
+    for (mut layer, unavailable) in [
+        (
+            Encapsulation::new(Fake::initiator(0).integrity_only(), Confidentiality),
+            Confidentiality,
+        ),
+        (selected, Confidentiality),
+        (Encapsulation::new(unprotected(), Integrity), Integrity),
+        (Encapsulation::new(unprotected(), Selective), Integrity),
+    ] {
+        let error = Err(Error::LevelUnavailable(unavailable));
+        let mut wire = b"before".to_vec();
+        assert_eq!(layer.encapsulate_datagram(b"octets", &mut wire), error);
+        assert_eq!(layer.encapsulate(b"octets", &mut wire), error);
+        assert_eq!(wire, b"before");
+    }
+}
+
 /// at level 2 a token that is not confidential is an error; at the others both will do.
 #[test]
 fn what_each_level_takes() {
