@@ -253,6 +253,37 @@ fn max_plain_counts_the_whole_frame() {
     assert_eq!(clear_layers().0.max_plain(1400), 1400);
 }
 
+/// the room is that of a message with the protection that this one gets.
+#[test]
+fn the_room_is_that_of_the_protection() {
+    for (level, selected, added) in [
+        (Integrity, CONF, 0),
+        (Confidentiality, INTEG, 32),
+        (Selective, CONF, 32),
+        (Selective, INTEG, 0),
+    ] {
+        let mut context = Fake::initiator(0);
+        context.claimed_for_confidentiality = 32;
+        let mut layer = Encapsulation::new(context, level);
+        layer.select(selected);
+        let room = 65_535 - OVERHEAD - added;
+        assert_eq!(layer.max_plain(65_539), room);
+        let error = Error::PlainTooLong {
+            len: room + 1,
+            max: room,
+        };
+        assert_eq!(
+            layer.encapsulate_datagram(&vec![0; room + 1], &mut Vec::new()),
+            Err(error)
+        );
+        assert_eq!(sealed(&mut layer, &vec![0; room]).len(), 4 + OVERHEAD + room);
+        assert_eq!(
+            sealed(&mut layer, &vec![0; room + 1]).len(),
+            2 * (4 + OVERHEAD) + room + 1
+        );
+    }
+}
+
 /// one octet too many or too few, in any place, and the datagram is dropped; nothing else happens.
 #[test]
 fn a_datagram_is_exactly_one_frame() {
