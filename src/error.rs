@@ -8,6 +8,7 @@
 //! "Not yet" is none of these: see [`Decoded`](crate::Decoded).
 
 use crate::code::{Method, ReplyCode};
+use crate::message::VERSION;
 
 /// Octets that are not the message which is due.
 ///
@@ -51,12 +52,12 @@ pub enum Malformed {
 }
 
 impl Malformed {
-    /// What the peer seems to speak instead, guessed from the first octet.
+    /// What the peer seems to speak instead, guessed from the octet where version `05` was due.
     ///
     /// For a log line, or to hand the connection on: a wrong version octet was not taken, so whoever
     /// comes next finds the stream as it began.
     ///
-    /// | first octet | guess |
+    /// | octet | guess |
     /// |---|---|
     /// | `G H P C D O T`: a method's first letter, or `HTTP/` | [`Protocol::Http`] |
     /// | `16` handshake, `15` alert | [`Protocol::Tls`] |
@@ -72,11 +73,14 @@ impl Malformed {
     pub const fn looks_like(&self) -> Option<Protocol> {
         match self {
             Self::Version {
-                got: b'G' | b'H' | b'P' | b'C' | b'D' | b'O' | b'T',
-                ..
-            } => Some(Protocol::Http),
-            Self::Version { got: 0x15 | 0x16, .. } => Some(Protocol::Tls),
-            Self::Version { got: 0x00 | 0x04, .. } => Some(Protocol::Socks4),
+                expected: VERSION,
+                got,
+            } => match got {
+                b'G' | b'H' | b'P' | b'C' | b'D' | b'O' | b'T' => Some(Protocol::Http),
+                0x15 | 0x16 => Some(Protocol::Tls),
+                0x00 | 0x04 => Some(Protocol::Socks4),
+                _ => None,
+            },
             _ => None,
         }
     }

@@ -34,6 +34,15 @@ assert_eq!((decoded, consumed), (request, len));
     clippy::std_instead_of_core
 )]
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+// What a peer sends must not reach a panic.
+#![warn(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "alloc")]

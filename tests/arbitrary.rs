@@ -163,7 +163,7 @@ fn auth_keeps_its_promises() {
         transmit.sent(usize::MAX);
         if password {
             asked += 1;
-            client.handle_input(&[5, 2]);
+            assert_eq!(client.handle_input(&[5, 2]), 2);
             let client::Output::Transmit(transmit) = client.poll_output() else {
                 panic!("the credentials are due");
             };

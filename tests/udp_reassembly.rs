@@ -533,3 +533,34 @@ proptest! {
         });
     }
 }
+
+/// What is put together is the peers' business: a log line has how much there is, and not what.
+#[test]
+fn debug_shows_no_payload() {
+    let mut reassembler = Reassembler::with_storage([0; 64]);
+    let to = Address::try_from("127.0.0.1:53").unwrap();
+    let piece = Datagram::new(Header::new(Frag::new(1), to), b"\xa5\xa5\xa5");
+    assert_eq!(
+        reassembler.handle_datagram(Duration::ZERO, piece),
+        Outcome::Pending
+    );
+    let shown = format!("{reassembler:?}");
+    assert!(
+        shown.contains("buffered: 3") && shown.contains("127.0.0.1"),
+        "{shown}"
+    );
+    assert!(
+        !shown.contains("165, 165") && !shown.contains("storage"),
+        "{shown}"
+    );
+}
+
+#[cfg(feature = "alloc")]
+#[test]
+fn a_default_reassembler() {
+    let default = Reassembler::<Duration, Vec<u8>>::default();
+    assert_eq!(
+        format!("{default:?}"),
+        format!("{:?}", Reassembler::<Duration, _>::new())
+    );
+}

@@ -5,7 +5,7 @@ use core::fmt;
 
 use super::frame::{HEADER_LEN, MessageType, Token, decode_token, header};
 use super::{Context, Error, Protection, ProtectionLevel};
-use crate::message::Decoded;
+use crate::message::{Decoded, copy};
 
 /// The layer between the socket and all that is sent behind the negotiation: the request, the replies, the
 /// tunnel's octets, and each datagram of an association.
@@ -317,7 +317,7 @@ fn seal<C: Context>(
             max: Token::MAX_LEN,
         })?;
         if let Some(slot) = wire.get_mut(start..token) {
-            slot.copy_from_slice(&header(MessageType::Encapsulated, octets));
+            copy(&header(MessageType::Encapsulated, octets), slot);
         }
         Ok(())
     });

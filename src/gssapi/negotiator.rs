@@ -379,6 +379,7 @@ impl<C: Context> Negotiator<C> {
     ///
     /// Returns how many were taken; 0 while anything but [`Output::NeedInput`] is due. What was not taken is
     /// given again later, or is the [`Encapsulation`]'s. An octet that shows a wrong version is not taken.
+    #[must_use = "what was not taken has to be given again, or is the encapsulation's"]
     pub fn handle_input(&mut self, input: &[u8]) -> usize {
         let mut rest = input;
         while let (Some(needed), Some(first)) = (self.needed(), rest.first()) {

@@ -51,7 +51,7 @@ fn a_server_takes_a_request_and_leaves_what_is_behind_it() {
         for size in [1, 7, 1000] {
             let (mut of_client, mut of_server) = layers(level);
             let mut handshake = server::Handshake::new();
-            handshake.handle_input(&[5, 1, 1]);
+            let _ = handshake.handle_input(&[5, 1, 1]);
             let server::Output::SelectMethod(select) = handshake.poll_output() else {
                 panic!()
             };

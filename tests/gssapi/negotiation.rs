@@ -229,7 +229,7 @@ fn eof_in_every_state() {
 #[test]
 fn eof_does_not_undo_what_is_due() {
     let mut negotiator = server(2, ServerConfig::new());
-    negotiator.handle_input(&authentication(0));
+    let _ = negotiator.handle_input(&authentication(0));
     negotiator.handle_eof();
     let Output::Step(step) = negotiator.poll_output() else {
         panic!("the step is still due")
@@ -905,7 +905,7 @@ fn machines_are_send_and_print_no_token() {
 
     let mut negotiator = server(2, ServerConfig::new());
     assert_send(&negotiator);
-    negotiator.handle_input(&frame(1, &[0xd7; 100]));
+    let _ = negotiator.handle_input(&frame(1, &[0xd7; 100]));
     assert_eq!(format!("{negotiator:?}"), "Negotiator { state: \"step\", .. }");
     assert_eq!(format!("{:?}", negotiator.poll_output()), "Step");
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -57,6 +57,18 @@ pub(crate) fn installed(name: &str) -> PathBuf {
 /// A file beside these sources.
 pub(crate) fn source(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop")).join(name)
+}
+
+/// Lets this process, and those that it starts from now on, have `limit` files open.
+#[cfg(target_os = "linux")]
+pub(crate) fn allow_descriptors(limit: u32) {
+    let mut prlimit = Command::new("prlimit");
+    prlimit.args(["--pid", &std::process::id().to_string()]);
+    let status = prlimit.arg(format!("--nofile={limit}:")).status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "prlimit cannot raise the limit"
+    );
 }
 
 /// A running program. It is killed when this is dropped, and when it has run for [`PATIENCE`], so that a test which
@@ -208,6 +220,25 @@ impl Process {
         let end = self.finish();
         assert!(end.status.success(), "{:?}: {}", end.status, end.stderr);
         assert_eq!(end.stdout, b"", "octets that nobody sent");
+    }
+
+    /// Gives it lines for a target that echoes datagrams, and wants each back, behind the address that it came from:
+    /// that of `host`, or where that is a name, one of those it stands for.
+    pub(crate) fn expect_answers(mut self, host: &str, port: u16) {
+        for text in ["one", "two words", &"long ".repeat(1_000)] {
+            self.send(format!("{text}\n").as_bytes());
+            let answer = self.line();
+            let mut parts = answer.splitn(3, ' ');
+            let (source, source_port) = (parts.next().expect("an address"), parts.next());
+            let source: IpAddr = source.parse().expect("an address");
+            let asked = host.parse().unwrap_or(source);
+            assert!(source == asked && source.is_loopback(), "from {source}");
+            assert_eq!(source_port, Some(&*port.to_string()));
+            assert_eq!(parts.next().map(str::trim_end), Some(text.trim_end()));
+        }
+        let end = self.finish();
+        assert!(end.status.success(), "{}", end.stderr);
+        assert_eq!(end.stdout, b"", "answers that nobody sent");
     }
 }
 
