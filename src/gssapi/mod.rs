@@ -475,6 +475,7 @@ pub enum Progress {
 /// The services of a context, [RFC 1961 §4.1](https://www.rfc-editor.org/rfc/rfc1961#section-4.1).
 #[expect(clippy::exhaustive_structs, reason = "RFC 1961 names these two")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Services {
     /// `GSS_C_INTEG_FLAG`.
     pub integrity: bool,
@@ -494,6 +495,7 @@ impl Services {
 /// What one message gets, or got.
 #[expect(clippy::exhaustive_enums, reason = "\"conf_req_flag\" is true or false")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Protection {
     /// Integrity alone: anybody on the way can read it.
     Integrity,
@@ -504,6 +506,7 @@ pub enum Protection {
 /// What is agreed about all that follows, [RFC 1961 §4.2](https://www.rfc-editor.org/rfc/rfc1961#section-4.2).
 #[expect(clippy::exhaustive_enums, reason = "RFC 1961 has these three")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum ProtectionLevel {
     /// `01`: every message has integrity, and none is confidential.
     Integrity = 1,
