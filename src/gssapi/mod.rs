@@ -277,6 +277,7 @@
 //!             }
 //!             to_target.write_all(&plain).await?;
 //!             plain.clear();
+//!             wire.reserve(16 * 1024);
 //!             if from_client.read_buf(&mut wire).await? == 0 {
 //!                 layer.borrow_mut().handle_eof()?;
 //!                 return to_target.shutdown().await;
