@@ -174,8 +174,10 @@ impl ServerConfig {
         Self { allow, ..self }
     }
 
-    /// Answers `level` to a client that proposes another which it may not have, or which the context cannot
-    /// do, and leaves it to the client to close; else that is refused with `01 FF`.
+    /// Answers `level` to a client that proposes another of the three which it may not have, or which the
+    /// context cannot do, and leaves it to the client to close; else that is refused with `01 FF`.
+    ///
+    /// `level` need not be among those that are [allowed](Self::allow).
     #[must_use]
     pub const fn counter_offer(self, level: ProtectionLevel) -> Self {
         Self {
@@ -266,6 +268,7 @@ enum State<E> {
 /// | | complete, with a token | `01 01` | ready |
 /// | | complete, without a token | `01 02` | level |
 /// | | failure | | closed: `Context` |
+/// | Step, Ready | what the context cannot do is to be proposed | | closed: `LevelUnavailable` |
 /// | Token | `01 01` | | step |
 /// | Ready | `01 01`, whatever is in it | `01 02` | level |
 /// | Level | `01 01 00 00`, once at most | | level |

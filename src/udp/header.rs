@@ -93,6 +93,7 @@ impl Frag {
 /// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 #[expect(clippy::exhaustive_structs, reason = "the wire has these two fields")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Header<'a> {
     /// FRAG.
     pub frag: Frag,
@@ -189,6 +190,7 @@ impl Encode for Header<'_> {
 /// ```
 #[expect(clippy::exhaustive_structs, reason = "the wire has these two parts")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Datagram<'a> {
     /// RSV to DST.PORT.
     pub header: Header<'a>,

@@ -1,6 +1,10 @@
 //! The layer between a stream and the handshakes, which know nothing of it.
 
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
 use sans_socks::gssapi::{ClientConfig, Encapsulation, Negotiator, ProtectionLevel, ServerConfig};
+use sans_socks::udp::{Datagram, Outcome, Reassembler, fragments, max_payload};
 use sans_socks::{Address, Command, Encode, Method, Reply, ReplyCode, Request, client, server};
 
 use crate::context::{Fake, converse};
@@ -135,5 +139,36 @@ fn a_client_takes_both_replies_and_leaves_what_is_behind_them() {
             assert_eq!(reply.address.to_string(), "127.0.0.1:80");
             assert_eq!(plain, b"hello");
         }
+    }
+}
+
+/// D-13, R-121: each fragment is wrapped alone, to the network's limit; unwrapped, and then put together.
+#[test]
+fn fragments_are_wrapped_one_by_one() {
+    const LIMIT: usize = 100;
+
+    for level in LEVELS {
+        let (mut of_client, mut of_server) = layers(level);
+        let payload: Vec<u8> = (0..200).collect();
+        let size = NonZeroUsize::new(max_payload(of_client.max_plain(LIMIT), &target())).unwrap();
+        let pieces = fragments(target(), &payload, size).unwrap();
+        let (count, mut delivered) = (pieces.len(), Vec::new());
+        assert!(count > 2);
+        let mut reassembler = Reassembler::<Duration, Vec<u8>>::new();
+        for (at, piece) in pieces.enumerate() {
+            let (mut plain, mut wire) = (vec![0; piece.encoded_len()], Vec::new());
+            piece.encode_into(&mut plain).unwrap();
+            of_client.encapsulate_datagram(&plain, &mut wire).unwrap();
+            assert!(wire.len() == LIMIT || at == count - 1 && wire.len() < LIMIT);
+
+            let mut plain = Vec::new();
+            of_server.decapsulate_datagram(&wire, &mut plain).unwrap();
+            let datagram = Datagram::decode(&plain).unwrap();
+            if let Outcome::Deliver(whole) = reassembler.handle_datagram(Duration::ZERO, datagram) {
+                assert_eq!((at, whole.header.address), (count - 1, target()));
+                delivered.extend_from_slice(whole.payload);
+            }
+        }
+        assert_eq!(delivered, payload);
     }
 }

@@ -97,6 +97,18 @@ fn answers_of_others(driver: &str) {
     let (_, outer) = receive(&asked);
     other.send_to(b"me", outer).expect("sent");
     association.expect(&client, other.local_addr().expect("bound"), b"me");
+
+    // The socket for IPv6 takes IPv4 as well, and says ::ffff:127.0.0.1 then.
+    let asked = udp(Ipv6Addr::LOCALHOST);
+    association.send(
+        &client,
+        &[&header(0x00, asked.local_addr().expect("bound")), b"who?"],
+    );
+    let (_, outer) = receive(&asked);
+    other
+        .send_to(b"me again", (Ipv4Addr::LOCALHOST, outer.port()))
+        .expect("sent");
+    association.expect(&client, other.local_addr().expect("bound"), b"me again");
 }
 
 /// R-076..R-079; F-01, F-03, F-04, F-06.
@@ -366,7 +378,11 @@ fn relay_at_the_proxy(driver: &str) {
     proxied.expect(0x01, b"in p");
     proxied.expect(0x02, b"iece");
     proxied.expect(0x83, b"s");
-    proxied.expect(0x00, b"rest");
+    let client = proxied.expect(0x00, b"rest");
+    // 0.0.0.0 would reach the relay, but no answer comes from there.
+    let answer = [&header(0x00, nowhere()), &b"answer"[..]].concat();
+    proxied.relay.send_to(&answer, client).expect("sent");
+    proxied.client.expect(b"answer\n");
 }
 
 /// What does not come from the relay is no answer.
