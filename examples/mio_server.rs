@@ -10,8 +10,6 @@
 //! with, `poll_output` gives the same token again, until the dial is done and the token is answered. In the
 //! functions of this file `WouldBlock` says "not yet": an event or the next tick will go on.
 
-#![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core)]
-
 use std::io::{self, Read, Write};
 use std::mem;
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};

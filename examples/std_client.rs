@@ -9,8 +9,6 @@
 //!
 //! It shows the least that a driver needs: a buffer, `read` and `write`.
 
-#![allow(clippy::std_instead_of_core)]
-
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};

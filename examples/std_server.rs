@@ -8,8 +8,6 @@
 //! It shows that the machine needs no runtime, and how a blocking program keeps a deadline and listens to the
 //! client while a name is resolved, a target is dialled or a peer is waited for.
 
-#![allow(clippy::std_instead_of_core)]
-
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::process;

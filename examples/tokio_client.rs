@@ -18,8 +18,6 @@
 //! It shows that reply and tunnel may come in one segment and nothing is lost: what the handshake leaves in
 //! the buffer is the tunnel's.
 
-#![allow(clippy::std_instead_of_core)]
-
 use std::error::Error;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;

@@ -9,8 +9,6 @@
 //! a peer is waited for, and the client is still listened to meanwhile. `tokio_server/udp.rs` is a relay that
 //! copies no datagram.
 
-#![allow(clippy::std_instead_of_core)]
-
 use std::future::{Future, pending};
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -427,6 +427,12 @@ impl From<Address<'_>> for AddressBuf {
     }
 }
 
+impl<'a> From<&'a AddressBuf> for Address<'a> {
+    fn from(address: &'a AddressBuf) -> Self {
+        address.as_address()
+    }
+}
+
 impl From<SocketAddr> for AddressBuf {
     fn from(address: SocketAddr) -> Self {
         Address::from(address).into()

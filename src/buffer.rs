@@ -307,18 +307,18 @@ impl Transmit<'_> {
 
     #[inline]
     fn skip(&mut self, n: usize) {
-        let left = self.cursor.end - self.cursor.start;
-        match u16::try_from(n) {
-            Ok(n) if n < left => self.cursor.start += n,
-            _ if self.cursor.sending => self.finish(),
-            _ => {}
+        let left = usize::from(self.cursor.end - self.cursor.start);
+        if n < left {
+            self.cursor.start += n as u16;
+        } else if self.cursor.sending {
+            self.finish();
         }
     }
 
     #[inline]
     fn finish(&mut self) {
         self.cursor.sending = false;
-        if self.cursor.secret.1 <= self.cursor.end {
+        if (1..=self.cursor.end).contains(&self.cursor.secret.1) {
             self.cursor.wipe_secret(self.octets);
         }
         self.cursor.expect(self.cursor.then);

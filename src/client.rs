@@ -16,8 +16,8 @@
 //!     loop {
 //!         match handshake.poll_output() {
 //!             Output::Transmit(transmit) => {
-//!                 let n = stream.write(transmit.bytes())?;
-//!                 transmit.sent(n);
+//!                 stream.write_all(transmit.bytes())?;
+//!                 transmit.sent(usize::MAX);
 //!             }
 //!             Output::NeedInput { .. } => {
 //!                 if input.is_empty() {
@@ -287,6 +287,9 @@ pub enum Output<'a> {
     ///
     /// The reply is the last one: for BIND, the second. Its address is BND: for UDP ASSOCIATE where the
     /// datagrams go (see [`Address::or_host`]), for BIND the peer that has connected.
+    ///
+    /// It is the server's word, no more: some say so before they have connected to the target, and close the
+    /// tunnel when they cannot.
     Established(Reply<'a>),
     /// The handshake has failed. Close. Stable.
     Closed(Error),
@@ -336,6 +339,7 @@ impl Handshake {
     /// Returns how many were taken; 0 while anything but [`Output::NeedInput`] is due. What was not taken is
     /// given again later, or is the tunnel's. An octet that shows a wrong version is not taken.
     #[inline]
+    #[must_use = "what was not taken has to be given again, or is the tunnel's"]
     pub fn handle_input(&mut self, input: &[u8]) -> usize {
         match self.buffer.take_short(input) {
             Some(taken) => taken,
@@ -602,6 +606,11 @@ impl Negotiate<'_> {
 }
 
 /// BIND: the server listens for one connection.
+///
+/// "It is expected that" BIND is used "only to establish secondary connections after a primary connection is
+/// established using CONNECT", [RFC 1928 §6]; neither machine asks for that.
+///
+/// [RFC 1928 §6]: https://www.rfc-editor.org/rfc/rfc1928#section-6
 #[derive(Debug)]
 #[must_use = "the second reply comes after `wait_for_peer`"]
 pub struct Bound<'a> {

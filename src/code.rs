@@ -254,8 +254,9 @@ impl From<&std::io::Error> for ReplyCode {
         use std::io::ErrorKind;
 
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-        if let Some(crate::Error::Refused(code)) = inner {
-            return *code;
+        match inner {
+            Some(crate::Error::Refused(code)) if !code.is_success() => return *code,
+            _ => {}
         }
         match error.kind() {
             ErrorKind::ConnectionRefused => Self::CONNECTION_REFUSED,

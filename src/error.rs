@@ -8,6 +8,7 @@
 //! "Not yet" is none of these: see [`Decoded`](crate::Decoded).
 
 use crate::code::{Method, ReplyCode};
+use crate::message::VERSION;
 
 /// Octets that are not the message which is due.
 ///
@@ -15,7 +16,7 @@ use crate::code::{Method, ReplyCode};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// The first octet is not the message's version: `05`, or `01` inside RFC 1929.
+    /// The first octet is not the message's version: `05`, or `01` inside RFC 1929 and RFC 1961.
     #[error("version {got:#04x} where {expected:#04x} was due")]
     Version {
         /// The version that was due.
@@ -42,18 +43,21 @@ pub enum Malformed {
     /// RSV is not `00`, where a strict configuration asks for it.
     #[error("reserved octet {0:#04x}")]
     Reserved(u8),
+    /// MTYP of RFC 1961 is not `01`, `02`, `03` or `FF`: what follows has no known length.
+    #[error("unknown GSSAPI message type {0:#04x}")]
+    MessageType(u8),
     /// A datagram or an inner field that ends before its content does. Never said of a stream.
     #[error("truncated")]
     Truncated,
 }
 
 impl Malformed {
-    /// What the peer seems to speak instead, guessed from the first octet.
+    /// What the peer seems to speak instead, guessed from the octet where version `05` was due.
     ///
     /// For a log line, or to hand the connection on: a wrong version octet was not taken, so whoever
     /// comes next finds the stream as it began.
     ///
-    /// | first octet | guess |
+    /// | octet | guess |
     /// |---|---|
     /// | `G H P C D O T`: a method's first letter, or `HTTP/` | [`Protocol::Http`] |
     /// | `16` handshake, `15` alert | [`Protocol::Tls`] |
@@ -69,11 +73,14 @@ impl Malformed {
     pub const fn looks_like(&self) -> Option<Protocol> {
         match self {
             Self::Version {
-                got: b'G' | b'H' | b'P' | b'C' | b'D' | b'O' | b'T',
-                ..
-            } => Some(Protocol::Http),
-            Self::Version { got: 0x15 | 0x16, .. } => Some(Protocol::Tls),
-            Self::Version { got: 0x00 | 0x04, .. } => Some(Protocol::Socks4),
+                expected: VERSION,
+                got,
+            } => match got {
+                b'G' | b'H' | b'P' | b'C' | b'D' | b'O' | b'T' => Some(Protocol::Http),
+                0x15 | 0x16 => Some(Protocol::Tls),
+                0x00 | 0x04 => Some(Protocol::Socks4),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -313,6 +320,9 @@ pub enum InvalidValue {
     /// A password that has not 1 to 255 octets.
     #[error("a password has 1 to 255 octets, not {0}")]
     PasswordLength(usize),
+    /// A GSSAPI token with more than 65,535 octets.
+    #[error("a token has at most 65535 octets, not {0}")]
+    TokenLength(usize),
     /// Text that is not `host:port` or `[ipv6]:port`.
     #[error("not an address of the form host:port or [ipv6]:port")]
     AddressSyntax,

@@ -11,6 +11,15 @@
     clippy::std_instead_of_core
 )]
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
+// What a peer sends must not reach a panic.
+#![warn(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "alloc")]
@@ -24,6 +33,8 @@ pub mod client;
 mod code;
 mod credentials;
 mod error;
+#[cfg(feature = "alloc")]
+pub mod gssapi;
 mod message;
 pub mod server;
 mod time;

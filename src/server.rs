@@ -16,8 +16,8 @@
 //!     loop {
 //!         match handshake.poll_output() {
 //!             Output::Transmit(transmit) => {
-//!                 let n = stream.write(transmit.bytes())?;
-//!                 transmit.sent(n);
+//!                 stream.write_all(transmit.bytes())?;
+//!                 transmit.sent(usize::MAX);
 //!             }
 //!             Output::NeedInput { .. } => {
 //!                 if input.is_empty() {
@@ -244,7 +244,7 @@ pub enum Output<'a> {
 
 /// What the connection is, now that the handshake is over.
 #[expect(clippy::exhaustive_enums, reason = "part of `Output`")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Established {
     /// CONNECT and BIND: a tunnel to the target or the peer.
     Stream,
@@ -285,6 +285,7 @@ impl Handshake {
     /// given again later, or is the tunnel's. An octet that shows a wrong version is not taken, so that
     /// another protocol's handler can have the stream.
     #[inline]
+    #[must_use = "what was not taken has to be given again, or is the tunnel's"]
     pub fn handle_input(&mut self, input: &[u8]) -> usize {
         match self.buffer.take_short(input) {
             Some(taken) => taken,

@@ -174,6 +174,9 @@ fn other_protocols_are_named() {
         assert_eq!(hex::encode(record.sent()), sent);
     }
     // Only the first octet says so: the same number anywhere else is no protocol.
+    for got in 0..=0xff {
+        assert_eq!(Malformed::Version { expected: 1, got }.looks_like(), None);
+    }
     assert_eq!(Malformed::AddressType(0x47).looks_like(), None);
     assert_eq!(Malformed::Reserved(4).looks_like(), None);
     assert_eq!(Malformed::NoMethods.looks_like(), None);
@@ -725,7 +728,10 @@ fn every_call_on_a_finished_machine() {
         let mut rest = &input[..];
         loop {
             match machine.due() {
-                Due::NeedInput(_) => rest = &rest[machine.handle_input(rest)..],
+                Due::NeedInput(_) => {
+                    assert!(!rest.is_empty(), "{end:?} needs no more input");
+                    rest = &rest[machine.handle_input(rest)..];
+                }
                 Due::Transmit(_) => machine.sent(usize::MAX),
                 due if due.is_end() => break,
                 _ => machine.decide(),
@@ -775,7 +781,7 @@ fn unexpected_end_of_input_is_stable() {
 #[test]
 fn dropped_tokens_come_again() {
     let mut handshake = server::Handshake::new();
-    handshake.handle_input(&octets(GREETING));
+    let _ = handshake.handle_input(&octets(GREETING));
     for _ in 0..3 {
         assert!(matches!(handshake.poll_output(), server::Output::SelectMethod(_)));
         assert_eq!(handshake.phase(), Phase::MethodSelection);

@@ -373,7 +373,7 @@ fn every_bound_address() {
     }
 }
 
-/// Credentials of every length, and of every octet, arrive as they were (R-062, R-063, Q-039b).
+/// Credentials of every length, and of every octet, arrive as they were (R-062, R-063, Q-039b, Q-069).
 #[test]
 fn every_length_of_credentials() {
     let every: Vec<u8> = (0..=0xff).collect();

@@ -1,4 +1,4 @@
-//! Nothing that can be printed shows a user name or a password.
+//! Nothing that can be printed shows a user name or a password.
 
 mod session;
 

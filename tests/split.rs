@@ -9,12 +9,13 @@ mod common;
 use std::num::NonZeroU8;
 
 use common::exchange::Exchange;
-use common::{Client, Due, Server, Verdict, address};
+use common::{Client, Delivery, Due, Eof, Script, Server, Verdict, address};
+use proptest::prelude::*;
 use sans_socks::client::{self, Auth};
 use sans_socks::server::{self, Established};
 use sans_socks::{Address, Command, Credentials, Domain, Error, Method, Phase, ReplyCode, Request};
 
-/// Host and port on the wire, and the address that they are.
+/// Host and port on the wire, and the address that they are; port 0 too.
 fn hosts() -> Vec<(String, Address<'static>)> {
     let wire = |text: &str| text.to_string();
     vec![
@@ -29,7 +30,7 @@ fn hosts() -> Vec<(String, Address<'static>)> {
     ]
 }
 
-/// The longest name, and one that is no text.
+/// The longest name, one that is no text, and a dot at the end that stays.
 fn odd_hosts() -> Vec<(String, Address<'static>)> {
     let odd = |name: &'static [u8]| {
         let name = Domain::new(name).unwrap();
@@ -183,7 +184,7 @@ impl Form {
     }
 }
 
-/// every command, host form and auth form, granted.
+/// every command, host form and auth form, granted.
 #[test]
 fn server_grants() {
     for form in forms() {
@@ -214,7 +215,7 @@ fn server_grants() {
     }
 }
 
-/// a refusal is ten octets, zeros behind REP, and then the end.
+/// a refusal is ten octets, zeros behind REP, and then the end.
 #[test]
 fn server_refuses_the_request() {
     for code in [1, 2, 3, 4, 5, 6, 7, 8, 9, 0xf0, 0xff] {
@@ -273,6 +274,24 @@ fn server_refuses_the_methods() {
             .step(Phase::Greeting, greeting, "05 ff")
             .decides([Due::SelectMethod(offered.map(Method::new).collect())])
             .ends(&Due::Closed(Error::NoAcceptableMethod));
+    }
+}
+
+/// a method twice, FF among them, and 255 methods are an offer like any other.
+#[test]
+fn server_takes_odd_offers() {
+    let long = format!("05 ff {}", "00".repeat(255));
+    for greeting in ["05 04 00 00 02 02", "05 03 ff 00 ff", &long] {
+        let offered = common::octets(greeting).into_iter().skip(2);
+        let offered = offered.filter(|octet| *octet != 0xff).map(Method::new).collect();
+        Exchange::server(format!("server takes {greeting}"), Server::default())
+            .step(Phase::Greeting, greeting, "05 00")
+            .step(Phase::Request, "05 01 00 01 7f000001 1f90", SUCCESS)
+            .decides([
+                Due::SelectMethod(offered),
+                Due::Request(Command::CONNECT, address("127.0.0.1:8080").into()),
+            ])
+            .ends(&Due::Served(Established::Stream));
     }
 }
 
@@ -398,7 +417,7 @@ fn bound() -> Vec<(String, Address<'static>)> {
     bound
 }
 
-/// ..R-043, R-049: every command, host form and auth form, granted.
+/// ..R-043, R-049, R-066: every command, host form and auth form, granted.
 #[test]
 fn client_is_granted() {
     for form in forms() {
@@ -422,7 +441,7 @@ fn client_is_granted() {
     }
 }
 
-/// V-073..V-076: every form of BND, as the one reply and as BIND's two.
+/// V-073..V-076: every form of BND, as the one reply and as BIND's two.
 #[test]
 fn client_reads_every_form_of_bound_address() {
     for (wire, reply) in bound().into_iter().chain(odd_hosts()) {
@@ -673,11 +692,8 @@ fn abandoned_negotiation() {
         raw_negotiation: 100,
         ..Server::default()
     };
-    let script = common::Script::Server(server);
-    let record = common::run(
-        &script,
-        &common::Delivery::reads([common::octets("05 01 01 01 ff")]),
-    );
+    let script = Script::Server(server);
+    let record = common::run(&script, &Delivery::reads([common::octets("05 01 01 01 ff")]));
     assert_eq!(record.sent(), [5, 1]);
     assert_eq!(record.end(), Some(&Due::Closed(Error::Abandoned)));
 
@@ -686,8 +702,96 @@ fn abandoned_negotiation() {
         raw_negotiation: 100,
         ..Client::new(Command::CONNECT, address("a:1"))
     };
-    let script = common::Script::Client(client);
-    let record = common::run(&script, &common::Delivery::reads([common::octets("05 01 01 ff")]));
+    let script = Script::Client(client);
+    let record = common::run(&script, &Delivery::reads([common::octets("05 01 01 ff")]));
     assert_eq!(record.sent(), [5, 1, 1]);
     assert_eq!(record.end(), Some(&Due::Closed(Error::Abandoned)));
+}
+
+/// Octets that often are a message, or the beginning of one.
+fn input() -> impl Strategy<Value = Vec<u8>> {
+    let message = prop_oneof![
+        Just("05 01 00"),
+        Just("05 02 00 02"),
+        Just("05 03 01 02 80"),
+        Just("05 00"),
+        Just("05 02"),
+        Just("05 80"),
+        Just("05 ff"),
+        Just("01 00"),
+        Just("01 01"),
+        Just(ALICE),
+        Just("01 00 00"),
+        Just("05 01 00 01 7f000001 1f90"),
+        Just("05 02 00 03 02 6100 0001"),
+        Just(SUCCESS),
+        Just("05 00 00 03 00 1f90"),
+        Just("05 00 00 04 00000000000000000000000000000001 1f90"),
+        Just("05 05 00 00"),
+    ];
+    let message = message.prop_map(common::octets);
+    let likely = prop_oneof![0..6u8, Just(0xff), any::<u8>()];
+    let octets = proptest::collection::vec(likely, 0..6);
+    let piece = prop_oneof![3 => message, 1 => octets];
+    proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+}
+
+/// One read, octet by octet, as `needed` says, and in two pieces: it is all the same.
+fn is_never_cut_apart(script: &Script<'_>, input: &[u8], at: prop::sample::Index) {
+    let (first, second) = input.split_at(at.index(input.len() + 1));
+    for eof in [Eof::Never, Eof::WhenAsked, Eof::AtOnce] {
+        let whole = common::run(script, &Delivery::reads([input]).eof(eof));
+        let octetwise = Delivery::reads(input.chunks(1)).eof(eof);
+        assert_eq!(common::run(script, &octetwise), whole, "octet by octet");
+        let exact = Delivery {
+            exact: true,
+            ..octetwise
+        };
+        assert_eq!(common::run(script, &exact), whole, "as `needed` says");
+        let split = Delivery::reads([first, second]).eof(eof);
+        assert_eq!(common::run(script, &split), whole, "{first:02x?} {second:02x?}");
+    }
+}
+
+const PREFERENCES: &[&[Method]] = &[
+    &[],
+    &[Method::USERNAME_PASSWORD],
+    &[PRIVATE, Method::NO_AUTHENTICATION],
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// not only for exchanges that somebody has thought of.
+    #[test]
+    fn server_with_any_input(
+        input in input(),
+        at: prop::sample::Index,
+        (empty, control, reserved) in any::<(bool, bool, bool)>(),
+        prefer in prop::sample::select(PREFERENCES),
+    ) {
+        let config = server::Config::new()
+            .allow_empty_credentials(empty)
+            .allow_control_octets(control)
+            .strict_reserved(reserved);
+        let server = Server { config, prefer, raw_negotiation: 1, ..Server::default() };
+        is_never_cut_apart(&Script::Server(server), &input, at);
+    }
+
+    #[test]
+    fn client_with_any_input(
+        input in input(),
+        at: prop::sample::Index,
+        (optimistic, reserved, version) in any::<(bool, bool, bool)>(),
+        form in 0..forms().len(),
+        command in prop::sample::select(&[Command::CONNECT, Command::BIND]),
+    ) {
+        let config = client::Config::new()
+            .optimistic(optimistic)
+            .strict_reserved(reserved)
+            .strict_status_version(version);
+        let auth = forms()[form].auth;
+        let client = Client { auth, config, raw_negotiation: 1, ..Client::new(command, address("a:1")) };
+        is_never_cut_apart(&Script::Client(client), &input, at);
+    }
 }

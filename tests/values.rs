@@ -261,7 +261,7 @@ fn canonical() {
     }
 }
 
-/// an unspecified host is the one that the proxy was reached at; the port stays.
+/// an unspecified host is the one that the proxy was reached at; the port stays.
 #[test]
 fn or_host() {
     let proxy = IpAddr::from(Ipv6Addr::LOCALHOST);
@@ -300,6 +300,7 @@ fn owned_addresses() {
         let borrowed = name(&every[..len], len as u16);
         let owned = AddressBuf::from(borrowed);
         assert_eq!(owned.as_address(), borrowed);
+        assert_eq!(Address::from(&owned), borrowed);
         assert_eq!(owned.clone(), owned);
         assert_eq!(owned.to_string(), borrowed.to_string());
         assert_eq!(format!("{owned:?}"), format!("{borrowed:?}"));
@@ -340,13 +341,50 @@ fn names() {
     }
 }
 
-/// free of NUL and of control octets, and no more is asked of a host name.
+/// free of NUL and of control octets, wherever they stand, and no more is asked of a host name.
 #[test]
 fn host_names() {
-    for octet in 0..=0xff_u8 {
-        let stated = !(octet < 0x20 || octet == 0x7f);
-        for text in [&[octet][..], &[b'a', octet], &[octet, b'a'], &[b'a', octet, b'a']] {
-            assert_eq!(Domain::new(text).unwrap().is_hostname(), stated, "{text:?}");
+    for len in (1..=33).chain([254, 255]) {
+        let mut octets = vec![b'a'; len];
+        for at in 0..len {
+            for octet in 0..=0xff {
+                octets[at] = octet;
+                let stated = !(octet < 0x20 || octet == 0x7f);
+                assert_eq!(
+                    Domain::new(&octets).unwrap().is_hostname(),
+                    stated,
+                    "{octet:02x} at {at} of {len}"
+                );
+            }
+            // What stands before it must not hide it either.
+            octets[at] = [b'a', 0xff, 0x80, 0x20, 0x7e][at % 5];
+        }
+    }
+}
+
+/// the same of every octet of a name of any length, beside octets that are nearly control ones.
+#[test]
+fn long_host_names() {
+    for len in (1..=40).chain([254, 255]) {
+        for at in 0..len {
+            for beside in [b' ', b'~', 0x80, 0xff] {
+                let mut text = vec![beside; len];
+                assert!(Domain::new(&text).unwrap().is_hostname(), "{text:02x?}");
+                for (octet, stated) in [
+                    (0x00, false),
+                    (0x09, false),
+                    (0x1f, false),
+                    (0x20, true),
+                    (0x7e, true),
+                    (0x7f, false),
+                    (0x80, true),
+                    (0x9f, true),
+                    (0xff, true),
+                ] {
+                    text[at] = octet;
+                    assert_eq!(Domain::new(&text).unwrap().is_hostname(), stated, "{text:02x?}");
+                }
+            }
         }
     }
 }
@@ -486,6 +524,12 @@ mod io {
             let code = ReplyCode::new(octet);
             assert_eq!(ReplyCode::from(&io::Error::from(Error::Refused(code))), code);
         }
+        // No machine says so, but anybody can build it: an error is never a success.
+        let refused = Error::Refused(ReplyCode::SUCCEEDED);
+        assert_eq!(
+            ReplyCode::from(&io::Error::from(refused)),
+            ReplyCode::GENERAL_FAILURE
+        );
         for (error, code) in [
             (Error::NoAcceptableMethod, ReplyCode::NOT_ALLOWED),
             (

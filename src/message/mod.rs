@@ -28,7 +28,7 @@ pub(crate) const VERSION: u8 = 5;
 ///
 /// "Not yet" is never an error, and an error is never "not yet".
 #[expect(clippy::exhaustive_enums, reason = "there is no third outcome")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub enum Decoded<T> {
     /// A whole message.
@@ -58,6 +58,7 @@ impl<T> Decoded<T> {
     /// # Ok::<(), sans_socks::Malformed>(())
     /// ```
     #[inline]
+    #[must_use]
     pub fn complete(self) -> Option<(T, usize)> {
         match self {
             Self::Complete { value, consumed } => Some((value, consumed)),

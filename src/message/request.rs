@@ -127,7 +127,7 @@ impl<'a> Reply<'a> {
     ///
     /// [`Malformed::Version`] when VER is not `05`, [`Malformed::AddressType`] when ATYP is not `01`, `03` or
     /// `04` (some servers fail with ATYP `00`).
-    #[inline]
+    #[inline(always)]
     pub fn decode(input: &'a [u8]) -> Result<Decoded<Self>, Malformed> {
         if let [] | [VERSION] = input {
             return Ok(Decoded::incomplete(2, input.len()));

@@ -3,9 +3,10 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::thread;
 
+use crate::client;
 use crate::process::PATIENCE;
 use crate::raw::{CONNECT, OFFER_NONE, Raw, SELECT_NONE, request, request_name};
-use crate::server::Server;
+use crate::server::{PASSWORD, Server, USER};
 use crate::target;
 
 macro_rules! every_server {
@@ -28,6 +29,8 @@ every_server!(
     both_directions_at_once,
     many_tunnels_at_once,
 );
+tests!(tokio_client, everything_in_one_flight);
+tests!(std_client, everything_in_one_flight);
 
 ///
 fn everything_in_one_segment(driver: &str) {
@@ -177,5 +180,26 @@ fn many_tunnels_at_once(driver: &str) {
         client.expect(&n.to_be_bytes());
         client.end();
         client.expect_end();
+    }
+}
+
+/// a client that waits for nothing, with and without a login.
+fn everything_in_one_flight(driver: &str) {
+    let echo = target::echo(Ipv4Addr::LOCALHOST).port();
+    for server in ["tokio_server", "std_server", "mio_server"] {
+        for (server, login) in [
+            (Server::open(server), None),
+            (Server::with_login(server), Some((USER, PASSWORD))),
+        ] {
+            let client = client::start_with(
+                driver,
+                &["--optimistic"],
+                server.address,
+                login,
+                "localhost",
+                echo,
+            );
+            client.expect_echo(b"in one flight");
+        }
     }
 }

@@ -90,7 +90,7 @@ fn method_00_where_a_login_is_wanted(driver: &str) {
     client.expect_end();
 }
 
-/// neither GSSAPI nor a private method is what this server can do.
+/// neither GSSAPI nor a private method is what this server can do.
 fn login_where_none_is_wanted(driver: &str) {
     let server = Server::open(driver);
     let mut client = Raw::connect(server.address);

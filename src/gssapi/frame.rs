@@ -1,0 +1,243 @@
+//! [RFC 1961 §3.4 to §5](https://www.rfc-editor.org/rfc/rfc1961#section-3.4): one frame for every message.
+
+use core::fmt;
+
+use super::Error;
+use crate::error::{BufferTooSmall, InvalidValue, Malformed};
+use crate::message::{Decoded, Encode, copy, private, room};
+
+/// "ver" of RFC 1961.
+pub(super) const VERSION: u8 = 1;
+
+/// "mtyp" of the abort message, which has neither length nor token.
+const ABORT: u8 = 0xff;
+
+/// "ver", "mtyp" and "len".
+pub(super) const HEADER_LEN: usize = 4;
+
+/// "mtyp": what the token of a frame is.
+#[expect(clippy::exhaustive_enums, reason = "RFC 1961 names these three")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageType {
+    /// `01`: a token of context establishment, [RFC 1961 §3.4](https://www.rfc-editor.org/rfc/rfc1961#section-3.4).
+    Authentication = 1,
+    /// `02`: a protection level, [RFC 1961 §4.3](https://www.rfc-editor.org/rfc/rfc1961#section-4.3).
+    ProtectionLevel = 2,
+    /// `03`: encapsulated octets, [RFC 1961 §5](https://www.rfc-editor.org/rfc/rfc1961#section-5).
+    Encapsulated = 3,
+}
+
+impl MessageType {
+    /// The type with this octet; `None` for any other, and for `FF`, which is [`Frame::Abort`].
+    #[must_use]
+    pub const fn new(octet: u8) -> Option<Self> {
+        match octet {
+            1 => Some(Self::Authentication),
+            2 => Some(Self::ProtectionLevel),
+            3 => Some(Self::Encapsulated),
+            _ => None,
+        }
+    }
+
+    /// Its octet.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self as u8
+    }
+}
+
+impl fmt::Display for MessageType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Authentication => "authentication",
+            Self::ProtectionLevel => "protection level",
+            Self::Encapsulated => "encapsulated data",
+        })
+    }
+}
+
+/// What the mechanism has made: 0 to 65,535 octets that nobody else reads. `Debug` shows the length only.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Token<'a>(&'a [u8]);
+
+impl<'a> Token<'a> {
+    /// 65,535.
+    pub const MAX_LEN: usize = u16::MAX as usize;
+
+    /// Checks the length.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidValue::TokenLength`] for more than 65,535 octets.
+    pub const fn new(octets: &'a [u8]) -> Result<Self, InvalidValue> {
+        if octets.len() > Self::MAX_LEN {
+            return Err(InvalidValue::TokenLength(octets.len()));
+        }
+        Ok(Self(octets))
+    }
+
+    /// The octets.
+    #[must_use]
+    pub const fn octets(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+impl fmt::Debug for Token<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({} octets)", self.0.len())
+    }
+}
+
+/// One message of [RFC 1961](https://www.rfc-editor.org/rfc/rfc1961): 4 to 65,539 octets, or the 2 of an abort.
+///
+/// ```text
+/// +------+------+------+.......................+     +------+------+
+/// + ver  | mtyp | len  |       token           |     + ver  | mtyp |
+/// +------+------+------+.......................+     +------+------+
+/// + 0x01 |  1   |  2   | up to 2^16 - 1 octets |     + 0x01 | 0xff |
+/// +------+------+------+.......................+     +------+------+
+/// ```
+///
+/// ```
+/// use sans_socks::gssapi::{Frame, MessageType};
+///
+/// let (frame, consumed) = Frame::decode(b"\x01\x03\x00\x02\xaa\xbb\x01\x03")?.complete().unwrap();
+/// let Frame::Token { message_type, token } = frame else { unreachable!() };
+/// assert_eq!(message_type, MessageType::Encapsulated);
+/// assert_eq!((token.octets(), consumed), (&b"\xaa\xbb"[..], 6));
+/// # Ok::<(), sans_socks::Malformed>(())
+/// ```
+#[expect(clippy::exhaustive_enums, reason = "RFC 1961 has these two forms")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Frame<'a> {
+    /// A token and what it is.
+    Token {
+        /// "mtyp".
+        message_type: MessageType,
+        /// "len" and "token".
+        token: Token<'a>,
+    },
+    /// `01 FF`: the server refuses, [RFC 1961 §3.8](https://www.rfc-editor.org/rfc/rfc1961#section-3.8).
+    Abort,
+}
+
+impl<'a> Frame<'a> {
+    /// Reads the message. Decides at octet 2 ("ver", "mtyp"), 4 ("len"), and at the last.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed::Version`] when "ver" is not `01`, [`Malformed::MessageType`] when "mtyp" is none of
+    /// `01 02 03 FF`.
+    pub fn decode(input: &'a [u8]) -> Result<Decoded<Self>, Malformed> {
+        let have = input.len();
+        match *input {
+            [] | [VERSION] => Ok(Decoded::incomplete(2, have)),
+            [VERSION, ABORT, ..] => Ok(Decoded::Complete {
+                value: Self::Abort,
+                consumed: 2,
+            }),
+            [VERSION, mtyp, ref rest @ ..] => {
+                let message_type = MessageType::new(mtyp).ok_or(Malformed::MessageType(mtyp))?;
+                let [high, low, ref rest @ ..] = *rest else {
+                    return Ok(Decoded::incomplete(HEADER_LEN, have));
+                };
+                let len = usize::from(u16::from_be_bytes([high, low]));
+                Ok(match rest.get(..len) {
+                    Some(token) => Decoded::Complete {
+                        value: Self::Token {
+                            message_type,
+                            token: Token(token),
+                        },
+                        consumed: HEADER_LEN + len,
+                    },
+                    None => Decoded::incomplete(HEADER_LEN + len, have),
+                })
+            }
+            [got, ..] => Err(Malformed::Version {
+                expected: VERSION,
+                got,
+            }),
+        }
+    }
+
+    /// The octets before the token, as far as there are any.
+    fn header(&self) -> ([u8; HEADER_LEN], usize) {
+        match self {
+            Self::Token { message_type, token } => (header(*message_type, token.0.len() as u16), HEADER_LEN),
+            Self::Abort => ([VERSION, ABORT, 0, 0], 2),
+        }
+    }
+
+    const fn token(&self) -> &'a [u8] {
+        match self {
+            Self::Token { token, .. } => token.0,
+            Self::Abort => &[],
+        }
+    }
+}
+
+impl private::Sealed for Frame<'_> {}
+impl Encode for Frame<'_> {
+    const MAX_LEN: usize = HEADER_LEN + Token::MAX_LEN;
+
+    fn encoded_len(&self) -> usize {
+        self.header().1 + self.token().len()
+    }
+
+    fn encode_into(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        let needed = self.encoded_len();
+        let (header, len) = self.header();
+        if let Some((before, token)) = room(out, needed)?.split_at_mut_checked(len) {
+            copy(&header, before);
+            copy(self.token(), token);
+        }
+        Ok(needed)
+    }
+
+    #[cfg(feature = "bytes")]
+    fn encode(&self, out: &mut impl bytes::BufMut) -> Result<(), BufferTooSmall> {
+        let needed = self.encoded_len();
+        if out.remaining_mut() < needed {
+            return Err(BufferTooSmall { needed });
+        }
+        let (header, len) = self.header();
+        out.put_slice(header.get(..len).unwrap_or_default());
+        out.put_slice(self.token());
+        Ok(())
+    }
+}
+
+/// The octets before a token.
+pub(super) const fn header(message_type: MessageType, len: u16) -> [u8; HEADER_LEN] {
+    let [high, low] = len.to_be_bytes();
+    [VERSION, message_type.get(), high, low]
+}
+
+/// Reads the token of the one message that is due: the peer may send no other type, and no longer token.
+pub(super) fn decode_token<E>(
+    octets: &[u8],
+    expected: MessageType,
+    max: u16,
+) -> Result<Decoded<&[u8]>, Error<E>> {
+    let decoded = Frame::decode(octets)?;
+    match *octets {
+        [_, ABORT, ..] => return Err(Error::Rejected),
+        [_, mtyp, ref rest @ ..] => {
+            if let Some(got) = MessageType::new(mtyp).filter(|got| *got != expected) {
+                return Err(Error::UnexpectedMessage { expected, got });
+            }
+            if let [high, low, ..] = *rest {
+                let len = u16::from_be_bytes([high, low]);
+                if len > max {
+                    return Err(Error::TokenTooLong {
+                        len: len.into(),
+                        max: max.into(),
+                    });
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(decoded.map(|frame| frame.token()))
+}

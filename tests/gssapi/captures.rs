@@ -1,0 +1,309 @@
+//! Sessions captured between real programs over Kerberos, `tests/data/gssapi/`: each side is played by a machine
+//! with the tokens of the capture, and sends what the capture has, octet for octet.
+
+use std::collections::VecDeque;
+
+use sans_socks::gssapi::{
+    ClientConfig, Context, Encapsulation, Error, Frame, MessageType, Negotiator, Progress, Protection,
+    ProtectionLevel, ServerConfig, Services,
+};
+use sans_socks::{Command, Decoded, Malformed, Reply, Request};
+
+use crate::context::drive;
+
+use ProtectionLevel::{Confidentiality, Integrity};
+
+/// One side's octets behind the method selection, as they were cut.
+fn side(capture: &str, prefix: &str) -> Vec<Vec<u8>> {
+    let mut pieces: Vec<Vec<u8>> = Vec::new();
+    for line in capture.lines() {
+        if let Some(rest) = line.strip_prefix(prefix) {
+            if let [len, octets] = rest.split_whitespace().collect::<Vec<_>>()[..] {
+                let octets = hex::decode(octets).unwrap();
+                assert_eq!(octets.len().to_string(), len, "a whole line");
+                pieces.push(octets);
+            }
+        }
+    }
+    assert_eq!(pieces.remove(0)[0], 5, "the greeting, or the selection");
+    pieces
+}
+
+/// The tokens of the frames at the front of `octets`, and what follows them.
+fn tokens(mut octets: &[u8]) -> (Vec<(MessageType, &[u8])>, &[u8]) {
+    let mut tokens = Vec::new();
+    while let Ok(Decoded::Complete {
+        value: Frame::Token { message_type, token },
+        consumed,
+    }) = Frame::decode(octets)
+    {
+        tokens.push((message_type, token.octets()));
+        octets = &octets[consumed..];
+    }
+    (tokens, octets)
+}
+
+/// A Kerberos token of RFC 4121 section 4.2.6.2: the flag "Sealed", and the plaintext, if that is not set.
+fn cfx(token: &[u8]) -> (Protection, Vec<u8>) {
+    assert_eq!(token[..2], [5, 4]);
+    if token[2] & 2 == 0 {
+        (Protection::Integrity, token[16..token.len() - 12].to_vec())
+    } else {
+        // Confounder, copy of the header, checksum; the plaintext nobody knows stands as zeros.
+        (Protection::Confidentiality, vec![0; token.len() - 60])
+    }
+}
+
+/// Gives out one side's captured tokens, in their order.
+struct Recorded {
+    initiator: bool,
+    own: VecDeque<Vec<u8>>,
+}
+
+impl Context for Recorded {
+    type Error = String;
+
+    fn step(&mut self, token: Option<&[u8]>, out: &mut Vec<u8>) -> Result<Progress, String> {
+        if token.is_some() == self.initiator {
+            return Ok(Progress::Complete);
+        }
+        out.extend(self.own.pop_front().ok_or("no token left")?);
+        Ok(if self.initiator {
+            Progress::ContinueNeeded
+        } else {
+            Progress::Complete
+        })
+    }
+
+    fn services(&self) -> Services {
+        Services {
+            integrity: true,
+            confidentiality: true,
+        }
+    }
+
+    fn wrap(&mut self, protection: Protection, plain: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+        let token = self.own.pop_front().ok_or("no token left")?;
+        if cfx(&token) != (protection, plain.to_vec()) {
+            return Err(format!("{protection:?} {plain:x?} is not what was captured"));
+        }
+        out.extend(token);
+        Ok(())
+    }
+
+    fn unwrap(&mut self, token: &[u8], out: &mut Vec<u8>) -> Result<Protection, String> {
+        let (protection, plain) = cfx(token);
+        out.extend(plain);
+        Ok(protection)
+    }
+
+    fn max_plain(&self, _: Protection, max_token: usize) -> usize {
+        max_token
+    }
+}
+
+/// Plays one side up to the end of the negotiation. Its layer, and the peer's octets behind it.
+fn play<'a>(
+    negotiator: impl FnOnce(Recorded) -> Negotiator<Recorded>,
+    initiator: bool,
+    nec: bool,
+    own: &[u8],
+    peer: &'a [Vec<u8>],
+) -> (Result<Encapsulation<Recorded>, Error<String>>, Vec<u8>) {
+    let (frames, _) = tokens(own);
+    let bare = |message_type| nec && message_type == MessageType::ProtectionLevel;
+    let context = Recorded {
+        initiator,
+        own: frames
+            .iter()
+            .filter(|(message_type, _)| !bare(*message_type))
+            .map(|(_, token)| token.to_vec())
+            .collect(),
+    };
+    let pieces: Vec<&'a [u8]> = peer.iter().map(Vec::as_slice).collect();
+    let outcome = drive(negotiator(context), &pieces);
+    let negotiation: usize = frames
+        .iter()
+        .filter(|(message_type, _)| *message_type != MessageType::Encapsulated)
+        .map(|(_, token)| 4 + token.len())
+        .sum();
+    assert_eq!(outcome.sent, own[..negotiation], "as captured");
+    (outcome.end, outcome.unread)
+}
+
+struct Session {
+    command: Command,
+    level: Option<ProtectionLevel>,
+    nec: bool,
+    /// How many frames, or in the clear octets, each side sent after the negotiation.
+    frames: (usize, usize),
+    capture: &'static str,
+}
+
+macro_rules! session {
+    ($file:literal, $command:ident, $level:expr, $nec:literal, $frames:expr) => {
+        Session {
+            command: Command::$command,
+            level: $level,
+            nec: $nec,
+            frames: $frames,
+            capture: include_str!(concat!("../data/gssapi/", $file)),
+        }
+    };
+}
+
+fn sessions() -> [Session; 13] {
+    [
+        session!("dante-integrity.txt", CONNECT, Some(Integrity), false, (2, 3)),
+        session!(
+            "dante-confidentiality.txt",
+            CONNECT,
+            Some(Confidentiality),
+            false,
+            (2, 2)
+        ),
+        session!("dante-clear.txt", CONNECT, None, false, (98, 212)),
+        session!("danted-l0-connect.txt", CONNECT, None, false, (37, 212)),
+        session!("danted-l0-bind.txt", BIND, None, false, (10, 35)),
+        session!("danted-l0-udp.txt", UDP_ASSOCIATE, None, false, (10, 10)),
+        session!("danted-l1-connect.txt", CONNECT, Some(Integrity), false, (2, 2)),
+        session!("danted-l1-bind.txt", BIND, Some(Integrity), false, (2, 3)),
+        session!("danted-l1-udp.txt", UDP_ASSOCIATE, Some(Integrity), false, (1, 1)),
+        session!(
+            "danted-l2-connect.txt",
+            CONNECT,
+            Some(Confidentiality),
+            false,
+            (2, 3)
+        ),
+        session!("danted-l2-bind.txt", BIND, Some(Confidentiality), false, (2, 3)),
+        session!(
+            "danted-l2-udp.txt",
+            UDP_ASSOCIATE,
+            Some(Confidentiality),
+            false,
+            (1, 1)
+        ),
+        session!(
+            "danted-l2-nec-udp.txt",
+            UDP_ASSOCIATE,
+            Some(Confidentiality),
+            true,
+            (1, 1)
+        ),
+    ]
+}
+
+fn client_config(level: Option<ProtectionLevel>, nec: bool) -> ClientConfig {
+    level.map_or(ClientConfig::clear(), ClientConfig::new).nec(nec)
+}
+
+/// The frames of the relay that one side sent, made and read again. How many, and what is in them.
+fn relay(
+    layer: &mut Encapsulation<Recorded>,
+    peer_layer: &mut Encapsulation<Recorded>,
+    wire: &[u8],
+) -> (usize, Vec<u8>) {
+    let mut all = Vec::new();
+    if layer.level().is_none() {
+        assert_eq!(peer_layer.decapsulate(wire, &mut all), Ok(wire.len()));
+        assert_eq!(all, wire);
+        return (wire.len(), all);
+    }
+    let (frames, rest) = tokens(wire);
+    assert!(rest.is_empty());
+    for (_, token) in &frames {
+        let (_, plain) = cfx(token);
+        let mut made = Vec::new();
+        layer.encapsulate(&plain, &mut made).unwrap();
+        assert_eq!(made[4..], **token, "as captured");
+    }
+    for octet in wire {
+        assert_eq!(peer_layer.decapsulate(&[*octet], &mut all), Ok(1));
+    }
+    peer_layer.handle_eof().unwrap();
+    (frames.len(), all)
+}
+
+/// Dante's client and server at every level: both of our sides, over what the other of theirs sent.
+#[test]
+fn captured_sessions() {
+    for session in sessions() {
+        let (from_client, from_server) = (side(session.capture, "C>"), side(session.capture, "S>"));
+        let client_config = client_config(session.level, session.nec);
+        let server_config = ServerConfig::new().allow_clear(true).nec(session.nec);
+        let (of_client, to_client) = play(
+            |context| Negotiator::client(context, client_config),
+            true,
+            session.nec,
+            &from_client.concat(),
+            &from_server,
+        );
+        let (of_server, to_server) = play(
+            |context| Negotiator::server(context, server_config),
+            false,
+            session.nec,
+            &from_server.concat(),
+            &from_client,
+        );
+        let (mut of_client, mut of_server) = (of_client.unwrap(), of_server.unwrap());
+        assert_eq!(of_client.level(), session.level);
+        assert_eq!(of_server.level(), session.level);
+
+        let (sent, requests) = relay(&mut of_client, &mut of_server, &to_server);
+        let (answered, replies) = relay(&mut of_server, &mut of_client, &to_client);
+        assert_eq!((sent, answered), session.frames);
+        if session.level != Some(Confidentiality) {
+            let (request, _) = Request::decode(&requests).unwrap().complete().unwrap();
+            assert_eq!(request.command, session.command);
+            let (reply, _) = Reply::decode(&replies).unwrap().complete().unwrap();
+            assert!(reply.code.is_success());
+        }
+    }
+}
+
+/// curl 8.22 proposes level 2, and when it is agreed to sends its request without a frame.
+#[test]
+fn curl_that_does_not_encapsulate() {
+    for (nec, capture) in [
+        (false, include_str!("../data/gssapi/curl-8.22-lv210.txt")),
+        (true, include_str!("../data/gssapi/curl-8.22-lv210-nec.txt")),
+    ] {
+        let (from_client, from_server) = (side(capture, "C>"), side(capture, "S>"));
+        let (layer, rest) = play(
+            |context| Negotiator::server(context, ServerConfig::new().nec(nec)),
+            false,
+            nec,
+            &from_server.concat(),
+            &from_client,
+        );
+        let mut layer = layer.unwrap();
+        assert_eq!(layer.level(), Some(Confidentiality));
+        let mut plain = Vec::new();
+        assert_eq!(
+            layer.decapsulate(&rest, &mut plain),
+            Err(Error::Malformed(Malformed::Version { expected: 1, got: 5 }))
+        );
+        assert!(plain.is_empty());
+    }
+}
+
+/// curl 8.22 proposes level 2, is answered 0, and goes on in the clear. Not so a client of ours.
+#[test]
+fn a_captured_downgrade_is_refused() {
+    for (nec, capture) in [
+        (false, include_str!("../data/gssapi/curl-8.22-lv0.txt")),
+        (true, include_str!("../data/gssapi/curl-8.22-lv0-nec.txt")),
+    ] {
+        let (from_client, from_server) = (side(capture, "C>"), side(capture, "S>"));
+        let (layer, rest) = play(
+            |context| Negotiator::client(context, client_config(Some(Confidentiality), nec)),
+            true,
+            nec,
+            &from_client.concat(),
+            &from_server,
+        );
+        assert_eq!(layer.unwrap_err(), Error::LevelNotAllowed(0));
+        assert_eq!(rest.first(), Some(&5), "the reply in the clear is not looked at");
+    }
+}

@@ -1,0 +1,139 @@
+//! The layer between a stream and the handshakes, which know nothing of it.
+
+use sans_socks::gssapi::{ClientConfig, Encapsulation, Negotiator, ProtectionLevel, ServerConfig};
+use sans_socks::{Address, Command, Encode, Method, Reply, ReplyCode, Request, client, server};
+
+use crate::context::{Fake, converse};
+
+const LEVELS: [ProtectionLevel; 3] = [
+    ProtectionLevel::Integrity,
+    ProtectionLevel::Confidentiality,
+    ProtectionLevel::Selective,
+];
+
+fn layers(level: ProtectionLevel) -> (Encapsulation<Fake>, Encapsulation<Fake>) {
+    let (of_client, of_server) = converse(
+        Negotiator::client(Fake::initiator(2), ClientConfig::new(level)),
+        Negotiator::server(Fake::acceptor(2), ServerConfig::new()),
+    );
+    (of_client.end.unwrap(), of_server.end.unwrap())
+}
+
+/// The handshake's message in one token with `behind`.
+fn token(layer: &mut Encapsulation<Fake>, message: &impl Encode, behind: &[u8]) -> Vec<u8> {
+    let mut plain = vec![0; message.encoded_len()];
+    message.encode_into(&mut plain).unwrap();
+    plain.extend_from_slice(behind);
+    let mut wire = Vec::new();
+    layer.encapsulate(&plain, &mut wire).unwrap();
+    wire
+}
+
+/// What comes out of `wire` in pieces of `size`.
+fn opened(layer: &mut Encapsulation<Fake>, wire: &[u8], size: usize) -> Vec<u8> {
+    let mut plain = Vec::new();
+    for mut piece in wire.chunks(size) {
+        while !piece.is_empty() {
+            piece = &piece[layer.decapsulate(piece, &mut plain).unwrap()..];
+        }
+    }
+    plain
+}
+
+fn target() -> Address<'static> {
+    Address::try_from("host.example:80").unwrap()
+}
+
+/// a request and tunnel octets in one token. The handshake takes the request; the rest is the tunnel's.
+#[test]
+fn a_server_takes_a_request_and_leaves_what_is_behind_it() {
+    for level in LEVELS {
+        for size in [1, 7, 1000] {
+            let (mut of_client, mut of_server) = layers(level);
+            let mut handshake = server::Handshake::new();
+            let _ = handshake.handle_input(&[5, 1, 1]);
+            let server::Output::SelectMethod(select) = handshake.poll_output() else {
+                panic!()
+            };
+            assert_eq!(select.select_preferred(&[Method::GSSAPI]), Some(Method::GSSAPI));
+            let server::Output::Transmit(transmit) = handshake.poll_output() else {
+                panic!()
+            };
+            assert_eq!(transmit.bytes(), [5, 1], "not encapsulated");
+            transmit.sent(2);
+            let server::Output::Negotiate(negotiate) = handshake.poll_output() else {
+                panic!()
+            };
+            negotiate.finish();
+
+            let wire = token(&mut of_client, &Request::connect(target()), b"early");
+            let mut plain = opened(&mut of_server, &wire, size);
+            let taken = handshake.handle_input(&plain);
+            plain.drain(..taken);
+            let server::Output::Request(pending) = handshake.poll_output() else {
+                panic!()
+            };
+            assert_eq!(pending.request(), Request::connect(target()));
+            pending.succeed(Address::UNSPECIFIED);
+            let server::Output::Transmit(transmit) = handshake.poll_output() else {
+                panic!()
+            };
+            let mut wire = Vec::new();
+            of_server.encapsulate(transmit.bytes(), &mut wire).unwrap();
+            transmit.sent(usize::MAX);
+            assert!(matches!(handshake.poll_output(), server::Output::Established(_)));
+            assert_eq!(handshake.handle_input(&plain), 0);
+            assert_eq!(plain, b"early");
+            assert_eq!(
+                opened(&mut of_client, &wire, size),
+                b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"
+            );
+        }
+    }
+}
+
+/// Both replies of a BIND and the peer's first octets in one token.
+#[test]
+fn a_client_takes_both_replies_and_leaves_what_is_behind_them() {
+    for level in LEVELS {
+        for size in [1, 7, 1000] {
+            let (mut of_client, mut of_server) = layers(level);
+            let auth = client::Auth::new(&[Method::GSSAPI], None).unwrap();
+            let mut handshake = client::Handshake::new(&Request::new(Command::BIND, target()), auth);
+            let client::Output::Transmit(transmit) = handshake.poll_output() else {
+                panic!()
+            };
+            transmit.sent(usize::MAX);
+            assert_eq!(handshake.handle_input(&[5, 1]), 2);
+            let client::Output::Negotiate(negotiate) = handshake.poll_output() else {
+                panic!()
+            };
+            negotiate.finish();
+            let client::Output::Transmit(transmit) = handshake.poll_output() else {
+                panic!()
+            };
+            let mut wire = Vec::new();
+            of_client.encapsulate(transmit.bytes(), &mut wire).unwrap();
+            transmit.sent(usize::MAX);
+            assert_eq!(opened(&mut of_server, &wire, size)[..4], [5, 2, 0, 3]);
+
+            let reply = Reply::new(ReplyCode::SUCCEEDED, Address::UNSPECIFIED);
+            let second = b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50hello";
+            let wire = token(&mut of_server, &reply, second);
+            let mut plain = opened(&mut of_client, &wire, size);
+            let taken = handshake.handle_input(&plain);
+            plain.drain(..taken);
+            let client::Output::Bound(bound) = handshake.poll_output() else {
+                panic!()
+            };
+            bound.wait_for_peer();
+            let taken = handshake.handle_input(&plain);
+            plain.drain(..taken);
+            let client::Output::Established(reply) = handshake.poll_output() else {
+                panic!()
+            };
+            assert_eq!(reply.address.to_string(), "127.0.0.1:80");
+            assert_eq!(plain, b"hello");
+        }
+    }
+}

@@ -1,0 +1,546 @@
+use sans_socks::gssapi::{ClientConfig, ServerConfig};
+use sans_socks::gssapi::{Encapsulation, Error, MessageType, Negotiator, Protection, ProtectionLevel};
+use sans_socks::{Decoded, Malformed};
+
+use crate::context::{Fake, Fault, OVERHEAD, converse, every_split, frame, wrapped};
+
+use Protection::{Confidentiality as CONF, Integrity as INTEG};
+use ProtectionLevel::{Confidentiality, Integrity, Selective};
+
+type Layer = Encapsulation<Fake>;
+
+/// The client's layer and the server's.
+fn layers(level: ProtectionLevel) -> (Layer, Layer) {
+    (
+        Encapsulation::new(Fake::initiator(0), level),
+        Encapsulation::new(Fake::acceptor(0), level),
+    )
+}
+
+/// The same for datagrams, which come in any order.
+fn datagram_layers(level: ProtectionLevel) -> (Layer, Layer) {
+    let unordered = |mut context: Fake| {
+        context.sequence = false;
+        context
+    };
+    (
+        Encapsulation::new(unordered(Fake::initiator(0)), level),
+        Encapsulation::new(unordered(Fake::acceptor(0)), level),
+    )
+}
+
+fn clear_layers() -> (Layer, Layer) {
+    let (client, server) = converse(
+        Negotiator::client(Fake::initiator(2), ClientConfig::clear()),
+        Negotiator::server(Fake::acceptor(2), ServerConfig::new().allow_clear(true)),
+    );
+    (client.end.unwrap(), server.end.unwrap())
+}
+
+fn sealed(layer: &mut Layer, plain: &[u8]) -> Vec<u8> {
+    let mut wire = Vec::new();
+    layer.encapsulate(plain, &mut wire).unwrap();
+    wire
+}
+
+/// Takes all of `wire`, as far as it is any good.
+fn opened(layer: &mut Layer, mut wire: &[u8]) -> (Vec<u8>, Result<(), Error<Fault>>) {
+    let mut plain = Vec::new();
+    while !wire.is_empty() {
+        match layer.decapsulate(wire, &mut plain) {
+            Ok(taken) => {
+                assert_ne!(taken, 0, "of any input something is taken");
+                wire = &wire[taken..];
+            }
+            Err(error) => return (plain, Err(error)),
+        }
+    }
+    let end = layer.handle_eof();
+    (plain, end)
+}
+
+/// level 1 never confidential, level 2 always, level 3 as chosen for each message.
+#[test]
+fn what_each_level_sends() {
+    for (level, expected) in [
+        (Integrity, [INTEG, INTEG, INTEG]),
+        (Confidentiality, [CONF, CONF, CONF]),
+        (Selective, [CONF, INTEG, CONF]),
+    ] {
+        let (mut client, mut server) = layers(level);
+        assert_eq!(client.level(), Some(level));
+        let mut wire = sealed(&mut client, b"first");
+        client.select(INTEG);
+        wire.extend(sealed(&mut client, b"second"));
+        client.select(CONF);
+        wire.extend(sealed(&mut client, b"third"));
+
+        let mut rest = &wire[..];
+        for protection in expected {
+            assert_eq!(rest[..2], [1, 3]);
+            assert_eq!(rest[4] == 1, protection == CONF, "{level}");
+            rest = &rest[4 + usize::from(u16::from_be_bytes([rest[2], rest[3]]))..];
+        }
+        assert!(rest.is_empty());
+        assert_eq!(opened(&mut server, &wire), (b"firstsecondthird".to_vec(), Ok(())));
+    }
+}
+
+/// at level 3, what a context has no service for is not tried unasked.
+#[test]
+fn selective_without_confidentiality() {
+    let mut client = Encapsulation::new(Fake::initiator(0).integrity_only(), Selective);
+    assert_eq!(sealed(&mut client, b"x")[4], 0);
+}
+
+/// at level 2 a token that is not confidential is an error; at the others both will do.
+#[test]
+fn what_each_level_takes() {
+    for level in [Integrity, Confidentiality, Selective] {
+        for protection in [INTEG, CONF] {
+            let wire = frame(3, &wrapped(true, protection, b"octets"));
+            let by_stream = opened(&mut layers(level).1, &wire);
+            let mut plain = b"before".to_vec();
+            let by_datagram = datagram_layers(level).1.decapsulate_datagram(&wire, &mut plain);
+            if level == Confidentiality && protection == INTEG {
+                assert_eq!(by_stream, (vec![], Err(Error::NotConfidential)));
+                assert_eq!(by_datagram, Err(Error::NotConfidential));
+                assert_eq!(plain, b"before");
+            } else {
+                assert_eq!(by_stream, (b"octets".to_vec(), Ok(())));
+                assert_eq!(by_datagram, Ok(()));
+                assert_eq!(plain, b"beforeoctets");
+            }
+        }
+    }
+}
+
+/// frames cut anywhere, and several in one piece; what comes out is the same.
+#[test]
+fn every_split_of_a_stream_gives_the_same() {
+    let (mut client, _) = layers(Confidentiality);
+    let mut wire = sealed(&mut client, b"a request");
+    wire.extend(sealed(&mut client, b"and octets"));
+    // An empty token is no message at all in a stream, and no end.
+    wire.extend(frame(3, &{
+        let mut token = Vec::new();
+        let mut third = Fake::initiator(0);
+        for _ in 0..3 {
+            token.clear();
+            sans_socks::gssapi::Context::wrap(&mut third, CONF, b"", &mut token).unwrap();
+        }
+        token
+    }));
+    let (plain, end) = every_split(&wire, |pieces| {
+        let (_, mut server) = layers(Confidentiality);
+        let mut plain = Vec::new();
+        for piece in pieces {
+            let mut rest = *piece;
+            while !rest.is_empty() {
+                let taken = server.decapsulate(rest, &mut plain).unwrap();
+                rest = &rest[taken..];
+            }
+        }
+        (plain, server.handle_eof())
+    });
+    assert_eq!((&plain[..], end), (&b"a requestand octets"[..], Ok(())));
+}
+
+/// One call takes no more than the frame in progress, and appends to what is there.
+#[test]
+fn one_frame_a_call() {
+    let (mut client, mut server) = layers(Integrity);
+    let first = sealed(&mut client, b"one");
+    let wire = [first.clone(), sealed(&mut client, b"two")].concat();
+    let mut plain = b"before:".to_vec();
+    assert_eq!(server.decapsulate(&wire[..3], &mut plain), Ok(3));
+    assert_eq!(plain, b"before:");
+    assert_eq!(server.decapsulate(&wire[3..], &mut plain), Ok(first.len() - 3));
+    assert_eq!(plain, b"before:one");
+    assert_eq!(
+        server.decapsulate(&wire[first.len()..], &mut plain),
+        Ok(wire.len() - first.len())
+    );
+    assert_eq!(plain, b"before:onetwo");
+    assert_eq!(server.decapsulate(b"", &mut plain), Ok(0));
+}
+
+/// a stream is cut at what fits a token, and every frame is as full as can be.
+#[test]
+fn long_plaintext_is_split() {
+    let room = 65_535 - OVERHEAD;
+    for len in [0, 1, room, room + 1, 100_000, 3 * room] {
+        let plain: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+        let (mut client, mut server) = layers(Confidentiality);
+        let wire = sealed(&mut client, &plain);
+        let mut frames = 0;
+        let mut rest = &wire[..];
+        while let Some((header, _)) = rest.split_first_chunk::<4>() {
+            let token = usize::from(u16::from_be_bytes([header[2], header[3]]));
+            rest = &rest[4 + token..];
+            frames += 1;
+            assert!(rest.is_empty() || token == 65_535);
+        }
+        assert_eq!(frames, len.div_ceil(room), "none for nothing");
+        assert!(opened(&mut server, &wire) == (plain, Ok(())), "{len}");
+    }
+}
+
+/// a datagram is one token or none.
+#[test]
+fn a_datagram_is_not_split() {
+    let room = 65_535 - OVERHEAD;
+    let (mut client, mut server) = datagram_layers(Confidentiality);
+    let mut wire = b"before".to_vec();
+    assert_eq!(
+        client.encapsulate_datagram(&vec![0; room + 1], &mut wire),
+        Err(Error::PlainTooLong {
+            len: room + 1,
+            max: room,
+        })
+    );
+    assert_eq!(wire, b"before");
+    for len in [0, 1, room] {
+        let (plain, mut datagram, mut out) = (vec![5; len], Vec::new(), Vec::new());
+        client.encapsulate_datagram(&plain, &mut datagram).unwrap();
+        assert_eq!(datagram.len(), 4 + OVERHEAD + len);
+        server.decapsulate_datagram(&datagram, &mut out).unwrap();
+        assert_eq!(out, plain, "{len}");
+    }
+}
+
+/// For fragments: the most plaintext in a frame of so many octets.
+#[test]
+fn max_plain_counts_the_whole_frame() {
+    let (mut client, _) = datagram_layers(Integrity);
+    for limit in [0, 4, 4 + OVERHEAD, 4 + OVERHEAD + 1, 1400, 65_539, 70_000] {
+        let max = client.max_plain(limit);
+        assert_eq!(max, limit.min(65_539).saturating_sub(4 + OVERHEAD));
+        if max > 0 {
+            let mut datagram = Vec::new();
+            client.encapsulate_datagram(&vec![0; max], &mut datagram).unwrap();
+            assert!(datagram.len() <= limit);
+        }
+    }
+    assert_eq!(clear_layers().0.max_plain(1400), 1400);
+}
+
+/// one octet too many or too few, in any place, and the datagram is dropped; nothing else happens.
+#[test]
+fn a_datagram_is_exactly_one_frame() {
+    let (mut client, mut server) = datagram_layers(Integrity);
+    let mut datagram = Vec::new();
+    client.encapsulate_datagram(b"payload", &mut datagram).unwrap();
+    let mut plain = Vec::new();
+    for len in 0..datagram.len() {
+        assert_eq!(
+            server.decapsulate_datagram(&datagram[..len], &mut plain),
+            Err(Error::DatagramLength),
+            "{len} octets of {}",
+            datagram.len()
+        );
+    }
+    let longer = [&datagram[..], b"\0"].concat();
+    assert_eq!(
+        server.decapsulate_datagram(&longer, &mut plain),
+        Err(Error::DatagramLength)
+    );
+    assert!(plain.is_empty());
+    server.decapsulate_datagram(&datagram, &mut plain).unwrap();
+    assert_eq!(plain, b"payload");
+}
+
+/// a bad datagram is dropped with a reason, and the next good one, and the stream, go on.
+#[test]
+fn a_bad_datagram_is_not_fatal() {
+    let (mut client, mut server) = datagram_layers(Integrity);
+    let mut good = Vec::new();
+    client.encapsulate_datagram(b"payload", &mut good).unwrap();
+    let mut plain = b"before".to_vec();
+    let version = Malformed::Version { expected: 1, got: 5 };
+    for (bad, error) in [
+        (b"\x05\x03\x00\x00".to_vec(), Error::Malformed(version)),
+        (
+            b"\x01\x09\x00\x00".to_vec(),
+            Error::Malformed(Malformed::MessageType(9)),
+        ),
+        (b"\x01\xff".to_vec(), Error::Rejected),
+        (
+            frame(1, b""),
+            Error::UnexpectedMessage {
+                expected: MessageType::Encapsulated,
+                got: MessageType::Authentication,
+            },
+        ),
+        (
+            frame(3, b"rubbish that is longer"),
+            Error::Context(Fault::Checksum),
+        ),
+    ] {
+        assert_eq!(server.decapsulate_datagram(&bad, &mut plain), Err(error));
+        assert_eq!(plain, b"before");
+    }
+    server.decapsulate_datagram(&good, &mut plain).unwrap();
+    assert_eq!(plain, b"beforepayload");
+    assert_eq!(
+        server.decapsulate_datagram(&good, &mut plain),
+        Err(Error::Context(Fault::Sequence)),
+        "a replay"
+    );
+    assert_eq!(plain, b"beforepayload");
+    let wire = sealed(&mut client, b"stream");
+    assert_eq!(opened(&mut server, &wire), (b"stream".to_vec(), Ok(())));
+}
+
+/// Datagrams may come in any order, where the context was not asked for sequence.
+#[test]
+fn datagrams_in_any_order() {
+    let (mut client, mut server) = datagram_layers(Confidentiality);
+    let datagrams: Vec<Vec<u8>> = (0..4u8)
+        .map(|number| {
+            let mut datagram = Vec::new();
+            client.encapsulate_datagram(&[number], &mut datagram).unwrap();
+            datagram
+        })
+        .collect();
+    let mut plain = Vec::new();
+    for number in [2, 0, 3, 1] {
+        server
+            .decapsulate_datagram(&datagrams[number], &mut plain)
+            .unwrap();
+    }
+    assert_eq!(plain, [2, 0, 3, 1]);
+}
+
+/// what is no encapsulated message ends the stream, in both directions and for good.
+#[test]
+fn faults_of_a_stream_are_fatal() {
+    let version = Malformed::Version { expected: 1, got: 5 };
+    for (bad, error) in [
+        (b"\x05".to_vec(), Error::Malformed(version)),
+        (b"\x01\x09".to_vec(), Error::Malformed(Malformed::MessageType(9))),
+        (b"\x01\xff".to_vec(), Error::Rejected),
+        (
+            b"\x01\x01".to_vec(),
+            Error::UnexpectedMessage {
+                expected: MessageType::Encapsulated,
+                got: MessageType::Authentication,
+            },
+        ),
+        (
+            b"\x01\x02".to_vec(),
+            Error::UnexpectedMessage {
+                expected: MessageType::Encapsulated,
+                got: MessageType::ProtectionLevel,
+            },
+        ),
+        (frame(3, b""), Error::Context(Fault::Checksum)),
+        (
+            frame(3, b"rubbish that is longer"),
+            Error::Context(Fault::Checksum),
+        ),
+    ] {
+        let (mut client, _) = layers(Integrity);
+        let good = sealed(&mut client, b"good");
+        let after = sealed(&mut client, b"after");
+        let input = [&good[..], &bad].concat();
+        every_split(&input, |pieces| {
+            let (_, mut server) = layers(Integrity);
+            let (mut plain, mut end) = (Vec::new(), Ok(0));
+            for piece in pieces {
+                let mut rest = *piece;
+                while !rest.is_empty() && end.is_ok() {
+                    end = server.decapsulate(rest, &mut plain);
+                    rest = end.map_or(&[], |taken| &rest[taken..]);
+                }
+            }
+            assert_eq!(plain, b"good");
+            assert_eq!(end, Err(error));
+
+            let (mut other, failed) = (Vec::new(), Error::Failed);
+            assert_eq!(server.decapsulate(&after, &mut other), Err(failed));
+            assert_eq!(server.encapsulate(b"x", &mut other), Err(failed));
+            assert_eq!(server.decapsulate_datagram(&after, &mut other), Err(failed));
+            assert_eq!(server.encapsulate_datagram(b"x", &mut other), Err(failed));
+            assert_eq!(server.handle_eof(), Err(failed));
+            assert!(other.is_empty());
+        });
+    }
+}
+
+/// The end of input between two frames is an end, and inside of one a fault.
+#[test]
+fn eof() {
+    let (mut client, _) = layers(Integrity);
+    let wire = [sealed(&mut client, b"one"), sealed(&mut client, b"two")].concat();
+    for at in 0..=wire.len() {
+        let (plain, end) = opened(&mut layers(Integrity).1, &wire[..at]);
+        assert!(b"onetwo".starts_with(&plain[..]));
+        if at % (wire.len() / 2) == 0 {
+            assert_eq!(end, Ok(()), "{at}");
+        } else {
+            let due = MessageType::Encapsulated;
+            assert!(
+                matches!(end, Err(Error::UnexpectedEof { due: found, .. }) if found == due),
+                "{at}"
+            );
+        }
+    }
+}
+
+/// Whatever bit of whatever frame is changed, what comes out are whole messages before it, and an error.
+#[test]
+fn no_flipped_bit_alters_plaintext() {
+    for level in [Integrity, Confidentiality, Selective] {
+        let (mut client, _) = layers(level);
+        let messages = [&b"the first"[..], b"x", b"the third message"];
+        let frames = messages.map(|message| sealed(&mut client, message));
+        let wire = frames.concat();
+        for at in 0..wire.len() {
+            let mut intact = Vec::new();
+            let mut end = 0;
+            for (frame, message) in frames.iter().zip(messages) {
+                end += frame.len();
+                if end <= at {
+                    intact.extend_from_slice(message);
+                }
+            }
+            for bit in 0..8 {
+                let mut flipped = wire.clone();
+                flipped[at] ^= 1 << bit;
+                let (plain, end) = opened(&mut layers(level).1, &flipped);
+                assert_eq!(plain, intact, "{level}, bit {bit} of octet {at}");
+                assert!(end.is_err(), "{level}, bit {bit} of octet {at}");
+            }
+        }
+    }
+}
+
+/// The same of a datagram.
+#[test]
+fn no_flipped_bit_alters_a_datagram() {
+    let (mut client, mut server) = datagram_layers(Confidentiality);
+    let mut datagram = Vec::new();
+    client.encapsulate_datagram(b"payload", &mut datagram).unwrap();
+    let mut plain = Vec::new();
+    for at in 0..datagram.len() {
+        for bit in 0..8 {
+            let mut flipped = datagram.clone();
+            flipped[at] ^= 1 << bit;
+            assert!(server.decapsulate_datagram(&flipped, &mut plain).is_err());
+            assert!(plain.is_empty(), "bit {bit} of octet {at}");
+        }
+    }
+    server.decapsulate_datagram(&datagram, &mut plain).unwrap();
+    assert_eq!(plain, b"payload");
+}
+
+/// Frames replayed, swapped, left out or sent back, where the context was asked for sequence.
+#[test]
+fn frames_out_of_sequence() {
+    let (mut client, _) = layers(Confidentiality);
+    let [a, b, c] = ["a", "b", "c"].map(|plain| sealed(&mut client, plain.as_bytes()));
+    let reflected = sealed(&mut layers(Confidentiality).1, b"a");
+    for (wire, intact, fault) in [
+        ([&a[..], &a, &b].concat(), "a", Fault::Sequence),
+        ([&a[..], &b, &a].concat(), "ab", Fault::Sequence),
+        ([&b[..], &a, &c].concat(), "", Fault::Sequence),
+        ([&a[..], &c].concat(), "a", Fault::Sequence),
+        (reflected, "", Fault::Checksum),
+    ] {
+        let (plain, end) = opened(&mut layers(Confidentiality).1, &wire);
+        assert_eq!(
+            (plain, end),
+            (intact.as_bytes().to_vec(), Err(Error::Context(fault)))
+        );
+    }
+}
+
+/// A context that cannot wrap, has no room, or makes more than it said: nothing is appended, and that is the end.
+#[test]
+fn a_context_that_fails_to_wrap() {
+    type Fail = fn(&mut Fake);
+    let failing: [(Fail, Error<Fault>); 4] = [
+        (
+            |context| context.failing_wrap = Some(0),
+            Error::Context(Fault::Told),
+        ),
+        // The first of two frames was made.
+        (
+            |context| context.failing_wrap = Some(1),
+            Error::Context(Fault::Told),
+        ),
+        (
+            |context| context.claimed_overhead = 65_535,
+            Error::PlainTooLong { len: 70_000, max: 0 },
+        ),
+        (
+            |context| context.claimed_overhead = OVERHEAD - 1,
+            Error::TokenTooLong {
+                len: 65_536,
+                max: 65_535,
+            },
+        ),
+    ];
+    for (fail, error) in failing {
+        let mut context = Fake::initiator(0);
+        fail(&mut context);
+        let mut layer = Encapsulation::new(context, Integrity);
+        let mut wire = b"before".to_vec();
+        assert_eq!(layer.encapsulate(&[0; 70_000], &mut wire), Err(error));
+        assert_eq!(wire, b"before");
+        assert_eq!(layer.encapsulate(b"", &mut wire), Err(Error::Failed));
+    }
+
+    // A datagram is only itself lost.
+    let mut context = Fake::initiator(0);
+    context.claimed_overhead = OVERHEAD - 1;
+    let mut layer = Encapsulation::new(context, Integrity);
+    let mut wire = b"before".to_vec();
+    let error = Error::TokenTooLong {
+        len: 65_536,
+        max: 65_535,
+    };
+    assert_eq!(
+        layer.encapsulate_datagram(&vec![0; 65_536 - OVERHEAD], &mut wire),
+        Err(error)
+    );
+    assert_eq!(wire, b"before");
+    layer.encapsulate_datagram(b"next", &mut wire).unwrap();
+    assert_eq!(wire.len(), 6 + 4 + OVERHEAD + 4);
+}
+
+/// in the clear, octets are octets.
+#[test]
+fn the_clear_passes_octets_through() {
+    let (mut client, mut server) = clear_layers();
+    assert_eq!(client.level(), None);
+    let octets = b"\x05\x01\x00\x01\x7f\x00\x00\x01\x46\xa0 and \x01\xff";
+    assert_eq!(sealed(&mut client, octets), octets);
+    assert_eq!(opened(&mut server, octets), (octets.to_vec(), Ok(())));
+    let (mut datagram, mut plain) = (Vec::new(), Vec::new());
+    client.encapsulate_datagram(octets, &mut datagram).unwrap();
+    server.decapsulate_datagram(&datagram, &mut plain).unwrap();
+    assert_eq!((&datagram[..], &plain[..]), (&octets[..], &octets[..]));
+}
+
+/// Nothing of the stream prints.
+#[test]
+fn debug_shows_the_level_only() {
+    let (mut layer, _) = layers(Selective);
+    layer
+        .decapsulate(b"\x01\x03\x00\xd7secret", &mut Vec::new())
+        .unwrap();
+    assert_eq!(
+        format!("{layer:?}"),
+        "Encapsulation { level: Some(Selective), failed: false, .. }"
+    );
+}
+
+/// The codec and the layer agree on what a frame is.
+#[test]
+fn a_frame_of_the_layer_is_a_frame() {
+    let wire = sealed(&mut layers(Integrity).0, b"x");
+    let decoded = sans_socks::gssapi::Frame::decode(&wire);
+    assert!(matches!(decoded, Ok(Decoded::Complete { consumed, .. }) if consumed == wire.len()));
+}

@@ -1,0 +1,62 @@
+//! what is held grows with what has arrived, never on the word of "len".
+
+use allocation_counter::measure;
+use sans_socks::gssapi::{Encapsulation, Negotiator, Output, ProtectionLevel, ServerConfig};
+
+use crate::context::{Fake, OVERHEAD};
+
+/// Ten octets have come, and a length of as much as is allowed.
+const FEW: u64 = 256;
+
+#[test]
+fn a_negotiator_makes_no_room_for_what_has_not_come() {
+    let mut negotiator = Negotiator::server(Fake::acceptor(2), ServerConfig::new().max_token(u16::MAX));
+    let info = measure(|| {
+        assert_eq!(negotiator.handle_input(b"\x01\x01\xff\xffabcdef"), 10);
+        assert!(matches!(negotiator.poll_output(), Output::NeedInput { .. }));
+    });
+    assert!(info.bytes_max <= FEW, "{} octets", info.bytes_max);
+}
+
+#[test]
+fn a_layer_makes_no_room_for_what_has_not_come() {
+    let mut layer = Encapsulation::new(Fake::acceptor(0), ProtectionLevel::Integrity);
+    let mut plain = Vec::new();
+    let info = measure(|| assert_eq!(layer.decapsulate(b"\x01\x03\xff\xffabcdef", &mut plain), Ok(10)));
+    assert!(info.bytes_max <= FEW, "{} octets", info.bytes_max);
+}
+
+/// The longest frame in small pieces: a growing buffer has at most twice what is in it, three times while it moves;
+/// when the frame is done, there is nothing.
+#[test]
+fn a_layer_holds_one_frame_at_most() {
+    let mut client = Encapsulation::new(Fake::initiator(0), ProtectionLevel::Integrity);
+    let mut server = Encapsulation::new(Fake::acceptor(0), ProtectionLevel::Integrity);
+    let (mut wire, mut plain) = (Vec::new(), Vec::with_capacity(65_535));
+    client
+        .encapsulate(&vec![0; 65_535 - OVERHEAD], &mut wire)
+        .unwrap();
+    let info = measure(|| {
+        for piece in wire.chunks(100) {
+            assert_eq!(server.decapsulate(piece, &mut plain), Ok(piece.len()));
+        }
+    });
+    assert!(info.bytes_max <= 3 * 65_539, "{} octets", info.bytes_max);
+    assert!(
+        info.bytes_current <= FEW as i64,
+        "{} octets stay",
+        info.bytes_current
+    );
+    assert_eq!(plain.len(), 65_535 - OVERHEAD);
+}
+
+/// A frame that is whole where it stands is opened there.
+#[test]
+fn a_whole_frame_is_not_copied() {
+    let mut client = Encapsulation::new(Fake::initiator(0), ProtectionLevel::Integrity);
+    let mut server = Encapsulation::new(Fake::acceptor(0), ProtectionLevel::Integrity);
+    let (mut wire, mut plain) = (Vec::new(), Vec::with_capacity(65_535));
+    client.encapsulate(&[0; 10_000], &mut wire).unwrap();
+    let info = measure(|| assert_eq!(server.decapsulate(&wire, &mut plain), Ok(wire.len())));
+    assert!(info.bytes_max <= FEW, "{} octets", info.bytes_max);
+}
