@@ -1,6 +1,6 @@
 //! UDP ASSOCIATE, octet by octet: the relay of `tokio_server`, and `tokio_client --udp`.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::target;
 tests!(
     tokio_server,
     every_kind_of_address,
+    control_connection_of_either_family,
     empty_and_largest_payload,
     answers_of_others,
     fragments_are_put_together,
@@ -66,6 +67,29 @@ fn every_kind_of_address(driver: &str) {
         "{}",
         hex::encode(answer)
     );
+}
+
+/// the relay is where the client has reached the server; on a socket for both families, IPv4 is
+/// `::ffff:127.0.0.1`.
+fn control_connection_of_either_family(driver: &str) {
+    let server = Server::on(driver, "[::]:0");
+    let v4 = target::udp_echo(Ipv4Addr::LOCALHOST);
+    let v6 = target::udp_echo(Ipv6Addr::LOCALHOST);
+    let port = server.address.port();
+    for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+        let association = Association::open((ip, port).into());
+        assert_eq!(association.relay.ip(), ip);
+        let client = udp(ip);
+        association.expect_echo(&client, v4, b"to IPv4");
+        association.expect_echo(&client, v6, b"to IPv6");
+
+        // The port that the request names.
+        let (client, neighbour) = (udp(ip), udp(ip));
+        let association = Association::open_for((ip, port).into(), client.local_addr().expect("bound"));
+        association.send(&neighbour, &[&header(0x00, v4), b"first"]);
+        association.expect_echo(&client, v6, b"the client's");
+        expect_nothing(&neighbour);
+    }
 }
 
 /// what has no room for a header any more is dropped.
@@ -372,7 +396,7 @@ fn relay_at_the_proxy(driver: &str) {
     proxied.expect(0x00, b"rest");
 }
 
-/// What does not come from the relay is no answer.
+/// What does not come from the relay is no answer. R-081: nothing is cut that is not asked to be.
 fn foreign_answers(driver: &str) {
     let mut proxied = Proxied::new(driver, &[], |relay| relay);
     proxied.client.send(b"question\n");
