@@ -155,7 +155,7 @@ fn r_086_malformed_datagrams_change_nothing() {
     }
 }
 
-/// R-083, F-18: without reassembly every fragment is dropped, and teaches nothing.
+/// F-18: without reassembly every fragment is dropped, and teaches nothing.
 #[test]
 fn f_18_fragments_are_dropped_by_default() {
     let mut association = association("192.0.2.7", "0.0.0.0:0");
