@@ -11,6 +11,7 @@ use sans_socks::udp::{Association, Header, MAX_HEADER_LEN, Outcome, Reassembler}
 use sans_socks::{Address, AddressBuf};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::JoinSet;
+use tokio::task::coop::consume_budget;
 use tokio::time::{sleep_until, timeout};
 
 use crate::resolve;
@@ -155,6 +156,9 @@ async fn receive(socket: Option<&UdpSocket>) -> (BytesMut, SocketAddr) {
     };
     loop {
         let _ = socket.readable().await;
+        // What is dropped waits for nothing: without this a flood of it could keep all else from its turn, the end
+        // of the control connection among it.
+        consume_budget().await;
         let mut buf = BytesMut::with_capacity(MAX_HEADER_LEN + MAX_DATAGRAM);
         buf.put_bytes(0, MAX_HEADER_LEN);
         if let Ok((_, source)) = socket.try_recv_buf_from(&mut buf) {
