@@ -98,6 +98,7 @@ fn f_04_a_lower_position_starts_anew() {
     ]);
 }
 
+///
 #[test]
 fn f_05_the_timer_expires() {
     let steps = [(0, 0x01, "a", Pending), (5000, 0x82, "b", Drop(NoStart))];

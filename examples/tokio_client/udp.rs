@@ -37,6 +37,22 @@ pub(crate) async fn converse(
     let mut quiet = None;
     loop {
         tokio::select! {
+            // What has come counts first, however late this gets to look.
+            biased;
+            received = socket.recv_from(&mut answer) => {
+                let (len, source) = received?;
+                if source != relay {
+                    continue;
+                }
+                let Ok(datagram) = Datagram::decode(&answer[..len]) else {
+                    continue;
+                };
+                if let Outcome::Deliver(whole) = reassembler.handle_datagram(Instant::now(), datagram) {
+                    print(whole.payload)?;
+                    quiet = quiet.map(|_| Instant::now() + QUIET);
+                }
+            }
+            _ = &mut ended => return Err("the proxy has ended the association".into()),
             read = lines.read_until(b'\n', &mut line), if quiet.is_none() => {
                 read?;
                 // Without a line end it is the last, and if there is nothing else, none at all.
@@ -52,20 +68,6 @@ pub(crate) async fn converse(
                 line.clear();
                 quiet = is_last.then(|| Instant::now() + QUIET);
             }
-            received = socket.recv_from(&mut answer) => {
-                let (len, source) = received?;
-                if source != relay {
-                    continue;
-                }
-                let Ok(datagram) = Datagram::decode(&answer[..len]) else {
-                    continue;
-                };
-                if let Outcome::Deliver(whole) = reassembler.handle_datagram(Instant::now(), datagram) {
-                    print(whole.payload)?;
-                    quiet = quiet.map(|_| Instant::now() + QUIET);
-                }
-            }
-            _ = &mut ended => return Err("the proxy has ended the association".into()),
             () = sleep_until(quiet.unwrap_or_else(Instant::now).into()), if quiet.is_some() => return Ok(()),
         }
     }

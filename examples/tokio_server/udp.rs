@@ -3,23 +3,29 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 use sans_socks::udp::{Association, Header, MAX_HEADER_LEN, Outcome, Reassembler};
 use sans_socks::{Address, AddressBuf};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::task::JoinSet;
+use tokio::sync::Semaphore;
+use tokio::task::coop::consume_budget;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep_until, timeout};
 
-use crate::resolve;
+use crate::common::lookup_name;
 
 /// The largest that UDP's length field can tell.
 const MAX_DATAGRAM: usize = 65_535;
 
 /// How many names one association may look up at a time; what comes for a further one is dropped.
 const MAX_LOOKUPS: usize = 16;
+
+/// Threads that look names up for all associations. The system's resolver cannot be interrupted: a look-up that
+/// nobody waits for any longer still has its thread, and CONNECT needs some, too.
+static RESOLVERS: Semaphore = Semaphore::const_new(64);
 
 /// How long a datagram waits for its name to be looked up.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -155,6 +161,9 @@ async fn receive(socket: Option<&UdpSocket>) -> (BytesMut, SocketAddr) {
     };
     loop {
         let _ = socket.readable().await;
+        // What is dropped waits for nothing: without this a flood of it could keep all else from its turn, the end
+        // of the control connection among it.
+        consume_budget().await;
         let mut buf = BytesMut::with_capacity(MAX_HEADER_LEN + MAX_DATAGRAM);
         buf.put_bytes(0, MAX_HEADER_LEN);
         if let Ok((_, source)) = socket.try_recv_buf_from(&mut buf) {
@@ -164,10 +173,16 @@ async fn receive(socket: Option<&UdpSocket>) -> (BytesMut, SocketAddr) {
 }
 
 async fn look_up(name: AddressBuf, payload: Vec<u8>) -> Option<Resolved> {
-    let targets = timeout(LOOKUP_TIMEOUT, resolve(name.as_address()))
-        .await
-        .ok()?
-        .ok()?;
+    let targets = async {
+        let thread = RESOLVERS.acquire().await.ok()?;
+        let look_up = spawn_blocking(move || {
+            let targets = lookup_name(name.as_address())?.to_socket_addrs()?.collect();
+            drop(thread);
+            io::Result::Ok(targets)
+        });
+        look_up.await.ok()?.ok()
+    };
+    let targets = timeout(LOOKUP_TIMEOUT, targets).await.ok()??;
     Some(Resolved { targets, payload })
 }
 

@@ -443,6 +443,16 @@ impl<C: Context> Negotiator<C> {
         }
     }
 
+    /// Gives up, whatever the reason: a server says `01 FF`, a client nothing. Then
+    /// [`Output::Closed`] comes, with [`Error::Abandoned`]. It does nothing to a negotiation that has failed.
+    ///
+    /// For a client whose name the [`context`](Self::context) tells, and who is not to come in.
+    pub fn abandon(&mut self) {
+        if !matches!(self.state, State::Closed(_)) {
+            self.refuse(Error::Abandoned);
+        }
+    }
+
     /// The context, to ask it who the peer is.
     #[must_use]
     pub const fn context(&self) -> &C {

@@ -147,13 +147,13 @@ impl<'a> Header<'a> {
     /// `payload_start`, or `payload_start` lies beyond the end of `buf`; `buf` is then as it was.
     #[inline]
     pub fn prepend(&self, buf: &mut [u8], payload_start: usize) -> Result<usize, BufferTooSmall> {
-        let needed = self.encoded_len();
-        let (Some(start), Some(headroom)) = (payload_start.checked_sub(needed), buf.get_mut(..payload_start))
-        else {
-            return Err(BufferTooSmall { needed });
-        };
-        self.encode_into(headroom.get_mut(start..).unwrap_or_default())?;
-        Ok(start)
+        addressing::encode_before(self.head(), &self.address, buf, payload_start)
+    }
+
+    /// What stands before ATYP.
+    #[inline]
+    const fn head(&self) -> [u8; 3] {
+        [RSV, RSV, self.frag.get()]
     }
 }
 
@@ -168,7 +168,7 @@ impl Encode for Header<'_> {
 
     #[inline]
     fn encode_into(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
-        addressing::encode([RSV, RSV, self.frag.get()], &self.address, out)
+        addressing::encode(self.head(), &self.address, out)
     }
 }
 

@@ -284,7 +284,7 @@ fn every_shape_of_credentials() {
                 for plen in plens {
                     octets[behind_uname] = plen;
                     let total = behind_uname + 1 + usize::from(plen);
-                    for len in [behind_uname, behind_uname + 1, total - 1, total] {
+                    for len in [behind_uname - 1, behind_uname, behind_uname + 1, total - 1, total] {
                         decoder.check(&octets[..len], fault, &mut tally);
                     }
                 }

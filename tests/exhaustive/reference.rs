@@ -206,7 +206,7 @@ pub(crate) fn datagram(octets: &[u8]) -> Verdict<'_> {
 }
 
 /// What an ATYP 03 of length 0 means.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum EmptyName {
     /// No name, where one must be.
     Fault,
@@ -299,7 +299,7 @@ impl<'a> Reader<'a> {
             3 => {
                 self.next_decision_in(1);
                 let n = usize::from(self.octet()?);
-                if n == 0 && matches!(empty, EmptyName::Fault) {
+                if n == 0 && empty == EmptyName::Fault {
                     return Err(Stop::Fault(Malformed::EmptyDomain));
                 }
                 self.next_decision_in(n + 2);

@@ -225,6 +225,35 @@ fn eof_in_every_state() {
     }
 }
 
+/// "for any reason". A server that gives up says so after all that was due before, once; a client says nothing.
+#[test]
+fn giving_up() {
+    for received in [&[][..], &authentication(0)] {
+        let mut negotiator = server(2, ServerConfig::new());
+        let _ = negotiator.handle_input(received);
+        negotiator.abandon();
+        let Output::Transmit(transmit) = negotiator.poll_output() else {
+            panic!("nothing is said")
+        };
+        assert_eq!(transmit.bytes(), [0x01, 0xff]);
+        transmit.sent(usize::MAX);
+        negotiator.abandon();
+        assert!(matches!(
+            negotiator.poll_output(),
+            Output::Closed(Error::Abandoned)
+        ));
+        assert_eq!(negotiator.handle_input(&authentication(0)), 0);
+    }
+
+    let mut negotiator = client(2, proposing(ProtectionLevel::Integrity));
+    negotiator.abandon();
+    assert!(matches!(
+        negotiator.poll_output(),
+        Output::Closed(Error::Abandoned)
+    ));
+    assert!(matches!(negotiator.finish(), Err(Error::Abandoned)));
+}
+
 /// The end of input is latched: told before it matters, it waits for the step and the octets that are due.
 #[test]
 fn eof_does_not_undo_what_is_due() {

@@ -32,6 +32,13 @@ impl Server {
         Self::run(command)
     }
 
+    /// Lets everyone in, on an address of the test's choice.
+    pub(crate) fn on(driver: &str, listen: &str) -> Self {
+        let mut command = example(driver);
+        command.args(["--listen", listen]);
+        Self::run(command)
+    }
+
     /// Lets everyone in, and can have so many files open and no more.
     #[cfg(target_os = "linux")]
     pub(crate) fn with_descriptors(driver: &str, limit: u32) -> Self {

@@ -1,6 +1,8 @@
 //! UDP ASSOCIATE, octet by octet: the relay of `tokio_server`, and `tokio_client --udp`.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::thread;
+use std::time::Duration;
 
 use crate::client;
 use crate::process::Process;
@@ -14,6 +16,7 @@ use crate::target;
 tests!(
     tokio_server,
     every_kind_of_address,
+    control_connection_of_either_family,
     empty_and_largest_payload,
     answers_of_others,
     fragments_are_put_together,
@@ -33,6 +36,7 @@ tests!(
     relay_at_the_proxy,
     foreign_answers,
     answers_in_fragments,
+    answers_behind_the_last_line,
     relay_without_a_port,
     proxy_that_ends_the_association,
 );
@@ -63,6 +67,29 @@ fn every_kind_of_address(driver: &str) {
         "{}",
         hex::encode(answer)
     );
+}
+
+/// the relay is where the client has reached the server; on a socket for both families, IPv4 is
+/// `::ffff:127.0.0.1`.
+fn control_connection_of_either_family(driver: &str) {
+    let server = Server::on(driver, "[::]:0");
+    let v4 = target::udp_echo(Ipv4Addr::LOCALHOST);
+    let v6 = target::udp_echo(Ipv6Addr::LOCALHOST);
+    let port = server.address.port();
+    for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+        let association = Association::open((ip, port).into());
+        assert_eq!(association.relay.ip(), ip);
+        let client = udp(ip);
+        association.expect_echo(&client, v4, b"to IPv4");
+        association.expect_echo(&client, v6, b"to IPv6");
+
+        // The port that the request names.
+        let (client, neighbour) = (udp(ip), udp(ip));
+        let association = Association::open_for((ip, port).into(), client.local_addr().expect("bound"));
+        association.send(&neighbour, &[&header(0x00, v4), b"first"]);
+        association.expect_echo(&client, v6, b"the client's");
+        expect_nothing(&neighbour);
+    }
 }
 
 /// what has no room for a header any more is dropped.
@@ -385,7 +412,7 @@ fn relay_at_the_proxy(driver: &str) {
     proxied.client.expect(b"answer\n");
 }
 
-/// What does not come from the relay is no answer.
+/// What does not come from the relay is no answer. R-081: nothing is cut that is not asked to be.
 fn foreign_answers(driver: &str) {
     let mut proxied = Proxied::new(driver, &[], |relay| relay);
     proxied.client.send(b"question\n");
@@ -416,6 +443,30 @@ fn answers_in_fragments(driver: &str) {
         proxied.relay.send_to(&octets, client).expect("sent");
     }
     proxied.client.expect(b"an answer in pieces\nwhole\n");
+}
+
+/// An answer that has come is printed, also by a client that gets to look only when its time is over.
+fn answers_behind_the_last_line(driver: &str) {
+    let answer = [&header(0x00, nowhere()), &b"answer"[..]].concat();
+    let clients: Vec<Proxied> = (0..8)
+        .map(|_| {
+            let mut proxied = Proxied::new(driver, &[], |relay| relay);
+            // It is sent when stdin has ended, since it has no end of its own.
+            proxied.client.send(b"question");
+            proxied.client.end();
+            let client = proxied.expect(0x00, b"question");
+            proxied.client.signal("STOP");
+            proxied.relay.send_to(&answer, client).expect("sent");
+            proxied
+        })
+        .collect();
+    thread::sleep(Duration::from_millis(1_500));
+    for proxied in clients {
+        proxied.client.signal("CONT");
+        let end = proxied.client.finish();
+        assert!(end.status.success(), "{}", end.stderr);
+        assert_eq!(end.stdout, b"answer\n");
+    }
 }
 
 /// there is nowhere to send to.

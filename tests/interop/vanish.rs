@@ -139,7 +139,7 @@ fn client_that_goes_before_the_peer_comes(driver: &str) {
     assert!(TcpStream::connect(bound).is_err(), "{bound} still listens");
 }
 
-/// nothing is relayed any more, and the port is free. `end` ends the control connection.
+/// nothing is relayed any more, and the port is free. `end` ends the control connection.
 fn expect_end_of_association(
     driver: &str,
     relay: impl FnOnce(&mut Raw) -> SocketAddr,
