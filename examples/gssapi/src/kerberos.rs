@@ -141,7 +141,13 @@ impl<S: Establish> Context for Kerberos<S> {
         if !self.side.is_complete() {
             return Ok(Progress::ContinueNeeded);
         }
-        self.overhead = [overhead(&mut self.side, false)?, overhead(&mut self.side, true)?];
+        let open = overhead(&mut self.side, false)?;
+        let sealed = if self.services().confidentiality {
+            overhead(&mut self.side, true)?
+        } else {
+            0
+        };
+        self.overhead = [open, sealed];
         Ok(Progress::Complete)
     }
 

@@ -1,27 +1,15 @@
 //! Dante's client, curl with its library preloaded, with `gssapi_server`.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::Ipv4Addr;
 
 use crate::danted::built;
 use crate::process::{Finished, Process};
-use crate::programs::{Server, expect_log, mebibyte};
+use crate::programs::{Server, expect_log, http, mebibyte};
 use crate::realm::Realm;
-use crate::target;
 
 /// Fetches 1 MiB.
 fn fetch(realm: &Realm, server: &Server, encryption: &str) -> Finished {
-    let http = target::listen(Ipv4Addr::LOCALHOST, |mut stream| {
-        let mut head = BufReader::new(stream.try_clone()?).lines();
-        while head.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
-        write!(
-            stream,
-            "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n",
-            mebibyte().len()
-        )?;
-        stream.write_all(mebibyte())
-    });
+    let http = http(mebibyte());
     let directory = realm.path(&format!("dante-client-{}", server.address.port()));
     fs::create_dir_all(&directory).expect("a directory of its own");
     let text = include_str!("dante-client.conf.in")

@@ -1,5 +1,7 @@
 //! `gssapi_client` with `gssapi_server`.
 
+use std::net::Ipv4Addr;
+
 use crate::middle::{Direction, Middle};
 use crate::process::Process;
 use crate::programs::{self, Server, client, expect_log};
@@ -54,7 +56,7 @@ fn on_the_wire() {
     let realm = Realm::get();
     let server = Server::start(&realm, &[]);
     for (levels, readable) in [("1", true), ("2", false), ("3", false)] {
-        let echo = target::echo(std::net::Ipv4Addr::LOCALHOST);
+        let echo = target::echo(Ipv4Addr::LOCALHOST);
         let middle = Middle::watching(server.address);
         client(&realm, middle.address, &["--levels", levels], echo.port()).expect_echo(WORDS);
         for direction in [Direction::ToServer, Direction::ToClient] {
@@ -74,21 +76,18 @@ fn on_the_wire() {
     expect_log(&server, "alice@EXAMPLE.TEST, selective");
 }
 
-/// Method 02 beside GSSAPI: the client names both, and the server takes GSSAPI; one without a ticket's method goes by
-/// its password, and nothing is wrapped.
+/// Method 02 beside GSSAPI: of both, the server takes GSSAPI; a client that only has a password gets in by that, and
+/// nothing is wrapped.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn password_beside() {
     let realm = Realm::get();
     let login = ["--user", "bob", "--password", "secret"];
     let server = Server::start(&realm, &login);
-    let echo = target::echo(std::net::Ipv4Addr::LOCALHOST);
+    let echo = target::echo(Ipv4Addr::LOCALHOST);
     client(&realm, server.address, &login, echo.port()).expect_echo(b"by Kerberos");
     expect_log(&server, "alice@EXAMPLE.TEST");
-    let http = target::listen(std::net::Ipv4Addr::LOCALHOST, |mut stream| {
-        std::io::Read::read(&mut stream, &mut [0; 4096])?;
-        std::io::Write::write_all(&mut stream, b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello")
-    });
+    let http = programs::http(b"hello");
     let mut curl = realm.command("curl");
     curl.args(["--silent", "--show-error", "--socks5-basic", "--max-time", "20"]);
     curl.args(["--proxy", &format!("socks5h://bob:secret@{}", server.address)]);

@@ -1,6 +1,6 @@
 //! The programs under test, and what a tunnel through them is good for.
 
-use std::io;
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::thread;
@@ -64,6 +64,20 @@ pub(crate) fn mebibyte() -> &'static [u8] {
     &target::body()[..1024 * 1024]
 }
 
+/// An HTTP origin that has just this.
+pub(crate) fn http(body: &'static [u8]) -> SocketAddr {
+    target::listen(Ipv4Addr::LOCALHOST, move |mut stream| {
+        let mut head = BufReader::new(stream.try_clone()?).lines();
+        while head.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+        write!(
+            stream,
+            "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        )?;
+        stream.write_all(body)
+    })
+}
+
 /// CONNECT: 1 MiB to an echo and back.
 pub(crate) fn connect(realm: &Realm, proxy: SocketAddr, options: &[&str]) {
     let port = target::echo(Ipv4Addr::LOCALHOST).port();
@@ -76,7 +90,7 @@ pub(crate) fn bind(realm: &Realm, proxy: SocketAddr, options: &[&str]) {
     let bound = client.line();
     let bound = bound.strip_prefix("bound ").expect("the first reply's address");
     let mut peer = TcpStream::connect(bound).expect("it listens");
-    io::Write::write_all(&mut peer, b"from the peer\n").expect("a tunnel");
+    peer.write_all(b"from the peer\n").expect("a tunnel");
     let address = peer.local_addr().expect("connected");
     assert_eq!(client.line(), format!("peer {address}"));
     assert_eq!(client.line(), "from the peer");

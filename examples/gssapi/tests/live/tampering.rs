@@ -64,16 +64,13 @@ fn session(
     let server = Server::start(realm, &patience);
     let middle = Middle::tampering(server.address, tamper);
     let (address, got) = echo();
-    let input = realm.path("sent");
+    let input = realm.path(&format!("sent-{}", middle.address.port()));
+    fs::write(&input, sent()).expect("a file");
     let mut client = realm.command("timeout");
     client.args(["20", CLIENT, "--levels", level]).args(patience);
     client.args(["--proxy", &middle.address.to_string()]);
     client.args(["127.0.0.1", &address.port().to_string()]);
-    client.stdin(
-        File::open(&input)
-            .or_else(|_| fs::write(&input, sent()).and_then(|()| File::open(&input)))
-            .expect("a file"),
-    );
+    client.stdin(File::open(&input).expect("a file"));
     let end = client.output().expect("timeout, of coreutils");
     assert_ne!(
         end.status.code(),

@@ -8,7 +8,7 @@
 //! It shows a step of the negotiation that waits for the key distribution centre while nobody else does, the
 //! handshake over the encapsulated stream, and a relay whose two directions share one context.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -352,7 +352,7 @@ fn upload(
 fn download(layer: &Layer<Acceptor>, mut client: &TcpStream, mut target: &TcpStream) -> io::Result<()> {
     let mut chunk = [0; 16 * 1024];
     loop {
-        match io::Read::read(&mut target, &mut chunk)? {
+        match target.read(&mut chunk)? {
             0 => return client.shutdown(Shutdown::Write),
             n => layer.send(&mut client, &chunk[..n])?,
         }
