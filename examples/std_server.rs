@@ -9,24 +9,24 @@
 //! client while a name is resolved, a target is dialled or a peer is waited for.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use sans_socks::server::{Handshake, Output};
-use sans_socks::{Address, AddressBuf, Command, Error, ReplyCode, Request};
+use sans_socks::{AddressBuf, Command, Error, ReplyCode, Request};
 
 #[path = "common/bind.rs"]
 mod bind;
 #[path = "common/server.rs"]
 mod common;
+#[path = "common/dial.rs"]
+mod dial;
 use bind::{PEER_TIMEOUT, is_expected};
-use common::{
-    ACCEPT_PAUSE, DIAL_TIMEOUT, EARLY_LIMIT, LINGER, Options, announce, exit_code, log, log_failure,
-    lookup_name, share, unresolved,
-};
+use common::{ACCEPT_PAUSE, EARLY_LIMIT, LINGER, Options, announce, exit_code, log, log_failure};
+use dial::{dial, expected};
 
 /// How often a thread that waits for something else looks at the client.
 const TICK: Duration = Duration::from_millis(50);
@@ -267,36 +267,5 @@ fn pump(carry: &[u8], mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()
                 return Err(error);
             }
         }
-    }
-}
-
-/// Connects to the first address of a host that answers.
-fn dial(address: Address<'_>) -> io::Result<TcpStream> {
-    let deadline = Instant::now() + DIAL_TIMEOUT;
-    let addresses = resolve(address)?;
-    let mut error = unresolved();
-    for (tried, address) in addresses.iter().enumerate() {
-        match TcpStream::connect_timeout(address, share(deadline, addresses.len() - tried)) {
-            Ok(target) => return Ok(target),
-            Err(failed) => error = failed,
-        }
-    }
-    Err(error)
-}
-
-/// Who may connect to a BIND; where the request leaves it open, anybody.
-fn expected(peer: Address<'_>) -> io::Result<Option<Vec<IpAddr>>> {
-    if peer.canonical().host.is_unspecified() {
-        return Ok(None);
-    }
-    let addresses = resolve(peer)?;
-    let ips = addresses.iter().map(|address| address.ip().to_canonical());
-    Ok(Some(ips.collect()))
-}
-
-fn resolve(address: Address<'_>) -> io::Result<Vec<SocketAddr>> {
-    match lookup_name(address)?.to_socket_addrs() {
-        Ok(addresses) => Ok(addresses.collect()),
-        Err(_) => Err(unresolved()),
     }
 }

@@ -2,18 +2,27 @@
 
 #[path = "../examples/transcript/annotate.rs"]
 mod annotate;
+#[path = "../examples/transcript/gssapi.rs"]
+mod gssapi;
 #[path = "../examples/transcript/session.rs"]
 mod session;
 
 use annotate::Message;
 use sans_socks::{Command, ReplyCode};
-use session::{Event, Outcome, Session};
+use session::{Auth, Event, Outcome, Session};
 
-fn run(command: Command, target: &str, password: Option<(&str, &str)>, outcome: Outcome) -> Vec<Event> {
+fn password(username: &str, password: &str) -> Auth {
+    Auth::Password {
+        username: username.into(),
+        password: password.into(),
+    }
+}
+
+fn run(command: Command, target: &str, auth: Auth, outcome: Outcome) -> Vec<Event> {
     let session = Session {
         command,
         target: target.parse().unwrap(),
-        password: password.map(|(username, password)| (username.into(), password.into())),
+        auth,
         outcome,
     };
     session.run().unwrap()
@@ -38,10 +47,15 @@ fn every_octet_is_annotated() {
     let mut sessions = 0;
     for command in [Command::CONNECT, Command::BIND, Command::UDP_ASSOCIATE] {
         for target in ["example.com:80", "192.0.2.9:1", "[2001:db8::1]:443", &long] {
-            for password in [None, Some(("alice", "se:cret\u{fc}")), Some((&field, &field))] {
+            for auth in [
+                Auth::None,
+                password("alice", "se:cret\u{fc}"),
+                password(&field, &field),
+                Auth::Gssapi,
+            ] {
                 let refused = Outcome::Refused(ReplyCode::new(0xa7));
                 for outcome in [Outcome::Success, Outcome::Rejected, refused] {
-                    let events = run(command, target, password, outcome);
+                    let events = run(command, target, auth.clone(), outcome);
                     for message in messages(&events) {
                         let named: usize = message.fields.iter().map(|field| field.len).sum();
                         assert_eq!(named, message.octets.len(), "{message}");
@@ -64,12 +78,12 @@ fn every_octet_is_annotated() {
             }
         }
     }
-    assert_eq!(sessions, 3 * 4 * 3 * 3);
+    assert_eq!(sessions, 3 * 4 * 4 * 3);
 }
 
 #[test]
 fn connect() {
-    let events = run(Command::CONNECT, "example.com:80", None, Outcome::Success);
+    let events = run(Command::CONNECT, "example.com:80", Auth::None, Outcome::Success);
     let expected = "\
         C -> S  05 01 00\n\
         S -> C  05 00\n\
@@ -82,8 +96,8 @@ fn connect() {
 
 #[test]
 fn bind_has_two_replies() {
-    let password = Some(("alice", "secret"));
-    let events = run(Command::BIND, "198.51.100.7:20", password, Outcome::Success);
+    let alice = password("alice", "secret");
+    let events = run(Command::BIND, "198.51.100.7:20", alice, Outcome::Success);
     let expected = "\
         C -> S  05 01 02\n\
         S -> C  05 02\n\
@@ -100,7 +114,12 @@ fn bind_has_two_replies() {
 /// R-044: the client says 0.0.0.0:0. R-072, R-074, R-076: datagrams, in fragments too.
 #[test]
 fn udp_associate() {
-    let events = run(Command::UDP_ASSOCIATE, "192.0.2.9:53", None, Outcome::Success);
+    let events = run(
+        Command::UDP_ASSOCIATE,
+        "192.0.2.9:53",
+        Auth::None,
+        Outcome::Success,
+    );
     let expected = "\
         C -> S  05 01 00\n\
         S -> C  05 00\n\
@@ -125,21 +144,70 @@ fn udp_associate() {
     }
 
     // An answer comes from an address, whatever the question asked for (Q-090).
-    let events = run(Command::UDP_ASSOCIATE, "example.com:53", None, Outcome::Success);
+    let events = run(
+        Command::UDP_ASSOCIATE,
+        "example.com:53",
+        Auth::None,
+        Outcome::Success,
+    );
     assert!(hex(&events).ends_with("S -> C  00 00 00 01 c6 33 64 07 00 35 61 6e 20 61 6e 73 77 65 72\n"));
 }
 
 /// R-065, R-009 and R-048.
 #[test]
 fn refusals() {
-    let password = Some(("alice", "wrong"));
-    let events = run(Command::CONNECT, "192.0.2.9:80", password, Outcome::Rejected);
+    let alice = password("alice", "wrong");
+    let events = run(Command::CONNECT, "192.0.2.9:80", alice, Outcome::Rejected);
     assert!(hex(&events).ends_with("S -> C  01 01\n"));
 
-    let events = run(Command::CONNECT, "192.0.2.9:80", None, Outcome::Rejected);
+    let events = run(Command::CONNECT, "192.0.2.9:80", Auth::None, Outcome::Rejected);
     assert_eq!(hex(&events), "C -> S  05 01 00\nS -> C  05 ff\n");
 
     let refused = Outcome::Refused(ReplyCode::CONNECTION_REFUSED);
-    let events = run(Command::CONNECT, "192.0.2.9:80", None, refused);
+    let events = run(Command::CONNECT, "192.0.2.9:80", Auth::None, refused);
     assert!(hex(&events).ends_with("S -> C  05 05 00 01 00 00 00 00 00 00\n"));
+}
+
+/// R-108, R-112 to R-114, R-116, R-119 and R-123: the frames of RFC 1961, and the messages of RFC 1928 in them.
+#[test]
+fn gssapi_with_a_toy() {
+    let events = run(Command::CONNECT, "192.0.2.9:80", Auth::Gssapi, Outcome::Success);
+    let expected = "\
+        C -> S  05 01 01\n\
+        S -> C  05 01\n\
+        C -> S  01 01 00 0f 74 6f 79 3a 20 49 20 61 6d 20 61 6c 69 63 65\n\
+        S -> C  01 01 00 13 74 6f 79 3a 20 49 20 61 6d 20 74 68 65 20 70 72 6f 78 79\n\
+        C -> S  01 02 00 02 01 01\n\
+        S -> C  01 02 00 02 01 01\n\
+        C -> S  01 03 00 0b 05 01 00 01 c0 00 02 09 00 50 22\n\
+        S -> C  01 03 00 0b 05 00 00 01 c0 00 02 01 c0 00 89\n\
+        C -> S  01 03 00 13 47 45 54 20 2f 20 48 54 54 50 2f 31 2e 30 0d 0a 0d 0a 7b\n\
+        S -> C  01 03 00 14 48 54 54 50 2f 31 2e 30 20 32 30 30 20 4f 4b 0d 0a 0d 0a 98\n";
+    assert_eq!(hex(&events), expected);
+
+    let text: String = events.iter().map(ToString::to_string).collect();
+    for line in [
+        "C -> S  request, 15 octets                           RFC 1928 section 4; RFC 1961 section 5",
+        "     1  03                                   MTYP      encapsulated data",
+        "     2  00 0b                                LEN       11 octets follow",
+        "     5  01                                   CMD       CONNECT",
+        "    14  22                                   TOKEN     toy: the sum of the octets in it",
+        "     4  01                                   TOKEN     integrity",
+        "# Both sides are toys in place of Kerberos: they prove nothing, and protect nothing.",
+    ] {
+        assert!(text.lines().any(|printed| printed == line), "{line}\n{text}");
+    }
+
+    // A datagram is one frame.
+    let events = run(
+        Command::UDP_ASSOCIATE,
+        "192.0.2.9:53",
+        Auth::Gssapi,
+        Outcome::Success,
+    );
+    let last = "S -> C  01 03 00 14 00 00 00 01 c0 00 02 09 00 35 61 6e 20 61 6e 73 77 65 72 80\n";
+    assert!(hex(&events).ends_with(last), "{}", hex(&events));
+
+    let events = run(Command::CONNECT, "192.0.2.9:80", Auth::Gssapi, Outcome::Rejected);
+    assert!(hex(&events).ends_with("61 6c 69 63 65\nS -> C  01 ff\n"));
 }

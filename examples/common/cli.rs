@@ -31,10 +31,21 @@ pub(crate) fn exit_code(result: Result<(), Box<dyn Error>>) -> i32 {
     match result {
         Ok(()) => 0,
         Err(error) => {
-            log(format_args!("{error}"));
+            log(format_args!("{}", in_full(&*error)));
             1
         }
     }
+}
+
+/// An error, and what is behind it.
+pub(crate) fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(": {error}");
+        source = error.source();
+    }
+    text
 }
 
 /// A line on stderr. Unlike `eprintln`, it does not panic when nobody reads there any more.

@@ -84,9 +84,10 @@ pub(crate) fn announce(address: SocketAddr) -> io::Result<()> {
 
 /// A log line for a connection that has failed. No error of this crate shows credentials.
 pub(crate) fn log_failure(client: SocketAddr, error: &io::Error) {
+    let reason = in_full(error);
     match protocol(error) {
-        Some(protocol) => log(format_args!("{client}: {error}; looks like {protocol}")),
-        None => log(format_args!("{client}: {error}")),
+        Some(protocol) => log(format_args!("{client}: {reason}; looks like {protocol}")),
+        None => log(format_args!("{client}: {reason}")),
     }
 }
 

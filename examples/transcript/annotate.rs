@@ -27,9 +27,9 @@ impl fmt::Display for Direction {
 /// Octets that went over the wire, cut into fields.
 pub(crate) struct Message {
     pub(crate) direction: Direction,
-    title: &'static str,
+    pub(crate) title: &'static str,
     /// Where it is defined.
-    section: &'static str,
+    pub(crate) section: String,
     pub(crate) octets: Vec<u8>,
     /// In the order of the wire; together they are all the octets.
     pub(crate) fields: Vec<Field>,
@@ -70,24 +70,29 @@ impl Message {
             }
             _ => return Err(format!("{direction}: no message is due in phase {phase}").into()),
         };
-        Ok(Self {
+        Ok(Self::with(direction, title, section, octets, fields))
+    }
+
+    pub(crate) fn with(
+        direction: Direction,
+        title: &'static str,
+        section: &str,
+        octets: &[u8],
+        fields: Vec<Field>,
+    ) -> Self {
+        Self {
             direction,
             title,
-            section,
+            section: section.to_owned(),
             octets: octets.to_vec(),
             fields,
-        })
+        }
     }
 
     /// Octets of the tunnel, which are nobody's but the two ends'.
     pub(crate) fn data(direction: Direction, octets: &[u8]) -> Self {
-        Self {
-            direction,
-            title: "data",
-            section: "not SOCKS any more",
-            octets: octets.to_vec(),
-            fields: vec![Field::text("DATA", octets.len())],
-        }
+        let fields = vec![Field::text("DATA", octets.len())];
+        Self::with(direction, "data", "not SOCKS any more", octets, fields)
     }
 
     /// A datagram between client and relay.
@@ -102,13 +107,13 @@ impl Message {
         let mut fields = vec![Field::new("RSV", 2, "reserved"), Field::new("FRAG", 1, meaning)];
         fields.extend(addressed(["DST.ADDR", "DST.PORT"], &header.address));
         fields.push(Field::text("DATA", payload.len()));
-        Ok(Self {
+        Ok(Self::with(
             direction,
-            title: "datagram",
-            section: "RFC 1928 section 7, UDP",
-            octets: octets.to_vec(),
+            "datagram",
+            "RFC 1928 section 7, UDP",
+            octets,
             fields,
-        })
+        ))
     }
 
     /// The octets alone, 28 a line.
@@ -121,7 +126,7 @@ impl Message {
 }
 
 impl Field {
-    fn new(name: &'static str, len: usize, meaning: impl fmt::Display) -> Self {
+    pub(crate) fn new(name: &'static str, len: usize, meaning: impl fmt::Display) -> Self {
         Self {
             name,
             len,
@@ -129,7 +134,7 @@ impl Field {
         }
     }
 
-    const fn text(name: &'static str, len: usize) -> Self {
+    pub(crate) const fn text(name: &'static str, len: usize) -> Self {
         Self {
             name,
             len,
@@ -257,14 +262,14 @@ fn addressed([addr, port]: [&'static str; 2], address: &Address<'_>) -> Vec<Fiel
     fields
 }
 
-fn whole<T>(decoded: Decoded<T>) -> Result<T, &'static str> {
+pub(crate) fn whole<T>(decoded: Decoded<T>) -> Result<T, &'static str> {
     match decoded.complete() {
         Some((message, _)) => Ok(message),
         None => Err("a message was sent in part"),
     }
 }
 
-fn counted(n: usize, what: &str) -> String {
+pub(crate) fn counted(n: usize, what: &str) -> String {
     match n {
         1 => format!("1 {what} follows"),
         n => format!("{n} {what}s follow"),

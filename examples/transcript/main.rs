@@ -8,34 +8,36 @@
 //! cargo run --example transcript -- --auth alice:secret --command bind
 //! cargo run --example transcript -- --command udp
 //! cargo run --example transcript -- --auth alice:wrong --reject
+//! cargo run --example transcript -- --auth gssapi
 //! cargo run --example transcript -- --refuse 05 '[2001:db8::1]:443'
 //! ```
 
 mod annotate;
+mod gssapi;
 mod session;
 
 use core::error::Error;
-use core::str::FromStr;
 use std::io::Write;
 
 use clap::{Parser, ValueEnum};
 use sans_socks::{AddressBuf, Command, Credentials, ReplyCode};
 
-use session::{Event, Outcome, Session};
+use session::{Auth, Event, Outcome, Session};
 
 /// Prints a SOCKS5 session, octet by octet: who sends it, what the field is called, what it means.
 #[derive(Parser)]
 struct Arguments {
-    /// The client's user name and password; without it there is no authentication.
-    #[arg(long, value_name = "USER:PASS")]
-    auth: Option<Password>,
+    /// The client's user name and password, or "gssapi": that with a toy in place of Kerberos. Without it there is
+    /// no authentication.
+    #[arg(long, value_name = "USER:PASS", value_parser = auth)]
+    auth: Option<Auth>,
     /// What the client asks for.
     #[arg(long, value_enum, default_value_t = Asked::Connect)]
     command: Asked,
     /// The server refuses the request with this reply code, in hex.
     #[arg(long, value_name = "CODE", value_parser = failure)]
     refuse: Option<ReplyCode>,
-    /// The server rejects the password; without one, it accepts no method that the client offers.
+    /// The server does not let the client in; without --auth, it accepts no method that the client offers.
     #[arg(long, conflicts_with = "refuse")]
     reject: bool,
     /// What the client wants to reach; for BIND, the peer that it expects. There is a default for each.
@@ -68,23 +70,17 @@ impl Asked {
     }
 }
 
-#[derive(Clone)]
-struct Password {
-    username: String,
-    password: String,
-}
-
-impl FromStr for Password {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (username, password) = text.split_once(':').ok_or("there is no ':'")?;
-        Credentials::new(username, password).map_err(|invalid| invalid.to_string())?;
-        Ok(Self {
-            username: username.into(),
-            password: password.into(),
-        })
+/// `gssapi`, or `USER:PASS`.
+fn auth(text: &str) -> Result<Auth, String> {
+    if text == "gssapi" {
+        return Ok(Auth::Gssapi);
     }
+    let (username, password) = text.split_once(':').ok_or("neither gssapi nor USER:PASS")?;
+    Credentials::new(username, password).map_err(|invalid| invalid.to_string())?;
+    Ok(Auth::Password {
+        username: username.into(),
+        password: password.into(),
+    })
 }
 
 fn failure(text: &str) -> Result<ReplyCode, String> {
@@ -104,7 +100,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let session = Session {
         command: arguments.command.command(),
         target,
-        password: arguments.auth.map(|auth| (auth.username, auth.password)),
+        auth: arguments.auth.unwrap_or(Auth::None),
         outcome: match arguments.refuse {
             _ if arguments.reject => Outcome::Rejected,
             Some(code) => Outcome::Refused(code),

@@ -12,15 +12,23 @@ use sans_socks::{
 };
 
 use crate::annotate::{Direction, Message};
+use crate::gssapi::{self, Layers};
 
 /// Who wants what of whom, and whether it is granted.
 pub(crate) struct Session {
     pub(crate) command: Command,
     /// What the client wants to reach.
     pub(crate) target: AddressBuf,
-    /// User name and password.
-    pub(crate) password: Option<(String, String)>,
+    pub(crate) auth: Auth,
     pub(crate) outcome: Outcome,
+}
+
+/// How the client says who it is.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Auth {
+    None,
+    Password { username: String, password: String },
+    Gssapi,
 }
 
 /// How it ends.
@@ -61,9 +69,12 @@ const PIECE: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 impl Session {
     /// Every message of the session, with notes on what happens between them.
     pub(crate) fn run(&self) -> Result<Vec<Event>, Box<dyn Error>> {
-        let auth = match &self.password {
-            Some((username, password)) => client::Auth::password(Credentials::new(username, password)?),
-            None => client::Auth::none(),
+        let auth = match &self.auth {
+            Auth::Password { username, password } => {
+                client::Auth::password(Credentials::new(username, password)?)
+            }
+            Auth::None => client::Auth::none(),
+            Auth::Gssapi => client::Auth::new(&[Method::GSSAPI], None)?,
         };
         // A client that does not know where its datagrams will come from says 0.0.0.0:0.
         let address = match self.command {
@@ -77,6 +88,7 @@ impl Session {
             server: server::Handshake::new(),
             to_client: Vec::new(),
             to_server: Vec::new(),
+            layers: None,
             events: Vec::new(),
         };
         run.note("The client has connected to the server's TCP port, 1080 by convention.");
@@ -122,6 +134,8 @@ struct Run<'a> {
     server: server::Handshake,
     to_client: Vec<u8>,
     to_server: Vec<u8>,
+    /// Under all that is sent, once GSSAPI is negotiated.
+    layers: Option<Layers>,
     events: Vec<Event>,
 }
 
@@ -139,14 +153,34 @@ impl Run<'_> {
                 let message = Message::new(Direction::ToServer, self.server.phase(), transmit.bytes())?;
                 self.to_server.extend_from_slice(transmit.bytes());
                 transmit.sent(message.octets.len());
-                self.events.push(Event::Message(message));
+                self.stream(message)?;
             }
             client::Output::NeedInput { .. } if self.to_client.is_empty() => return Ok(Turn::Waits),
             client::Output::NeedInput { .. } => {
                 let taken = self.client.handle_input(&self.to_client);
                 self.to_client.drain(..taken);
             }
-            client::Output::Negotiate(negotiate) => negotiate.abandon(),
+            client::Output::Negotiate(negotiate) => {
+                let server::Output::Negotiate(server) = self.server.poll_output() else {
+                    return Err("the server does not negotiate".into());
+                };
+                let (messages, layers) = gssapi::negotiate(self.session.outcome != Outcome::Rejected)?;
+                if layers.is_some() {
+                    negotiate.finish();
+                    server.finish();
+                } else {
+                    negotiate.abandon();
+                    server.abandon();
+                }
+                self.layers = layers;
+                self.note(
+                    "Both sides are toys in place of Kerberos: they prove nothing, and protect nothing.",
+                );
+                self.events.extend(messages.into_iter().map(Event::Message));
+                if self.layers.is_some() {
+                    self.note("From here on everything is encapsulated.");
+                }
+            }
             client::Output::Bound(bound) => {
                 let note = format!(
                     "The client tells the peer to connect to {}, and waits.",
@@ -167,20 +201,21 @@ impl Run<'_> {
                 let message = Message::new(Direction::ToClient, self.client.phase(), transmit.bytes())?;
                 self.to_client.extend_from_slice(transmit.bytes());
                 transmit.sent(message.octets.len());
-                self.events.push(Event::Message(message));
+                self.stream(message)?;
             }
             server::Output::NeedInput { .. } if self.to_server.is_empty() => return Ok(Turn::Waits),
             server::Output::NeedInput { .. } => {
                 let taken = self.server.handle_input(&self.to_server);
                 self.to_server.drain(..taken);
             }
-            server::Output::SelectMethod(select) => match &self.session.password {
-                Some(_) => select.select(Method::USERNAME_PASSWORD)?,
-                None if *outcome == Outcome::Rejected => {
+            server::Output::SelectMethod(select) => match &self.session.auth {
+                Auth::Password { .. } => select.select(Method::USERNAME_PASSWORD)?,
+                Auth::Gssapi => select.select(Method::GSSAPI)?,
+                Auth::None if *outcome == Outcome::Rejected => {
                     select.reject();
                     self.note("The server wants a password, and the client has none.");
                 }
-                None => select.select(Method::NO_AUTHENTICATION)?,
+                Auth::None => select.select(Method::NO_AUTHENTICATION)?,
             },
             server::Output::Authenticate(authenticate) if *outcome == Outcome::Rejected => {
                 authenticate.reject();
@@ -190,7 +225,8 @@ impl Run<'_> {
                 authenticate.accept();
                 self.note("The server finds that the password is right.");
             }
-            server::Output::Negotiate(negotiate) => negotiate.abandon(),
+            // The client's turn is for both.
+            server::Output::Negotiate(_) => return Ok(Turn::Waits),
             server::Output::Request(pending) => {
                 if let Outcome::Refused(code) = *outcome {
                     pending.fail(code);
@@ -219,20 +255,20 @@ impl Run<'_> {
     /// What comes behind the handshake.
     fn tunnel(&mut self) -> Result<(), Box<dyn Error>> {
         match (self.session.outcome, self.session.command) {
-            (Outcome::Rejected, _) if self.session.password.is_none() => {
+            (Outcome::Rejected, _) if self.session.auth == Auth::None => {
                 self.note("The client closes the connection.");
             }
             (Outcome::Rejected, _) => self.note("The server closes the connection."),
             (Outcome::Refused(_), _) => self.note("The server closes the connection, within 10 seconds."),
             (Outcome::Success, Command::CONNECT) => {
                 self.note("From here on the connection is a tunnel to the target.");
-                self.data(Direction::ToServer, b"GET / HTTP/1.0\r\n\r\n");
-                self.data(Direction::ToClient, b"HTTP/1.0 200 OK\r\n\r\n");
+                self.data(Direction::ToServer, b"GET / HTTP/1.0\r\n\r\n")?;
+                self.data(Direction::ToClient, b"HTTP/1.0 200 OK\r\n\r\n")?;
             }
             (Outcome::Success, Command::BIND) => {
                 self.note("From here on the connection is a tunnel to the peer.");
-                self.data(Direction::ToClient, b"from the peer\n");
-                self.data(Direction::ToServer, b"to the peer\n");
+                self.data(Direction::ToClient, b"from the peer\n")?;
+                self.data(Direction::ToServer, b"to the peer\n")?;
             }
             (Outcome::Success, _) => self.relay()?,
         }
@@ -285,13 +321,26 @@ impl Run<'_> {
     }
 
     fn datagram(&mut self, direction: Direction, octets: &[u8]) -> Result<(), Box<dyn Error>> {
-        self.events
-            .push(Event::Message(Message::datagram(direction, octets)?));
+        let datagram = Message::datagram(direction, octets)?;
+        let sent = match &mut self.layers {
+            Some(layers) => layers.encapsulate_datagram(datagram)?,
+            None => datagram,
+        };
+        self.events.push(Event::Message(sent));
         Ok(())
     }
 
-    fn data(&mut self, direction: Direction, octets: &[u8]) {
-        self.events.push(Event::Message(Message::data(direction, octets)));
+    fn data(&mut self, direction: Direction, octets: &[u8]) -> Result<(), Box<dyn Error>> {
+        self.stream(Message::data(direction, octets))
+    }
+
+    fn stream(&mut self, message: Message) -> Result<(), Box<dyn Error>> {
+        let sent = match &mut self.layers {
+            Some(layers) => layers.encapsulate(message)?,
+            None => message,
+        };
+        self.events.push(Event::Message(sent));
+        Ok(())
     }
 
     fn note(&mut self, note: impl Into<String>) {

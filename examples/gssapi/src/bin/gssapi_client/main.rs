@@ -1,0 +1,198 @@
+//! A client for GSSAPI with Kerberos, on blocking sockets: CONNECT, BIND with its two replies, and UDP ASSOCIATE.
+//!
+//! ```text
+//! gssapi_client --proxy localhost:1080 example.com 80
+//! gssapi_client --proxy localhost:1080 --bind 192.0.2.1 0
+//! gssapi_client --proxy localhost:1080 --udp --levels 2,1 192.0.2.1 7
+//! ```
+//!
+//! stdin goes into the tunnel, and its end is passed on; what comes out goes to stdout, until the far side ends. With
+//! `--bind` it first prints `bound ADDR:PORT`, where the proxy waits for HOST to connect (0.0.0.0: for anybody), then
+//! `peer ADDR:PORT`, who has. With `--udp` each line of stdin is a datagram to the target, and each answer a line on
+//! stdout; it ends when stdin has ended and no answer has come for a second.
+
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use sans_socks::client::{Auth, Handshake, Output};
+use sans_socks::gssapi::{ClientConfig, Negotiator};
+use sans_socks::{Address, AddressBuf, Command, Domain, Error as SocksError, InvalidValue, Method, Request};
+use sans_socks_gssapi::{Initiator, Layer, Level, Link, client_config};
+
+#[path = "../../../../common/cli.rs"]
+mod cli;
+mod udp;
+use cli::{Login, exit_code, in_full};
+
+/// Opens a tunnel through a SOCKS5 proxy with Kerberos: stdin goes in, what comes out goes to stdout, as with nc
+///
+/// With --user and --password the proxy may choose these in place of Kerberos; nothing is protected then, not even the
+/// password.
+#[derive(Parser)]
+struct Arguments {
+    /// Where the proxy listens
+    #[arg(long, value_name = "HOST:PORT")]
+    proxy: AddressBuf,
+    #[command(flatten)]
+    login: Login,
+    /// Name of the proxy's service
+    #[arg(long, value_name = "NAME@HOST", default_value = "rcmd@localhost")]
+    service: String,
+    /// Protection levels: the one to propose, then others that will do; 1 integrity, 2 confidentiality, 3 selective,
+    /// 0 no protection at all
+    #[arg(long, value_name = "LEVELS", value_delimiter = ',', default_value = "2")]
+    levels: Vec<Level>,
+    /// Send and take protection levels unprotected, as NEC's implementation does
+    #[arg(long)]
+    nec: bool,
+    /// How long the proxy has to let us in and to carry out the request; a peer of BIND has all the time
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    handshake_timeout: u32,
+    /// Wait until HOST connects to the proxy, in place of connecting to HOST; 0.0.0.0 is anybody
+    #[arg(long)]
+    bind: bool,
+    /// Send each line as a datagram, and print each answer as a line
+    #[arg(long, conflicts_with = "bind")]
+    udp: bool,
+    /// Name or address of the target; the proxy resolves the name
+    host: String,
+    /// Port of the target
+    port: u16,
+}
+
+fn main() {
+    let code = exit_code(run(&Arguments::parse()));
+    // The thread that reads stdin may still wait there.
+    process::exit(code);
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let config = client_config(&arguments.levels, arguments.nec)?;
+    let target = Address::from((Domain::new(&arguments.host)?, arguments.port)).canonical();
+    let handshake = arguments.handshake(target)?;
+    let context = Initiator::new(&arguments.service, arguments.udp)?;
+    let proxy = TcpStream::connect(arguments.proxy.to_string()).map_err(|error| arguments.explain(&error))?;
+    proxy.set_nodelay(true)?;
+    let deadline = Instant::now() + Duration::from_secs(arguments.handshake_timeout.into());
+    let mut link = Link::new(proxy, Some(deadline));
+    let address =
+        shake_hands(&mut link, handshake, context, config).map_err(|error| arguments.explain(&error))?;
+    link.stream.set_read_timeout(None)?;
+    if arguments.udp {
+        return udp::converse(link, address.as_address(), target);
+    }
+    if arguments.bind {
+        print(&format!("peer {address}"))?;
+    }
+    Ok(tunnel(link).map_err(|error| arguments.explain(&error))?)
+}
+
+impl Arguments {
+    /// For UDP ASSOCIATE the address is that of the client's datagrams, which a NAT may change: zeros say that it is
+    /// not known.
+    fn handshake(&self, target: Address<'_>) -> Result<Handshake, InvalidValue> {
+        let request = match self {
+            Self { bind: true, .. } => Request::new(Command::BIND, target),
+            Self { udp: true, .. } => Request::new(Command::UDP_ASSOCIATE, Address::UNSPECIFIED),
+            _ => Request::connect(target),
+        };
+        let login = self.login.credentials()?;
+        let methods = [Method::GSSAPI, Method::USERNAME_PASSWORD];
+        let auth = Auth::new(&methods[..1 + usize::from(login.is_some())], login)?;
+        Ok(Handshake::new(&request, auth))
+    }
+
+    /// What went wrong with the proxy.
+    fn explain(&self, error: &io::Error) -> String {
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(SocksError::Refused(code)) => format!("proxy refused: {code} (REP {:02X})", code.get()),
+            _ => format!("proxy {}: {}", self.proxy, in_full(error)),
+        }
+    }
+}
+
+/// Returns the address in the last reply.
+fn shake_hands(
+    link: &mut Link<Initiator>,
+    mut handshake: Handshake,
+    context: Initiator,
+    config: ClientConfig,
+) -> io::Result<AddressBuf> {
+    let mut context = Some(context);
+    loop {
+        match handshake.poll_output() {
+            Output::Transmit(octets) => {
+                link.send(octets.bytes())?;
+                octets.sent(usize::MAX);
+            }
+            Output::NeedInput { .. } => {
+                if link.carry.is_empty() && !link.receive()? {
+                    handshake.handle_eof();
+                }
+                let taken = handshake.handle_input(&link.carry);
+                link.carry.drain(..taken);
+            }
+            Output::Negotiate(negotiate) => match context.take() {
+                Some(context) => {
+                    link.negotiate(Negotiator::client(context, config))?;
+                    negotiate.finish();
+                }
+                None => negotiate.abandon(),
+            },
+            Output::Bound(bound) => {
+                let address = bound.address().or_host(link.stream.peer_addr()?.ip());
+                print(&format!("bound {address}"))?;
+                bound.wait_for_peer();
+                link.deadline = None;
+            }
+            Output::Established(reply) => return Ok(reply.address.into()),
+            Output::Closed(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A line on stdout, at once: somebody waits for it.
+fn print(line: &str) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
+}
+
+/// Copies both ways until the far side ends.
+fn tunnel(link: Link<Initiator>) -> io::Result<()> {
+    let mut proxy = link.stream;
+    let to_proxy = proxy.try_clone()?;
+    let layer = Arc::new(link.layer);
+    thread::spawn({
+        let layer = Arc::clone(&layer);
+        // What fails here fails below as well.
+        move || upload(&layer, to_proxy)
+    });
+    let mut stdout = io::stdout();
+    let mut octets = link.carry;
+    loop {
+        stdout.write_all(&octets)?;
+        stdout.flush()?;
+        octets.clear();
+        if !layer.receive(&mut proxy, &mut octets)? {
+            return Ok(());
+        }
+    }
+}
+
+fn upload(layer: &Layer<Initiator>, mut proxy: TcpStream) -> io::Result<()> {
+    let mut stdin = io::stdin();
+    let mut chunk = [0; 16 * 1024];
+    loop {
+        match stdin.read(&mut chunk)? {
+            0 => return proxy.shutdown(Shutdown::Write),
+            n => layer.send(&mut proxy, &chunk[..n])?,
+        }
+    }
+}

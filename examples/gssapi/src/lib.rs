@@ -1,0 +1,10 @@
+//! What `gssapi_server` and `gssapi_client` share: a context of Kerberos 5 for [`sans_socks::gssapi`], and a
+//! blocking stream with the layer over it.
+
+mod kerberos;
+mod level;
+mod link;
+
+pub use kerberos::{Acceptor, Credentials, Error, Initiator, Kerberos};
+pub use level::{InvalidLevels, Level, client_config, server_config};
+pub use link::{Layer, Link};

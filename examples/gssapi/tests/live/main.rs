@@ -1,0 +1,27 @@
+//! RFC 1961 with real Kerberos: these programs with each other, with Dante's, and with somebody in between.
+//!
+//! All of it needs programs that a machine may not have, so it is ignored by default; `README.md` says what to install,
+//! and where one is missing, the test fails:
+//!
+//! ```sh
+//! cargo test -- --include-ignored
+//! ```
+//!
+//! The key distribution centre is a throw-away one. Everything is on loopback, on ports that the system chooses.
+
+mod middle;
+#[path = "../../../../tests/interop/process.rs"]
+#[expect(dead_code, reason = "shared with the tests of the drivers without Kerberos")]
+mod process;
+mod programs;
+mod realm;
+#[path = "../../../../tests/interop/target.rs"]
+#[expect(dead_code, reason = "shared with the tests of the drivers without Kerberos")]
+mod target;
+
+mod contexts;
+mod dante_client;
+mod danted;
+mod pair;
+mod refusals;
+mod tampering;

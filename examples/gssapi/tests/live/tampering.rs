@@ -1,0 +1,284 @@
+//! With somebody in between: the session ends with an error, and nothing but what was sent is given out, in order.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::middle::{Direction, Middle};
+use crate::process::wait_until;
+use crate::programs::{CLIENT, Server};
+use crate::realm::Realm;
+use crate::target;
+
+/// At least four frames of it, each way.
+fn sent() -> &'static [u8] {
+    &target::body()[..64 * 1024]
+}
+
+/// What the last one says to the echo.
+const LAST: &[u8] = b"last";
+
+/// An echo for one connection after the other, which tells what each has sent.
+fn echo() -> (SocketAddr, Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let (sender, got) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream?;
+            let (mut octets, mut chunk) = (Vec::new(), [0; 16 * 1024]);
+            while let Ok(n @ 1..) = stream.read(&mut chunk) {
+                octets.extend_from_slice(&chunk[..n]);
+                // There may be nobody who wants it any more.
+                let _ = stream.write_all(&chunk[..n]);
+            }
+            let _ = stream.shutdown(Shutdown::Both);
+            sender.send(octets).map_err(io::Error::other)?;
+        }
+        io::Result::Ok(())
+    });
+    (address, got)
+}
+
+/// How a session went.
+struct Outcome {
+    /// What the target got: nothing, too, if nobody connected.
+    at_target: Vec<u8>,
+    at_client: Vec<u8>,
+    errors: String,
+    middle: Middle,
+}
+
+/// The client sends [`sent`] to an echo, with somebody in between.
+fn session(
+    realm: &Realm,
+    level: &str,
+    tamper: impl Fn(Direction, usize, Vec<u8>) -> Vec<u8> + Send + Sync + 'static,
+) -> Outcome {
+    // A server for this session alone, so that what it says is about this one.
+    let patience = ["--handshake-timeout", "2"];
+    let server = Server::start(realm, &patience);
+    let middle = Middle::tampering(server.address, tamper);
+    let (address, got) = echo();
+    let input = realm.path("sent");
+    let mut client = realm.command("timeout");
+    client.args(["20", CLIENT, "--levels", level]).args(patience);
+    client.args(["--proxy", &middle.address.to_string()]);
+    client.args(["127.0.0.1", &address.port().to_string()]);
+    client.stdin(
+        File::open(&input)
+            .or_else(|_| fs::write(&input, sent()).and_then(|()| File::open(&input)))
+            .expect("a file"),
+    );
+    let end = client.output().expect("timeout, of coreutils");
+    assert_ne!(
+        end.status.code(),
+        Some(124),
+        "the client waits for ever: {}",
+        server.process.log()
+    );
+
+    let told = || -> String {
+        let log = server.process.log();
+        log.lines().filter(|line| !line.contains("alice@")).collect()
+    };
+    if end.status.success() && end.stdout != sent() {
+        // The far side has ended, for all that the client knows. Then it is the server that knows better.
+        wait_until("the server's error", || !told().is_empty());
+    }
+    let errors = told() + &String::from_utf8_lossy(&end.stderr);
+    drop(server);
+    // Whoever has connected before is served before this one.
+    let mut last = TcpStream::connect(address).expect("the echo");
+    last.write_all(LAST)
+        .and_then(|()| last.shutdown(Shutdown::Write))
+        .expect("the echo");
+    let at_target = got.iter().take_while(|octets| octets != LAST).flatten().collect();
+    Outcome {
+        at_target,
+        at_client: end.stdout,
+        errors,
+        middle,
+    }
+}
+
+/// An error, and no octet that was not sent there.
+#[track_caller]
+fn expect_end(outcome: &Outcome, what: &str) {
+    assert!(!outcome.errors.is_empty(), "nobody noticed: {what}");
+    assert!(
+        sent().starts_with(&outcome.at_target),
+        "something else at the target: {what}"
+    );
+    assert!(
+        sent().starts_with(&outcome.at_client),
+        "something else at the client: {what}"
+    );
+}
+
+/// The frames of a session that nobody tampers with: a direction, a number, a length.
+fn frames(realm: &Realm, level: &str) -> Vec<(Direction, usize, usize)> {
+    let outcome = session(realm, level, |_, _, frame| frame);
+    assert_eq!(outcome.errors, "");
+    assert!(outcome.at_target == sent() && outcome.at_client == sent());
+    let mut all = Vec::new();
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        let frames = outcome.middle.frames(direction);
+        assert!(frames.len() >= 3 + 4, "{} frames {direction:?}", frames.len());
+        // Three of the negotiation and the request; how the rest is cut up is not always the same.
+        all.extend(
+            frames[..3 + 2]
+                .iter()
+                .enumerate()
+                .map(|(number, frame)| (direction, number, frame.len())),
+        );
+    }
+    all
+}
+
+/// Does all `cases`, a few at a time.
+fn each<T: Sync>(cases: &[T], test: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    test(case);
+                }
+            });
+        }
+    });
+}
+
+/// Where to flip: the frame's header, and in the token its first octets, its middle and its last. `contexts`
+/// flips every one.
+fn flipped(level: &str) {
+    let realm = Realm::get();
+    let mut cases = Vec::new();
+    for (direction, number, len) in frames(&realm, level) {
+        // Behind its first octet, an authentication token says much that nothing protects, and that changes nothing.
+        let token: &[usize] = if number == 0 {
+            &[0]
+        } else {
+            &[0, 1, 2, 3, 4, 5, 6, 7, 8, 15, 16]
+        };
+        let offsets = (0..4)
+            .chain(token.iter().map(|offset| 4 + offset))
+            .chain([len / 2, len - 1]);
+        cases.extend(offsets.map(|offset| (direction, number, offset)));
+    }
+    each(&cases, |&(direction, number, offset)| {
+        let done = Arc::new(AtomicBool::new(false));
+        let outcome = session(&realm, level, {
+            let done = Arc::clone(&done);
+            move |to, n, mut frame| {
+                if (to, n) == (direction, number) {
+                    frame[offset] ^= 1;
+                    done.store(true, Ordering::Relaxed);
+                }
+                frame
+            }
+        });
+        let what = format!("octet {offset} of frame {number} {direction:?}");
+        assert!(done.load(Ordering::Relaxed), "{what}");
+        expect_end(&outcome, &what);
+        if number < 3 {
+            assert_eq!(
+                (outcome.at_target.len(), outcome.at_client.len()),
+                (0, 0),
+                "{what}"
+            );
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
+fn flipped_at_integrity() {
+    flipped("1");
+}
+
+#[test]
+#[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
+fn flipped_at_confidentiality() {
+    flipped("2");
+}
+
+#[test]
+#[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
+fn replayed() {
+    let realm = Realm::get();
+    each(&frames(&realm, "2"), |&(direction, number, _)| {
+        let outcome = session(&realm, "2", move |to, n, frame| {
+            if (to, n) == (direction, number) {
+                frame.repeat(2)
+            } else {
+                frame
+            }
+        });
+        expect_end(&outcome, &format!("frame {number} {direction:?} twice"));
+    });
+}
+
+#[test]
+#[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
+fn swapped() {
+    let realm = Realm::get();
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        let held = Mutex::new(Vec::new());
+        let outcome = session(&realm, "2", move |to, n, mut frame| match (to == direction, n) {
+            (true, 3) => std::mem::replace(&mut *held.lock().expect("no panic"), frame),
+            (true, 4) => {
+                frame.append(&mut held.lock().expect("no panic"));
+                frame
+            }
+            _ => frame,
+        });
+        expect_end(&outcome, &format!("frames {direction:?} swapped"));
+        let got = if direction == Direction::ToServer {
+            outcome.at_target
+        } else {
+            outcome.at_client
+        };
+        assert_eq!(got, b"", "the second came first");
+    }
+}
+
+/// A frame that is left out.
+#[test]
+#[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
+fn missing() {
+    let realm = Realm::get();
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        let outcome = session(&realm, "2", move |to, n, frame| {
+            if (to, n) == (direction, 4) {
+                Vec::new()
+            } else {
+                frame
+            }
+        });
+        expect_end(&outcome, &format!("a frame {direction:?} is missing"));
+    }
+}
+
+/// What a side has said, said back to it: RFC 4121's "SentByAcceptor".
+#[test]
+#[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
+fn reflected() {
+    let realm = Realm::get();
+    let said = Mutex::new(Vec::new());
+    let outcome = session(&realm, "2", move |to, n, frame| match (to, n) {
+        (Direction::ToServer, 2) => {
+            said.lock().expect("no panic").clone_from(&frame);
+            frame
+        }
+        (Direction::ToClient, 2) => said.lock().expect("no panic").clone(),
+        _ => frame,
+    });
+    expect_end(&outcome, "the request in place of the reply");
+    assert_eq!(outcome.at_client, b"");
+}

@@ -1,0 +1,233 @@
+//! GSSAPI, RFC 1961, with a toy in place of Kerberos: the frames are real, and what is in them protects nothing.
+
+use core::error::Error;
+use core::fmt;
+
+use sans_socks::gssapi::{
+    ClientConfig, Context, Encapsulation, Frame, MessageType, Negotiator, Output, Progress, Protection,
+    ProtectionLevel, ServerConfig, Services,
+};
+
+use crate::annotate::{Direction, Field, Message, whole};
+
+/// A context that proves nothing and protects nothing: each side just says who it is, and a token is the plaintext
+/// with the sum of its octets behind it.
+enum Toy {
+    Client,
+    Server { lets_in: bool },
+}
+
+/// A token that is not what it should be.
+#[derive(Debug)]
+struct Unexpected;
+
+impl fmt::Display for Unexpected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an unexpected token")
+    }
+}
+
+impl Error for Unexpected {}
+
+const CLIENT_TOKEN: &[u8] = b"toy: I am alice";
+const SERVER_TOKEN: &[u8] = b"toy: I am the proxy";
+
+impl Context for Toy {
+    type Error = Unexpected;
+
+    fn step(&mut self, token: Option<&[u8]>, out: &mut Vec<u8>) -> Result<Progress, Self::Error> {
+        match (self, token) {
+            (Self::Client, None) => {
+                out.extend_from_slice(CLIENT_TOKEN);
+                Ok(Progress::ContinueNeeded)
+            }
+            (Self::Server { lets_in: true }, Some(CLIENT_TOKEN)) => {
+                out.extend_from_slice(SERVER_TOKEN);
+                Ok(Progress::Complete)
+            }
+            (Self::Client, Some(SERVER_TOKEN)) => Ok(Progress::Complete),
+            _ => Err(Unexpected),
+        }
+    }
+
+    fn services(&self) -> Services {
+        Services {
+            integrity: true,
+            confidentiality: false,
+        }
+    }
+
+    fn wrap(&mut self, _: Protection, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Self::Error> {
+        out.extend_from_slice(plain);
+        out.push(sum(plain));
+        Ok(())
+    }
+
+    fn unwrap(&mut self, token: &[u8], out: &mut Vec<u8>) -> Result<Protection, Self::Error> {
+        match token.split_last() {
+            Some((check, plain)) if *check == sum(plain) => {
+                out.extend_from_slice(plain);
+                Ok(Protection::Integrity)
+            }
+            _ => Err(Unexpected),
+        }
+    }
+
+    fn max_plain(&self, _: Protection, max_token: usize) -> usize {
+        max_token.saturating_sub(1)
+    }
+}
+
+fn sum(plain: &[u8]) -> u8 {
+    plain.iter().fold(0, |sum, octet| sum.wrapping_add(*octet))
+}
+
+/// Both sides of the layer under all that comes behind the negotiation.
+pub(crate) struct Layers {
+    client: Encapsulation<Toy>,
+    server: Encapsulation<Toy>,
+}
+
+/// Every message of the negotiation, and what comes of it, if the server lets the client in.
+pub(crate) fn negotiate(lets_in: bool) -> Result<(Vec<Message>, Option<Layers>), Box<dyn Error>> {
+    let mut client = Negotiator::client(Toy::Client, ClientConfig::new(ProtectionLevel::Integrity));
+    let mut server = Negotiator::server(Toy::Server { lets_in }, ServerConfig::new());
+    let mut messages = Vec::new();
+    loop {
+        let to_server = messages.len();
+        let client_is_done = turn(&mut client, Direction::ToServer, &mut messages)?;
+        hear(&mut server, &messages[to_server..])?;
+        let to_client = messages.len();
+        let server_is_done = turn(&mut server, Direction::ToClient, &mut messages)?;
+        hear(&mut client, &messages[to_client..])?;
+        if client_is_done && server_is_done {
+            break;
+        }
+    }
+    let layers = match (client.finish(), server.finish()) {
+        (Ok(client), Ok(server)) => Some(Layers { client, server }),
+        _ => None,
+    };
+    Ok((messages, layers))
+}
+
+/// All that one side has to do, up to where it waits; whether nothing is left to do.
+fn turn(
+    side: &mut Negotiator<Toy>,
+    direction: Direction,
+    messages: &mut Vec<Message>,
+) -> Result<bool, Box<dyn Error>> {
+    loop {
+        match side.poll_output() {
+            Output::Transmit(transmit) => {
+                messages.push(message(direction, transmit.bytes())?);
+                transmit.sent(usize::MAX);
+            }
+            Output::Step(step) => step.run(),
+            Output::NeedInput { .. } => return Ok(false),
+            Output::Established | Output::Closed(_) => return Ok(true),
+        }
+    }
+}
+
+fn hear(side: &mut Negotiator<Toy>, messages: &[Message]) -> Result<(), Box<dyn Error>> {
+    for message in messages {
+        if side.handle_input(&message.octets) != message.octets.len() {
+            return Err("a message was taken in part".into());
+        }
+    }
+    Ok(())
+}
+
+/// Annotates a message of the negotiation.
+fn message(direction: Direction, octets: &[u8]) -> Result<Message, Box<dyn Error>> {
+    let Frame::Token { message_type, token } = whole(Frame::decode(octets)?)? else {
+        let fields = vec![
+            version(),
+            Field::new("MTYP", 1, "abort: the server does not let the client in"),
+        ];
+        return Ok(Message::with(
+            direction,
+            "abort",
+            "RFC 1961 section 3.8",
+            octets,
+            fields,
+        ));
+    };
+    let mut fields = header(message_type, token.octets());
+    let (title, section) = match (message_type, token.octets()) {
+        (MessageType::ProtectionLevel, [level, _]) => {
+            let level =
+                ProtectionLevel::new(*level).map_or_else(|| "none".to_owned(), |level| level.to_string());
+            fields.extend([Field::new("TOKEN", 1, level), check()]);
+            ("protection level", "RFC 1961 section 4.3")
+        }
+        (_, token) => {
+            fields.push(Field::text("TOKEN", token.len()));
+            ("authentication", "RFC 1961 section 3.4")
+        }
+    };
+    Ok(Message::with(direction, title, section, octets, fields))
+}
+
+impl Layers {
+    /// The message as it goes over the stream.
+    pub(crate) fn encapsulate(&mut self, message: Message) -> Result<Message, Box<dyn Error>> {
+        let (sender, receiver) = self.sides(message.direction);
+        let (mut frame, mut plain) = (Vec::new(), Vec::new());
+        sender.encapsulate(&message.octets, &mut frame)?;
+        receiver.decapsulate(&frame, &mut plain)?;
+        encapsulated(message, frame, &plain)
+    }
+
+    /// The message as it goes into a datagram.
+    pub(crate) fn encapsulate_datagram(&mut self, message: Message) -> Result<Message, Box<dyn Error>> {
+        let (sender, receiver) = self.sides(message.direction);
+        let (mut frame, mut plain) = (Vec::new(), Vec::new());
+        sender.encapsulate_datagram(&message.octets, &mut frame)?;
+        receiver.decapsulate_datagram(&frame, &mut plain)?;
+        encapsulated(message, frame, &plain)
+    }
+
+    fn sides(&mut self, direction: Direction) -> (&mut Encapsulation<Toy>, &mut Encapsulation<Toy>) {
+        match direction {
+            Direction::ToServer => (&mut self.client, &mut self.server),
+            Direction::ToClient => (&mut self.server, &mut self.client),
+        }
+    }
+}
+
+/// Annotates a frame: around the fields of the message in it, those of its own.
+fn encapsulated(message: Message, frame: Vec<u8>, received: &[u8]) -> Result<Message, Box<dyn Error>> {
+    if received != message.octets {
+        return Err("what was received is not what was sent".into());
+    }
+    let Frame::Token { message_type, token } = whole(Frame::decode(&frame)?)? else {
+        return Err("a frame without a token".into());
+    };
+    let mut fields = header(message_type, token.octets());
+    fields.extend(message.fields);
+    fields.push(check());
+    Ok(Message {
+        section: format!("{}; RFC 1961 section 5", message.section),
+        octets: frame,
+        fields,
+        ..message
+    })
+}
+
+fn header(message_type: MessageType, token: &[u8]) -> Vec<Field> {
+    vec![
+        version(),
+        Field::new("MTYP", 1, message_type),
+        Field::new("LEN", 2, crate::annotate::counted(token.len(), "octet")),
+    ]
+}
+
+fn version() -> Field {
+    Field::new("VER", 1, "version 1 of RFC 1961")
+}
+
+fn check() -> Field {
+    Field::new("TOKEN", 1, "toy: the sum of the octets in it")
+}
