@@ -1,5 +1,5 @@
-//! Reassembly: every scenario F-01..F-19 (F-16 and F-18 are in `udp_association.rs`), the rules D-1..D-17,
-//! R-077..R-080, and a model that says the same for random sequences. All with every storage.
+//! Reassembly: every scenario F-01..F-15, F-17 and F-19 (the others are in `udp_association.rs`), the rules
+//! D-1..D-10, D-12, D-14..D-17 and R-077..R-080, and a model that says the same for random sequences. All with every storage.
 
 use core::time::Duration;
 
@@ -110,7 +110,7 @@ fn scenario(steps: &[Step<'_>]) {
     });
 }
 
-/// From the octets of the wire on, V-101 and what follows it.
+/// from the octets of the wire on, V-101 and what follows it.
 #[test]
 fn f_01_two_fragments() {
     with_every_storage(|machine| {
@@ -126,11 +126,13 @@ fn f_01_two_fragments() {
     });
 }
 
+/// D-8.
 #[test]
 fn f_02_single_fragment() {
     scenario(&[(0, 0x81, "f3", deliver("f3"))]);
 }
 
+/// D-17.
 #[test]
 fn f_03_three_fragments() {
     scenario(&[
@@ -140,6 +142,7 @@ fn f_03_three_fragments() {
     ]);
 }
 
+/// R-079, D-5.
 #[test]
 fn f_04_a_lower_position_starts_anew() {
     scenario(&[
@@ -150,6 +153,7 @@ fn f_04_a_lower_position_starts_anew() {
     ]);
 }
 
+///
 #[test]
 fn f_05_the_timer_expires() {
     let steps = [(0, 0x01, "a", Pending), (5000, 0x82, "b", Drop(NoStart))];
@@ -174,6 +178,7 @@ fn f_06_just_in_time() {
     scenario(&[(0, 0x01, "a", Pending), (4999, 0x82, "b", deliver("ab"))]);
 }
 
+/// D-2.
 #[test]
 fn f_07_a_duplicate_is_ignored() {
     scenario(&[
@@ -183,6 +188,7 @@ fn f_07_a_duplicate_is_ignored() {
     ]);
 }
 
+/// D-3.
 #[test]
 fn f_08_a_gap_cannot_be_filled() {
     scenario(&[
@@ -192,12 +198,13 @@ fn f_08_a_gap_cannot_be_filled() {
     ]);
 }
 
+/// D-4.
 #[test]
 fn f_09_no_start() {
     scenario(&[(0, 0x02, "b", Drop(NoStart))]);
 }
 
-/// And the queue is untouched, D-7.
+/// D-7: and the queue is untouched.
 #[test]
 fn f_10_end_without_position() {
     scenario(&[(0, 0x80, "f", Drop(InvalidFrag))]);
@@ -208,6 +215,7 @@ fn f_10_end_without_position() {
     ]);
 }
 
+/// R-079, D-6.
 #[test]
 fn f_11_a_whole_datagram_empties_the_queue() {
     scenario(&[
@@ -248,6 +256,7 @@ fn f_12_another_address() {
     });
 }
 
+///
 #[test]
 fn f_13_all_127_positions() {
     let mut steps: Vec<Step<'_>> = (1..127).map(|position| (0, position, "p", Pending)).collect();
@@ -255,6 +264,7 @@ fn f_13_all_127_positions() {
     scenario(&steps);
 }
 
+/// D-9.
 #[test]
 fn f_14_no_end_at_127() {
     let mut steps: Vec<Step<'_>> = (1..127).map(|position| (0, position, "p", Pending)).collect();
@@ -263,6 +273,7 @@ fn f_14_no_end_at_127() {
     scenario(&steps);
 }
 
+/// D-15.
 #[test]
 fn f_15_too_large() {
     let large = "l".repeat(65497);
@@ -278,6 +289,7 @@ fn f_15_too_large() {
     ]);
 }
 
+/// D-8.
 #[test]
 fn f_17_a_single_fragment_empties_the_queue() {
     scenario(&[
@@ -287,6 +299,7 @@ fn f_17_a_single_fragment_empties_the_queue() {
     ]);
 }
 
+/// D-14.
 #[test]
 fn f_19_empty_fragments() {
     scenario(&[(0, 0x01, "", Pending), (0, 0x82, "b", deliver("b"))]);
@@ -322,7 +335,7 @@ fn d_2_duplicates_of_the_highest() {
     ]);
 }
 
-/// D-12: later fragments do not put the deadline off; a new sequence has its own.
+/// R-077, D-12: later fragments do not put the deadline off; a new sequence has its own.
 #[test]
 fn d_12_the_deadline_is_fixed() {
     with_every_storage(|machine| {
@@ -441,7 +454,7 @@ fn what_comes_whole_is_not_copied() {
     });
 }
 
-/// `buffered` is what is held, and what was delivered is held until the next call.
+/// D-16: `buffered` is what is held, and what was delivered is held until the next call.
 #[test]
 fn buffered_is_what_is_held() {
     let now = Duration::ZERO;
@@ -619,7 +632,7 @@ fn any_run() -> impl Strategy<Value = Vec<(u64, Op)>> {
 
 const ADDRESSES: [&str; 3] = [TO, "example.com:5300", "[::1]:5300"];
 
-/// Runs the operations on both, and holds the invariants that D.3 ends with against the machine.
+/// Runs the operations on both, and looks at what is delivered and held.
 fn compare(machine: &mut dyn Machine, max_datagram: usize, room: usize, ops: &[(u64, Op)]) {
     let mut naive = Naive {
         max_datagram,
@@ -705,21 +718,23 @@ fn compare(machine: &mut dyn Machine, max_datagram: usize, room: usize, ops: &[(
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
+    /// D-1..D-10, D-12, D-14, D-15: in any order, at any time.
     #[test]
-    fn d_3_model(ops in proptest::collection::vec(any_op(), 0..80)) {
+    fn model(ops in proptest::collection::vec(any_op(), 0..80)) {
         with_limits::<24>(24, |machine| compare(machine, 24, 24, &ops));
         with_limits::<17>(24, |machine| compare(machine, 24, 17, &ops));
         with_limits::<24>(17, |machine| compare(machine, 17, 24, &ops));
     }
 
+    /// D-1..D-10, D-12, D-14, D-15: where the positions end.
     #[test]
-    fn d_3_model_up_to_position_127(ops in any_run()) {
+    fn model_up_to_position_127(ops in any_run()) {
         with_limits::<40>(40, |machine| compare(machine, 40, 40, &ops));
     }
 
-    /// With FRAG 00 alone it is the identity.
+    /// with FRAG 00 alone it is the identity.
     #[test]
-    fn d_3_identity(payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..20)) {
+    fn identity(payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..20)) {
         with_limits::<8>(8, |machine| {
             for payload in &payloads {
                 let whole = datagram(0x00, TO, payload);

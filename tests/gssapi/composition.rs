@@ -1,7 +1,10 @@
 //! The layer between a stream and the handshakes, which know nothing of it.
 
-use sans_socks::gssapi::{ClientConfig, Encapsulation, Negotiator, ProtectionLevel, ServerConfig};
-use sans_socks::{Address, Command, Encode, Method, Reply, ReplyCode, Request, client, server};
+use core::time::Duration;
+
+use sans_socks::gssapi::{ClientConfig, Encapsulation, Error, Negotiator, ProtectionLevel, ServerConfig};
+use sans_socks::udp::{Association, Datagram, Header, Outcome, Reassembler, fragments};
+use sans_socks::{Address, Command, Encode, Malformed, Method, Reply, ReplyCode, Request, client, server};
 
 use crate::context::{Fake, converse};
 
@@ -44,7 +47,8 @@ fn target() -> Address<'static> {
     Address::try_from("host.example:80").unwrap()
 }
 
-/// a request and tunnel octets in one token. The handshake takes the request; the rest is the tunnel's.
+/// a request and tunnel octets in one token. The handshake takes the request; the
+/// rest is the tunnel's.
 #[test]
 fn a_server_takes_a_request_and_leaves_what_is_behind_it() {
     for level in LEVELS {
@@ -92,7 +96,7 @@ fn a_server_takes_a_request_and_leaves_what_is_behind_it() {
     }
 }
 
-/// Both replies of a BIND and the peer's first octets in one token.
+/// both replies of a BIND and the peer's first octets in one token.
 #[test]
 fn a_client_takes_both_replies_and_leaves_what_is_behind_them() {
     for level in LEVELS {
@@ -135,5 +139,59 @@ fn a_client_takes_both_replies_and_leaves_what_is_behind_them() {
             assert_eq!(reply.address.to_string(), "127.0.0.1:80");
             assert_eq!(plain, b"hello");
         }
+    }
+}
+
+fn encoded(datagram: &Datagram<'_>) -> Vec<u8> {
+    let mut octets = vec![0; datagram.encoded_len()];
+    datagram.encode_into(&mut octets).unwrap();
+    octets
+}
+
+/// D-13: header and payload are in one frame, each fragment in its own. It is opened, then judged, then
+/// put together; the answer goes the same way back.
+#[test]
+fn datagrams_are_opened_before_they_are_judged() {
+    let source = "192.0.2.7:4000".parse().unwrap();
+    for level in LEVELS {
+        let (mut of_client, mut of_server) = layers(level);
+        let mut association =
+            Association::new([192, 0, 2, 7].into(), &Address::UNSPECIFIED).accept_fragments();
+        let mut reassembler = Reassembler::new();
+        let mut receive = |wire: &[u8]| {
+            let mut plain = Vec::new();
+            of_server.decapsulate_datagram(wire, &mut plain)?;
+            let datagram = association.from_client(source, &plain).unwrap();
+            Ok(match reassembler.handle_datagram(Duration::ZERO, datagram) {
+                Outcome::Deliver(whole) => Some((whole.header.address == target(), whole.payload.to_vec())),
+                Outcome::Pending => None,
+                Outcome::Dropped(reason) => panic!("{reason}"),
+            })
+        };
+
+        let mut pieces = Vec::new();
+        for piece in fragments(target(), b"a long query", 5.try_into().unwrap()).unwrap() {
+            let mut wire = Vec::new();
+            of_client
+                .encapsulate_datagram(&encoded(&piece), &mut wire)
+                .unwrap();
+            assert_eq!(wire[..2], [1, 3]);
+            pieces.push(wire);
+        }
+        assert_eq!(receive(&pieces[0]), Ok(None));
+        assert_eq!(
+            receive(&encoded(&Datagram::new(Header::standalone(target()), b"bare"))),
+            Err(Error::Malformed(Malformed::Version { expected: 1, got: 0 }))
+        );
+        assert_eq!(receive(&pieces[1]), Ok(None));
+        assert_eq!(receive(&pieces[2]), Ok(Some((true, b"a long query".to_vec()))));
+
+        let answer = Datagram::new(Header::standalone(target()), b"answer");
+        let (mut wire, mut plain) = (Vec::new(), Vec::new());
+        of_server
+            .encapsulate_datagram(&encoded(&answer), &mut wire)
+            .unwrap();
+        of_client.decapsulate_datagram(&wire, &mut plain).unwrap();
+        assert_eq!(Datagram::decode(&plain), Ok(answer));
     }
 }
