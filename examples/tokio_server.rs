@@ -1,4 +1,4 @@
-//! A server on tokio: CONNECT and BIND.
+//! A server on tokio: CONNECT, BIND, and UDP ASSOCIATE with fragments.
 //!
 //! ```text
 //! cargo run --example tokio_server
@@ -6,7 +6,8 @@
 //! ```
 //!
 //! It shows decisions that take their time: a token is held while a name is resolved, a target is dialled or
-//! a peer is waited for, and the client is still listened to meanwhile.
+//! a peer is waited for, and the client is still listened to meanwhile. `tokio_server/udp.rs` is a relay that
+//! copies no datagram.
 
 use std::future::{Future, pending};
 use std::io;
@@ -25,6 +26,8 @@ use tokio::time::{sleep, timeout, timeout_at};
 mod bind;
 #[path = "common/server.rs"]
 mod common;
+#[path = "tokio_server/udp.rs"]
+mod udp;
 use bind::{PEER_TIMEOUT, is_expected};
 use common::{
     ACCEPT_PAUSE, DIAL_TIMEOUT, EARLY_LIMIT, LINGER, Options, announce, exit_code, log, log_failure,
@@ -61,6 +64,7 @@ async fn serve(client: TcpStream, address: SocketAddr, options: &Options) {
         carry: BytesMut::with_capacity(1024),
         listener: None,
         target: None,
+        udp: None,
     };
     if let Err(error) = shake_hands(&mut session, options).await {
         log_failure(address, &error);
@@ -113,6 +117,7 @@ struct Session {
     carry: BytesMut,
     listener: Option<Listener>,
     target: Option<TcpStream>,
+    udp: Option<udp::Relay>,
 }
 
 /// BIND's first half.
@@ -127,7 +132,8 @@ impl Session {
         self.client.read_buf(&mut self.carry).await
     }
 
-    /// Carries out a request, up to the reply. Gives BND: our address towards the target, or where we listen.
+    /// Carries out a request, up to the reply. Gives BND: our address towards the target, or where we listen
+    /// for the peer or for datagrams.
     async fn carry_out(&mut self, request: Request<'_>) -> io::Result<SocketAddr> {
         match request.command {
             Command::CONNECT => {
@@ -143,6 +149,10 @@ impl Session {
                     .insert(Listener { socket, expected })
                     .socket
                     .local_addr()
+            }
+            Command::UDP_ASSOCIATE => {
+                let relay = udp::Relay::open(&self.client, request.address).await?;
+                self.udp.insert(relay).bound()
             }
             _ => Err(Error::Refused(ReplyCode::COMMAND_NOT_SUPPORTED).into()),
         }
@@ -189,20 +199,20 @@ impl Session {
         }
     }
 
-    /// Copies both ways until both have ended.
-    async fn relay(self) -> io::Result<()> {
-        let Self {
-            mut client,
-            carry,
-            target: Some(mut target),
-            ..
-        } = self
-        else {
-            return Ok(());
-        };
-        let (reader, writer) = client.split();
-        let mut client = join(carry.chain(reader), writer);
-        copy_bidirectional(&mut client, &mut target).await?;
+    /// A tunnel: copies both ways until both have ended. An association: relays until the client ends the
+    /// connection.
+    async fn relay(mut self) -> io::Result<()> {
+        if let Some(relay) = self.udp {
+            return tokio::select! {
+                ended = discard(&mut self.client) => ended,
+                never = relay.run() => match never {},
+            };
+        }
+        if let Some(mut target) = self.target {
+            let (reader, writer) = self.client.split();
+            let mut client = join(self.carry.chain(reader), writer);
+            copy_bidirectional(&mut client, &mut target).await?;
+        }
         Ok(())
     }
 
@@ -210,12 +220,17 @@ impl Session {
     async fn linger(&mut self) {
         let drain = async {
             self.client.shutdown().await?;
-            let mut discarded = [0; 1024];
-            while self.client.read(&mut discarded).await? > 0 {}
-            io::Result::Ok(())
+            discard(&mut self.client).await
         };
         let _ = timeout(LINGER, drain).await;
     }
+}
+
+/// Reads to the end of input, for the end alone.
+async fn discard(stream: &mut TcpStream) -> io::Result<()> {
+    let mut discarded = [0; 1024];
+    while stream.read(&mut discarded).await? > 0 {}
+    Ok(())
 }
 
 /// Connects to the first address of a host that answers.

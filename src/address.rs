@@ -129,6 +129,7 @@ impl AsRef<[u8]> for Domain<'_> {
     reason = "the grammar: an unknown ATYP has no length, so it can be reported but not represented"
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Host<'a> {
     /// ATYP `01`: 4 octets.
     Ipv4(Ipv4Addr),
@@ -212,6 +213,7 @@ impl fmt::Display for Host<'_> {
 /// ```
 #[expect(clippy::exhaustive_structs, reason = "the wire has these two fields")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Address<'a> {
     /// DST.ADDR or BND.ADDR.
     pub host: Host<'a>,

@@ -150,8 +150,14 @@ impl<'a> Auth<'a> {
     /// [`Method::NO_ACCEPTABLE`] is among them; [`InvalidValue::CredentialsMissing`] when
     /// [`Method::USERNAME_PASSWORD`] is, and there are no credentials.
     pub fn new(methods: &'a [Method], credentials: Option<Credentials<'a>>) -> Result<Self, InvalidValue> {
-        let greeting = Greeting::new(methods)?;
-        let password = methods.contains(&Method::USERNAME_PASSWORD);
+        Self::offering(Greeting::new(methods)?, credentials)
+    }
+
+    pub(crate) fn offering(
+        greeting: Greeting<'a>,
+        credentials: Option<Credentials<'a>>,
+    ) -> Result<Self, InvalidValue> {
+        let password = greeting.methods().contains(Method::USERNAME_PASSWORD);
         if password && credentials.is_none() {
             return Err(InvalidValue::CredentialsMissing);
         }
@@ -164,6 +170,7 @@ impl<'a> Auth<'a> {
 
 /// What a client does, and lets pass. The defaults are what programs in the wild get along with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub struct Config {
     optimistic: bool,

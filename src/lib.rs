@@ -3,6 +3,29 @@
     not(feature = "std"),
     doc = "SOCKS5 as pure state machines and codecs: see the README."
 )]
+#![cfg_attr(
+    feature = "arbitrary",
+    doc = r##"
+# Fuzzing
+
+With feature `arbitrary`, values, messages and configurations implement [`Arbitrary`](::arbitrary::Arbitrary):
+they can be taken out of a fuzzer's octets, borrow from them, and are always such as the protocol has octets for.
+
+```
+use arbitrary::{Arbitrary, Unstructured};
+use sans_socks::{Encode, Request};
+
+// As it comes with `fuzz_target!(|request: Request| { ... })`.
+let request = Request::arbitrary(&mut Unstructured::new(b"the octets of a fuzzer"))?;
+
+let mut octets = [0; Request::MAX_LEN];
+let len = request.encode_into(&mut octets)?;
+let (decoded, consumed) = Request::decode(&octets[..len])?.complete().unwrap();
+assert_eq!((decoded, consumed), (request, len));
+# Ok::<(), Box<dyn std::error::Error>>(())
+```
+"##
+)]
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(
@@ -28,6 +51,8 @@ extern crate alloc;
 extern crate std;
 
 mod address;
+#[cfg(feature = "arbitrary")]
+mod arbitrary;
 mod buffer;
 pub mod client;
 mod code;

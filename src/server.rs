@@ -114,6 +114,7 @@ use crate::message::{Decoded, Encode, VERSION};
 /// let handshake = Handshake::with_config(Config::new().allow_empty_credentials(true));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub struct Config {
     allow_empty_credentials: bool,

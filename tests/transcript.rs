@@ -97,16 +97,36 @@ fn bind_has_two_replies() {
     assert_eq!(hex(&events), expected);
 }
 
-/// R-044: the client says 0.0.0.0:0.
+/// R-044: the client says 0.0.0.0:0. R-072, R-074, R-076, Q-090: datagrams, in fragments too.
 #[test]
 fn udp_associate() {
-    let events = run(Command::UDP_ASSOCIATE, "example.com:53", None, Outcome::Success);
+    let events = run(Command::UDP_ASSOCIATE, "192.0.2.9:53", None, Outcome::Success);
     let expected = "\
         C -> S  05 01 00\n\
         S -> C  05 00\n\
         C -> S  05 03 00 01 00 00 00 00 00 00\n\
-        S -> C  05 00 00 01 c0 00 02 01 c3 50\n";
+        S -> C  05 00 00 01 c0 00 02 01 c3 50\n\
+        C -> S  00 00 00 01 c0 00 02 09 00 35 61 20 71 75 65 73 74 69 6f 6e\n\
+        C -> S  00 00 01 01 c0 00 02 09 00 35 61 20 71 75 65 73 74 69 6f 6e\n\
+        C -> S  00 00 02 01 c0 00 02 09 00 35 20 69 6e 20 74 68 72 65 65 20\n\
+        C -> S  00 00 83 01 c0 00 02 09 00 35 70 69 65 63 65 73\n\
+        S -> C  00 00 00 01 c0 00 02 09 00 35 61 6e 20 61 6e 73 77 65 72\n";
     assert_eq!(hex(&events), expected);
+
+    let text: String = events.iter().map(ToString::to_string).collect();
+    for line in [
+        "C -> S  datagram, 16 octets                          RFC 1928 section 7, UDP",
+        "     2  02                                   FRAG      piece 2, more follow",
+        "     2  83                                   FRAG      piece 3, the last",
+        "    10  70 69 65 63 65 73                    DATA      \"pieces\"",
+        "# The relay sends \"a question in three pieces\" to 192.0.2.9:53.",
+    ] {
+        assert!(text.lines().any(|printed| printed == line), "{line}\n{text}");
+    }
+
+    // An answer comes from an address, whatever the question asked for (Q-090).
+    let events = run(Command::UDP_ASSOCIATE, "example.com:53", None, Outcome::Success);
+    assert!(hex(&events).ends_with("S -> C  00 00 00 01 c6 33 64 07 00 35 61 6e 20 61 6e 73 77 65 72\n"));
 }
 
 /// R-065, R-009 and R-048.

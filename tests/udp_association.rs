@@ -190,6 +190,35 @@ fn r_082_fragments_are_accepted_on_request() {
     }
 }
 
+/// Every vector that is a datagram, cut at every octet of its header.
+#[test]
+fn r_086_truncated_vectors_change_nothing() {
+    let vectors = include_str!("data/vectors.tsv").lines().filter_map(|line| {
+        let columns: Vec<&str> = line.split('\t').collect();
+        match columns.as_slice() {
+            &[_, "udp", octets, result, ..] if result.starts_with("OK") => Some(hex::decode(octets).unwrap()),
+            _ => None,
+        }
+    });
+    let vectors: Vec<_> = vectors.collect();
+    assert_eq!(vectors.len(), 8, "a row got lost");
+    let client = socket("192.0.2.7:4000");
+    let unknown = association("192.0.2.7", "0.0.0.0:0").accept_fragments();
+    let mut known = unknown.clone();
+    known.from_client(client, QUERY).unwrap();
+    for octets in vectors {
+        let header_len = octets.len() - Datagram::decode(&octets).unwrap().payload.len();
+        for mut association in [unknown.clone(), known.clone()] {
+            let before = format!("{association:?}");
+            for cut in 0..header_len {
+                let result = association.from_client(client, &octets[..cut]);
+                assert_eq!(result, Err(Discard::Malformed(Malformed::Truncated)));
+                assert_eq!(format!("{association:?}"), before, "{octets:?} at {cut}");
+            }
+        }
+    }
+}
+
 /// D-11, F-16: a fragment from another host does not reach the queue.
 #[test]
 fn f_16_a_foreign_fragment_does_not_reach_the_queue() {

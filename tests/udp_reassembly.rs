@@ -1,42 +1,16 @@
 //! Reassembly: every scenario F-01..F-15, F-17 and F-19 (the others are in `udp_association.rs`), the rules
-//! D-1..D-10, D-12, D-14..D-17 and R-077..R-080, and a model that says the same for random sequences. All with every storage.
+//! D-1..D-10, D-12, D-14..D-17 and R-077..R-080, and a model that says the same for random
+//! sequences. All with every storage.
+
+#[path = "model/reassembly.rs"]
+mod model;
 
 use core::time::Duration;
 
+use model::{Expected, Machine, Pair};
 use proptest::prelude::*;
-use sans_socks::udp::{Datagram, Discard, Frag, Header, Outcome, Reassembler, Storage};
-use sans_socks::{Address, AddressBuf};
-
-/// A reassembler with any storage.
-trait Machine {
-    fn handle_datagram<'a>(&'a mut self, now: Duration, datagram: Datagram<'a>) -> Outcome<'a>;
-    fn handle_timeout(&mut self, now: Duration);
-    fn poll_timeout(&self) -> Option<Duration>;
-    fn buffered(&self) -> usize;
-    fn reset(&mut self);
-}
-
-impl<B: Storage> Machine for Reassembler<Duration, B> {
-    fn handle_datagram<'a>(&'a mut self, now: Duration, datagram: Datagram<'a>) -> Outcome<'a> {
-        self.handle_datagram(now, datagram)
-    }
-
-    fn handle_timeout(&mut self, now: Duration) {
-        self.handle_timeout(now);
-    }
-
-    fn poll_timeout(&self) -> Option<Duration> {
-        self.poll_timeout()
-    }
-
-    fn buffered(&self) -> usize {
-        self.buffered()
-    }
-
-    fn reset(&mut self) {
-        self.reset();
-    }
-}
+use sans_socks::Address;
+use sans_socks::udp::{Datagram, Discard, Frag, Header, Outcome, Reassembler};
 
 /// Runs a test with each storage, for sequences of `max_datagram` octets, of which `ROOM` fit.
 fn with_limits<const ROOM: usize>(max_datagram: usize, test: impl Fn(&mut dyn Machine)) {
@@ -55,36 +29,11 @@ fn with_every_storage(test: impl Fn(&mut dyn Machine)) {
     with_limits::<65507>(65507, test);
 }
 
-/// What a scenario expects.
-#[derive(Clone, Debug, PartialEq)]
-enum Expected {
-    Pending,
-    Deliver(Vec<u8>),
-    Drop(Discard),
-}
-
 use Discard::{AddressMismatch, Duplicate, Gap, InvalidFrag, NoStart, Reset, TooLarge, Unterminated};
 use Expected::{Drop, Pending};
 
 fn deliver(payload: &str) -> Expected {
     Expected::Deliver(payload.into())
-}
-
-impl From<Outcome<'_>> for Expected {
-    fn from(outcome: Outcome<'_>) -> Self {
-        match outcome {
-            Outcome::Pending => Pending,
-            Outcome::Deliver(datagram) => {
-                assert_eq!(
-                    datagram.header.frag,
-                    Frag::STANDALONE,
-                    "what is delivered is whole"
-                );
-                Self::Deliver(datagram.payload.to_vec())
-            }
-            Outcome::Dropped(reason) => Drop(reason),
-        }
-    }
 }
 
 const TO: &str = "127.0.0.1:5300";
@@ -511,92 +460,6 @@ fn truncation_at_every_octet_leaves_the_queue_as_it_was() {
     }
 }
 
-/// A reassembler that is as simple as can be: it remembers the pieces and puts them together at the end.
-struct Naive {
-    max_datagram: usize,
-    room: usize,
-    timeout: Duration,
-    started: Duration,
-    pieces: Vec<(AddressBuf, Vec<u8>)>,
-    /// Octets of a delivery that has not been followed by a call.
-    delivered: usize,
-}
-
-impl Naive {
-    fn octets(&self) -> usize {
-        self.pieces.iter().map(|(_, payload)| payload.len()).sum()
-    }
-
-    fn buffered(&self) -> usize {
-        self.octets() + self.delivered
-    }
-
-    fn deadline(&self) -> Option<Duration> {
-        (!self.pieces.is_empty()).then(|| self.started + self.timeout)
-    }
-
-    fn tick(&mut self, now: Duration) {
-        self.delivered = 0;
-        if !self.pieces.is_empty() && now >= self.started + self.timeout {
-            self.pieces.clear();
-        }
-    }
-
-    fn step(&mut self, now: Duration, frag: u8, address: &AddressBuf, payload: &[u8]) -> Expected {
-        self.tick(now);
-        let (position, last) = (usize::from(frag & 0x7f), frag & 0x80 != 0);
-        if frag == 0x80 {
-            return Drop(InvalidFrag);
-        }
-        if frag == 0x00 {
-            self.pieces.clear();
-            return Expected::Deliver(payload.to_vec());
-        }
-        let highest = self.pieces.len();
-        if position == highest && frag != 0x81 {
-            return Drop(Duplicate);
-        }
-        if position <= highest || position > highest + 1 {
-            self.pieces.clear();
-        }
-        if position != self.pieces.len() + 1 {
-            return Drop(if highest == 0 {
-                NoStart
-            } else if position < highest {
-                Reset
-            } else {
-                Gap
-            });
-        }
-        let total = self.octets() + payload.len();
-        // A sequence of one needs no room.
-        let no_room = total > self.room && frag != 0x81;
-        let fault = if self.pieces.first().is_some_and(|(first, _)| first != address) {
-            Some(AddressMismatch)
-        } else if total > self.max_datagram || no_room {
-            Some(TooLarge)
-        } else if frag == 0x7f {
-            Some(Unterminated)
-        } else {
-            None
-        };
-        if let Some(fault) = fault {
-            self.pieces.clear();
-            return Drop(fault);
-        }
-        if self.pieces.is_empty() {
-            self.started = now;
-        }
-        self.pieces.push((address.clone(), payload.to_vec()));
-        if !last {
-            return Pending;
-        }
-        let whole: Vec<u8> = self.pieces.drain(..).flat_map(|(_, payload)| payload).collect();
-        self.delivered = if position == 1 { 0 } else { whole.len() };
-        Expected::Deliver(whole)
-    }
-}
-
 #[derive(Clone, Debug)]
 enum Op {
     /// A FRAG, which address of three, how many octets.
@@ -632,31 +495,17 @@ fn any_run() -> impl Strategy<Value = Vec<(u64, Op)>> {
 
 const ADDRESSES: [&str; 3] = [TO, "example.com:5300", "[::1]:5300"];
 
-/// Runs the operations on both, and looks at what is delivered and held.
+/// Runs the operations on both.
 fn compare(machine: &mut dyn Machine, max_datagram: usize, room: usize, ops: &[(u64, Op)]) {
-    let mut naive = Naive {
-        max_datagram,
-        room,
-        timeout: Duration::from_secs(5),
-        started: Duration::ZERO,
-        pieces: Vec::new(),
-        delivered: 0,
-    };
-    let mut now = Duration::ZERO;
+    let mut pair = Pair::new(machine, max_datagram, room);
     let mut serial = 0_u8;
-    // The fragments that were taken: when, position, address, payload.
-    let mut taken: Vec<(Duration, usize, usize, Vec<u8>)> = Vec::new();
     for (pass, op) in ops {
-        now += Duration::from_millis(*pass);
-        let next = naive.pieces.len() as u8 + 1;
+        pair.pass(Duration::from_millis(*pass));
         let (frag, to, len) = match *op {
             Op::Datagram(frag, to, len) => (frag, to, len),
-            Op::Next(last, to, len) => (next | u8::from(last) << 7, to, len),
+            Op::Next(last, to, len) => (pair.next_position() | u8::from(last) << 7, to, len),
             Op::Tick => {
-                machine.handle_timeout(now);
-                naive.tick(now);
-                assert_eq!(machine.buffered(), naive.buffered());
-                assert_eq!(machine.poll_timeout(), naive.deadline());
+                pair.handle_timeout();
                 continue;
             }
         };
@@ -667,51 +516,7 @@ fn compare(machine: &mut dyn Machine, max_datagram: usize, room: usize, ops: &[(
         })
         .take(len)
         .collect();
-
-        let input = datagram(frag, ADDRESSES[to], &payload);
-        let outcome = machine.handle_datagram(now, input);
-        let delivered_to = match outcome {
-            Outcome::Deliver(delivered) => Some(delivered.header.address),
-            _ => None,
-        };
-        let delivered_to = delivered_to.map(AddressBuf::from);
-        let outcome = Expected::from(outcome);
-
-        let address = input.header.address.into();
-        assert_eq!(
-            outcome,
-            naive.step(now, frag, &address, &payload),
-            "FRAG {frag:#04x}"
-        );
-        assert_eq!(
-            machine.buffered(),
-            naive.buffered(),
-            "octets since the last reset"
-        );
-        assert!(machine.buffered() <= max_datagram.min(room));
-        assert_eq!(machine.poll_timeout(), naive.deadline());
-
-        let position = usize::from(frag & 0x7f);
-        match outcome {
-            Pending => taken.push((now, position, to, payload)),
-            Expected::Deliver(whole) => {
-                assert_eq!(delivered_to, Some(address));
-                if position > 1 {
-                    // Positions 1..n in a row, with equal addresses, all within the timeout.
-                    let sequence = &taken[taken.len() + 1 - position..];
-                    for (index, piece) in sequence.iter().enumerate() {
-                        assert_eq!((piece.1, piece.2), (index + 1, to));
-                    }
-                    assert!(now - sequence[0].0 < Duration::from_secs(5));
-                    let mut parts: Vec<u8> = sequence.iter().flat_map(|piece| piece.3.clone()).collect();
-                    parts.extend(payload);
-                    assert_eq!(whole, parts);
-                } else {
-                    assert_eq!(whole, payload);
-                }
-            }
-            Drop(_) => {}
-        }
+        pair.handle_datagram(datagram(frag, ADDRESSES[to], &payload));
     }
 }
 
@@ -720,7 +525,7 @@ proptest! {
 
     /// D-1..D-10, D-12, D-14, D-15: in any order, at any time.
     #[test]
-    fn model(ops in proptest::collection::vec(any_op(), 0..80)) {
+    fn the_model_says_the_same(ops in proptest::collection::vec(any_op(), 0..80)) {
         with_limits::<24>(24, |machine| compare(machine, 24, 24, &ops));
         with_limits::<17>(24, |machine| compare(machine, 24, 17, &ops));
         with_limits::<24>(17, |machine| compare(machine, 17, 24, &ops));
@@ -728,7 +533,7 @@ proptest! {
 
     /// D-1..D-10, D-12, D-14, D-15: where the positions end.
     #[test]
-    fn model_up_to_position_127(ops in any_run()) {
+    fn the_model_says_the_same_up_to_position_127(ops in any_run()) {
         with_limits::<40>(40, |machine| compare(machine, 40, 40, &ops));
     }
 
@@ -743,4 +548,35 @@ proptest! {
             }
         });
     }
+}
+
+/// What is put together is the peers' business: a log line has how much there is, and not what.
+#[test]
+fn debug_shows_no_payload() {
+    let mut reassembler = Reassembler::with_storage([0; 64]);
+    let to = Address::try_from("127.0.0.1:53").unwrap();
+    let piece = Datagram::new(Header::new(Frag::new(1), to), b"\xa5\xa5\xa5");
+    assert_eq!(
+        reassembler.handle_datagram(Duration::ZERO, piece),
+        Outcome::Pending
+    );
+    let shown = format!("{reassembler:?}");
+    assert!(
+        shown.contains("buffered: 3") && shown.contains("127.0.0.1"),
+        "{shown}"
+    );
+    assert!(
+        !shown.contains("165, 165") && !shown.contains("storage"),
+        "{shown}"
+    );
+}
+
+#[cfg(feature = "alloc")]
+#[test]
+fn a_default_reassembler() {
+    let default = Reassembler::<Duration, Vec<u8>>::default();
+    assert_eq!(
+        format!("{default:?}"),
+        format!("{:?}", Reassembler::<Duration, _>::new())
+    );
 }

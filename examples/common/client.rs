@@ -28,14 +28,22 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// A handshake that asks for `command` with the target.
-    pub(crate) fn handshake(&self, command: Command) -> Result<Handshake, InvalidValue> {
+    pub(crate) fn target(&self) -> Result<Address<'_>, InvalidValue> {
         let host = Domain::new(&self.host)?;
-        let target = Address::from((host, self.port)).canonical();
+        Ok(Address::from((host, self.port)).canonical())
+    }
+
+    /// A handshake that asks for `command`: with the target, but for UDP ASSOCIATE, where the address is
+    /// that of the client's datagrams, which a NAT may change. Zeros say that it is not known.
+    pub(crate) fn handshake(&self, command: Command) -> Result<Handshake, InvalidValue> {
+        let address = match command {
+            Command::UDP_ASSOCIATE => Address::UNSPECIFIED,
+            _ => self.target()?,
+        };
         let auth = self.login.credentials()?.map_or_else(Auth::none, Auth::password);
         let config = Config::new().optimistic(self.optimistic);
         Ok(Handshake::with_config(
-            &Request::new(command, target),
+            &Request::new(command, address),
             auth,
             config,
         ))

@@ -3,6 +3,7 @@
 use core::error::Error;
 use core::fmt;
 
+use sans_socks::udp::{Datagram, Frag};
 use sans_socks::{
     Address, AuthStatus, Credentials, Decoded, Greeting, Host, Method, Phase, Reply, Request, Selection,
 };
@@ -87,6 +88,27 @@ impl Message {
             octets: octets.to_vec(),
             fields: vec![Field::text("DATA", octets.len())],
         }
+    }
+
+    /// A datagram between client and relay.
+    pub(crate) fn datagram(direction: Direction, octets: &[u8]) -> Result<Self, Box<dyn Error>> {
+        let Datagram { header, payload } = Datagram::decode(octets)?;
+        let frag = header.frag;
+        let meaning = match (frag.position(), frag.is_last()) {
+            _ if frag == Frag::STANDALONE => "a whole datagram".to_owned(),
+            (position, false) => format!("piece {position}, more follow"),
+            (position, true) => format!("piece {position}, the last"),
+        };
+        let mut fields = vec![Field::new("RSV", 2, "reserved"), Field::new("FRAG", 1, meaning)];
+        fields.extend(addressed(["DST.ADDR", "DST.PORT"], &header.address));
+        fields.push(Field::text("DATA", payload.len()));
+        Ok(Self {
+            direction,
+            title: "datagram",
+            section: "RFC 1928 section 7, UDP",
+            octets: octets.to_vec(),
+            fields,
+        })
     }
 
     /// The octets alone, 28 a line.
@@ -197,18 +219,18 @@ fn status(octets: &[u8]) -> Result<Vec<Field>, Box<dyn Error>> {
 
 fn request(octets: &[u8]) -> Result<Vec<Field>, Box<dyn Error>> {
     let Request { command, address } = whole(Request::decode(octets)?)?;
-    Ok(addressed(("CMD", &command), ["DST.ADDR", "DST.PORT"], &address))
+    Ok(six_fields(("CMD", &command), ["DST.ADDR", "DST.PORT"], &address))
 }
 
 fn reply(octets: &[u8]) -> Result<Vec<Field>, Box<dyn Error>> {
     let Reply { code, address } = whole(Reply::decode(octets)?)?;
-    Ok(addressed(("REP", &code), ["BND.ADDR", "BND.PORT"], &address))
+    Ok(six_fields(("REP", &code), ["BND.ADDR", "BND.PORT"], &address))
 }
 
-/// The six fields that a request and a reply share.
-fn addressed(
+/// What a request and a reply share.
+fn six_fields(
     (code, meaning): (&'static str, &dyn fmt::Display),
-    [addr, port]: [&'static str; 2],
+    names: [&'static str; 2],
     address: &Address<'_>,
 ) -> Vec<Field> {
     let mut fields = vec![
@@ -216,15 +238,21 @@ fn addressed(
         Field::new(code, 1, meaning),
         Field::new("RSV", 1, "reserved"),
     ];
-    match address.host {
-        Host::Ipv4(ip) => fields.extend([Field::new("ATYP", 1, "IPv4 address"), Field::new(addr, 4, ip)]),
-        Host::Domain(name) => fields.extend([
+    fields.extend(addressed(names, address));
+    fields
+}
+
+/// ATYP, address and port.
+fn addressed([addr, port]: [&'static str; 2], address: &Address<'_>) -> Vec<Field> {
+    let mut fields = match address.host {
+        Host::Ipv4(ip) => vec![Field::new("ATYP", 1, "IPv4 address"), Field::new(addr, 4, ip)],
+        Host::Domain(name) => vec![
             Field::new("ATYP", 1, "domain name"),
             Field::new(addr, 1, counted(name.as_bytes().len(), "octet")),
             Field::text(addr, name.as_bytes().len()),
-        ]),
-        Host::Ipv6(ip) => fields.extend([Field::new("ATYP", 1, "IPv6 address"), Field::new(addr, 16, ip)]),
-    }
+        ],
+        Host::Ipv6(ip) => vec![Field::new("ATYP", 1, "IPv6 address"), Field::new(addr, 16, ip)],
+    };
     fields.push(Field::new(port, 2, address.port));
     fields
 }

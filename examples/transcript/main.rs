@@ -6,6 +6,7 @@
 //! ```text
 //! cargo run --example transcript
 //! cargo run --example transcript -- --auth alice:secret --command bind
+//! cargo run --example transcript -- --command udp
 //! cargo run --example transcript -- --auth alice:wrong --reject
 //! cargo run --example transcript -- --refuse 05 '[2001:db8::1]:443'
 //! ```

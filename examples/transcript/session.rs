@@ -2,7 +2,11 @@
 
 use core::error::Error;
 use core::fmt;
+use core::net::SocketAddr;
+use core::num::NonZeroUsize;
+use core::time::Duration;
 
+use sans_socks::udp::{Association, Header, MAX_HEADER_LEN, Outcome as Reassembled, Reassembler, fragments};
 use sans_socks::{
     Address, AddressBuf, Command, Credentials, Host, Method, ReplyCode, Request, client, server,
 };
@@ -47,8 +51,12 @@ impl fmt::Display for Event {
 
 /// Where the server connects from, listens, and relays: an address for documentation, RFC 5737.
 const SERVER: &str = "192.0.2.1";
-/// Who connects to a listening server, if the client does not expect an IP address.
-const PEER: &str = "198.51.100.7:20";
+/// Where the client's datagrams come from.
+const CLIENT: &str = "203.0.113.5:45678";
+/// What a name stands for.
+const PEER: &str = "198.51.100.7";
+/// What the client cuts its datagrams to, when it sends fragments.
+const PIECE: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
 impl Session {
     /// Every message of the session, with notes on what happens between them.
@@ -83,7 +91,7 @@ impl Session {
                 _ => {}
             }
         }
-        run.tunnel();
+        run.tunnel()?;
         Ok(run.events)
     }
 
@@ -96,9 +104,13 @@ impl Session {
         Ok(format!("{SERVER}:{port}").parse()?)
     }
 
+    /// Who connects to a listening server, or answers a datagram.
     fn peer(&self) -> Result<AddressBuf, Box<dyn Error>> {
-        match self.target.as_address().host {
-            Host::Domain(_) => Ok(PEER.parse()?),
+        match self.target.as_address() {
+            Address {
+                host: Host::Domain(_),
+                port,
+            } => Ok(format!("{PEER}:{port}").parse()?),
             _ => Ok(self.target.clone()),
         }
     }
@@ -205,32 +217,77 @@ impl Run<'_> {
     }
 
     /// What comes behind the handshake.
-    fn tunnel(&mut self) {
-        match self.session.outcome {
-            Outcome::Success => {}
-            Outcome::Rejected if self.session.password.is_none() => {
-                return self.note("The client closes the connection.");
+    fn tunnel(&mut self) -> Result<(), Box<dyn Error>> {
+        match (self.session.outcome, self.session.command) {
+            (Outcome::Rejected, _) if self.session.password.is_none() => {
+                self.note("The client closes the connection.");
             }
-            Outcome::Rejected => return self.note("The server closes the connection."),
-            Outcome::Refused(_) => return self.note("The server closes the connection, within 10 seconds."),
-        }
-        match self.session.command {
-            Command::CONNECT => {
+            (Outcome::Rejected, _) => self.note("The server closes the connection."),
+            (Outcome::Refused(_), _) => self.note("The server closes the connection, within 10 seconds."),
+            (Outcome::Success, Command::CONNECT) => {
                 self.note("From here on the connection is a tunnel to the target.");
                 self.data(Direction::ToServer, b"GET / HTTP/1.0\r\n\r\n");
                 self.data(Direction::ToClient, b"HTTP/1.0 200 OK\r\n\r\n");
             }
-            Command::BIND => {
+            (Outcome::Success, Command::BIND) => {
                 self.note("From here on the connection is a tunnel to the peer.");
                 self.data(Direction::ToClient, b"from the peer\n");
                 self.data(Direction::ToServer, b"to the peer\n");
             }
-            _ => {
-                self.note(format!("The client has datagrams for {}.", self.session.target));
-                self.note("It sends them to the relay, each behind a header of RFC 1928 section 7.");
-                self.note("They are relayed for as long as this TCP connection stands.");
+            (Outcome::Success, _) => self.relay()?,
+        }
+        Ok(())
+    }
+
+    /// Datagrams through the relay: whole, then in fragments.
+    fn relay(&mut self) -> Result<(), Box<dyn Error>> {
+        let source: SocketAddr = CLIENT.parse()?;
+        let mut association = Association::new(source.ip(), &Address::UNSPECIFIED).accept_fragments();
+        let mut reassembler = Reassembler::<Duration, _>::with_storage([0; 512]);
+        self.note(
+            "The client has datagrams for the target. It sends them to the relay, each behind a header.",
+        );
+        self.note(format!(
+            "The first comes from {source}: from here on, only that port is the client's."
+        ));
+        for (question, max_payload) in [
+            ("a question", NonZeroUsize::MAX),
+            ("a question in three pieces", PIECE),
+        ] {
+            if max_payload == PIECE {
+                self.note("A relay may put fragments together; few do.");
+            }
+            let target = self.session.target.as_address();
+            for piece in fragments(target, question.as_bytes(), max_payload)? {
+                let mut octets = vec![0; piece.encoded_len()];
+                piece.encode_into(&mut octets)?;
+                self.datagram(Direction::ToServer, &octets)?;
+                let piece = association.from_client(source, &octets)?;
+                match reassembler.handle_datagram(Duration::ZERO, piece) {
+                    Reassembled::Deliver(whole) => self.note(format!(
+                        "The relay sends \"{}\" to {}.",
+                        String::from_utf8_lossy(whole.payload),
+                        whole.header.address,
+                    )),
+                    Reassembled::Pending => {}
+                    Reassembled::Dropped(reason) => return Err(reason.into()),
+                }
             }
         }
+        let peer = self.session.peer()?;
+        self.note(format!("An answer comes to the relay from {peer}."));
+        let mut octets = vec![0; MAX_HEADER_LEN];
+        octets.extend_from_slice(b"an answer");
+        let start = Header::standalone(peer.as_address()).prepend(&mut octets, MAX_HEADER_LEN)?;
+        self.datagram(Direction::ToClient, &octets[start..])?;
+        self.note("The client closes the TCP connection. That ends the association.");
+        Ok(())
+    }
+
+    fn datagram(&mut self, direction: Direction, octets: &[u8]) -> Result<(), Box<dyn Error>> {
+        self.events
+            .push(Event::Message(Message::datagram(direction, octets)?));
+        Ok(())
     }
 
     fn data(&mut self, direction: Direction, octets: &[u8]) {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::frame::{HEADER_LEN, MessageType, Token, decode_token, header};
-use super::{Context, Error, Protection, ProtectionLevel};
+use super::{Context, Error, Protection, ProtectionLevel, Services};
 use crate::message::{Decoded, copy};
 
 /// The layer between the socket and all that is sent behind the negotiation: the request, the replies, the
@@ -42,6 +42,7 @@ use crate::message::{Decoded, copy};
 /// The context is dropped with it, and deletes itself; no token is sent for that.
 pub struct Encapsulation<C> {
     context: C,
+    services: Services,
     level: Option<ProtectionLevel>,
     selected: Protection,
     partial: Vec<u8>,
@@ -49,20 +50,23 @@ pub struct Encapsulation<C> {
 }
 
 impl<C: Context> Encapsulation<C> {
-    /// Encapsulates at `level` with a context that is established already.
+    /// Encapsulates at `level` with a context that is established already. Where its
+    /// [services](Context::services) do not suffice for that, nothing is sent: [`Error::LevelUnavailable`].
     #[must_use]
     pub fn new(context: C, level: ProtectionLevel) -> Self {
         Self::agreed(context, Some(level))
     }
 
     pub(super) fn agreed(context: C, level: Option<ProtectionLevel>) -> Self {
-        let selected = if context.services().confidentiality {
+        let services = context.services();
+        let selected = if services.confidentiality {
             Protection::Confidentiality
         } else {
             Protection::Integrity
         };
         Self {
             context,
+            services,
             level,
             selected,
             partial: Vec::new(),
@@ -83,7 +87,8 @@ impl<C: Context> Encapsulation<C> {
     }
 
     /// At level [`Selective`](ProtectionLevel::Selective), what the messages from here on get; at any other
-    /// level this changes nothing. At first it is confidentiality, if the context has it.
+    /// level this changes nothing. At first it is confidentiality, if the context has it. Selected where the
+    /// context has it not, sending fails.
     pub const fn select(&mut self, protection: Protection) {
         self.selected = protection;
     }
@@ -171,12 +176,13 @@ impl<C: Context> Encapsulation<C> {
     /// # Errors
     ///
     /// Each is the stream's end, and nothing was appended: [`Error::Context`] when the context cannot wrap,
-    /// [`Error::PlainTooLong`] when it has room for no octet, [`Error::TokenTooLong`] when it made a token
-    /// longer than it said; [`Error::Failed`] after any of these.
+    /// [`Error::LevelUnavailable`] when it has no service for what is agreed on or
+    /// [selected](Self::select), [`Error::PlainTooLong`] when it has room for no octet,
+    /// [`Error::TokenTooLong`] when it made a token longer than it said; [`Error::Failed`] after any of these.
     pub fn encapsulate(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> Result<(), Error<C::Error>> {
         let start = wire.len();
         let sealed = self.fatal(|this| {
-            let Some(protection) = this.protection() else {
+            let Some(protection) = this.available_protection()? else {
                 wire.extend_from_slice(plain);
                 return Ok(());
             };
@@ -229,15 +235,16 @@ impl<C: Context> Encapsulation<C> {
     /// # Errors
     ///
     /// Nothing was appended, and the association goes on: [`Error::PlainTooLong`] when it does not fit one
-    /// token, [`Error::Context`] when the context cannot wrap, [`Error::TokenTooLong`] when it made a token
-    /// longer than it said. [`Error::Failed`] when the stream has failed, and the association with it.
+    /// token; [`Error::Context`], [`Error::LevelUnavailable`] and [`Error::TokenTooLong`] as for
+    /// [`encapsulate`](Self::encapsulate). [`Error::Failed`] when the stream has failed, and the association
+    /// with it.
     pub fn encapsulate_datagram(
         &mut self,
         plain: &[u8],
         datagram: &mut Vec<u8>,
     ) -> Result<(), Error<C::Error>> {
         self.check()?;
-        let Some(protection) = self.protection() else {
+        let Some(protection) = self.available_protection()? else {
             datagram.extend_from_slice(plain);
             return Ok(());
         };
@@ -255,6 +262,21 @@ impl<C: Context> Encapsulation<C> {
             Some(ProtectionLevel::Confidentiality) => Some(Protection::Confidentiality),
             Some(ProtectionLevel::Selective) => Some(self.selected),
             None => None,
+        }
+    }
+
+    /// The same, if the context has the service for it.
+    fn available_protection(&self) -> Result<Option<Protection>, Error<C::Error>> {
+        let protection = self.protection();
+        let level = match protection {
+            Some(Protection::Confidentiality) => ProtectionLevel::Confidentiality,
+            Some(Protection::Integrity) => ProtectionLevel::Integrity,
+            None => return Ok(None),
+        };
+        if self.services.suffice_for(level) {
+            Ok(protection)
+        } else {
+            Err(Error::LevelUnavailable(level))
         }
     }
 

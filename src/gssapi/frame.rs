@@ -18,6 +18,7 @@ pub(super) const HEADER_LEN: usize = 4;
 /// "mtyp": what the token of a frame is.
 #[expect(clippy::exhaustive_enums, reason = "RFC 1961 names these three")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum MessageType {
     /// `01`: a token of context establishment, [RFC 1961 §3.4](https://www.rfc-editor.org/rfc/rfc1961#section-3.4).
     Authentication = 1,
@@ -110,6 +111,7 @@ impl fmt::Debug for Token<'_> {
 /// ```
 #[expect(clippy::exhaustive_enums, reason = "RFC 1961 has these two forms")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Frame<'a> {
     /// A token and what it is.
     Token {

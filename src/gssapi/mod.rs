@@ -245,7 +245,8 @@
 //! # A relay
 //!
 //! Both directions go through one context, so they take turns with it, and never while they wait for a socket.
-//! In one task, a `RefCell` is enough:
+//! What has been read before and not been taken, of the wire and of what came out of it, is the tunnel's
+//! beginning. In one task, a `RefCell` is enough:
 //!
 //! ```
 //! # #[cfg(not(feature = "std"))] fn main() {}
@@ -257,6 +258,8 @@
 //!
 //! pub async fn relay<C>(
 //!     layer: Encapsulation<C>,
+//!     mut wire: Vec<u8>,
+//!     mut plain: Vec<u8>,
 //!     client: impl AsyncRead + AsyncWrite,
 //!     target: impl AsyncRead + AsyncWrite,
 //! ) -> io::Result<()>
@@ -267,20 +270,18 @@
 //!     let (mut from_client, mut to_client) = split(client);
 //!     let (mut from_target, mut to_target) = split(target);
 //!     let upstream = async {
-//!         let (mut chunk, mut plain) = (vec![0; 16 * 1024], Vec::new());
 //!         loop {
-//!             let n = from_client.read(&mut chunk).await?;
-//!             if n == 0 {
-//!                 layer.borrow_mut().handle_eof()?;
-//!                 return to_target.shutdown().await;
-//!             }
-//!             let mut wire = &chunk[..n];
 //!             while !wire.is_empty() {
-//!                 let taken = layer.borrow_mut().decapsulate(wire, &mut plain)?;
-//!                 wire = &wire[taken..];
+//!                 let taken = layer.borrow_mut().decapsulate(&wire, &mut plain)?;
+//!                 wire.drain(..taken);
 //!             }
 //!             to_target.write_all(&plain).await?;
 //!             plain.clear();
+//!             wire.reserve(16 * 1024);
+//!             if from_client.read_buf(&mut wire).await? == 0 {
+//!                 layer.borrow_mut().handle_eof()?;
+//!                 return to_target.shutdown().await;
+//!             }
 //!         }
 //!     };
 //!     let downstream = async {
@@ -325,18 +326,19 @@
 //! #     let (mut target, far) = tokio::io::duplex(64);
 //! #     let layer = Encapsulation::new(Toy, ProtectionLevel::Integrity);
 //! #     let ends = async {
-//! #         client.write_all(b"\x01\x03\x00\x02hi\x01\x03\x00\x01!").await?;
+//! #         client.write_all(b"\x02hi\x01\x03\x00\x01!").await?;
 //! #         client.shutdown().await?;
 //! #         target.write_all(b"bye").await?;
 //! #         target.shutdown().await?;
 //! #         let (mut got_target, mut got_client) = (Vec::new(), Vec::new());
 //! #         target.read_to_end(&mut got_target).await?;
 //! #         client.read_to_end(&mut got_client).await?;
-//! #         assert_eq!(got_target, b"hi!");
+//! #         assert_eq!(got_target, b"plain, hi!");
 //! #         assert_eq!(got_client, b"\x01\x03\x00\x03bye");
 //! #         Ok(())
 //! #     };
-//! #     tokio::try_join!(relay(layer, near, far), ends)?;
+//! #     let (wire, plain) = (b"\x01\x03\x00".to_vec(), b"plain, ".to_vec());
+//! #     tokio::try_join!(relay(layer, wire, plain, near, far), ends)?;
 //! #     Ok(())
 //! # }
 //! # }
@@ -474,6 +476,7 @@ pub enum Progress {
 /// The services of a context, [RFC 1961 §4.1](https://www.rfc-editor.org/rfc/rfc1961#section-4.1).
 #[expect(clippy::exhaustive_structs, reason = "RFC 1961 names these two")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Services {
     /// `GSS_C_INTEG_FLAG`.
     pub integrity: bool,
@@ -493,6 +496,7 @@ impl Services {
 /// What one message gets, or got.
 #[expect(clippy::exhaustive_enums, reason = "\"conf_req_flag\" is true or false")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Protection {
     /// Integrity alone: anybody on the way can read it.
     Integrity,
@@ -503,6 +507,7 @@ pub enum Protection {
 /// What is agreed about all that follows, [RFC 1961 §4.2](https://www.rfc-editor.org/rfc/rfc1961#section-4.2).
 #[expect(clippy::exhaustive_enums, reason = "RFC 1961 has these three")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum ProtectionLevel {
     /// `01`: every message has integrity, and none is confidential.
     Integrity = 1,

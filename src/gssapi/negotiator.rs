@@ -174,8 +174,10 @@ impl ServerConfig {
         Self { allow, ..self }
     }
 
-    /// Answers `level` to a client that proposes another which it may not have, or which the context cannot
-    /// do, and leaves it to the client to close; else that is refused with `01 FF`.
+    /// Answers `level` to a client that proposes another of the three which it may not have, or which the
+    /// context cannot do, and leaves it to the client to close; else that is refused with `01 FF`.
+    ///
+    /// `level` need not be among those that are [allowed](Self::allow).
     #[must_use]
     pub const fn counter_offer(self, level: ProtectionLevel) -> Self {
         Self {
@@ -266,6 +268,7 @@ enum State<E> {
 /// | | complete, with a token | `01 01` | ready |
 /// | | complete, without a token | `01 02` | level |
 /// | | failure | | closed: `Context` |
+/// | Step, Ready | what the context cannot do is to be proposed | | closed: `LevelUnavailable` |
 /// | Token | `01 01` | | step |
 /// | Ready | `01 01`, whatever is in it | `01 02` | level |
 /// | Level | `01 01 00 00`, once at most | | level |
@@ -437,6 +440,16 @@ impl<C: Context> Negotiator<C> {
             State::Established(_) => Output::Established,
             State::Closed(ref error) => Output::Closed(error),
             _ => Output::Step(Step { negotiator: self }),
+        }
+    }
+
+    /// Gives up, whatever the reason: a server says `01 FF`, a client nothing. Then
+    /// [`Output::Closed`] comes, with [`Error::Abandoned`]. It does nothing to a negotiation that has failed.
+    ///
+    /// For a client whose name the [`context`](Self::context) tells, and who is not to come in.
+    pub fn abandon(&mut self) {
+        if !matches!(self.state, State::Closed(_)) {
+            self.refuse(Error::Abandoned);
         }
     }
 

@@ -17,7 +17,7 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{Decoded, copy, length_octet, room};
+use super::{Decoded, copy, length_octet};
 use crate::address::{Address, Domain, Host};
 use crate::error::{BufferTooSmall, Malformed};
 
@@ -91,22 +91,46 @@ pub(crate) fn encoded_len(address: &Address<'_>) -> usize {
     }
 }
 
-/// Writes a message: its three octets, then the address.
+/// Writes a message to the front of `out`: its three octets, then the address.
 #[inline]
 pub(crate) fn encode(head: [u8; 3], address: &Address<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+    encode_to(head, address, |needed| out.get_mut(..needed))
+}
+
+/// Writes a message just before octet `end` of `buf`, and returns where it begins.
+#[inline]
+pub(crate) fn encode_before(
+    head: [u8; 3],
+    address: &Address<'_>,
+    buf: &mut [u8],
+    end: usize,
+) -> Result<usize, BufferTooSmall> {
+    let len = encode_to(head, address, |needed| buf.get_mut(end.checked_sub(needed)?..end))?;
+    Ok(end.saturating_sub(len))
+}
+
+/// Writes a message to the octets that `place` gives for so many as it takes.
+#[inline(always)]
+fn encode_to<'a>(
+    head: [u8; 3],
+    address: &Address<'_>,
+    place: impl FnOnce(usize) -> Option<&'a mut [u8]>,
+) -> Result<usize, BufferTooSmall> {
+    let room = |needed| place(needed).ok_or(BufferTooSmall { needed });
     let [x, y, z] = head;
     let [p, q] = address.port.to_be_bytes();
     match address.host {
         Host::Ipv4(ip) => {
             let [a, b, c, d] = ip.octets();
-            let out = out.first_chunk_mut().ok_or(BufferTooSmall { needed: IPV4_LEN })?;
-            *out = [x, y, z, IPV4, a, b, c, d, p, q];
+            if let Some(out) = room(IPV4_LEN)?.first_chunk_mut() {
+                *out = [x, y, z, IPV4, a, b, c, d, p, q];
+            }
             Ok(IPV4_LEN)
         }
         Host::Domain(name) => {
             let name = name.as_bytes();
             let needed = EMPTY_DOMAIN_LEN + name.len();
-            if let [to_x, to_y, to_z, atyp, n, to @ .., to_p, to_q] = room(out, needed)? {
+            if let [to_x, to_y, to_z, atyp, n, to @ .., to_p, to_q] = room(needed)? {
                 [*to_x, *to_y, *to_z, *atyp, *n] = [x, y, z, DOMAIN, length_octet(name)];
                 copy(name, to);
                 [*to_p, *to_q] = [p, q];
@@ -114,10 +138,11 @@ pub(crate) fn encode(head: [u8; 3], address: &Address<'_>, out: &mut [u8]) -> Re
             Ok(needed)
         }
         Host::Ipv6(ip) => {
-            let out = out.first_chunk_mut().ok_or(BufferTooSmall { needed: IPV6_LEN })?;
-            let [to_x, to_y, to_z, atyp, addr @ .., to_p, to_q]: &mut [u8; IPV6_LEN] = out;
-            [*to_x, *to_y, *to_z, *atyp, *to_p, *to_q] = [x, y, z, IPV6, p, q];
-            *addr = ip.octets();
+            if let Some(out) = room(IPV6_LEN)?.first_chunk_mut() {
+                let [to_x, to_y, to_z, atyp, addr @ .., to_p, to_q]: &mut [u8; IPV6_LEN] = out;
+                [*to_x, *to_y, *to_z, *atyp, *to_p, *to_q] = [x, y, z, IPV6, p, q];
+                *addr = ip.octets();
+            }
             Ok(IPV6_LEN)
         }
     }

@@ -35,6 +35,7 @@ use crate::error::{BufferTooSmall, InvalidValue, Malformed};
 ///
 /// [RFC 1928 §3]: https://www.rfc-editor.org/rfc/rfc1928#section-3
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Greeting<'a> {
     methods: Methods<'a>,
 }
@@ -211,6 +212,7 @@ impl fmt::Debug for Methods<'_> {
 /// [RFC 1928 §3]: https://www.rfc-editor.org/rfc/rfc1928#section-3
 #[expect(clippy::exhaustive_structs, reason = "the wire has this field")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Selection {
     /// METHOD. Whether it was offered is for the client machine to judge.
     pub method: Method,

@@ -36,6 +36,7 @@ const RSV: u8 = 0;
 /// [RFC 1928 §4]: https://www.rfc-editor.org/rfc/rfc1928#section-4
 #[expect(clippy::exhaustive_structs, reason = "the wire has these two fields")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Request<'a> {
     /// CMD. Unknown ones are requests too: the server's program answers them.
     pub command: Command,
@@ -101,6 +102,7 @@ impl Encode for Request<'_> {
 /// [RFC 1928 §6]: https://www.rfc-editor.org/rfc/rfc1928#section-6
 #[expect(clippy::exhaustive_structs, reason = "the wire has these two fields")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Reply<'a> {
     /// REP.
     pub code: ReplyCode,

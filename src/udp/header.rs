@@ -93,6 +93,7 @@ impl Frag {
 /// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 #[expect(clippy::exhaustive_structs, reason = "the wire has these two fields")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Header<'a> {
     /// FRAG.
     pub frag: Frag,
@@ -146,13 +147,13 @@ impl<'a> Header<'a> {
     /// `payload_start`, or `payload_start` lies beyond the end of `buf`; `buf` is then as it was.
     #[inline]
     pub fn prepend(&self, buf: &mut [u8], payload_start: usize) -> Result<usize, BufferTooSmall> {
-        let needed = self.encoded_len();
-        let (Some(start), Some(headroom)) = (payload_start.checked_sub(needed), buf.get_mut(..payload_start))
-        else {
-            return Err(BufferTooSmall { needed });
-        };
-        self.encode_into(headroom.get_mut(start..).unwrap_or_default())?;
-        Ok(start)
+        addressing::encode_before(self.head(), &self.address, buf, payload_start)
+    }
+
+    /// What stands before ATYP.
+    #[inline]
+    const fn head(&self) -> [u8; 3] {
+        [RSV, RSV, self.frag.get()]
     }
 }
 
@@ -167,7 +168,7 @@ impl Encode for Header<'_> {
 
     #[inline]
     fn encode_into(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
-        addressing::encode([RSV, RSV, self.frag.get()], &self.address, out)
+        addressing::encode(self.head(), &self.address, out)
     }
 }
 
@@ -189,6 +190,7 @@ impl Encode for Header<'_> {
 /// ```
 #[expect(clippy::exhaustive_structs, reason = "the wire has these two parts")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Datagram<'a> {
     /// RSV to DST.PORT.
     pub header: Header<'a>,

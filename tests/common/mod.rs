@@ -426,6 +426,8 @@ pub fn run(script: &Script<'_>, delivery: &Delivery) -> Record {
             }
             _ if due.is_end() => {
                 takes_nothing(machine.as_mut(), &due);
+                machine.handle_eof();
+                takes_nothing(machine.as_mut(), &due);
                 trace.push(due);
                 break;
             }

@@ -1,9 +1,10 @@
 //! The layer between a stream and the handshakes, which know nothing of it.
 
-use core::time::Duration;
+use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use sans_socks::gssapi::{ClientConfig, Encapsulation, Error, Negotiator, ProtectionLevel, ServerConfig};
-use sans_socks::udp::{Association, Datagram, Header, Outcome, Reassembler, fragments};
+use sans_socks::udp::{Association, Datagram, Header, Outcome, Reassembler, fragments, max_payload};
 use sans_socks::{Address, Command, Encode, Malformed, Method, Reply, ReplyCode, Request, client, server};
 
 use crate::context::{Fake, converse};
@@ -142,55 +143,70 @@ fn a_client_takes_both_replies_and_leaves_what_is_behind_them() {
     }
 }
 
+/// D-13, R-121: each fragment is wrapped alone, to the network's limit; unwrapped, and then put together.
+#[test]
+fn fragments_are_wrapped_one_by_one() {
+    const LIMIT: usize = 100;
+
+    for level in LEVELS {
+        let (mut of_client, mut of_server) = layers(level);
+        let payload: Vec<u8> = (0..200).collect();
+        let size = NonZeroUsize::new(max_payload(of_client.max_plain(LIMIT), &target())).unwrap();
+        let pieces = fragments(target(), &payload, size).unwrap();
+        let (count, mut delivered) = (pieces.len(), Vec::new());
+        assert!(count > 2);
+        let mut reassembler = Reassembler::<Duration, Vec<u8>>::new();
+        for (at, piece) in pieces.enumerate() {
+            let mut wire = Vec::new();
+            of_client
+                .encapsulate_datagram(&encoded(&piece), &mut wire)
+                .unwrap();
+            assert!(wire.len() == LIMIT || at == count - 1 && wire.len() < LIMIT);
+
+            let mut plain = Vec::new();
+            of_server.decapsulate_datagram(&wire, &mut plain).unwrap();
+            let datagram = Datagram::decode(&plain).unwrap();
+            if let Outcome::Deliver(whole) = reassembler.handle_datagram(Duration::ZERO, datagram) {
+                assert_eq!((at, whole.header.address), (count - 1, target()));
+                delivered.extend_from_slice(whole.payload);
+            }
+        }
+        assert_eq!(delivered, payload);
+    }
+}
+
 fn encoded(datagram: &Datagram<'_>) -> Vec<u8> {
     let mut octets = vec![0; datagram.encoded_len()];
     datagram.encode_into(&mut octets).unwrap();
     octets
 }
 
-/// D-13: header and payload are in one frame, each fragment in its own. It is opened, then judged, then
-/// put together; the answer goes the same way back.
+/// header and payload are in one frame, both ways. It is opened, then judged; one that is bare is dropped.
 #[test]
 fn datagrams_are_opened_before_they_are_judged() {
     let source = "192.0.2.7:4000".parse().unwrap();
     for level in LEVELS {
         let (mut of_client, mut of_server) = layers(level);
-        let mut association =
-            Association::new([192, 0, 2, 7].into(), &Address::UNSPECIFIED).accept_fragments();
-        let mut reassembler = Reassembler::new();
-        let mut receive = |wire: &[u8]| {
-            let mut plain = Vec::new();
-            of_server.decapsulate_datagram(wire, &mut plain)?;
-            let datagram = association.from_client(source, &plain).unwrap();
-            Ok(match reassembler.handle_datagram(Duration::ZERO, datagram) {
-                Outcome::Deliver(whole) => Some((whole.header.address == target(), whole.payload.to_vec())),
-                Outcome::Pending => None,
-                Outcome::Dropped(reason) => panic!("{reason}"),
-            })
-        };
-
-        let mut pieces = Vec::new();
-        for piece in fragments(target(), b"a long query", 5.try_into().unwrap()).unwrap() {
-            let mut wire = Vec::new();
-            of_client
-                .encapsulate_datagram(&encoded(&piece), &mut wire)
-                .unwrap();
-            assert_eq!(wire[..2], [1, 3]);
-            pieces.push(wire);
-        }
-        assert_eq!(receive(&pieces[0]), Ok(None));
-        assert_eq!(
-            receive(&encoded(&Datagram::new(Header::standalone(target()), b"bare"))),
-            Err(Error::Malformed(Malformed::Version { expected: 1, got: 0 }))
-        );
-        assert_eq!(receive(&pieces[1]), Ok(None));
-        assert_eq!(receive(&pieces[2]), Ok(Some((true, b"a long query".to_vec()))));
-
+        let mut association = Association::new([192, 0, 2, 7].into(), &Address::UNSPECIFIED);
+        let query = Datagram::new(Header::standalone(target()), b"query");
         let answer = Datagram::new(Header::standalone(target()), b"answer");
         let (mut wire, mut plain) = (Vec::new(), Vec::new());
+
+        let bare = of_server.decapsulate_datagram(&encoded(&query), &mut plain);
+        let version = Malformed::Version { expected: 1, got: 0 };
+        assert_eq!(bare, Err(Error::Malformed(version)));
+        of_client
+            .encapsulate_datagram(&encoded(&query), &mut wire)
+            .unwrap();
+        assert_eq!(wire[..2], [1, 3]);
+        of_server.decapsulate_datagram(&wire, &mut plain).unwrap();
+        assert_eq!(association.from_client(source, &plain), Ok(query));
+
+        (wire, plain) = (Vec::new(), Vec::new());
         of_server
             .encapsulate_datagram(&encoded(&answer), &mut wire)
             .unwrap();
+        assert_eq!(wire[..2], [1, 3]);
         of_client.decapsulate_datagram(&wire, &mut plain).unwrap();
         assert_eq!(Datagram::decode(&plain), Ok(answer));
     }

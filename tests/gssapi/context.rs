@@ -50,6 +50,8 @@ pub(crate) struct Fake {
     numbers: BTreeSet<u64>,
     /// What it claims of its overhead.
     pub(crate) claimed_overhead: usize,
+    /// And what confidentiality adds to it.
+    pub(crate) claimed_for_confidentiality: usize,
     /// The message that cannot be wrapped.
     pub(crate) failing_wrap: Option<u64>,
     /// Lives as long as the context does.
@@ -74,6 +76,7 @@ impl Fake {
             received: 0,
             numbers: BTreeSet::new(),
             claimed_overhead: OVERHEAD,
+            claimed_for_confidentiality: 0,
             failing_wrap: None,
             life: Arc::new(()),
         }
@@ -189,8 +192,12 @@ impl Context for Fake {
         })
     }
 
-    fn max_plain(&self, _: Protection, max_token: usize) -> usize {
-        max_token.saturating_sub(self.claimed_overhead)
+    fn max_plain(&self, protection: Protection, max_token: usize) -> usize {
+        let added = match protection {
+            Protection::Integrity => 0,
+            Protection::Confidentiality => self.claimed_for_confidentiality,
+        };
+        max_token.saturating_sub(self.claimed_overhead + added)
     }
 }
 

@@ -93,6 +93,34 @@ fn selective_without_confidentiality() {
     assert_eq!(sealed(&mut client, b"x")[4], 0);
 }
 
+/// what a context has no service for it is never asked for: a library may well wrap it without, and say
+/// so only in "conf_state".
+#[test]
+fn a_protection_that_the_context_has_no_service_for() {
+    let unprotected = || {
+        let mut context = Fake::initiator(0).integrity_only();
+        context.services.integrity = false;
+        context
+    };
+    let mut selected = Encapsulation::new(Fake::initiator(0).integrity_only(), Selective);
+    selected.select(CONF);
+    for (mut layer, unavailable) in [
+        (
+            Encapsulation::new(Fake::initiator(0).integrity_only(), Confidentiality),
+            Confidentiality,
+        ),
+        (selected, Confidentiality),
+        (Encapsulation::new(unprotected(), Integrity), Integrity),
+        (Encapsulation::new(unprotected(), Selective), Integrity),
+    ] {
+        let error = Err(Error::LevelUnavailable(unavailable));
+        let mut wire = b"before".to_vec();
+        assert_eq!(layer.encapsulate_datagram(b"octets", &mut wire), error);
+        assert_eq!(layer.encapsulate(b"octets", &mut wire), error);
+        assert_eq!(wire, b"before");
+    }
+}
+
 /// at level 2 a token that is not confidential is an error; at the others both will do.
 #[test]
 fn what_each_level_takes() {
@@ -225,8 +253,38 @@ fn max_plain_counts_the_whole_frame() {
     assert_eq!(clear_layers().0.max_plain(1400), 1400);
 }
 
-/// one octet too many or too few, in any place, and the datagram is dropped; nothing
-/// else happens.
+/// the room is that of a message with the protection that this one gets.
+#[test]
+fn the_room_is_that_of_the_protection() {
+    for (level, selected, added) in [
+        (Integrity, CONF, 0),
+        (Confidentiality, INTEG, 32),
+        (Selective, CONF, 32),
+        (Selective, INTEG, 0),
+    ] {
+        let mut context = Fake::initiator(0);
+        context.claimed_for_confidentiality = 32;
+        let mut layer = Encapsulation::new(context, level);
+        layer.select(selected);
+        let room = 65_535 - OVERHEAD - added;
+        assert_eq!(layer.max_plain(65_539), room);
+        let error = Error::PlainTooLong {
+            len: room + 1,
+            max: room,
+        };
+        assert_eq!(
+            layer.encapsulate_datagram(&vec![0; room + 1], &mut Vec::new()),
+            Err(error)
+        );
+        assert_eq!(sealed(&mut layer, &vec![0; room]).len(), 4 + OVERHEAD + room);
+        assert_eq!(
+            sealed(&mut layer, &vec![0; room + 1]).len(),
+            2 * (4 + OVERHEAD) + room + 1
+        );
+    }
+}
+
+/// one octet too many or too few, in any place, and the datagram is dropped; nothing else happens.
 #[test]
 fn a_datagram_is_exactly_one_frame() {
     let (mut client, mut server) = datagram_layers(Integrity);

@@ -62,3 +62,17 @@ fn a_whole_frame_is_not_copied() {
     let info = measure(|| assert_eq!(server.decapsulate(&wire, &mut plain), Ok(wire.len())));
     assert!(info.bytes_max <= FEW, "{} octets", info.bytes_max);
 }
+
+/// A stream that has failed holds nothing, either.
+#[test]
+fn a_layer_that_has_failed_holds_nothing() {
+    let mut layer = Encapsulation::new(Fake::acceptor(0), ProtectionLevel::Integrity);
+    let mut plain = Vec::with_capacity(65_535);
+    let info = measure(|| {
+        let wire = [&b"\x01\x03\xff\xff"[..], &[0; 65_535]].concat();
+        let (first, last) = wire.split_at(60_000);
+        assert_eq!(layer.decapsulate(first, &mut plain), Ok(60_000));
+        assert!(layer.decapsulate(last, &mut plain).is_err());
+    });
+    assert_eq!(info.bytes_current, 0, "octets stay");
+}

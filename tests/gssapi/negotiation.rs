@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use sans_socks::gssapi::{
-    ClientConfig, Context, Error, Frame, MessageType, Negotiator, Output, Progress, Protection,
-    ProtectionLevel, ServerConfig, Services,
+    ClientConfig, Context, Encapsulation, Error, Frame, MessageType, Negotiator, Output, Progress,
+    Protection, ProtectionLevel, ServerConfig, Services,
 };
 use sans_socks::{Decoded, Malformed};
 
@@ -225,6 +225,35 @@ fn eof_in_every_state() {
     }
 }
 
+/// "for any reason". A server that gives up says so after all that was due before, once; a client says nothing.
+#[test]
+fn giving_up() {
+    for received in [&[][..], &authentication(0)] {
+        let mut negotiator = server(2, ServerConfig::new());
+        let _ = negotiator.handle_input(received);
+        negotiator.abandon();
+        let Output::Transmit(transmit) = negotiator.poll_output() else {
+            panic!("nothing is said")
+        };
+        assert_eq!(transmit.bytes(), [0x01, 0xff]);
+        transmit.sent(usize::MAX);
+        negotiator.abandon();
+        assert!(matches!(
+            negotiator.poll_output(),
+            Output::Closed(Error::Abandoned)
+        ));
+        assert_eq!(negotiator.handle_input(&authentication(0)), 0);
+    }
+
+    let mut negotiator = client(2, proposing(ProtectionLevel::Integrity));
+    negotiator.abandon();
+    assert!(matches!(
+        negotiator.poll_output(),
+        Output::Closed(Error::Abandoned)
+    ));
+    assert!(matches!(negotiator.finish(), Err(Error::Abandoned)));
+}
+
 /// The end of input is latched: told before it matters, it waits for the step and the octets that are due.
 #[test]
 fn eof_does_not_undo_what_is_due() {
@@ -260,20 +289,17 @@ fn a_failing_step() {
             context.failing_step = Some(failing);
             let outcome = drive(Negotiator::client(context, proposing(Integrity)), &[&from_server]);
             let before: Vec<u8> = (0..failing - 1).flat_map(|n| authentication(2 * n)).collect();
-            if failing <= tokens / 2 {
-                assert_eq!(outcome.sent, before);
-                assert_eq!(outcome.error(), Error::Context(Fault::Told));
-            }
-
+            assert_eq!(outcome.sent, before);
+            assert_eq!(outcome.error(), Error::Context(Fault::Told));
+        }
+        for failing in 1..=tokens.div_ceil(2) {
             let mut context = Fake::acceptor(tokens);
             context.failing_step = Some(failing);
             let outcome = drive(Negotiator::server(context, ServerConfig::new()), &[&from_client]);
-            if failing <= tokens.div_ceil(2) {
-                let mut before: Vec<u8> = (0..failing - 1).flat_map(|n| authentication(2 * n + 1)).collect();
-                before.extend_from_slice(ABORT);
-                assert_eq!(outcome.sent, before);
-                assert_eq!(outcome.error(), Error::Context(Fault::Told));
-            }
+            let mut before: Vec<u8> = (0..failing - 1).flat_map(|n| authentication(2 * n + 1)).collect();
+            before.extend_from_slice(ABORT);
+            assert_eq!(outcome.sent, before);
+            assert_eq!(outcome.error(), Error::Context(Fault::Told));
         }
     }
 }
@@ -322,20 +348,30 @@ fn a_message_of_another_type() {
         );
     }
 
-    for (messages, expected, got) in [
+    for (tokens, messages, expected, got) in [
         (
+            2,
             vec![level_of(false, 1)],
             Authentication,
             MessageType::ProtectionLevel,
         ),
-        (vec![frame(3, b"x")], Authentication, Encapsulated),
+        (2, vec![frame(3, b"x")], Authentication, Encapsulated),
         (
+            2,
             vec![authentication(1), frame(3, b"x")],
             MessageType::ProtectionLevel,
             Encapsulated,
         ),
+        // no level answers one that was not proposed yet.
+        (
+            1,
+            vec![level_of(false, 1)],
+            Authentication,
+            MessageType::ProtectionLevel,
+        ),
+        (1, vec![frame(3, b"x")], Authentication, Encapsulated),
     ] {
-        let outcome = drive(client(2, proposing(Integrity)), &[&messages.concat()]);
+        let outcome = drive(client(tokens, proposing(Integrity)), &[&messages.concat()]);
         assert!(!outcome.sent.ends_with(ABORT), "R-109: a client just closes");
         assert_eq!(outcome.error(), Error::UnexpectedMessage { expected, got });
     }
@@ -552,6 +588,19 @@ fn a_server_agrees_to_the_levels_that_its_policy_has() {
         }
     }
 
+    // Where the proposal is allowed, there is nothing to offer against it.
+    for proposed in LEVELS {
+        for offer in LEVELS {
+            let input = [authentication(0), level_of(true, proposed.get())].concat();
+            let outcome = drive(server(2, ServerConfig::new().counter_offer(offer)), &[&input]);
+            assert_eq!(
+                outcome.sent,
+                [authentication(1), level_of(false, proposed.get())].concat()
+            );
+            assert_eq!(outcome.end.unwrap().level(), Some(proposed));
+        }
+    }
+
     // A counter-offer also stands in for a level that the context cannot do, unless it cannot do that either.
     let input = [authentication(0), level_of(true, 2)].concat();
     for (offer, expected) in [
@@ -746,6 +795,18 @@ fn caps_before_authentication() {
         drive(client(2, config), &[&authentication(1)]).error(),
         Error::TokenTooLong { len: 7, max: 3 }
     );
+
+    // A client's other two messages: "ready", of which nothing is used, and the level.
+    for (input, max) in [
+        (vec![frame(1, &[0; 16_385])], 16_384),
+        (vec![frame(1, b""), frame(2, &[0; 257])], 256),
+    ] {
+        let last = input.last().unwrap();
+        let outcome = drive(client(1, proposing(Integrity)), &[&input.concat()]);
+        assert_eq!(outcome.unread, last[4..]);
+        let len = last.len() - 4;
+        assert_eq!(outcome.error(), Error::TokenTooLong { len, max });
+    }
 }
 
 /// A context whose steps do this, and that can do nothing else.
@@ -904,6 +965,7 @@ fn the_context_is_dropped() {
 fn machines_are_send_and_print_no_token() {
     fn assert_send<T: Send + Sync + 'static>(_: &T) {}
 
+    assert_send(&Encapsulation::new(Fake::acceptor(0), Integrity));
     let mut negotiator = server(2, ServerConfig::new());
     assert_send(&negotiator);
     let _ = negotiator.handle_input(&frame(1, &[0xd7; 100]));

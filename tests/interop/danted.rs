@@ -20,6 +20,7 @@ tests!(
     right_password,
     wrong_password,
     bind,
+    udp,
 );
 tests!(
     std_client,
@@ -146,4 +147,20 @@ fn bind(driver: &str) {
     let peer = thread::spawn(move || peer.echo());
     client.expect_echo(b"from the client");
     peer.join().expect("no panic");
+}
+
+///
+fn udp(driver: &str) {
+    let danted = Danted::start();
+    let port = target::udp_echo_on_both();
+    for host in ["127.0.0.1", "localhost"] {
+        let mut client = client::start_with(driver, &["--udp"], danted.address, None, host, port);
+        for line in ["one", "two", &"long ".repeat(1_000)] {
+            client.send(format!("{line}\n").as_bytes());
+            client.expect(format!("{line}\n").as_bytes());
+        }
+        let end = client.finish();
+        assert!(end.status.success(), "{}", end.stderr);
+        assert_eq!(end.stdout, b"", "answers that nobody sent");
+    }
 }

@@ -1,8 +1,8 @@
 //! The drivers of `examples/` against programs that share no code with this crate.
 //!
-//! `refusal`, `delivery` and `bind` speak to the servers in raw octets and run with every `cargo test`. The rest need
-//! programs that a machine may not have, so they are ignored by default; `.ci/run` installs the programs and runs them
-//! all. By hand:
+//! `refusal`, `delivery`, `bind`, `udp` and `vanish` speak to the drivers in raw octets and run with every `cargo test`.
+//! The rest need programs that a machine may not have, so they are ignored by default; `.ci/run` installs the programs
+//! and runs them all. By hand:
 //!
 //! ```sh
 //! cargo build --examples && cargo test --test interop -- --include-ignored
@@ -33,6 +33,8 @@ mod target;
 mod bind;
 mod delivery;
 mod refusal;
+#[cfg(target_os = "linux")] // where 127.0.0.2 is an address, and prlimit a program
+mod udp;
 #[cfg(target_os = "linux")]
 mod vanish;
 

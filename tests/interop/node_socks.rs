@@ -11,7 +11,7 @@ use crate::target;
 
 macro_rules! every_server {
     ($($scenario:ident),+ $(,)?) => {
-        tests!(tokio_server, ignore = "needs node and its package socks", $($scenario),+, bind);
+        tests!(tokio_server, ignore = "needs node and its package socks", $($scenario),+, bind, udp);
         tests!(std_server, ignore = "needs node and its package socks", $($scenario),+, bind);
         tests!(mio_server, ignore = "needs node and its package socks", $($scenario),+, bind_is_refused);
     };
@@ -92,4 +92,13 @@ fn bind_is_refused(driver: &str) {
         node(&server, "bind", "0.0.0.0", 0, &[]),
         "Socks5 proxy rejected connection - CommandNotSupported",
     );
+}
+
+///
+fn udp(driver: &str) {
+    let server = Server::with_login(driver);
+    let port = target::udp_echo_on_both();
+    for host in ["127.0.0.1", "::1", "localhost"] {
+        node(&server, "associate", host, port, &[USER, PASSWORD]).expect_answers(host, port);
+    }
 }

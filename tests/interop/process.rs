@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -57,6 +57,18 @@ pub(crate) fn installed(name: &str) -> PathBuf {
 /// A file beside these sources.
 pub(crate) fn source(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop")).join(name)
+}
+
+/// Lets this process, and those that it starts from now on, have `limit` files open.
+#[cfg(target_os = "linux")]
+pub(crate) fn allow_descriptors(limit: u32) {
+    let mut prlimit = Command::new("prlimit");
+    prlimit.args(["--pid", &std::process::id().to_string()]);
+    let status = prlimit.arg(format!("--nofile={limit}:")).status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "prlimit cannot raise the limit"
+    );
 }
 
 /// A running program. It is killed when this is dropped, and when it has run for [`PATIENCE`], so that a test which
@@ -115,12 +127,17 @@ impl Process {
 
     /// Asks it to end, so that it can end children of its own, and gives it a moment.
     pub(crate) fn terminate(&self) {
-        let kill = format!("kill {}", self.id());
-        let _ = Command::new("sh").args(["-c", &kill]).status();
+        self.signal("TERM");
         let asked = Instant::now();
         while !self.has_ended() && asked.elapsed() < Duration::from_secs(5) {
             thread::sleep(PAUSE);
         }
+    }
+
+    /// By its name without `SIG`.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.id());
+        let _ = Command::new("sh").args(["-c", &kill]).status();
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -157,9 +174,14 @@ impl Process {
             .expect("a child of ours")
     }
 
+    /// Ends its stdin.
+    pub(crate) fn end(&mut self) {
+        drop(self.stdin.take());
+    }
+
     /// The rest of stdout, and whether it ended well; it gets no more input.
     pub(crate) fn finish(mut self) -> Finished {
-        drop(self.stdin.take());
+        self.end();
         let mut stdout = Vec::new();
         self.stdout.read_to_end(&mut stdout).expect("stdout");
         let mut status = None;
@@ -208,6 +230,25 @@ impl Process {
         let end = self.finish();
         assert!(end.status.success(), "{:?}: {}", end.status, end.stderr);
         assert_eq!(end.stdout, b"", "octets that nobody sent");
+    }
+
+    /// Gives it lines for a target that echoes datagrams, and wants each back, behind the address that it came from:
+    /// that of `host`, or where that is a name, one of those it stands for.
+    pub(crate) fn expect_answers(mut self, host: &str, port: u16) {
+        for text in ["one", "two words", &"long ".repeat(1_000)] {
+            self.send(format!("{text}\n").as_bytes());
+            let answer = self.line();
+            let mut parts = answer.splitn(3, ' ');
+            let (source, source_port) = (parts.next().expect("an address"), parts.next());
+            let source: IpAddr = source.parse().expect("an address");
+            let asked = host.parse().unwrap_or(source);
+            assert!(source == asked && source.is_loopback(), "from {source}");
+            assert_eq!(source_port, Some(&*port.to_string()));
+            assert_eq!(parts.next().map(str::trim_end), Some(text.trim_end()));
+        }
+        let end = self.finish();
+        assert!(end.status.success(), "{}", end.stderr);
+        assert_eq!(end.stdout, b"", "answers that nobody sent");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::target;
 
 macro_rules! every_server {
     ($($scenario:ident),+ $(,)?) => {
-        tests!(tokio_server, ignore = "needs python3 and PySocks", $($scenario),+);
+        tests!(tokio_server, ignore = "needs python3 and PySocks", $($scenario),+, udp);
         tests!(std_server, ignore = "needs python3 and PySocks", $($scenario),+);
         tests!(mio_server, ignore = "needs python3 and PySocks", $($scenario),+);
     };
@@ -18,10 +18,14 @@ macro_rules! every_server {
 every_server!(connect, right_password, wrong_password, refused_target);
 
 fn pysocks(server: &Server, host: &str, port: u16, login: &[&str]) -> Process {
+    start("pysocks.py", server, host, port, login)
+}
+
+fn start(script: &str, server: &Server, host: &str, port: u16, login: &[&str]) -> Process {
     let mut command = Command::new("python3");
     command
         .env("PYTHONPATH", installed("python"))
-        .arg(source("pysocks.py"))
+        .arg(source(script))
         .args([server.address.ip().to_string(), server.address.port().to_string()])
         .args([host, &port.to_string()])
         .args(login);
@@ -70,4 +74,13 @@ fn refused_target(driver: &str) {
         pysocks(&server, "localhost", port, &[]),
         "0x05: Connection refused",
     );
+}
+
+/// PySocks asks with the name "0" and its port..
+fn udp(driver: &str) {
+    let server = Server::with_login(driver);
+    let port = target::udp_echo_on_both();
+    for host in ["127.0.0.1", "::1", "localhost"] {
+        start("pysocks_udp.py", &server, host, port, &[USER, PASSWORD]).expect_answers(host, port);
+    }
 }

@@ -1,9 +1,9 @@
 //! A client without a SOCKS library: octets out, octets in.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 
-use crate::process::PATIENCE;
+use crate::process::{PATIENCE, wait_until};
 
 pub(crate) const CONNECT: u8 = 0x01;
 pub(crate) const BIND: u8 = 0x02;
@@ -128,5 +128,103 @@ impl Raw {
             Err(error) => panic!("not closed: {error}"),
         }
         assert_eq!(hex::encode(got), "");
+    }
+}
+
+/// The header of a datagram: `00 00`, FRAG, ATYP, address and port.
+pub(crate) fn header(frag: u8, to: SocketAddr) -> Vec<u8> {
+    [&[0x00, 0x00, frag][..], &address(to)].concat()
+}
+
+/// The header of a whole datagram for a name.
+pub(crate) fn header_name(name: &str, port: u16) -> Vec<u8> {
+    let len = u8::try_from(name.len()).expect("at most 255 octets");
+    [
+        &[0x00, 0x00, 0x00, 0x03, len],
+        name.as_bytes(),
+        &port.to_be_bytes(),
+    ]
+    .concat()
+}
+
+/// A UDP socket that does not wait for ever.
+pub(crate) fn udp(ip: impl Into<IpAddr>) -> UdpSocket {
+    patient(UdpSocket::bind((ip.into(), 0)).expect("a port on loopback"))
+}
+
+/// A UDP socket on a port that has been let go. The system may have given it to somebody else for a moment.
+pub(crate) fn udp_on_released(address: SocketAddr) -> UdpSocket {
+    let mut socket = None;
+    wait_until(&format!("{address} is free"), || {
+        socket = UdpSocket::bind(address).ok();
+        socket.is_some()
+    });
+    patient(socket.expect("waited for"))
+}
+
+fn patient(socket: UdpSocket) -> UdpSocket {
+    socket.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+    socket
+}
+
+/// The next datagram, and where it came from.
+#[track_caller]
+pub(crate) fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+    let mut octets = vec![0; 65_535];
+    let (len, source) = socket.recv_from(&mut octets).expect("a datagram");
+    octets.truncate(len);
+    (octets, source)
+}
+
+/// Nothing has come. It does not wait: what could have come has been overtaken by something that has.
+#[track_caller]
+pub(crate) fn expect_nothing(socket: &UdpSocket) {
+    socket.set_nonblocking(true).expect("a socket");
+    let got = socket.recv_from(&mut [0; 1]);
+    assert_eq!(got.map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
+    socket.set_nonblocking(false).expect("a socket");
+}
+
+/// A UDP association: its control connection, and where it takes datagrams.
+pub(crate) struct Association {
+    pub(crate) control: Raw,
+    pub(crate) relay: SocketAddr,
+}
+
+impl Association {
+    /// of a client that does not tell where it sends from.
+    pub(crate) fn open(server: SocketAddr) -> Self {
+        Self::open_for(server, (Ipv4Addr::UNSPECIFIED, 0).into())
+    }
+
+    pub(crate) fn open_for(server: SocketAddr, client: SocketAddr) -> Self {
+        let mut control = Raw::greeted(server);
+        control.send(&request(UDP_ASSOCIATE, client));
+        let relay = control.expect_success();
+        assert_ne!(relay.port(), 0, "R-047: BND is where the client must send");
+        Self { control, relay }
+    }
+
+    /// Sends octets to the relay: a header and a payload, or whatever is not.
+    pub(crate) fn send(&self, socket: &UdpSocket, parts: &[&[u8]]) {
+        socket.send_to(&parts.concat(), self.relay).expect("sent");
+    }
+
+    /// The next datagram is from the relay: the header of `source`, and the payload.
+    #[track_caller]
+    pub(crate) fn expect(&self, socket: &UdpSocket, source: SocketAddr, payload: &[u8]) {
+        let (got, from) = receive(socket);
+        assert_eq!(from, self.relay, "it does not come from BND");
+        assert_eq!(
+            hex::encode(got),
+            hex::encode([&header(0x00, source), payload].concat())
+        );
+    }
+
+    /// To a target that echoes, and back.
+    #[track_caller]
+    pub(crate) fn expect_echo(&self, socket: &UdpSocket, target: SocketAddr, payload: &[u8]) {
+        self.send(socket, &[&header(0x00, target), payload]);
+        self.expect(socket, target, payload);
     }
 }

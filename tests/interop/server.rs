@@ -1,6 +1,7 @@
 //! The server drivers under test.
 
 use std::net::SocketAddr;
+use std::process::Command;
 
 use crate::process::{Process, example};
 
@@ -28,6 +29,28 @@ impl Server {
     pub(crate) fn start(driver: &str, options: &[&str]) -> Self {
         let mut command = example(driver);
         command.args(["--listen", "127.0.0.1:0"]).args(options);
+        Self::run(command)
+    }
+
+    /// Lets everyone in, on an address of the test's choice.
+    pub(crate) fn on(driver: &str, listen: &str) -> Self {
+        let mut command = example(driver);
+        command.args(["--listen", listen]);
+        Self::run(command)
+    }
+
+    /// Lets everyone in, and can have so many files open and no more.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn with_descriptors(driver: &str, limit: u32) -> Self {
+        let mut command = Command::new("prlimit");
+        command
+            .arg(format!("--nofile={limit}:"))
+            .arg(example(driver).get_program())
+            .args(["--listen", "127.0.0.1:0"]);
+        Self::run(command)
+    }
+
+    fn run(command: Command) -> Self {
         let mut process = Process::start(command);
         let line = process.line();
         let address = line

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::sync::{OnceLock, mpsc};
 use std::thread;
@@ -49,6 +49,37 @@ pub(crate) fn echo(ip: impl Into<IpAddr>) -> SocketAddr {
         let mut input = stream.try_clone()?;
         io::copy(&mut input, &mut stream).map(drop)
     })
+}
+
+/// Sends each datagram back.
+pub(crate) fn udp_echo(ip: impl Into<IpAddr>) -> SocketAddr {
+    serve_udp(UdpSocket::bind((ip.into(), 0)).expect("a port on loopback"))
+}
+
+/// Sends each datagram back; at the same port of both families, since a name may stand for either.
+pub(crate) fn udp_echo_on_both() -> u16 {
+    let pair = (0..20).find_map(|_| {
+        let v4 = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+        let port = v4.local_addr().ok()?.port();
+        let v6 = UdpSocket::bind((Ipv6Addr::LOCALHOST, port)).ok()?;
+        Some((v4, v6))
+    });
+    let (v4, v6) = pair.expect("a port that is free on 127.0.0.1 and on ::1");
+    serve_udp(v4);
+    serve_udp(v6).port()
+}
+
+fn serve_udp(socket: UdpSocket) -> SocketAddr {
+    let address = socket.local_addr().expect("bound");
+    thread::spawn(move || {
+        let mut octets = vec![0; 65_535];
+        loop {
+            if let Ok((len, source)) = socket.recv_from(&mut octets) {
+                let _ = socket.send_to(&octets[..len], source);
+            }
+        }
+    });
+    address
 }
 
 /// Says `greeting` and no more, reads to the end of input, and hands that over.

@@ -1,4 +1,4 @@
-//! Both machines and every message, in a program without std. See Cargo.toml for how to run it.
+//! Both machines, every message and the UDP side, in a program without std. See Cargo.toml for how to run it.
 
 #![no_std]
 #![no_main]
@@ -6,8 +6,11 @@
 #[cfg(feature = "alloc")]
 mod allocator;
 
+use core::num::NonZeroUsize;
 use core::panic::PanicInfo;
+use core::time::Duration;
 
+use sans_socks::udp::{Association, Datagram, Header, MAX_HEADER_LEN, Outcome, Reassembler, fragments};
 use sans_socks::{
     Address, AddressBuf, AuthStatus, Command, Credentials, Encode, Greeting, Method, Reply, ReplyCode,
     Request, Selection, client, server,
@@ -33,7 +36,17 @@ extern "C" fn main() -> i32 {
     let handshakes = [Command::CONNECT, Command::BIND, Command::UDP_ASSOCIATE]
         .iter()
         .all(|command| handshake(&Request::new(*command, owned.as_address())).is_some());
-    i32::from(!(handshakes && messages(address).is_some()))
+    #[cfg(feature = "clock")]
+    clock();
+    i32::from(!(handshakes && messages(address).is_some() && datagrams(address).is_some()))
+}
+
+#[cfg(feature = "clock")]
+fn clock() {
+    unsafe extern "C" {
+        safe fn clock() -> core::ffi::c_long;
+    }
+    core::hint::black_box(clock());
 }
 
 /// Writes every message and reads it back.
@@ -118,4 +131,31 @@ fn handshake(request: &Request<'_>) -> Option<()> {
         }
     }
     None
+}
+
+/// A payload in fragments to the relay, and back in one piece.
+fn datagrams(address: Address<'_>) -> Option<()> {
+    let payload = [7; 1000];
+    let source = "192.0.2.7:4000".parse().ok()?;
+    let mut association = Association::new([192, 0, 2, 7].into(), &Address::UNSPECIFIED).accept_fragments();
+    let mut reassembler = Reassembler::with_storage([0; 1000]);
+    let mut octets = [0; MAX_HEADER_LEN + 300];
+    let mut delivered = false;
+    for piece in fragments(address, &payload, NonZeroUsize::new(300)?).ok()? {
+        let n = piece.encode_into(&mut octets).ok()?;
+        let piece = association.from_client(source, &octets[..n]).ok()?;
+        match reassembler.handle_datagram(Duration::ZERO, piece) {
+            Outcome::Deliver(whole) => {
+                delivered = whole.header.address == address && whole.payload == payload
+            }
+            Outcome::Pending => {}
+            Outcome::Dropped(_) => return None,
+        }
+    }
+    delivered.then_some(())?;
+
+    let header = Header::standalone(address);
+    let start = header.prepend(&mut octets, MAX_HEADER_LEN).ok()?;
+    let answer = Datagram::decode(&octets[start..]).ok()?;
+    (answer.header == header && answer.payload.len() == 300).then_some(())
 }

@@ -1,0 +1,179 @@
+//! Any octets to every decoder: what is read is written as it was read, what is not whole says how much is
+//! missing, and a fault is seen at the octet that shows it.
+
+use std::fmt::{Debug, Display};
+
+use sans_socks::gssapi::Frame;
+use sans_socks::udp::{Datagram, Header};
+use sans_socks::{
+    Address, AuthStatus, Credentials, Decoded, Encode, Greeting, Host, Malformed, Reply, Request, Selection,
+};
+
+pub fn decode(input: &[u8]) {
+    let out = &mut vec![0xee; input.len() + Credentials::MAX_LEN];
+    stream(input, out, Greeting::decode, as_read, PartialEq::eq);
+    stream(input, out, Selection::decode, as_read, PartialEq::eq);
+    stream(input, out, AuthStatus::decode, as_read, PartialEq::eq);
+    stream(input, out, Credentials::decode, as_read, same_credentials);
+    stream(
+        input,
+        out,
+        Credentials::decode_allowing_empty,
+        as_read,
+        same_credentials,
+    );
+    // RSV is not looked at, and written as 00.
+    let request = |_: &Request<'_>, octets: &mut Vec<u8>| octets[2] = 0;
+    stream(input, out, Request::decode, request, PartialEq::eq);
+    // So is a reply's; and a name of length 0, which means that there is no address, is written as 0.0.0.0.
+    let reply = |_: &Reply<'_>, octets: &mut Vec<u8>| {
+        octets[2] = 0;
+        if octets[3..5] == [3, 0] {
+            octets.splice(3..5, [1, 0, 0, 0, 0]);
+        }
+    };
+    stream(input, out, Reply::decode, reply, PartialEq::eq);
+    stream(input, out, Frame::decode, as_read, PartialEq::eq);
+    datagram(input, out);
+    text(input);
+}
+
+/// Nothing is written otherwise than it was read.
+fn as_read<T>(_: &T, _: &mut Vec<u8>) {}
+
+fn same_credentials(one: &Credentials<'_>, other: &Credentials<'_>) -> bool {
+    one.verify(other.username(), other.password())
+}
+
+fn stream<'a, T: Encode + Debug>(
+    input: &'a [u8],
+    out: &'a mut [u8],
+    decode: impl Fn(&'a [u8]) -> Result<Decoded<T>, Malformed>,
+    written: impl Fn(&T, &mut Vec<u8>),
+    same: impl Fn(&T, &T) -> bool,
+) {
+    // Octet by octet: each decision is where the one before said, and none is taken back.
+    let mut decision = 0;
+    let mut end = None;
+    for have in 0..=input.len() {
+        match (decode(&input[..have]), end) {
+            (Ok(Decoded::Incomplete { needed }), None) => {
+                let next = have + needed.get();
+                assert!(
+                    have >= decision || next == decision,
+                    "a decision point that moves"
+                );
+                decision = next;
+            }
+            (Ok(Decoded::Complete { consumed, .. }), None) => {
+                assert_eq!((consumed, decision), (have, have), "whole where it was said");
+                end = Some(Ok(consumed));
+            }
+            (Ok(Decoded::Complete { consumed, .. }), Some(whole)) => {
+                assert_eq!(Ok(consumed), whole, "what stands behind changes nothing");
+            }
+            // VER alone is judged before the decision it belongs to.
+            (Err(fault), None) => {
+                let early = have == 1 && matches!(fault, Malformed::Version { .. });
+                assert!(
+                    have == decision || early,
+                    "{fault:?} after {have}, {decision} due"
+                );
+                end = Some(Err(fault));
+                tells(&fault);
+            }
+            (Err(fault), Some(first)) => assert_eq!(Err(fault), first, "what stands behind changes nothing"),
+            (Ok(Decoded::Incomplete { .. }), Some(_)) => panic!("whole or faulty, and then not"),
+        }
+    }
+
+    let Ok(Decoded::Complete { value, consumed }) = decode(input) else {
+        return;
+    };
+    let mut expected = input[..consumed].to_vec();
+    written(&value, &mut expected);
+    let len = value.encoded_len();
+    assert!(len <= T::MAX_LEN);
+    out[..len].fill(0xee);
+    assert_eq!(value.encode_into(&mut out[..len - 1]).unwrap_err().needed, len);
+    assert!(
+        out[..len - 1].iter().all(|octet| *octet == 0xee),
+        "all or nothing"
+    );
+    assert_eq!(value.encode_into(out), Ok(len));
+    assert_eq!(out[..len], expected);
+    let again = decode(&out[..len]);
+    let Ok(Decoded::Complete {
+        value: again,
+        consumed,
+    }) = again
+    else {
+        panic!("{value:?} comes back as {again:?}");
+    };
+    assert!(
+        same(&again, &value) && consumed == len,
+        "{value:?} comes back as {again:?}"
+    );
+}
+
+fn datagram(input: &[u8], out: &mut [u8]) {
+    let decoded = Datagram::decode(input);
+    // A datagram is cut off up to the end of its header, and from there on whole; or it is faulty.
+    let whole = (0..=input.len()).find(|have| Datagram::decode(&input[..*have]) != Err(Malformed::Truncated));
+    match (decoded, whole) {
+        (Err(Malformed::Truncated), whole) => assert_eq!(whole, None),
+        (decoded, None) => panic!("{decoded:?}"),
+        (Err(fault), Some(shown)) => {
+            tells(&fault);
+            assert!((shown..input.len()).all(|have| Datagram::decode(&input[..have]) == Err(fault)));
+        }
+        (Ok(datagram), Some(header_len)) => {
+            let Datagram { header, payload } = datagram;
+            assert_eq!(datagram.encoded_len(), input.len());
+            assert_eq!(
+                (header.encoded_len(), payload),
+                (header_len, &input[header_len..])
+            );
+            assert!(header_len <= Header::MAX_LEN);
+            assert_eq!(datagram.encode_into(out), Ok(input.len()));
+            // RSV is not looked at, and written as 0000.
+            assert_eq!(out[..2], [0, 0]);
+            assert_eq!(out[2..input.len()], input[2..]);
+            assert_eq!(Datagram::decode(&out[..input.len()]), Ok(datagram));
+            address(header.address);
+        }
+    }
+}
+
+/// `host:port` as a person writes it.
+fn text(input: &[u8]) {
+    if let Some(parsed) = std::str::from_utf8(input)
+        .ok()
+        .and_then(|text| Address::try_from(text).ok())
+    {
+        address(parsed);
+        // A name that does not print as it is, is printed otherwise.
+        let plain = match parsed.host {
+            Host::Domain(name) => name
+                .to_str()
+                .is_ok_and(|name| !name.chars().any(char::is_control)),
+            _ => true,
+        };
+        if plain {
+            assert_eq!(Address::try_from(&*parsed.to_string()), Ok(parsed));
+        }
+    }
+}
+
+fn address(address: Address<'_>) {
+    tells(&address);
+    let canonical = address.canonical();
+    assert_eq!(canonical.canonical(), canonical);
+    assert_eq!(canonical.port, address.port);
+}
+
+/// It can be printed, on a line.
+fn tells(it: &(impl Debug + Display)) {
+    let text = format!("{it} {it:?}");
+    assert!(!text.chars().any(char::is_control), "{text}");
+}

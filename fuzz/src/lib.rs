@@ -1,0 +1,36 @@
+//! What each fuzz target does with its input. Plain functions, so that the crate's own tests
+//! (`tests/corpus_replay.rs`) run them over the committed inputs without a fuzzer.
+
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    reason = "the fuzz targets and a test compile this as their own"
+)]
+
+mod decode;
+mod gssapi_ops;
+mod handshake;
+pub mod octets;
+mod pair_ops;
+mod replay;
+#[cfg(feature = "arbitrary")]
+mod roundtrip;
+mod udp_ops;
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+#[allow(dead_code, reason = "of the tests' drivers some are of use here")]
+#[path = "../../tests/gssapi/context.rs"]
+mod context;
+#[allow(dead_code, reason = "so is of the tests' model")]
+#[path = "../../tests/model/reassembly.rs"]
+mod model;
+
+pub use decode::decode;
+pub use gssapi_ops::gssapi_ops;
+pub use handshake::{client_split, server_split};
+pub use pair_ops::pair_ops;
+pub use replay::replay;
+#[cfg(feature = "arbitrary")]
+pub use roundtrip::roundtrip;
+pub use udp_ops::udp_ops;

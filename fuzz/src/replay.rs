@@ -1,0 +1,21 @@
+//! A target's committed inputs, without a fuzzer.
+
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::Path;
+
+/// Runs `target` over every file in `seeds`. Says which fail, and fails if there is none.
+pub fn replay(seeds: &Path, target: fn(&[u8])) {
+    let files = fs::read_dir(seeds).unwrap_or_else(|error| panic!("{}: {error}", seeds.display()));
+    let mut files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+    files.sort();
+    assert!(!files.is_empty(), "{}: empty", seeds.display());
+    let failed: Vec<_> = files
+        .iter()
+        .filter(|file| {
+            let input = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            catch_unwind(|| target(&input)).is_err()
+        })
+        .collect();
+    assert!(failed.is_empty(), "{failed:?}");
+}

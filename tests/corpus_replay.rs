@@ -1,0 +1,93 @@
+//! The fuzz targets over their committed inputs, without a fuzzer.
+//!
+//! `roundtrip` wants the feature `arbitrary`; `differential` is replayed in `fuzz/`, which depends on another SOCKS
+//! crate.
+
+#![allow(missing_docs)]
+
+#[path = "../fuzz/src/lib.rs"]
+mod targets;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn fuzz(directory: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(directory)
+}
+
+macro_rules! replay {
+    ($($(#[$needs:meta])* $target:ident)*) => {
+        $(
+            $(#[$needs])*
+            #[test]
+            fn $target() {
+                targets::replay(&fuzz("seeds").join(stringify!($target)), targets::$target);
+            }
+        )*
+
+        const REPLAYED: &[&str] = &[$(stringify!($target)),*];
+    };
+}
+
+replay! {
+    decode
+    #[cfg(feature = "arbitrary")]
+    roundtrip
+    server_split
+    client_split
+    pair_ops
+    udp_ops
+    gssapi_ops
+}
+
+/// What the decoders are fuzzed from.
+#[test]
+fn every_vector_is_an_input() {
+    let lines = include_str!("data/vectors.tsv").lines();
+    for line in lines.filter(|line| !line.starts_with('#')) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let seed = fs::read(fuzz("seeds/decode").join(columns[0])).unwrap_or_default();
+        assert_eq!(hex::encode(seed), columns[2], "{}", columns[0]);
+    }
+}
+
+/// A target that is added is replayed, too.
+#[test]
+fn every_target_is_replayed() {
+    let targets = fs::read_dir(fuzz("fuzz_targets")).unwrap();
+    let targets: BTreeSet<_> = targets
+        .map(|file| {
+            file.unwrap()
+                .path()
+                .file_stem()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_string()
+        })
+        .collect();
+    let replayed = REPLAYED.iter().chain(&["differential"]).map(ToString::to_string);
+    assert_eq!(targets, replayed.collect());
+}
+
+#[test]
+#[should_panic(expected = "No such file or directory")]
+fn without_inputs_a_replay_fails() {
+    targets::replay(&fuzz("seeds/none"), |_| {});
+}
+
+#[test]
+#[should_panic(expected = "empty")]
+fn with_an_empty_directory_a_replay_fails() {
+    let empty = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no seeds");
+    fs::create_dir_all(&empty).unwrap();
+    targets::replay(&empty, |_| {});
+}
+
+/// The input that fails is named.
+#[test]
+#[should_panic(expected = "seeds/decode/V-001")]
+fn a_target_that_fails_fails_the_replay() {
+    targets::replay(&fuzz("seeds/decode"), |input| assert_ne!(input, [5, 1, 0]));
+}

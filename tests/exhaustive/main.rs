@@ -1,0 +1,394 @@
+//! Every decoder against one that was written a second time, from the RFCs alone (`reference.rs`).
+//!
+//! The value, the octets taken, the octets still needed and the fault must be the same: on every input of up to 3
+//! octets, on every shape of a longer one, and on random ones. `SANS_SOCKS_RANDOM_INPUTS` says how many of the last.
+
+mod reference;
+
+use std::{env, thread};
+
+use fastrand::Rng;
+use reference::{Addr, Message, Verdict};
+use sans_socks::udp::Datagram;
+use sans_socks::{
+    Address, AuthStatus, Credentials, Decoded, Greeting, Host, Malformed, Reply, Request, Selection,
+};
+
+/// A decoder of the crate, and its reference.
+struct Decoder {
+    name: &'static str,
+    crates: fn(&[u8]) -> Verdict<'_>,
+    reference: fn(&[u8]) -> Verdict<'_>,
+}
+
+const DECODERS: [Decoder; 8] = [
+    Decoder {
+        name: "Greeting::decode",
+        crates: |octets| {
+            stream(Greeting::decode(octets), |it| {
+                Message::Greeting(methods(&it, octets))
+            })
+        },
+        reference: reference::greeting,
+    },
+    Decoder {
+        name: "Selection::decode",
+        crates: |octets| {
+            stream(Selection::decode(octets), |it| {
+                Message::Selection(it.method.get())
+            })
+        },
+        reference: reference::selection,
+    },
+    Decoder {
+        name: "Credentials::decode",
+        crates: |octets| {
+            stream(Credentials::decode(octets), |it| {
+                Message::Credentials(it.username(), it.password())
+            })
+        },
+        reference: reference::credentials,
+    },
+    Decoder {
+        name: "Credentials::decode_allowing_empty",
+        crates: |octets| {
+            stream(Credentials::decode_allowing_empty(octets), |it| {
+                Message::Credentials(it.username(), it.password())
+            })
+        },
+        reference: reference::credentials_allowing_empty,
+    },
+    Decoder {
+        name: "AuthStatus::decode",
+        crates: |octets| stream(AuthStatus::decode(octets), |it| Message::Status(it.get())),
+        reference: reference::status,
+    },
+    Decoder {
+        name: "Request::decode",
+        crates: |octets| {
+            stream(Request::decode(octets), |it| {
+                Message::Request(it.command.get(), addr(it.address), it.address.port)
+            })
+        },
+        reference: reference::request,
+    },
+    Decoder {
+        name: "Reply::decode",
+        crates: |octets| {
+            stream(Reply::decode(octets), |it| {
+                Message::Reply(it.code.get(), addr(it.address), it.address.port)
+            })
+        },
+        reference: reference::reply,
+    },
+    Decoder {
+        name: "Datagram::decode",
+        crates: |octets| match Datagram::decode(octets) {
+            Ok(Datagram { header, payload }) => {
+                let (frag, address) = (header.frag.get(), header.address);
+                // It has no count of its own: all octets are the datagram's.
+                Verdict::Whole(
+                    Message::Datagram(frag, addr(address), address.port, payload),
+                    octets.len(),
+                )
+            }
+            Err(fault) => Verdict::Fault(fault),
+        },
+        reference: reference::datagram,
+    },
+];
+
+fn stream<'a, T>(
+    decoded: Result<Decoded<T>, Malformed>,
+    message: impl FnOnce(T) -> Message<'a>,
+) -> Verdict<'a> {
+    match decoded {
+        Ok(Decoded::Complete { value, consumed }) => Verdict::Whole(message(value), consumed),
+        Ok(Decoded::Incomplete { needed }) => Verdict::Short(needed.get()),
+        Err(fault) => Verdict::Fault(fault),
+    }
+}
+
+fn addr(address: Address<'_>) -> Addr<'_> {
+    match address.host {
+        Host::Ipv4(ip) => Addr::V4(ip.octets()),
+        Host::Domain(name) => Addr::Name(name.as_bytes()),
+        Host::Ipv6(ip) => Addr::V6(ip.octets()),
+    }
+}
+
+/// A greeting lends its methods one by one, and passes over FF: what is compared is the octets at their place,
+/// once they are known to be the methods.
+fn methods<'a>(greeting: &Greeting<'_>, octets: &'a [u8]) -> &'a [u8] {
+    let len = sans_socks::Encode::encoded_len(greeting) - 2;
+    let methods = octets.get(2..2 + len).unwrap_or_default();
+    let offered = methods.iter().copied().filter(|method| *method != 0xff);
+    assert!(
+        greeting.methods().iter().map(u8::from).eq(offered),
+        "{greeting:?} of {octets:02x?}"
+    );
+    methods
+}
+
+/// What came of the inputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Tally {
+    inputs: u64,
+    whole: u64,
+    short: u64,
+    fault: u64,
+}
+
+impl Tally {
+    fn count(&mut self, verdict: Verdict<'_>) {
+        self.inputs += 1;
+        match verdict {
+            Verdict::Whole(..) => self.whole += 1,
+            Verdict::Short(_) => self.short += 1,
+            Verdict::Fault(_) => self.fault += 1,
+        }
+    }
+}
+
+impl Decoder {
+    /// Compares, and returns what the reference finds wrong.
+    ///
+    /// `fault` is what it has found wrong with the octets at the front. It has read no further, so whatever stands
+    /// behind them, its verdict is the same, and it is not asked again.
+    fn check(&self, octets: &[u8], fault: Option<Malformed>, tally: &mut Tally) -> Option<Malformed> {
+        let expected = match fault {
+            Some(fault) => Verdict::Fault(fault),
+            None => (self.reference)(octets),
+        };
+        let got = (self.crates)(octets);
+        assert!(
+            got == expected,
+            "{} of {octets:02x?}:\n     got {got:?}\nexpected {expected:?}",
+            self.name
+        );
+        tally.count(expected);
+        match expected {
+            // More octets can mend that one.
+            Verdict::Fault(Malformed::Truncated) | Verdict::Whole(..) | Verdict::Short(_) => None,
+            Verdict::Fault(fault) => Some(fault),
+        }
+    }
+
+    fn check_up_to_3_octets(&self) -> Tally {
+        let mut tally = Tally::default();
+        self.check(&[], None, &mut tally);
+        for a in 0..=255 {
+            let fault = self.check(&[a], None, &mut tally);
+            for b in 0..=255 {
+                let fault = self.check(&[a, b], fault, &mut tally);
+                for c in 0..=255 {
+                    self.check(&[a, b, c], fault, &mut tally);
+                }
+            }
+        }
+        tally
+    }
+}
+
+/// R-004..R-006, R-008, R-022, R-033, R-061, Q-093.
+#[test]
+fn every_input_of_up_to_3_octets() {
+    let tallies = thread::scope(|scope| {
+        DECODERS
+            .each_ref()
+            .map(|decoder| scope.spawn(|| decoder.check_up_to_3_octets()))
+            .map(|thread| thread.join().unwrap())
+    });
+    let inputs = 1 + 256 + 256 * 256 + 256 * 256 * 256;
+    // Two octets and any third, or without one.
+    let two_octets = 256 * 257;
+    let whole = [256, two_octets, 0, 1, two_octets, 0, 0, 0];
+    for ((decoder, tally), whole) in DECODERS.iter().zip(tallies).zip(whole) {
+        println!("{}: {tally:?}", decoder.name);
+        assert_eq!((tally.inputs, tally.whole), (inputs, whole), "{}", decoder.name);
+    }
+}
+
+/// Length octets at which something could turn.
+const LENGTHS: [u8; 5] = [0, 1, 127, 128, 255];
+
+/// Octets that differ from their neighbours, for the fields.
+fn filled<const N: usize>(head: &[u8]) -> [u8; N] {
+    let mut octets = core::array::from_fn(|at| (at * 37) as u8);
+    octets[..head.len()].copy_from_slice(head);
+    octets
+}
+
+/// ..R-030, R-033, R-072, R-086, Q-046, Q-093.
+#[test]
+fn every_shape_of_an_address() {
+    let mut tally = Tally::default();
+    let [.., request, reply, datagram] = &DECODERS;
+    for decoder in [request, reply, datagram] {
+        // Every first octet, every ATYP.
+        for first in 0..=255 {
+            let fault = decoder.check(&[first], None, &mut tally);
+            for atyp in 0..=255 {
+                for length in LENGTHS {
+                    let octets: [u8; 264] = filled(&[first, 0, 0, atyp, length]);
+                    let total = match atyp {
+                        1 => 10,
+                        4 => 22,
+                        _ => 7 + usize::from(length),
+                    };
+                    for len in [4, 5, total - 1, total] {
+                        decoder.check(&octets[..len], fault, &mut tally);
+                    }
+                }
+            }
+        }
+        // Every length octet, every length.
+        for atyp in [1, 3, 4] {
+            for length in 0..=255 {
+                let octets: [u8; 264] = filled(&[5, 0, 0, atyp, length]);
+                for len in 0..=octets.len() {
+                    decoder.check(&octets[..len], None, &mut tally);
+                }
+            }
+        }
+    }
+    println!("{tally:?}");
+}
+
+/// R-004..R-006, R-010.
+#[test]
+fn every_shape_of_a_greeting() {
+    let mut tally = Tally::default();
+    let [greeting, ..] = &DECODERS;
+    for first in 0..=255 {
+        let fault = greeting.check(&[first], None, &mut tally);
+        for length in 0..=255 {
+            let octets: [u8; 260] = filled(&[first, length]);
+            let lens = if fault.is_none() { 1..=octets.len() } else { 1..=4 };
+            for len in lens {
+                greeting.check(&octets[..len], fault, &mut tally);
+            }
+        }
+    }
+    println!("{tally:?}");
+}
+
+/// R-061..R-063, Q-062.
+#[test]
+fn every_shape_of_credentials() {
+    let mut tally = Tally::default();
+    let [_, _, strict, lenient, ..] = &DECODERS;
+    for decoder in [strict, lenient] {
+        for first in 0..=255 {
+            let fault = decoder.check(&[first], None, &mut tally);
+            for ulen in 0..=255 {
+                let mut octets: [u8; 516] = filled(&[first, ulen]);
+                let behind_uname = 2 + usize::from(ulen);
+                let plens = if fault.is_none() { 0..=255 } else { 0..=1 };
+                for plen in plens {
+                    octets[behind_uname] = plen;
+                    let total = behind_uname + 1 + usize::from(plen);
+                    for len in [behind_uname - 1, behind_uname, behind_uname + 1, total - 1, total] {
+                        decoder.check(&octets[..len], fault, &mut tally);
+                    }
+                }
+            }
+        }
+    }
+    println!("{tally:?}");
+}
+
+#[test]
+fn random_and_mutated_inputs() {
+    let inputs = match env::var("SANS_SOCKS_RANDOM_INPUTS") {
+        Ok(inputs) => inputs.parse().unwrap(),
+        Err(_) => 100_000,
+    };
+    let mut rng = Rng::with_seed(1928);
+    let mut tallies = [Tally::default(); DECODERS.len()];
+    let mut octets = Vec::new();
+    for _ in 0..inputs {
+        octets.clear();
+        if rng.u8(..8) == 0 {
+            octets.resize(rng.usize(..600), 0);
+            rng.fill(&mut octets);
+        } else {
+            message(&mut rng, &mut octets);
+            for _ in 0..rng.u8(..4) {
+                mutate(&mut rng, &mut octets);
+            }
+        }
+        for (decoder, tally) in DECODERS.iter().zip(&mut tallies) {
+            decoder.check(&octets, None, tally);
+        }
+    }
+    for (decoder, tally) in DECODERS.iter().zip(tallies) {
+        println!("{}: {tally:?}", decoder.name);
+        // They did not all end in the same way.
+        let enough = inputs / 100;
+        assert!(
+            tally.whole > enough && tally.fault > enough,
+            "{}: {tally:?}",
+            decoder.name
+        );
+        assert!(
+            tally.short > enough / 10 || decoder.name == "Datagram::decode",
+            "{}: {tally:?}",
+            decoder.name
+        );
+    }
+}
+
+/// Appends a message of any kind, with what may stand behind it.
+fn message(rng: &mut Rng, octets: &mut Vec<u8>) {
+    let field = |rng: &mut Rng, octets: &mut Vec<u8>, len: usize| {
+        let start = octets.len();
+        octets.resize(start + len, 0);
+        rng.fill(&mut octets[start..]);
+    };
+    let counted = |rng: &mut Rng, octets: &mut Vec<u8>| {
+        let len = LENGTHS[rng.usize(..LENGTHS.len())].min(rng.u8(..));
+        octets.push(len);
+        field(rng, octets, len.into());
+    };
+    match rng.u8(..4) {
+        0 => {
+            octets.push(5);
+            counted(rng, octets);
+        }
+        1 => {
+            octets.push(1);
+            counted(rng, octets);
+            counted(rng, octets);
+        }
+        _ => {
+            octets.extend([if rng.bool() { 5 } else { 0 }, rng.u8(..), 0]);
+            let atyp = rng.u8(..5);
+            octets.push(atyp);
+            match atyp {
+                1 => field(rng, octets, 4 + 2),
+                3 => {
+                    counted(rng, octets);
+                    field(rng, octets, 2);
+                }
+                _ => field(rng, octets, 16 + 2),
+            }
+        }
+    }
+    if rng.bool() {
+        octets.extend(b"GET /");
+    }
+}
+
+fn mutate(rng: &mut Rng, octets: &mut Vec<u8>) {
+    let octet = [0, 1, 3, 4, 5, 0xff, rng.u8(..)][rng.usize(..7)];
+    // The front is where most is decided.
+    let at = rng.usize(..=octets.len()).min(rng.usize(..16));
+    match (rng.u8(..4), octets.get_mut(at)) {
+        (0, _) => octets.truncate(rng.usize(..=octets.len())),
+        (1, _) => octets.insert(at.min(octets.len()), octet),
+        (2, Some(_)) => drop(octets.remove(at)),
+        (_, Some(old)) => *old = octet,
+        (_, None) => octets.push(octet),
+    }
+}

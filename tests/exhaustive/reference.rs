@@ -1,0 +1,327 @@
+//! The messages as RFC 1928 and RFC 1929 tell them, read octet by octet, in the order in which they come over the
+//! wire: slow, and so plain that the text of the RFC and the code can be laid side by side.
+//!
+//! Nothing of the crate's own decoders is used here, only the names that it gives to faults. Where the crate takes
+//! more than the RFCs allow, on purpose, a comment says so.
+
+use sans_socks::Malformed;
+
+/// What there is to say about some octets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Verdict<'a> {
+    /// A whole message, and how many octets it takes.
+    Whole(Message<'a>, usize),
+    /// The beginning of one, and how many further octets lead to the next decision.
+    Short(usize),
+    /// No message begins so.
+    Fault(Malformed),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Message<'a> {
+    /// METHODS.
+    Greeting(&'a [u8]),
+    /// METHOD.
+    Selection(u8),
+    /// UNAME and PASSWD.
+    Credentials(&'a [u8], &'a [u8]),
+    /// STATUS.
+    Status(u8),
+    /// CMD, DST.ADDR, DST.PORT.
+    Request(u8, Addr<'a>, u16),
+    /// REP, BND.ADDR, BND.PORT.
+    Reply(u8, Addr<'a>, u16),
+    /// FRAG, DST.ADDR, DST.PORT, DATA.
+    Datagram(u8, Addr<'a>, u16, &'a [u8]),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Addr<'a> {
+    V4([u8; 4]),
+    Name(&'a [u8]),
+    V6([u8; 16]),
+}
+
+/// RFC 1928 section 3, the client's first message (R-004, R-005, R-006).
+///
+/// ```text
+/// +----+----------+----------+
+/// |VER | NMETHODS | METHODS  |
+/// +----+----------+----------+
+/// | 1  |    1     | 1 to 255 |
+/// +----+----------+----------+
+/// ```
+pub(crate) fn greeting(octets: &[u8]) -> Verdict<'_> {
+    Reader::read(octets, |reader| {
+        reader.next_decision_in(2);
+        reader.version(5)?;
+        let nmethods = reader.octet()?;
+        if nmethods == 0 {
+            return Err(Stop::Fault(Malformed::NoMethods));
+        }
+        reader.next_decision_in(usize::from(nmethods));
+        let methods = reader.octets(usize::from(nmethods))?;
+        Ok(Message::Greeting(methods))
+    })
+}
+
+/// RFC 1928 section 3, the server's answer (R-008).
+///
+/// ```text
+/// +----+--------+
+/// |VER | METHOD |
+/// +----+--------+
+/// | 1  |   1    |
+/// +----+--------+
+/// ```
+pub(crate) fn selection(octets: &[u8]) -> Verdict<'_> {
+    Reader::read(octets, |reader| {
+        reader.next_decision_in(2);
+        reader.version(5)?;
+        let method = reader.octet()?;
+        Ok(Message::Selection(method))
+    })
+}
+
+/// RFC 1929 section 2, the client's message (R-061, R-062, R-063).
+///
+/// ```text
+/// +----+------+----------+------+----------+
+/// |VER | ULEN |  UNAME   | PLEN |  PASSWD  |
+/// +----+------+----------+------+----------+
+/// | 1  |  1   | 1 to 255 |  1   | 1 to 255 |
+/// +----+------+----------+------+----------+
+/// ```
+pub(crate) fn credentials(octets: &[u8]) -> Verdict<'_> {
+    username_password(octets, false)
+}
+
+/// The same, where either field may be empty: beyond the RFC (Q-062).
+pub(crate) fn credentials_allowing_empty(octets: &[u8]) -> Verdict<'_> {
+    username_password(octets, true)
+}
+
+fn username_password(octets: &[u8], empty_allowed: bool) -> Verdict<'_> {
+    Reader::read(octets, |reader| {
+        reader.next_decision_in(2);
+        reader.version(1)?;
+        let ulen = reader.octet()?;
+        if ulen == 0 && !empty_allowed {
+            return Err(Stop::Fault(Malformed::EmptyCredentials));
+        }
+        reader.next_decision_in(usize::from(ulen) + 1);
+        let uname = reader.octets(usize::from(ulen))?;
+        let plen = reader.octet()?;
+        if plen == 0 && !empty_allowed {
+            return Err(Stop::Fault(Malformed::EmptyCredentials));
+        }
+        reader.next_decision_in(usize::from(plen));
+        let passwd = reader.octets(usize::from(plen))?;
+        Ok(Message::Credentials(uname, passwd))
+    })
+}
+
+/// RFC 1929 section 2, the server's answer (R-061, R-065).
+///
+/// ```text
+/// +----+--------+
+/// |VER | STATUS |
+/// +----+--------+
+/// | 1  |   1    |
+/// +----+--------+
+/// ```
+pub(crate) fn status(octets: &[u8]) -> Verdict<'_> {
+    Reader::read(octets, |reader| {
+        reader.next_decision_in(2);
+        reader.version(1)?;
+        let status = reader.octet()?;
+        Ok(Message::Status(status))
+    })
+}
+
+/// RFC 1928 section 4 (R-022, R-023, R-025).
+///
+/// ```text
+/// +----+-----+-------+------+----------+----------+
+/// |VER | CMD |  RSV  | ATYP | DST.ADDR | DST.PORT |
+/// +----+-----+-------+------+----------+----------+
+/// | 1  |  1  | X'00' |  1   | Variable |    2     |
+/// +----+-----+-------+------+----------+----------+
+/// ```
+pub(crate) fn request(octets: &[u8]) -> Verdict<'_> {
+    Reader::read(octets, |reader| {
+        reader.next_decision_in(4);
+        reader.version(5)?;
+        let cmd = reader.octet()?;
+        reader.reserved()?;
+        let (addr, port) = reader.address(EmptyName::Fault)?;
+        Ok(Message::Request(cmd, addr, port))
+    })
+}
+
+/// RFC 1928 section 6 (R-033, R-034, R-035). REP alone may be all that comes of a refusal (Q-045), so it is a decision.
+///
+/// ```text
+/// +----+-----+-------+------+----------+----------+
+/// |VER | REP |  RSV  | ATYP | BND.ADDR | BND.PORT |
+/// +----+-----+-------+------+----------+----------+
+/// | 1  |  1  | X'00' |  1   | Variable |    2     |
+/// +----+-----+-------+------+----------+----------+
+/// ```
+pub(crate) fn reply(octets: &[u8]) -> Verdict<'_> {
+    Reader::read(octets, |reader| {
+        reader.next_decision_in(2);
+        reader.version(5)?;
+        let rep = reader.octet()?;
+        reader.next_decision_in(2);
+        reader.reserved()?;
+        let (addr, port) = reader.address(EmptyName::NoAddress)?;
+        Ok(Message::Reply(rep, addr, port))
+    })
+}
+
+/// RFC 1928 section 7. What ends within its header is a fault, since nothing can follow.
+///
+/// ```text
+/// +----+------+------+----------+----------+----------+
+/// |RSV | FRAG | ATYP | DST.ADDR | DST.PORT |   DATA   |
+/// +----+------+------+----------+----------+----------+
+/// | 2  |  1   |  1   | Variable |    2     | Variable |
+/// +----+------+------+----------+----------+----------+
+/// ```
+pub(crate) fn datagram(octets: &[u8]) -> Verdict<'_> {
+    let verdict = Reader::read(octets, |reader| {
+        reader.next_decision_in(4);
+        reader.reserved()?;
+        reader.reserved()?;
+        let frag = reader.octet()?;
+        let (addr, port) = reader.address(EmptyName::Fault)?;
+        let data = reader.all_that_is_left();
+        Ok(Message::Datagram(frag, addr, port, data))
+    });
+    match verdict {
+        Verdict::Short(_) => Verdict::Fault(Malformed::Truncated),
+        verdict => verdict,
+    }
+}
+
+/// What an ATYP 03 of length 0 means.
+#[derive(Clone, Copy, PartialEq)]
+enum EmptyName {
+    /// No name, where one must be (R-030).
+    Fault,
+    /// No address, as some servers say it in a reply: beyond the RFC (Q-046).
+    NoAddress,
+}
+
+/// Why reading stops before the end of the message.
+enum Stop {
+    Short(usize),
+    Fault(Malformed),
+}
+
+/// Takes octets from the front, one at a time.
+struct Reader<'a> {
+    octets: &'a [u8],
+    taken: usize,
+    /// Where the next decision falls, counted from the first octet.
+    decision: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn read(octets: &'a [u8], message: impl FnOnce(&mut Self) -> Result<Message<'a>, Stop>) -> Verdict<'a> {
+        let mut reader = Self {
+            octets,
+            taken: 0,
+            decision: 0,
+        };
+        match message(&mut reader) {
+            Ok(message) => Verdict::Whole(message, reader.taken),
+            Err(Stop::Short(needed)) => Verdict::Short(needed),
+            Err(Stop::Fault(fault)) => Verdict::Fault(fault),
+        }
+    }
+
+    fn next_decision_in(&mut self, octets: usize) {
+        self.decision = self.taken + octets;
+    }
+
+    fn octet(&mut self) -> Result<u8, Stop> {
+        if self.taken == self.octets.len() {
+            return Err(Stop::Short(self.decision - self.taken));
+        }
+        self.taken += 1;
+        Ok(self.octets[self.taken - 1])
+    }
+
+    fn octets(&mut self, n: usize) -> Result<&'a [u8], Stop> {
+        let start = self.taken;
+        for _ in 0..n {
+            self.octet()?;
+        }
+        Ok(&self.octets[start..self.taken])
+    }
+
+    fn all_that_is_left(&mut self) -> &'a [u8] {
+        let start = self.taken;
+        self.taken = self.octets.len();
+        &self.octets[start..]
+    }
+
+    fn version(&mut self, expected: u8) -> Result<(), Stop> {
+        let got = self.octet()?;
+        if got != expected {
+            return Err(Stop::Fault(Malformed::Version { expected, got }));
+        }
+        Ok(())
+    }
+
+    /// RSV: X'00' by the RFC, and not looked at here (R-025, Q-048).
+    fn reserved(&mut self) -> Result<(), Stop> {
+        self.octet()?;
+        Ok(())
+    }
+
+    /// RFC 1928 section 5: ATYP, the address, and the port behind it (R-026 to R-030).
+    fn address(&mut self, empty: EmptyName) -> Result<(Addr<'a>, u16), Stop> {
+        let addr = match self.octet()? {
+            // "a version-4 IP address, with a length of 4 octets"
+            1 => {
+                self.next_decision_in(4 + 2);
+                let mut ip = [0; 4];
+                for octet in &mut ip {
+                    *octet = self.octet()?;
+                }
+                Addr::V4(ip)
+            }
+            // "The first octet of the address field contains the number of octets of name that follow, there is no
+            // terminating NUL octet."
+            3 => {
+                self.next_decision_in(1);
+                let n = usize::from(self.octet()?);
+                if n == 0 && empty == EmptyName::Fault {
+                    return Err(Stop::Fault(Malformed::EmptyDomain));
+                }
+                self.next_decision_in(n + 2);
+                match self.octets(n)? {
+                    [] => Addr::V4([0, 0, 0, 0]),
+                    name => Addr::Name(name),
+                }
+            }
+            // "a version-6 IP address, with a length of 16 octets"
+            4 => {
+                self.next_decision_in(16 + 2);
+                let mut ip = [0; 16];
+                for octet in &mut ip {
+                    *octet = self.octet()?;
+                }
+                Addr::V6(ip)
+            }
+            unknown => return Err(Stop::Fault(Malformed::AddressType(unknown))),
+        };
+        // "in network octet order"
+        let high = self.octet()?;
+        let low = self.octet()?;
+        Ok((addr, u16::from(high) * 256 + u16::from(low)))
+    }
+}

@@ -1,0 +1,492 @@
+//! UDP ASSOCIATE, octet by octet: the relay of `tokio_server`, and `tokio_client --udp`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use crate::client;
+use crate::process::Process;
+use crate::raw::{
+    Association, OFFER_NONE, Raw, SELECT_NONE, UDP_ASSOCIATE, expect_nothing, failure, header, header_name,
+    receive, request, udp, udp_on_released,
+};
+use crate::server::Server;
+use crate::target;
+
+tests!(
+    tokio_server,
+    every_kind_of_address,
+    control_connection_of_either_family,
+    empty_and_largest_payload,
+    answers_of_others,
+    fragments_are_put_together,
+    malformed_datagrams,
+    foreign_sources,
+    port_that_the_request_names,
+    names_that_do_not_resolve,
+    target_that_refuses,
+    octets_on_the_control_connection,
+    out_of_descriptors,
+);
+
+tests!(
+    tokio_client,
+    lines_through_tokio_server,
+    fragments_through_tokio_server,
+    relay_at_the_proxy,
+    foreign_answers,
+    answers_in_fragments,
+    answers_behind_the_last_line,
+    relay_without_a_port,
+    proxy_that_ends_the_association,
+);
+
+/// R-070, R-074, Q-090: the answer tells the address that it came from.
+fn every_kind_of_address(driver: &str) {
+    let server = Server::open(driver);
+    let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
+    let v4 = target::udp_echo(Ipv4Addr::LOCALHOST);
+    let v6 = target::udp_echo(Ipv6Addr::LOCALHOST);
+    association.expect_echo(&client, v4, b"by IPv4");
+    association.expect_echo(&client, v6, b"by IPv6");
+    for (host, target) in [("127.0.0.1", v4), ("::1", v6), ("::ffff:127.0.0.1", v4)] {
+        association.send(&client, &[&header_name(host, target.port()), host.as_bytes()]);
+        association.expect(&client, target, host.as_bytes());
+    }
+    let mapped = (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), v4.port()).into();
+    association.send(&client, &[&header(0x00, mapped), b"mapped"]);
+    association.expect(&client, v4, b"mapped");
+
+    let port = target::udp_echo_on_both();
+    association.send(&client, &[&header_name("localhost", port), b"by name"]);
+    let (answer, _) = receive(&client);
+    let from = |ip: SocketAddr| [&header(0x00, ip)[..], b"by name"].concat();
+    assert!(
+        answer == from((Ipv4Addr::LOCALHOST, port).into())
+            || answer == from((Ipv6Addr::LOCALHOST, port).into()),
+        "{}",
+        hex::encode(answer)
+    );
+}
+
+/// R-047, R-075: the relay is where the client has reached the server; on a socket for both families, IPv4 is
+/// `::ffff:127.0.0.1`.
+fn control_connection_of_either_family(driver: &str) {
+    let server = Server::on(driver, "[::]:0");
+    let v4 = target::udp_echo(Ipv4Addr::LOCALHOST);
+    let v6 = target::udp_echo(Ipv6Addr::LOCALHOST);
+    let port = server.address.port();
+    for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+        let association = Association::open((ip, port).into());
+        assert_eq!(association.relay.ip(), ip);
+        let client = udp(ip);
+        association.expect_echo(&client, v4, b"to IPv4");
+        association.expect_echo(&client, v6, b"to IPv6");
+
+        // The port that the request names.
+        let (client, neighbour) = (udp(ip), udp(ip));
+        let association = Association::open_for((ip, port).into(), client.local_addr().expect("bound"));
+        association.send(&neighbour, &[&header(0x00, v4), b"first"]);
+        association.expect_echo(&client, v6, b"the client's");
+        expect_nothing(&neighbour);
+    }
+}
+
+/// R-087, Q-084, and Q-094: what has no room for a header any more is dropped.
+fn empty_and_largest_payload(driver: &str) {
+    let server = Server::open(driver);
+    let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
+    let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
+    association.expect_echo(&client, echo, b"");
+    let largest = &target::body()[..65_507 - 10];
+    association.expect_echo(&client, echo, largest);
+
+    let target = udp(Ipv4Addr::LOCALHOST);
+    let address = target.local_addr().expect("bound");
+    association.send(&client, &[&header(0x00, address), b"question"]);
+    let (question, outer) = receive(&target);
+    assert_eq!(question, b"question");
+    for answer in [&target::body()[..65_507], b"short"] {
+        target.send_to(answer, outer).expect("sent");
+    }
+    association.expect(&client, address, b"short");
+}
+
+/// R-074: the true source of an answer, which need not be the one that was asked.
+fn answers_of_others(driver: &str) {
+    let server = Server::open(driver);
+    let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
+    let (asked, other) = (udp(Ipv4Addr::LOCALHOST), udp(Ipv4Addr::LOCALHOST));
+    association.send(
+        &client,
+        &[&header(0x00, asked.local_addr().expect("bound")), b"who?"],
+    );
+    let (_, outer) = receive(&asked);
+    other.send_to(b"me", outer).expect("sent");
+    association.expect(&client, other.local_addr().expect("bound"), b"me");
+
+    // The socket for IPv6 takes IPv4 as well, and says ::ffff:127.0.0.1 then.
+    let asked = udp(Ipv6Addr::LOCALHOST);
+    association.send(
+        &client,
+        &[&header(0x00, asked.local_addr().expect("bound")), b"who?"],
+    );
+    let (_, outer) = receive(&asked);
+    other
+        .send_to(b"me again", (Ipv4Addr::LOCALHOST, outer.port()))
+        .expect("sent");
+    association.expect(&client, other.local_addr().expect("bound"), b"me again");
+}
+
+/// R-076, R-077, R-079; F-03, F-04, F-08, F-09, F-11.
+fn fragments_are_put_together(driver: &str) {
+    let server = Server::open(driver);
+    let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
+    let target = udp(Ipv4Addr::LOCALHOST);
+    let address = target.local_addr().expect("bound");
+    for (frag, payload) in [
+        (0x01, "one "),
+        (0x02, "two "),
+        (0x83, "three"), // whole
+        (0x82, "no first piece"),
+        (0x01, "x"),
+        (0x83, "a gap"),
+        (0x01, "given "),
+        (0x02, "up "),
+        (0x01, "four "), // starts anew
+        (0x82, "five"),  // whole
+        (0x01, "given up"),
+        (0x00, "alone"), // whole
+        (0x82, "too late"),
+        (0x81, "first and last"), // whole
+    ] {
+        association.send(&client, &[&header(frag, address), payload.as_bytes()]);
+    }
+    for whole in ["one two three", "four five", "alone", "first and last"] {
+        assert_eq!(String::from_utf8_lossy(&receive(&target).0), whole);
+    }
+    expect_nothing(&target);
+}
+
+/// R-086, R-073: dropped, no answer, and the association goes on.
+fn malformed_datagrams(driver: &str) {
+    let server = Server::open(driver);
+    let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
+    let target = udp(Ipv4Addr::LOCALHOST);
+    let address = target.local_addr().expect("bound");
+    let good = header(0x00, address);
+    for len in 0..good.len() {
+        association.send(&client, &[&good[..len]]);
+    }
+    association.send(&client, &[b"\0\0\0\x02\x7f\0\0\x01\0\x50unknown ATYP"]);
+    association.send(&client, &[b"\0\0\0\x03\0\0\x50empty name"]);
+    association.send(&client, &[b"\0\0\0\x03\xffname cut short"]);
+    association.send(&client, &[b"\0\0\0\x03\x02a\0\0\x50NUL in a name"]);
+    association.send(&client, &[b"\0\0\0\x03\x01\xff\0\x50not text"]);
+    association.send(&client, &[&header(0x80, address), b"position 0"]);
+    association.send(
+        &client,
+        &[&header(0x00, (Ipv4Addr::LOCALHOST, 0).into()), b"port 0"],
+    );
+    association.send(&client, &[&good, b"good"]);
+    let (payload, outer) = receive(&target);
+    assert_eq!(payload, b"good");
+    target.send_to(b"answer", outer).expect("sent");
+    association.expect(&client, address, b"answer");
+    expect_nothing(&target);
+    expect_nothing(&client);
+}
+
+/// R-075, Q-080..Q-082: neither first nor later is a stranger relayed, answered, or taken for the client.
+fn foreign_sources(driver: &str) {
+    let server = Server::open(driver);
+    let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
+    let stranger = udp(Ipv4Addr::new(127, 0, 0, 2));
+    let target = udp(Ipv4Addr::LOCALHOST);
+    let to_target = header(0x00, target.local_addr().expect("bound"));
+    let exchange = |payload: &[u8]| {
+        association.send(&client, &[&to_target, payload]);
+        let (got, outer) = receive(&target);
+        assert_eq!(got, payload, "the stranger's was relayed");
+        target.send_to(b"answer", outer).expect("sent");
+        association.expect(&client, target.local_addr().expect("bound"), b"answer");
+    };
+    association.send(&stranger, &[&to_target, b"first"]);
+    exchange(b"the client's first");
+    association.send(&stranger, &[&to_target, b"later"]);
+    // The client's host, and not the client.
+    let neighbour = udp(Ipv4Addr::LOCALHOST);
+    association.send(&neighbour, &[&to_target, b"another port"]);
+    exchange(b"the client's second");
+    expect_nothing(&stranger);
+    expect_nothing(&neighbour);
+    expect_nothing(&target);
+}
+
+/// R-045; and Q-088: a target in place of the client's address fixes nothing.
+fn port_that_the_request_names(driver: &str) {
+    let server = Server::open(driver);
+    let (client, neighbour) = (udp(Ipv4Addr::LOCALHOST), udp(Ipv4Addr::LOCALHOST));
+    let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
+    let association = Association::open_for(server.address, client.local_addr().expect("bound"));
+    association.send(&neighbour, &[&header(0x00, echo), b"first"]);
+    association.expect_echo(&client, echo, b"the client's");
+    expect_nothing(&neighbour);
+
+    let misread = Association::open_for(server.address, (Ipv4Addr::new(192, 0, 2, 1), 53).into());
+    misread.expect_echo(&client, echo, b"all the same");
+}
+
+/// Dropped in silence, and nobody waits for the look-ups, however many there are.
+fn names_that_do_not_resolve(driver: &str) {
+    let server = Server::open(driver);
+    let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
+    let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
+    for _ in 0..50 {
+        association.send(&client, &[&header_name("sans-socks.invalid", 53), b"lost"]);
+    }
+    association.expect_echo(&client, echo, b"not delayed");
+    let other = udp(Ipv4Addr::LOCALHOST);
+    Association::open(server.address).expect_echo(&other, echo, b"nor are others");
+    expect_nothing(&client);
+}
+
+/// An ICMP error comes back for what is sent to a port where nobody is.
+fn target_that_refuses(driver: &str) {
+    let server = Server::open(driver);
+    let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
+    let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
+    let nobody = udp(Ipv4Addr::LOCALHOST).local_addr().expect("bound");
+    for _ in 0..3 {
+        association.send(&client, &[&header(0x00, nobody), b"lost"]);
+        association.expect_echo(&client, echo, b"relayed");
+    }
+    // The client may lose its own answers in the same way, and come back.
+    let port = client.local_addr().expect("bound").port();
+    let target = udp(Ipv4Addr::LOCALHOST);
+    let address = target.local_addr().expect("bound");
+    association.send(&client, &[&header(0x00, address), b"where are you?"]);
+    let (_, outer) = receive(&target);
+    drop(client);
+    for _ in 0..3 {
+        target.send_to(b"lost", outer).expect("sent");
+    }
+    let client = udp_on_released((Ipv4Addr::LOCALHOST, port).into());
+    association.send(&client, &[&header(0x00, echo), b"relayed"]);
+    // An answer to the old client that was late reaches the new one.
+    while receive(&client).0 != [&header(0x00, echo)[..], b"relayed"].concat() {}
+}
+
+/// Q-092: read and thrown away; neither relayed nor sent back, and no end.
+fn octets_on_the_control_connection(driver: &str) {
+    let server = Server::open(driver);
+    let (client, mut association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
+    let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
+    association.control.send(&target::body()[..16 * 1024 * 1024]);
+    association.expect_echo(&client, echo, b"still here");
+    association.control.end();
+    association.control.expect_end();
+}
+
+/// REP=01 where there is no socket to be had; and the server recovers.
+fn out_of_descriptors(driver: &str) {
+    let server = Server::with_descriptors(driver, 48);
+    let mut clients: Vec<Raw> = (0..24).map(|_| Raw::greeted(server.address)).collect();
+    let asked = request(UDP_ASSOCIATE, (Ipv4Addr::UNSPECIFIED, 0).into());
+    let mut refused = 0;
+    for client in &mut clients {
+        client.send(&asked);
+        let reply: [u8; 10] = client.take();
+        if reply == failure(0x01) {
+            refused += 1;
+        } else {
+            assert_eq!(reply[..4], [0x05, 0x00, 0x00, 0x01]);
+        }
+    }
+    assert!((1..24).contains(&refused), "{refused} of 24 refused");
+    drop(clients);
+    let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
+    Association::open(server.address).expect_echo(&udp(Ipv4Addr::LOCALHOST), echo, b"again");
+}
+
+fn start(driver: &str, options: &[&str], proxy: SocketAddr, host: &str, port: u16) -> Process {
+    client::start_with(driver, &[&["--udp"], options].concat(), proxy, None, host, port)
+}
+
+fn lines_through_tokio_server(driver: &str) {
+    let server = Server::open("tokio_server");
+    let port = target::udp_echo_on_both();
+    for host in ["127.0.0.1", "::1", "localhost"] {
+        let mut client = start(driver, &[], server.address, host, port);
+        for line in ["one", "", "three\r", "in four words, \u{fc}"] {
+            client.send(format!("{line}\n").as_bytes());
+            client.expect(format!("{line}\n").as_bytes());
+        }
+        let mut client = start(driver, &[], server.address, host, port);
+        client.send(b"a line without an end");
+        let end = client.finish();
+        assert!(end.status.success(), "{}", end.stderr);
+        assert_eq!(end.stdout, b"a line without an end\n", "{}", end.stderr);
+    }
+}
+
+/// 5,000 octets, of which none is a line end.
+fn long_line() -> Vec<u8> {
+    let octets = target::body().iter().filter(|octet| **octet != b'\n').take(5_000);
+    octets.copied().chain([b'\n']).collect()
+}
+
+/// R-076: 50 fragments one way, the whole one back.
+fn fragments_through_tokio_server(driver: &str) {
+    let server = Server::open("tokio_server");
+    let port = target::udp_echo_on_both();
+    let line = long_line();
+    for host in ["127.0.0.1", "::1", "localhost"] {
+        let mut client = start(driver, &["--fragment", "100"], server.address, host, port);
+        for line in [&line, &b"short\n"[..], &line] {
+            client.send(line);
+            client.expect(line);
+        }
+        let end = client.finish();
+        assert!(end.status.success(), "{}", end.stderr);
+        assert_eq!(end.stdout, b"", "datagrams that nobody sent");
+    }
+}
+
+/// A proxy in the hands of the test, and a client that has an association with it.
+struct Proxied {
+    client: Process,
+    control: Raw,
+    relay: UdpSocket,
+}
+
+/// What a client of [`Proxied`] sends to; it is not there.
+fn nowhere() -> SocketAddr {
+    (Ipv4Addr::new(192, 0, 2, 1), 7).into()
+}
+
+impl Proxied {
+    /// `bound`: BND of the reply, where it is not that of the relay.
+    fn new(driver: &str, options: &[&str], bound: impl FnOnce(SocketAddr) -> SocketAddr) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
+        let proxy = listener.local_addr().expect("bound");
+        let client = start(driver, options, proxy, "192.0.2.1", 7);
+        let mut control = Raw::over(listener.accept().expect("the client").0);
+        control.expect(OFFER_NONE);
+        control.send(SELECT_NONE);
+        // R-044.
+        control.expect(&request(UDP_ASSOCIATE, (Ipv4Addr::UNSPECIFIED, 0).into()));
+        let relay = udp(Ipv4Addr::LOCALHOST);
+        let bound = bound(relay.local_addr().expect("bound"));
+        control.send(&[b"\x05\x00\x00", &header(0x00, bound)[3..]].concat());
+        Self {
+            client,
+            control,
+            relay,
+        }
+    }
+
+    /// The client's line has come to the relay. Gives the client's address.
+    fn expect(&self, frag: u8, payload: &[u8]) -> SocketAddr {
+        let (octets, source) = receive(&self.relay);
+        assert_eq!(
+            hex::encode(octets),
+            hex::encode([&header(frag, nowhere()), payload].concat())
+        );
+        source
+    }
+}
+
+/// R-044, Q-040: BND 0.0.0.0 is the proxy. And what `--fragment` sends.
+fn relay_at_the_proxy(driver: &str) {
+    let everywhere = |relay: SocketAddr| (Ipv4Addr::UNSPECIFIED, relay.port()).into();
+    let mut proxied = Proxied::new(driver, &["--fragment", "4"], everywhere);
+    proxied.client.send(b"in pieces\nrest\n");
+    proxied.expect(0x01, b"in p");
+    proxied.expect(0x02, b"iece");
+    proxied.expect(0x83, b"s");
+    let client = proxied.expect(0x00, b"rest");
+    // 0.0.0.0 would reach the relay, but no answer comes from there.
+    let answer = [&header(0x00, nowhere()), &b"answer"[..]].concat();
+    proxied.relay.send_to(&answer, client).expect("sent");
+    proxied.client.expect(b"answer\n");
+}
+
+/// What does not come from the relay is no answer. R-081: nothing is cut that is not asked to be.
+fn foreign_answers(driver: &str) {
+    let mut proxied = Proxied::new(driver, &[], |relay| relay);
+    proxied.client.send(b"question\n");
+    let client = proxied.expect(0x00, b"question");
+    let answer = |payload: &[u8]| [&header(0x00, nowhere()), payload].concat();
+    let stranger = udp(Ipv4Addr::LOCALHOST);
+    stranger.send_to(&answer(b"forged"), client).expect("sent");
+    proxied.relay.send_to(b"malformed", client).expect("sent");
+    proxied.relay.send_to(&answer(b"genuine"), client).expect("sent");
+    proxied.client.expect(b"genuine\n");
+}
+
+/// R-077: each end has a reassembly queue.
+fn answers_in_fragments(driver: &str) {
+    let mut proxied = Proxied::new(driver, &[], |relay| relay);
+    proxied.client.send(b"question\n");
+    let client = proxied.expect(0x00, b"question");
+    for (frag, payload) in [
+        (0x01, "given "),
+        (0x02, "up"),
+        (0x01, "an "), // starts anew
+        (0x02, "answer "),
+        (0x83, "in pieces"),
+        (0x82, "late"),
+        (0x00, "whole"),
+    ] {
+        let octets = [&header(frag, nowhere()), payload.as_bytes()].concat();
+        proxied.relay.send_to(&octets, client).expect("sent");
+    }
+    proxied.client.expect(b"an answer in pieces\nwhole\n");
+}
+
+/// An answer that has come is printed, also by a client that gets to look only when its time is over.
+fn answers_behind_the_last_line(driver: &str) {
+    let answer = [&header(0x00, nowhere()), &b"answer"[..]].concat();
+    let clients: Vec<Proxied> = (0..8)
+        .map(|_| {
+            let mut proxied = Proxied::new(driver, &[], |relay| relay);
+            // It is sent when stdin has ended, since it has no end of its own.
+            proxied.client.send(b"question");
+            proxied.client.end();
+            let client = proxied.expect(0x00, b"question");
+            proxied.client.signal("STOP");
+            proxied.relay.send_to(&answer, client).expect("sent");
+            proxied
+        })
+        .collect();
+    thread::sleep(Duration::from_millis(1_500));
+    for proxied in clients {
+        proxied.client.signal("CONT");
+        let end = proxied.client.finish();
+        assert!(end.status.success(), "{}", end.stderr);
+        assert_eq!(end.stdout, b"answer\n");
+    }
+}
+
+/// Q-040: there is nowhere to send to.
+fn relay_without_a_port(driver: &str) {
+    let mut proxied = Proxied::new(driver, &[], |relay| (relay.ip(), 0).into());
+    proxied.control.expect_end();
+    let end = proxied.client.finish();
+    assert!(!end.status.success());
+    assert!(end.stderr.contains("port"), "{}", end.stderr);
+}
+
+/// R-046: the client does not go on talking to nobody.
+fn proxy_that_ends_the_association(driver: &str) {
+    let mut proxied = Proxied::new(driver, &[], |relay| relay);
+    proxied.client.send(b"question\n");
+    proxied.expect(0x00, b"question");
+    proxied.control.send(b"octets without a meaning");
+    proxied.control.end();
+    proxied.control.expect_end();
+    let end = proxied.client.finish();
+    assert!(!end.status.success());
+    assert!(end.stderr.contains("ended"), "{}", end.stderr);
+}

@@ -1,0 +1,219 @@
+//! No panic is linked into what octets from a peer can reach.
+//!
+//! Each function below is given to the linker on its own, for any argument whatever: the machines and tokens are not
+//! only those that a handshake leads to, but any octets that have their type. `#[no_panic]` refers to a symbol that does
+//! not exist from where an unwinding panic would pass through the function; unless the optimiser has proved that none
+//! does, the program cannot be linked, and the linker names the function.
+//!
+//! That is a proof for a release build: where `overflow-checks` are on, as in a debug build, an addition can panic.
+//!
+//! It cannot be shown of, or is not this crate's to show:
+//!
+//! - `Address::canonical` and the readers of `host:port`, which end in `core`'s parser of IP addresses: it cuts slices
+//!   by indices that are right, but not to the optimiser;
+//! - `Debug` and `Display`, which end in the formatter and writer of the caller;
+//! - `Handshake::handle_buf`, `Encode::encode` and the `bytes::Buf` of `Transmit`, which end in the caller's `Buf` or
+//!   `BufMut`, whose contract is to panic;
+//! - `Reassembler<_, Vec<u8>>`, which ends in the allocator (it asks with `try_reserve_exact`);
+//! - `Instant` for `std::time::Instant`, which ends in the clock of the system.
+
+use std::hint::black_box;
+use std::net::{IpAddr, SocketAddr};
+use std::num::{NonZeroU8, NonZeroUsize};
+use std::str::Utf8Error;
+use std::time::Duration;
+
+use no_panic::no_panic;
+use sans_socks::client::{self, Auth};
+use sans_socks::server;
+use sans_socks::udp::{
+    Association, Datagram, Discard, Header, Outcome, Reassembler, TooManyFragments, fragments, max_payload,
+};
+use sans_socks::{
+    Address, AddressBuf, AuthStatus, BufferTooSmall, Credentials, Decoded, Domain, Encode, Greeting, Host,
+    InvalidValue, Malformed, Method, Methods, Phase, Protocol, Reply, ReplyCode, Request, Selection,
+};
+
+/// Functions that are linked for any argument, and cannot panic.
+macro_rules! cannot_panic {
+    ($(
+        $(#[$attribute:meta])*
+        fn $name:ident $(<$lifetime:lifetime>)? ($($arg:ident: $type:ty),* $(,)?) $(-> $return:ty)? $body:block
+    )*) => {
+        $(
+            $(#[$attribute])*
+            #[no_panic]
+            fn $name $(<$lifetime>)? ($($arg: $type),*) $(-> $return)? $body
+        )*
+
+        fn main() {
+            $($(#[$attribute])* black_box($name as *const ());)*
+        }
+    };
+}
+
+type Fixed = Reassembler<Duration, [u8; 4096]>;
+type Borrowed<'a> = Reassembler<Duration, &'a mut [u8]>;
+
+cannot_panic! {
+    // Decoders.
+
+    fn decode_greeting(octets: &[u8]) -> Result<Decoded<Greeting<'_>>, Malformed> { Greeting::decode(octets) }
+    fn decode_selection(octets: &[u8]) -> Result<Decoded<Selection>, Malformed> { Selection::decode(octets) }
+    fn decode_credentials(octets: &[u8]) -> Result<Decoded<Credentials<'_>>, Malformed> {
+        Credentials::decode(octets)
+    }
+    fn decode_credentials_allowing_empty(octets: &[u8]) -> Result<Decoded<Credentials<'_>>, Malformed> {
+        Credentials::decode_allowing_empty(octets)
+    }
+    fn decode_status(octets: &[u8]) -> Result<Decoded<AuthStatus>, Malformed> { AuthStatus::decode(octets) }
+    fn decode_request(octets: &[u8]) -> Result<Decoded<Request<'_>>, Malformed> { Request::decode(octets) }
+    fn decode_reply(octets: &[u8]) -> Result<Decoded<Reply<'_>>, Malformed> { Reply::decode(octets) }
+    fn decode_datagram(octets: &[u8]) -> Result<Datagram<'_>, Malformed> { Datagram::decode(octets) }
+
+    // Encoders.
+
+    fn encode_greeting(it: &Greeting<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> { it.encode_into(out) }
+    fn encode_selection(it: &Selection, out: &mut [u8]) -> Result<usize, BufferTooSmall> { it.encode_into(out) }
+    fn encode_credentials(it: &Credentials<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        it.encode_into(out)
+    }
+    fn encode_status(it: &AuthStatus, out: &mut [u8]) -> Result<usize, BufferTooSmall> { it.encode_into(out) }
+    fn encode_request(it: &Request<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> { it.encode_into(out) }
+    fn encode_reply(it: &Reply<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> { it.encode_into(out) }
+    fn encode_header(it: &Header<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> { it.encode_into(out) }
+    fn encode_datagram(it: &Datagram<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> { it.encode_into(out) }
+    fn prepend_header(it: &Header<'_>, buf: &mut [u8], payload_start: usize) -> Result<usize, BufferTooSmall> {
+        it.prepend(buf, payload_start)
+    }
+    fn encoded_lens(
+        greeting: &Greeting<'_>,
+        credentials: &Credentials<'_>,
+        request: &Request<'_>,
+        datagram: &Datagram<'_>
+    ) -> [usize; 4] {
+        [greeting.encoded_len(), credentials.encoded_len(), request.encoded_len(), datagram.encoded_len()]
+    }
+
+    // Values.
+
+    fn new_greeting(methods: &[Method]) -> Result<Greeting<'_>, InvalidValue> { Greeting::new(methods) }
+    fn methods_contain(methods: Methods<'_>, method: Method) -> bool { methods.contains(method) }
+    fn methods_iterate(methods: Methods<'_>) -> Option<Method> { methods.iter().last() }
+    fn methods_equal(methods: Methods<'_>, other: Methods<'_>) -> bool { methods == other }
+    fn new_credentials<'a>(username: &'a [u8], password: &'a [u8]) -> Result<Credentials<'a>, InvalidValue> {
+        Credentials::new(username, password)
+    }
+    fn verify_credentials(credentials: Credentials<'_>, username: &[u8], password: &[u8]) -> bool {
+        credentials.verify(username, password)
+    }
+    fn new_domain(name: &[u8]) -> Result<Domain<'_>, InvalidValue> { Domain::new(name) }
+    fn is_hostname(name: Domain<'_>) -> bool { name.is_hostname() }
+    fn domain_to_str(name: Domain<'_>) -> Result<&str, Utf8Error> { name.to_str() }
+    fn address_or_host(address: Address<'_>, ip: IpAddr) -> Address<'_> { address.or_host(ip) }
+    fn address_to_socket_addr(address: &Address<'_>) -> Option<SocketAddr> { address.to_socket_addr() }
+    fn own_address(address: Address<'_>) -> AddressBuf { address.into() }
+    fn borrow_address(address: &AddressBuf) -> Address<'_> { address.as_address() }
+    fn equal_hosts(host: &Host<'_>, other: &Host<'_>) -> bool { host == other }
+    fn guess_protocol(fault: &Malformed) -> Option<Protocol> { fault.looks_like() }
+
+    // The server.
+
+    fn server_new(config: server::Config) -> server::Handshake { server::Handshake::with_config(config) }
+    fn server_handle_input(machine: &mut server::Handshake, input: &[u8]) -> usize { machine.handle_input(input) }
+    fn server_handle_eof(machine: &mut server::Handshake) { machine.handle_eof(); }
+    fn server_poll_output(machine: &mut server::Handshake) -> server::Output<'_> { machine.poll_output() }
+    fn server_phase(machine: &server::Handshake) -> Phase { machine.phase() }
+    fn server_drop(machine: server::Handshake) { drop(machine); }
+    fn transmit_bytes<'a>(token: &'a server::Transmit<'_>) -> &'a [u8] { token.bytes() }
+    fn transmit_sent(token: server::Transmit<'_>, n: usize) { token.sent(n); }
+    fn select_method_offered<'a>(token: &'a server::SelectMethod<'_>) -> Methods<'a> { token.offered() }
+    fn select_method_select(token: server::SelectMethod<'_>, method: Method) -> Result<(), InvalidValue> {
+        token.select(method)
+    }
+    fn select_method_select_preferred(token: server::SelectMethod<'_>, preferred: &[Method]) -> Option<Method> {
+        token.select_preferred(preferred)
+    }
+    fn select_method_reject(token: server::SelectMethod<'_>) { token.reject(); }
+    fn authenticate_credentials<'a>(token: &'a server::Authenticate<'_>) -> Credentials<'a> { token.credentials() }
+    fn authenticate_accept(token: server::Authenticate<'_>) { token.accept(); }
+    fn authenticate_reject(token: server::Authenticate<'_>) { token.reject(); }
+    fn authenticate_reject_with(token: server::Authenticate<'_>, status: NonZeroU8) { token.reject_with(status); }
+    fn server_negotiate_method(token: &server::Negotiate<'_>) -> Method { token.method() }
+    fn server_negotiate_finish(token: server::Negotiate<'_>) { token.finish(); }
+    fn server_negotiate_abandon(token: server::Negotiate<'_>) { token.abandon(); }
+    fn pending_request_request<'a>(token: &'a server::PendingRequest<'_>) -> Request<'a> { token.request() }
+    fn pending_request_succeed(token: server::PendingRequest<'_>, bound: Address<'_>) { token.succeed(bound); }
+    fn pending_request_fail(token: server::PendingRequest<'_>, code: ReplyCode) { token.fail(code); }
+    fn pending_peer_connected(token: server::PendingPeer<'_>, peer: Address<'_>) { token.connected(peer); }
+    fn pending_peer_fail(token: server::PendingPeer<'_>, code: ReplyCode) { token.fail(code); }
+
+    // The client.
+
+    fn new_auth<'a>(
+        methods: &'a [Method],
+        credentials: Option<Credentials<'a>>
+    ) -> Result<Auth<'a>, InvalidValue> {
+        Auth::new(methods, credentials)
+    }
+    fn client_new(request: &Request<'_>, auth: Auth<'_>, config: client::Config) -> client::Handshake {
+        client::Handshake::with_config(request, auth, config)
+    }
+    fn client_handle_input(machine: &mut client::Handshake, input: &[u8]) -> usize { machine.handle_input(input) }
+    fn client_handle_eof(machine: &mut client::Handshake) { machine.handle_eof(); }
+    fn client_poll_output(machine: &mut client::Handshake) -> client::Output<'_> { machine.poll_output() }
+    fn client_phase(machine: &client::Handshake) -> Phase { machine.phase() }
+    fn client_method(machine: &client::Handshake) -> Option<Method> { machine.method() }
+    fn client_drop(machine: client::Handshake) { drop(machine); }
+    fn client_negotiate_method(token: &client::Negotiate<'_>) -> Method { token.method() }
+    fn client_negotiate_finish(token: client::Negotiate<'_>) { token.finish(); }
+    fn client_negotiate_abandon(token: client::Negotiate<'_>) { token.abandon(); }
+    fn bound_address<'a>(token: &'a client::Bound<'_>) -> Address<'a> { token.address() }
+    fn bound_wait_for_peer(token: client::Bound<'_>) { token.wait_for_peer(); }
+
+    // UDP.
+
+    fn association_new(control_peer: IpAddr, requested: &Address<'_>) -> Association {
+        Association::new(control_peer, requested)
+    }
+    fn association_admits(association: &Association, source: SocketAddr) -> bool { association.admits(source) }
+    fn association_from_client<'a>(
+        association: &mut Association,
+        source: SocketAddr,
+        datagram: &'a [u8]
+    ) -> Result<Datagram<'a>, Discard> {
+        association.from_client(source, datagram)
+    }
+    fn association_client(association: &Association) -> Option<SocketAddr> { association.client() }
+    fn fixed_handle_datagram<'a>(it: &'a mut Fixed, now: Duration, datagram: Datagram<'a>) -> Outcome<'a> {
+        it.handle_datagram(now, datagram)
+    }
+    fn fixed_poll_timeout(it: &Fixed) -> Option<Duration> { it.poll_timeout() }
+    fn fixed_handle_timeout(it: &mut Fixed, now: Duration) { it.handle_timeout(now); }
+    fn fixed_reset(it: &mut Fixed) { it.reset(); }
+    fn fixed_limits(it: Fixed, timeout: Duration, octets: usize) -> Fixed {
+        it.timeout(timeout).max_datagram(octets)
+    }
+    fn borrowed_new(storage: &mut [u8]) -> Borrowed<'_> { Reassembler::with_storage(storage) }
+    fn borrowed_handle_datagram<'a>(
+        it: &'a mut Borrowed<'_>,
+        now: Duration,
+        datagram: Datagram<'a>
+    ) -> Outcome<'a> {
+        it.handle_datagram(now, datagram)
+    }
+    fn borrowed_handle_timeout(it: &mut Borrowed<'_>, now: Duration) { it.handle_timeout(now); }
+    fn cut_into_fragments<'a>(
+        to: Address<'a>,
+        payload: &'a [u8],
+        max_payload: NonZeroUsize
+    ) -> Result<Option<Datagram<'a>>, TooManyFragments> {
+        Ok(fragments(to, payload, max_payload)?.last())
+    }
+    fn datagram_max_payload(limit: usize, address: &Address<'_>) -> usize { max_payload(limit, address) }
+
+    // What this must not accept.
+
+    #[cfg(feature = "negative-control")]
+    fn negative_control(octets: &[u8], at: usize) -> u8 { octets[at] }
+}
