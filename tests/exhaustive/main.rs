@@ -190,6 +190,7 @@ impl Decoder {
     }
 }
 
+/// R-004..R-006, R-008, R-022, R-033, R-061, Q-093.
 #[test]
 fn every_input_of_up_to_3_octets() {
     let tallies = thread::scope(|scope| {
@@ -218,6 +219,7 @@ fn filled<const N: usize>(head: &[u8]) -> [u8; N] {
     octets
 }
 
+/// ..R-030, R-033, R-072, R-086, Q-046, Q-093.
 #[test]
 fn every_shape_of_an_address() {
     let mut tally = Tally::default();
@@ -254,6 +256,7 @@ fn every_shape_of_an_address() {
     println!("{tally:?}");
 }
 
+/// R-004..R-006, R-010.
 #[test]
 fn every_shape_of_a_greeting() {
     let mut tally = Tally::default();
@@ -271,6 +274,7 @@ fn every_shape_of_a_greeting() {
     println!("{tally:?}");
 }
 
+/// R-061..R-063, Q-062.
 #[test]
 fn every_shape_of_credentials() {
     let mut tally = Tally::default();
