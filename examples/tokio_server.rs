@@ -194,6 +194,7 @@ impl Session {
             pending().await
         };
         tokio::select! {
+            biased;
             done = task => done,
             error = gone => Err(error),
         }

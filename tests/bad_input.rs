@@ -192,7 +192,7 @@ fn no_methods() {
         .ends(&malformed(Malformed::NoMethods));
 }
 
-/// V-022, V-023: of all methods, only the ones offered.
+/// V-022, V-023: of all methods, only the ones offered.
 #[test]
 fn unoffered_selection() {
     let methods = [Method::GSSAPI, Method::new(0x80)];
@@ -398,7 +398,7 @@ fn odd_names_pass() {
     }
 }
 
-/// what does not fit its length octet cannot be built.
+/// what does not fit its length octet cannot be built.
 #[test]
 fn too_long_at_construction() {
     let (fits, long) = ([b'a'; 255], [b'a'; 256]);
@@ -506,8 +506,8 @@ fn unassigned_reply_codes_are_failures() {
     }
 }
 
-/// a failure cut after 2, 3 or 4 octets, and then the end: the code is kept. A success cut there, or
-/// anything cut after one octet, ended too early. (Every other cut: [`Exchange::ends`].)
+/// a failure cut after 2, 3 or 4 octets, and then the end: the code is kept. A success cut
+/// there, or anything cut after one octet, ended too early. (Every other cut: [`Exchange::ends`].)
 #[test]
 fn cut_replies() {
     for optimistic in [false, true] {
@@ -549,7 +549,8 @@ fn seven_octet_reply_with_tunnel_data() {
         ));
 }
 
-/// R-041..R-043, Q-023, Q-024: both of BIND's replies and the peer's data in one segment; the second waits.
+/// R-041..R-043, R-053, Q-023, Q-024: both of BIND's replies and the peer's data in one segment; the second
+/// waits.
 #[test]
 fn second_bind_reply_glued_to_the_first() {
     bound("both replies")
@@ -645,8 +646,8 @@ fn success_cannot_be_sent_by_mistake() {
     // Status 0 cannot even be written: `reject_with` takes a `NonZeroU8`.
 }
 
-/// the end of input undoes neither a decision nor a refusal that is pending, and
-/// it is latched: what needs input after it fails at once.
+/// The end of input undoes neither a decision nor a refusal that is pending, and it is
+/// latched: what needs input after it fails at once.
 #[test]
 fn end_of_input_is_latched_behind_what_is_pending() {
     use server::Output;
@@ -754,7 +755,7 @@ fn every_call_on_a_finished_machine() {
     }
 }
 
-/// an unexpected end is an end like any other.
+/// an unexpected end is an end like any other.
 #[test]
 fn unexpected_end_of_input_is_stable() {
     let scripts = [

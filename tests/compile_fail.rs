@@ -246,6 +246,7 @@ const CASES: &[Case] = &[
     },
 ];
 
+///
 #[test]
 fn protocol_mistakes_do_not_compile() {
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compile_fail");

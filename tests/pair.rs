@@ -269,7 +269,8 @@ const PREFERENCES: [&[Method]; 6] = [
     &[PRIVATE],
 ];
 
-/// Each command, form of host, offer, policy and verdict, granted and refused, optimistic or not.
+/// each command, form of host, offer,
+/// policy and verdict, granted and refused, optimistic or not.
 #[test]
 fn every_combination() {
     let long = [b'x'; 255];
@@ -342,7 +343,7 @@ fn every_refusal() {
     }
 }
 
-/// Every form of address in both of BIND's replies, and of Tor's answers, names among them.
+/// every form of address in both of BIND's replies, and of Tor's answers, names among them.
 #[test]
 fn every_bound_address() {
     let long = [0xfe; 255];
@@ -373,7 +374,7 @@ fn every_bound_address() {
     }
 }
 
-/// Credentials of every length, and of every octet, arrive as they were (R-062, R-063, Q-039b, Q-069).
+/// Credentials of every length, and of every octet, arrive as they were (R-062, R-063, R-068, Q-039b, Q-069).
 #[test]
 fn every_length_of_credentials() {
     let every: Vec<u8> = (0..=0xff).collect();

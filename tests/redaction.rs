@@ -113,6 +113,7 @@ fn a_leak_would_be_seen() {
     assert!(!leaks("Credentials { username: 12 octets, password: 12 octets }"));
 }
 
+///
 #[test]
 fn values_and_messages() {
     let credentials = Credentials::new(USERNAME, PASSWORD).unwrap();
@@ -212,8 +213,8 @@ fn look_at_client(handshake: &mut client::Handshake, looked: &mut Looked) {
     }
 }
 
-/// Both machines after every step of every session, octet by octet too, and when the wire is cut or carries
-/// a secret where it should not.
+/// both machines after every step of every session, octet by octet too, and when the wire is
+/// cut or carries a secret where it should not.
 #[test]
 fn machines_and_their_outputs_in_every_phase() {
     let mut looked = Looked::new();

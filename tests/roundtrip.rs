@@ -145,7 +145,7 @@ fn reply_reads(address: &Address<'_>) -> Vec<usize> {
     [vec![2], address_reads(address)].concat()
 }
 
-/// all 256 values of each code point pass through.
+/// all 256 values of each code point pass through.
 #[test]
 fn every_code_point() {
     let address = Address::UNSPECIFIED;
@@ -169,7 +169,7 @@ fn every_code_point() {
     }
 }
 
-/// Q-039b: all lengths of a field, each with all values of an octet.
+/// Q-039b: all lengths of a field, each with all values of an octet.
 #[test]
 fn every_length_of_every_octet() {
     for octet in 0..=255 {
@@ -196,7 +196,7 @@ fn every_length_of_every_octet() {
     }
 }
 
-/// `MAX_LEN` is no more than it must be.
+/// `MAX_LEN` is no more than it must be.
 #[test]
 fn the_longest_messages() {
     fn longest<M: Encode>(message: &M) {
@@ -212,7 +212,8 @@ fn the_longest_messages() {
     longest(&Reply::new(ReplyCode::SUCCEEDED, name));
 }
 
-/// what has no octets cannot be built, so it cannot be cut or wrapped.
+/// what has no octets cannot be built, so it cannot be cut or
+/// wrapped.
 #[test]
 fn lengths_are_checked_at_construction() {
     let long = [b'a'; 256];
@@ -299,12 +300,14 @@ fn encoded(message: &impl Encode) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
+    ///
     #[test]
     fn greeting(methods in vec(0..=0xfe_u8, 1..=255)) {
         let methods: Vec<Method> = methods.into_iter().map(Method::new).collect();
         check(&Greeting::new(&methods).unwrap(), &[2, 2 + methods.len()], greeting_is(&methods));
     }
 
+    ///
     #[test]
     fn credentials(username in vec(any::<u8>(), 1..=255), password in vec(any::<u8>(), 1..=255)) {
         let (u, p) = (username.len(), password.len());
@@ -314,6 +317,7 @@ proptest! {
         prop_assert!(strict);
     }
 
+    ///
     #[test]
     fn request(
         command: u8,
@@ -330,6 +334,7 @@ proptest! {
         prop_assert_eq!(&octets[octets.len() - 2..], port.to_be_bytes());
     }
 
+    ///
     #[test]
     fn reply(
         code: u8,
@@ -419,6 +424,7 @@ proptest! {
         })?;
     }
 
+    ///
     #[test]
     fn any_input_to_a_reply(input in input()) {
         decoder_keeps_its_promises(&input, |octets| {

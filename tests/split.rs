@@ -184,7 +184,8 @@ impl Form {
     }
 }
 
-/// every command, host form and auth form, granted.
+///
+/// every command, host form and auth form, granted.
 #[test]
 fn server_grants() {
     for form in forms() {
@@ -215,7 +216,8 @@ fn server_grants() {
     }
 }
 
-/// a refusal is ten octets, zeros behind REP, and then the end.
+/// a refusal is ten octets, zeros behind REP, and
+/// then the end.
 #[test]
 fn server_refuses_the_request() {
     for code in [1, 2, 3, 4, 5, 6, 7, 8, 9, 0xf0, 0xff] {
@@ -251,7 +253,7 @@ fn server_refuses_the_request() {
     }
 }
 
-/// no common method is `05 ff`.
+/// no common method is `05 ff`.
 #[test]
 fn server_refuses_the_methods() {
     const NOTHING: &[Method] = &[];
@@ -417,7 +419,8 @@ fn bound() -> Vec<(String, Address<'static>)> {
     bound
 }
 
-/// ..R-043, R-049, R-066: every command, host form and auth form, granted.
+/// ..R-043, R-044, R-047, R-049, R-060, R-066, Q-020, Q-023..Q-025,
+/// every command, host form and auth form, granted.
 #[test]
 fn client_is_granted() {
     for form in forms() {
@@ -441,7 +444,7 @@ fn client_is_granted() {
     }
 }
 
-/// V-073..V-076: every form of BND, as the one reply and as BIND's two.
+/// V-073, V-074, V-076: every form of BND, as the one reply and as BIND's two.
 #[test]
 fn client_reads_every_form_of_bound_address() {
     for (wire, reply) in bound().into_iter().chain(odd_hosts()) {
@@ -468,7 +471,8 @@ fn client_reads_every_form_of_bound_address() {
     }
 }
 
-/// REP is judged as soon as it is there, and what stands behind it is not read.
+/// REP is judged as soon as it is there, and what stands behind it
+/// is not read.
 #[test]
 fn client_is_refused() {
     let behind = [
@@ -523,7 +527,7 @@ fn client_is_told_no_method() {
     }
 }
 
-/// any status but 00 is a rejection; `05 xx` is judged by xx.
+/// any status but 00 is a rejection; `05 xx` is judged by xx.
 #[test]
 fn client_is_rejected() {
     for version in ["01", "05"] {
@@ -573,8 +577,8 @@ fn client_options() {
     }
 }
 
-/// greeting, credentials and request in one flight, in the RFC's order, when the one
-/// method offered is 00 or 02; the answers are judged as ever.
+/// greeting, credentials and request in one flight, in the RFC's order, when the one method
+/// offered is 00 or 02; the answers are judged as ever.
 #[test]
 fn client_is_optimistic() {
     let request = "05 01 00 03 01 61 0001";
@@ -663,7 +667,7 @@ fn client_longest_flight() {
         ));
 }
 
-/// The method that was selected is known from then on, and only if it was offered.
+/// the method that was selected is known from then on, and only if it was offered.
 #[test]
 fn client_knows_the_method() {
     for form in forms() {
@@ -778,6 +782,7 @@ proptest! {
         is_never_cut_apart(&Script::Server(server), &input, at);
     }
 
+    ///
     #[test]
     fn client_with_any_input(
         input in input(),

@@ -111,7 +111,7 @@ fn bind_has_two_replies() {
     assert_eq!(hex(&events), expected);
 }
 
-/// the client says 0.0.0.0:0.: datagrams, in fragments too.
+/// the client says 0.0.0.0:0.: datagrams, in fragments too.
 #[test]
 fn udp_associate() {
     let events = run(

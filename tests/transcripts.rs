@@ -118,7 +118,7 @@ const LONG_NAME: &str = concat!(
 );
 
 const CLIENTS: &[(&str, &str, Asks)] = &[
-    // literals go as ATYP 1 and 4, names as ATYP 3.
+    // Literals go as ATYP 1 and 4, names as ATYP 3.
     (
         "curl-socks5 curl-socks5h-ipv4-literal",
         "",
@@ -176,7 +176,7 @@ const CLIENTS: &[(&str, &str, Asks)] = &[
         "",
         Asks::Closed(Error::Malformed(Malformed::EmptyCredentials)),
     ),
-    // curl offers 02, and then does not send a user name of 256 octets.
+    // curl offers 02, and then does not send a user name of 256 octets.
     ("curl-user256", "", Asks::EndsIn(Phase::Authentication)),
     // V-037, Q-039b: a length of 200 as UTF-8. The request and the tunnel octets disappear in the password.
     ("pysocks-user200", "", Asks::EndsIn(Phase::Authentication)),
@@ -192,7 +192,7 @@ const CLIENTS: &[(&str, &str, Asks)] = &[
         "",
         Asks::Closed(Error::NoAcceptableMethod),
     ),
-    // it was told 02, which it had not offered, and sends empty credentials. That selection cannot
+    // it was told 02, which it had not offered, and sends empty credentials. That selection cannot
     // be repeated here, so they come where the request is due.
     (
         "curl-method02-unoffered",
@@ -202,7 +202,7 @@ const CLIENTS: &[(&str, &str, Asks)] = &[
             got: 1,
         })),
     ),
-    // curl does not even connect with a name of 256 octets.
+    // curl does not even connect with a name of 256 octets.
     ("curl-host256", "", Asks::EndsIn(Phase::Greeting)),
     // Q-010, V-013.
     (
@@ -250,6 +250,7 @@ fn tunnel(transcript: &Transcript, messages: usize) -> Vec<u8> {
     transcript.client[messages..].concat()
 }
 
+///
 #[test]
 fn every_client_is_understood_or_refused() {
     replay("client-", CLIENTS, |case, transcript, stated| {
@@ -298,7 +299,7 @@ fn every_client_is_understood_or_refused() {
     });
 }
 
-/// Q-008..Q-010: a SOCKS4 client is named, gets no octet, and can be handed on whole.
+/// a SOCKS4 client is named, gets no octet, and can be handed on whole.
 #[test]
 fn socks4_clients_can_be_handed_on() {
     let transcripts = transcripts("client-");
@@ -429,7 +430,7 @@ const SERVERS: &[(&str, &str, Answers)] = &[
         "s02 s02b s03 s26 s26b s26c s26d s26e",
         NoMethod,
     ),
-    // it takes one recv() for one message.
+    // It takes one recv() for one message.
     ("microsocks-1.0.3", "s06", EndsIn(Phase::MethodSelection)),
     ("microsocks-1.0.3", "s08", EndsIn(Phase::Reply)),
     (
@@ -585,6 +586,7 @@ fn understands(case: &str, transcript: &Transcript, stated: &Answers) {
     }
 }
 
+///
 #[test]
 fn every_server_is_understood_or_refused() {
     replay("server-", SERVERS, understands);
@@ -684,6 +686,7 @@ const ANSWERS: &[(&str, &str, Answers)] = &[
     ("curl-host256", "", EndsIn(Phase::MethodSelection)),
 ];
 
+/// ..Q-049, Q-060, Q-065.
 #[test]
 fn every_answer_to_a_client_is_understood_or_refused() {
     replay("client-", ANSWERS, understands);

@@ -67,9 +67,9 @@ fn host(source: &str) -> &str {
     host.strip_prefix("::ffff:").unwrap_or(host)
 }
 
-/// Every first and second source, for every request.
+/// every first and second source, for every request.
 #[test]
-fn q_080_to_q_089_every_source_and_request() {
+fn q_080_every_source_and_request() {
     for (peer, requested, fixed) in REQUESTED {
         for first in SOURCES {
             for second in SOURCES {
@@ -97,7 +97,7 @@ fn q_080_to_q_089_every_source_and_request() {
     }
 }
 
-/// a foreign datagram captures nothing, whether it comes first or later.
+/// ..Q-082: a foreign datagram captures nothing, whether it comes first or later.
 #[test]
 fn q_080_no_capture() {
     let (client, thief) = (socket("127.0.0.1:4000"), socket("127.0.0.2:4000"));
@@ -110,7 +110,7 @@ fn q_080_no_capture() {
     assert_eq!(association.client(), Some(client));
 }
 
-/// Not one of them teaches the port, and not one ends the association.
+/// not one of them teaches the port, and not one ends the association.
 #[test]
 fn r_086_malformed_datagrams_change_nothing() {
     let mut malformed: Vec<Vec<u8>> = [
@@ -219,7 +219,7 @@ fn r_086_truncated_vectors_change_nothing() {
     }
 }
 
-/// F-16: a fragment from another host does not reach the queue.
+/// D-11, F-16: a fragment from another host does not reach the queue.
 #[test]
 fn f_16_a_foreign_fragment_does_not_reach_the_queue() {
     let (client, thief) = (socket("127.0.0.1:4000"), socket("127.0.0.2:4000"));

@@ -31,6 +31,7 @@ fn datagrams() -> Vec<Vec<u8>> {
     valid.chain(SHORT.map(<[u8]>::to_vec)).collect()
 }
 
+///
 #[test]
 fn vectors() {
     for (id, octets, expected) in rows() {
@@ -50,7 +51,7 @@ fn vectors() {
     }
 }
 
-/// RSV is written as 0000, whatever came; all else is written as it came.
+/// RSV is written as 0000, whatever came; all else is written as it came.
 #[test]
 fn r_072_datagrams_are_written_as_they_came() {
     for octets in datagrams() {
@@ -61,6 +62,7 @@ fn r_072_datagrams_are_written_as_they_came() {
     }
 }
 
+///
 #[test]
 fn q_085_short_datagrams() {
     for (octets, payload) in SHORT.into_iter().zip([&b""[..], b"z"]) {
@@ -86,7 +88,7 @@ fn r_086_faults() {
     }
 }
 
-/// A datagram that ends inside its header is a fault, not an invitation to wait.
+/// a datagram that ends inside its header is a fault, not an invitation to wait.
 #[test]
 fn r_086_truncation_at_every_octet() {
     for octets in datagrams() {
@@ -188,6 +190,7 @@ proptest! {
         prop_assert_eq!(decoded(&octets), by_offsets(&octets));
     }
 
+    ///
     #[test]
     fn r_072_round_trip(
         parts in any_address(),
@@ -223,7 +226,7 @@ fn every_form(test: impl Fn(Address<'_>, usize)) {
     }
 }
 
-/// `prepend` and `encode_into` write the same, with every headroom from 0 up, and touch nothing else.
+/// `prepend` and `encode_into` write the same, with every headroom from 0 up, and touch nothing else.
 #[test]
 fn r_074_prepend_agrees_with_encode_into() {
     every_form(|address, header_len| {
@@ -325,6 +328,7 @@ mod d_18 {
         pieces
     }
 
+    ///
     #[test]
     fn one_piece_stands_alone() {
         assert_eq!(pieces(b"ab", 2), [(0x00, b"ab".to_vec())]);

@@ -13,7 +13,7 @@ fn wire(frag: u8, payload: &[u8]) -> Vec<u8> {
     [&[0, 0, frag][..], b"\x03\x0bexample.com\0\x35", payload].concat()
 }
 
-/// D.3: with FRAG 00 alone the relay's whole way, there and back, allocates nothing.
+/// With FRAG 00 alone the relay's whole way, there and back, allocates nothing.
 #[test]
 fn standalone_traffic_allocates_nothing() {
     relay_both_ways(Reassembler::with_storage([0; 16]));

@@ -1,5 +1,6 @@
-//! Reassembly: every scenario F-01..F-19 (F-16 and F-18 are in `udp_association.rs`), the rules D-1..D-17,
-//! R-077..R-080, and a model that says the same for random sequences. All with every storage.
+//! Reassembly: every scenario F-01..F-15, F-17 and F-19 (the others are in `udp_association.rs`), the rules
+//! D-1..D-10, D-12, D-14..D-17 and R-077..R-080, and a model that says the same for random
+//! sequences. All with every storage.
 
 #[path = "model/reassembly.rs"]
 mod model;
@@ -58,7 +59,7 @@ fn scenario(steps: &[Step<'_>]) {
     });
 }
 
-/// From the octets of the wire on, V-101 and what follows it.
+/// from the octets of the wire on, V-101 and what follows it.
 #[test]
 fn f_01_two_fragments() {
     with_every_storage(|machine| {
@@ -74,11 +75,13 @@ fn f_01_two_fragments() {
     });
 }
 
+/// D-8.
 #[test]
 fn f_02_single_fragment() {
     scenario(&[(0, 0x81, "f3", deliver("f3"))]);
 }
 
+/// D-17.
 #[test]
 fn f_03_three_fragments() {
     scenario(&[
@@ -88,6 +91,7 @@ fn f_03_three_fragments() {
     ]);
 }
 
+/// R-079, D-5.
 #[test]
 fn f_04_a_lower_position_starts_anew() {
     scenario(&[
@@ -123,6 +127,7 @@ fn f_06_just_in_time() {
     scenario(&[(0, 0x01, "a", Pending), (4999, 0x82, "b", deliver("ab"))]);
 }
 
+/// D-2.
 #[test]
 fn f_07_a_duplicate_is_ignored() {
     scenario(&[
@@ -132,6 +137,7 @@ fn f_07_a_duplicate_is_ignored() {
     ]);
 }
 
+/// D-3.
 #[test]
 fn f_08_a_gap_cannot_be_filled() {
     scenario(&[
@@ -141,12 +147,13 @@ fn f_08_a_gap_cannot_be_filled() {
     ]);
 }
 
+/// D-4.
 #[test]
 fn f_09_no_start() {
     scenario(&[(0, 0x02, "b", Drop(NoStart))]);
 }
 
-/// And the queue is untouched, D-7.
+/// D-7: and the queue is untouched.
 #[test]
 fn f_10_end_without_position() {
     scenario(&[(0, 0x80, "f", Drop(InvalidFrag))]);
@@ -157,6 +164,7 @@ fn f_10_end_without_position() {
     ]);
 }
 
+/// R-079, D-6.
 #[test]
 fn f_11_a_whole_datagram_empties_the_queue() {
     scenario(&[
@@ -197,6 +205,7 @@ fn f_12_another_address() {
     });
 }
 
+///
 #[test]
 fn f_13_all_127_positions() {
     let mut steps: Vec<Step<'_>> = (1..127).map(|position| (0, position, "p", Pending)).collect();
@@ -204,6 +213,7 @@ fn f_13_all_127_positions() {
     scenario(&steps);
 }
 
+/// D-9.
 #[test]
 fn f_14_no_end_at_127() {
     let mut steps: Vec<Step<'_>> = (1..127).map(|position| (0, position, "p", Pending)).collect();
@@ -212,6 +222,7 @@ fn f_14_no_end_at_127() {
     scenario(&steps);
 }
 
+/// D-15.
 #[test]
 fn f_15_too_large() {
     let large = "l".repeat(65497);
@@ -227,6 +238,7 @@ fn f_15_too_large() {
     ]);
 }
 
+/// D-8.
 #[test]
 fn f_17_a_single_fragment_empties_the_queue() {
     scenario(&[
@@ -236,6 +248,7 @@ fn f_17_a_single_fragment_empties_the_queue() {
     ]);
 }
 
+/// D-14.
 #[test]
 fn f_19_empty_fragments() {
     scenario(&[(0, 0x01, "", Pending), (0, 0x82, "b", deliver("b"))]);
@@ -271,7 +284,7 @@ fn d_2_duplicates_of_the_highest() {
     ]);
 }
 
-/// D-12: later fragments do not put the deadline off; a new sequence has its own.
+/// R-077, D-12: later fragments do not put the deadline off; a new sequence has its own.
 #[test]
 fn d_12_the_deadline_is_fixed() {
     with_every_storage(|machine| {
@@ -390,7 +403,7 @@ fn what_comes_whole_is_not_copied() {
     });
 }
 
-/// `buffered` is what is held, and what was delivered is held until the next call.
+/// D-16: `buffered` is what is held, and what was delivered is held until the next call.
 #[test]
 fn buffered_is_what_is_held() {
     let now = Duration::ZERO;
@@ -510,21 +523,23 @@ fn compare(machine: &mut dyn Machine, max_datagram: usize, room: usize, ops: &[(
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
+    /// D-1..D-10, D-12, D-14, D-15: in any order, at any time.
     #[test]
-    fn d_3_model(ops in proptest::collection::vec(any_op(), 0..80)) {
+    fn the_model_says_the_same(ops in proptest::collection::vec(any_op(), 0..80)) {
         with_limits::<24>(24, |machine| compare(machine, 24, 24, &ops));
         with_limits::<17>(24, |machine| compare(machine, 24, 17, &ops));
         with_limits::<24>(17, |machine| compare(machine, 17, 24, &ops));
     }
 
+    /// D-1..D-10, D-12, D-14, D-15: where the positions end.
     #[test]
-    fn d_3_model_up_to_position_127(ops in any_run()) {
+    fn the_model_says_the_same_up_to_position_127(ops in any_run()) {
         with_limits::<40>(40, |machine| compare(machine, 40, 40, &ops));
     }
 
-    /// With FRAG 00 alone it is the identity.
+    /// with FRAG 00 alone it is the identity.
     #[test]
-    fn d_3_identity(payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..20)) {
+    fn identity(payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..20)) {
         with_limits::<8>(8, |machine| {
             for payload in &payloads {
                 let whole = datagram(0x00, TO, payload);

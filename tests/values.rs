@@ -162,6 +162,7 @@ fn ip(text: &str) -> Address<'static> {
     text.parse::<SocketAddr>().unwrap().into()
 }
 
+///
 #[test]
 fn addresses_are_read_and_written() {
     for (text, address) in [
@@ -226,7 +227,7 @@ fn what_is_no_address() {
     assert_eq!(Address::try_from(&*long), Err(InvalidValue::DomainLength(256)));
 }
 
-/// what an access list must look at.
+/// what an access list must look at.
 #[test]
 fn canonical() {
     for (spelling, stated) in [
@@ -261,7 +262,8 @@ fn canonical() {
     }
 }
 
-/// an unspecified host is the one that the proxy was reached at; the port stays.
+/// an unspecified host is the one that the proxy was reached at; the port
+/// stays.
 #[test]
 fn or_host() {
     let proxy = IpAddr::from(Ipv6Addr::LOCALHOST);

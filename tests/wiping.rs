@@ -112,6 +112,7 @@ fn feed(slot: &mut Slot<server::Handshake>, octets: &[u8], chunk: usize) {
     }
 }
 
+///
 #[test]
 fn a_server_that_has_answered() {
     let answers: [fn(server::Authenticate<'_>); 3] = [
@@ -231,6 +232,7 @@ fn answered(octets: &[u8]) -> Slot<client::Handshake> {
     slot
 }
 
+///
 #[test]
 fn a_client_that_has_sent_them() {
     for optimistic in [false, true] {

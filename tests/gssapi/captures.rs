@@ -225,7 +225,8 @@ fn relay(
     (frames.len(), all)
 }
 
-/// Dante's client and server at every level: both of our sides, over what the other of theirs sent.
+/// Dante's client and server at every level: both of our sides,
+/// over what the other of theirs sent.
 #[test]
 fn captured_sessions() {
     for session in sessions() {
@@ -262,7 +263,7 @@ fn captured_sessions() {
     }
 }
 
-/// curl 8.22 proposes level 2, and when it is agreed to sends its request without a frame.
+/// curl 8.22 proposes level 2, and when it is agreed to sends its request without a frame.
 #[test]
 fn curl_that_does_not_encapsulate() {
     for (nec, capture) in [

@@ -3,9 +3,9 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use sans_socks::gssapi::{ClientConfig, Encapsulation, Negotiator, ProtectionLevel, ServerConfig};
-use sans_socks::udp::{Datagram, Outcome, Reassembler, fragments, max_payload};
-use sans_socks::{Address, Command, Encode, Method, Reply, ReplyCode, Request, client, server};
+use sans_socks::gssapi::{ClientConfig, Encapsulation, Error, Negotiator, ProtectionLevel, ServerConfig};
+use sans_socks::udp::{Association, Datagram, Header, Outcome, Reassembler, fragments, max_payload};
+use sans_socks::{Address, Command, Encode, Malformed, Method, Reply, ReplyCode, Request, client, server};
 
 use crate::context::{Fake, converse};
 
@@ -48,7 +48,8 @@ fn target() -> Address<'static> {
     Address::try_from("host.example:80").unwrap()
 }
 
-/// a request and tunnel octets in one token. The handshake takes the request; the rest is the tunnel's.
+/// a request and tunnel octets in one token. The handshake takes the request; the
+/// rest is the tunnel's.
 #[test]
 fn a_server_takes_a_request_and_leaves_what_is_behind_it() {
     for level in LEVELS {
@@ -96,7 +97,7 @@ fn a_server_takes_a_request_and_leaves_what_is_behind_it() {
     }
 }
 
-/// Both replies of a BIND and the peer's first octets in one token.
+/// both replies of a BIND and the peer's first octets in one token.
 #[test]
 fn a_client_takes_both_replies_and_leaves_what_is_behind_them() {
     for level in LEVELS {
@@ -156,9 +157,10 @@ fn fragments_are_wrapped_one_by_one() {
         assert!(count > 2);
         let mut reassembler = Reassembler::<Duration, Vec<u8>>::new();
         for (at, piece) in pieces.enumerate() {
-            let (mut plain, mut wire) = (vec![0; piece.encoded_len()], Vec::new());
-            piece.encode_into(&mut plain).unwrap();
-            of_client.encapsulate_datagram(&plain, &mut wire).unwrap();
+            let mut wire = Vec::new();
+            of_client
+                .encapsulate_datagram(&encoded(&piece), &mut wire)
+                .unwrap();
             assert!(wire.len() == LIMIT || at == count - 1 && wire.len() < LIMIT);
 
             let mut plain = Vec::new();
@@ -170,5 +172,42 @@ fn fragments_are_wrapped_one_by_one() {
             }
         }
         assert_eq!(delivered, payload);
+    }
+}
+
+fn encoded(datagram: &Datagram<'_>) -> Vec<u8> {
+    let mut octets = vec![0; datagram.encoded_len()];
+    datagram.encode_into(&mut octets).unwrap();
+    octets
+}
+
+/// header and payload are in one frame, both ways. It is opened, then judged; one that is bare is dropped.
+#[test]
+fn datagrams_are_opened_before_they_are_judged() {
+    let source = "192.0.2.7:4000".parse().unwrap();
+    for level in LEVELS {
+        let (mut of_client, mut of_server) = layers(level);
+        let mut association = Association::new([192, 0, 2, 7].into(), &Address::UNSPECIFIED);
+        let query = Datagram::new(Header::standalone(target()), b"query");
+        let answer = Datagram::new(Header::standalone(target()), b"answer");
+        let (mut wire, mut plain) = (Vec::new(), Vec::new());
+
+        let bare = of_server.decapsulate_datagram(&encoded(&query), &mut plain);
+        let version = Malformed::Version { expected: 1, got: 0 };
+        assert_eq!(bare, Err(Error::Malformed(version)));
+        of_client
+            .encapsulate_datagram(&encoded(&query), &mut wire)
+            .unwrap();
+        assert_eq!(wire[..2], [1, 3]);
+        of_server.decapsulate_datagram(&wire, &mut plain).unwrap();
+        assert_eq!(association.from_client(source, &plain), Ok(query));
+
+        (wire, plain) = (Vec::new(), Vec::new());
+        of_server
+            .encapsulate_datagram(&encoded(&answer), &mut wire)
+            .unwrap();
+        assert_eq!(wire[..2], [1, 3]);
+        of_client.decapsulate_datagram(&wire, &mut plain).unwrap();
+        assert_eq!(Datagram::decode(&plain), Ok(answer));
     }
 }

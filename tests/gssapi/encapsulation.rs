@@ -59,7 +59,7 @@ fn opened(layer: &mut Layer, mut wire: &[u8]) -> (Vec<u8>, Result<(), Error<Faul
     (plain, end)
 }
 
-/// level 1 never confidential, level 2 always, level 3 as chosen for each message.
+/// ..R-123: level 1 never confidential, level 2 always, level 3 as chosen for each message.
 #[test]
 fn what_each_level_sends() {
     for (level, expected) in [
@@ -237,7 +237,7 @@ fn a_datagram_is_not_split() {
     }
 }
 
-/// For fragments: the most plaintext in a frame of so many octets.
+/// for fragments: the most plaintext in a frame of so many octets.
 #[test]
 fn max_plain_counts_the_whole_frame() {
     let (mut client, _) = datagram_layers(Integrity);
@@ -284,7 +284,7 @@ fn the_room_is_that_of_the_protection() {
     }
 }
 
-/// one octet too many or too few, in any place, and the datagram is dropped; nothing else happens.
+/// one octet too many or too few, in any place, and the datagram is dropped; nothing else happens.
 #[test]
 fn a_datagram_is_exactly_one_frame() {
     let (mut client, mut server) = datagram_layers(Integrity);
@@ -309,7 +309,7 @@ fn a_datagram_is_exactly_one_frame() {
     assert_eq!(plain, b"payload");
 }
 
-/// a bad datagram is dropped with a reason, and the next good one, and the stream, go on.
+/// a bad datagram is dropped with a reason, and the next good one, and the stream, go on.
 #[test]
 fn a_bad_datagram_is_not_fatal() {
     let (mut client, mut server) = datagram_layers(Integrity);
@@ -371,7 +371,7 @@ fn datagrams_in_any_order() {
     assert_eq!(plain, [2, 0, 3, 1]);
 }
 
-/// what is no encapsulated message ends the stream, in both directions and for good.
+/// what is no encapsulated message ends the stream, in both directions and for good.
 #[test]
 fn faults_of_a_stream_are_fatal() {
     let version = Malformed::Version { expected: 1, got: 5 };

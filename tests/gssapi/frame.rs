@@ -51,7 +51,7 @@ fn no_vector_is_left_out() {
     assert_eq!(tested, all);
 }
 
-/// V-110 to V-116, V-125, and: mtyp, a two-octet length, and the token; not an octet more.
+/// V-110, V-112, V-113, V-115, V-116, V-125: mtyp, a two-octet length, and the token; not an octet more.
 #[test]
 fn vectors_of_whole_frames() {
     for (id, mtyp, len) in WHOLE {

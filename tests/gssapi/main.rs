@@ -1,4 +1,4 @@
-//! RFC 1961: rules, quirks, vectors V-110 to V-125, and captured sessions.
+//! RFC 1961: its rules, what programs in the wild make of them, vectors, and captured sessions.
 
 #![allow(missing_docs)]
 

@@ -8,6 +8,7 @@ use crate::context::{Fake, OVERHEAD};
 /// Ten octets have come, and a length of as much as is allowed.
 const FEW: u64 = 256;
 
+///
 #[test]
 fn a_negotiator_makes_no_room_for_what_has_not_come() {
     let mut negotiator = Negotiator::server(Fake::acceptor(2), ServerConfig::new().max_token(u16::MAX));
@@ -18,6 +19,7 @@ fn a_negotiator_makes_no_room_for_what_has_not_come() {
     assert!(info.bytes_max <= FEW, "{} octets", info.bytes_max);
 }
 
+///
 #[test]
 fn a_layer_makes_no_room_for_what_has_not_come() {
     let mut layer = Encapsulation::new(Fake::acceptor(0), ProtectionLevel::Integrity);
@@ -26,8 +28,8 @@ fn a_layer_makes_no_room_for_what_has_not_come() {
     assert!(info.bytes_max <= FEW, "{} octets", info.bytes_max);
 }
 
-/// The longest frame in small pieces: a growing buffer has at most twice what is in it, three times while it moves;
-/// when the frame is done, there is nothing.
+/// the longest frame in small pieces: a growing buffer has at most twice what is in it, three times
+/// while it moves; when the frame is done, there is nothing.
 #[test]
 fn a_layer_holds_one_frame_at_most() {
     let mut client = Encapsulation::new(Fake::initiator(0), ProtectionLevel::Integrity);

@@ -69,8 +69,8 @@ fn boundaries(octets: &[u8]) -> Vec<usize> {
     at
 }
 
-/// 1 to 6 tokens, with a last one of the server or with the empty one in
-/// its place, then the level, the client's first. Every octet is what the RFC says.
+/// 1 to 6 tokens, with a last one of the server or with
+/// the empty one in its place, then the level, the client's first. Every octet is what the RFC says.
 #[test]
 fn every_number_of_legs_at_every_level() {
     for tokens in TOKENS {
@@ -304,7 +304,7 @@ fn a_failing_step() {
     }
 }
 
-/// the message that is due, and no other type.
+/// the message that is due, and no other type.
 #[test]
 fn a_message_of_another_type() {
     let cases: [(&[Vec<u8>], MessageType, MessageType); 6] = [
@@ -400,8 +400,9 @@ fn no_frame() {
     assert_eq!(outcome.unread, b"HTTP/1.1 400");
 }
 
-/// behind a last token of its own, a client waits for one authentication message, whatever is in it;
-/// where the level is due, it lets one empty authentication message pass, and not a second.
+/// behind a last token of its own, a client waits for one authentication message,
+/// whatever is in it; where the level is due, it lets one empty authentication message pass, and not a
+/// second.
 #[test]
 fn the_ready_token() {
     let config = proposing(Integrity);
@@ -613,7 +614,7 @@ fn a_server_agrees_to_the_levels_that_its_policy_has() {
     }
 }
 
-/// the clear, where both sides have opted in, is agreed on with a wrapped `00`.
+/// the clear, where both sides have opted in, is agreed on with a wrapped `00`.
 #[test]
 fn the_clear_is_an_opt_in() {
     let refused = converse(client(2, ClientConfig::clear()), server(2, ServerConfig::new()));

@@ -33,7 +33,7 @@ fn bound(server: &Server, expected: IpAddr) -> (Raw, SocketAddr) {
     (client, bound)
 }
 
-///
+///
 fn both_replies_and_data(driver: &str) {
     let server = Server::open(driver);
     let (mut client, bound) = bound(&server, ANYONE);

@@ -45,7 +45,7 @@ fn login(user: &str, password: &str) -> Vec<u8> {
     octets
 }
 
-/// `01 01`, then closed.
+/// `01 01`, then closed.
 fn wrong_user_or_password(driver: &str) {
     let server = Server::with_login(driver);
     for octets in [
@@ -133,7 +133,7 @@ fn name_that_does_not_resolve(driver: &str) {
     expect_refusal(&server, &request_name("sans-socks.invalid", 80), 0x04);
 }
 
-/// REP=07; Tor's RESOLVE (F0) is one that these servers do not know.
+/// REP=07; Tor's RESOLVE (F0) is one that these servers do not know.
 fn unknown_command(driver: &str) {
     let server = Server::open(driver);
     for command in [0x00, 0x09, 0xF0, 0xFF] {

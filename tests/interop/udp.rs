@@ -138,7 +138,7 @@ fn answers_of_others(driver: &str) {
     association.expect(&client, other.local_addr().expect("bound"), b"me again");
 }
 
-/// R-076..R-079; F-01, F-03, F-04, F-06.
+/// F-03, F-04, F-08, F-09, F-11.
 fn fragments_are_put_together(driver: &str) {
     let server = Server::open(driver);
     let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
@@ -397,7 +397,7 @@ impl Proxied {
     }
 }
 
-/// BND 0.0.0.0 is the proxy. And what `--fragment` sends.
+/// BND 0.0.0.0 is the proxy. And what `--fragment` sends.
 fn relay_at_the_proxy(driver: &str) {
     let everywhere = |relay: SocketAddr| (Ipv4Addr::UNSPECIFIED, relay.port()).into();
     let mut proxied = Proxied::new(driver, &["--fragment", "4"], everywhere);

@@ -177,6 +177,7 @@ fn nowhere() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 9).into()
 }
 
+///
 fn association_that_is_ended(driver: &str) {
     expect_end_of_association(driver, Raw::expect_success, |mut control| {
         control.end();
@@ -184,6 +185,7 @@ fn association_that_is_ended(driver: &str) {
     });
 }
 
+///
 fn association_that_is_reset(driver: &str) {
     let peek = |control: &mut Raw| {
         let mut reply = [0; 10];

@@ -151,7 +151,7 @@ fn each<T: Sync>(cases: &[T], test: impl Fn(&T) + Sync) {
     });
 }
 
-/// Where to flip: the frame's header, and in the token its first octets, its middle and its last. `contexts`
+/// Where to flip: the frame's header, and in the token its first octets, its middle and its last. `contexts`
 /// flips every one.
 fn flipped(level: &str) {
     let realm = Realm::get();
@@ -193,18 +193,21 @@ fn flipped(level: &str) {
     });
 }
 
+/// a frame that was altered ends the session, and nothing of it is given out.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn flipped_at_integrity() {
     flipped("1");
 }
 
+/// a frame that was altered ends the session, and nothing of it is given out.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn flipped_at_confidentiality() {
     flipped("2");
 }
 
+/// so does a frame that comes twice.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn replayed() {
@@ -221,6 +224,7 @@ fn replayed() {
     });
 }
 
+/// so do frames that change places.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn swapped() {

@@ -1,0 +1,95 @@
+use std::collections::BTreeSet;
+
+use super::{File, ids};
+
+pub(crate) struct Test {
+    /// As the tables have it: target, modules, function.
+    pub(crate) name: String,
+    /// What stands in the name, or in the comment directly above.
+    pub(crate) ids: BTreeSet<String>,
+}
+
+pub(crate) struct Source<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) tests: Vec<Test>,
+    pub(crate) ids: BTreeSet<String>,
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn scan(file: &'a File) -> Self {
+        let mut source = Self {
+            path: &file.path,
+            tests: Vec::new(),
+            ids: ids(&file.text),
+        };
+        let Some(target) = target(&file.path) else {
+            return source;
+        };
+        // The modules that a line is in, and how far each is indented.
+        let mut modules: Vec<(usize, &str)> = Vec::new();
+        let mut above = String::new();
+        let mut is_test = false;
+        for line in file.text.lines() {
+            let code = line.trim_start();
+            let indent = line.len() - code.len();
+            if code.starts_with("//") {
+                above += code;
+                above.push('\n');
+                continue;
+            }
+            if code.starts_with("#[") {
+                is_test |= code == "#[test]";
+                continue;
+            }
+            if code == "}" && modules.last().is_some_and(|(of, _)| *of == indent) {
+                modules.pop();
+            }
+            if let Some(name) = code.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(" {")) {
+                modules.push((indent, name));
+            }
+            // The macro `tests!` makes tests of the functions in `tests/interop` that take a driver's name.
+            is_test |= indent == 0 && code.ends_with("(driver: &str) {");
+            if let (true, Some(name)) = (is_test, function(code)) {
+                let path = modules.iter().map(|(_, name)| *name).chain([name]);
+                let path = path.collect::<Vec<_>>().join("::");
+                source.tests.push(Test {
+                    name: format!("{target}::{path}"),
+                    ids: ids(&format!("{above}{}", spelled(&path))),
+                });
+            }
+            above.clear();
+            is_test = false;
+        }
+        source
+            .ids
+            .extend(source.tests.iter().flat_map(|test| test.ids.clone()));
+        source
+    }
+}
+
+/// `tests/gssapi/frame.rs` is `gssapi::frame`, its `main.rs` is `gssapi`. What is not below `tests/` is none.
+fn target(path: &str) -> Option<String> {
+    let path = match path.strip_prefix("tests/") {
+        Some(path) => path,
+        None => path.split_once("/tests/")?.1,
+    };
+    let path = path.strip_suffix(".rs")?;
+    Some(path.strip_suffix("/main").unwrap_or(path).replace('/', "::"))
+}
+
+fn function(code: &str) -> Option<&str> {
+    let (name, _) = code.strip_prefix("fn ")?.split_once('(')?;
+    Some(name)
+}
+
+/// A test's name with the ids in it as they are elsewhere: `r_079_a_lower_one` is `R-079 a lower one`.
+fn spelled(path: &str) -> String {
+    let mut text = String::new();
+    for word in path.split(['_', ':']) {
+        match word {
+            "r" | "q" | "d" | "f" | "v" => text += &format!("{}-", word.to_uppercase()),
+            _ => text += &format!("{word} "),
+        }
+    }
+    text
+}
