@@ -30,7 +30,9 @@ mod common;
 mod dial;
 mod udp;
 use bind::{PEER_TIMEOUT, is_expected};
-use common::{ACCEPT_PAUSE, EARLY_LIMIT, LINGER, Options, announce, exit_code, log, log_failure};
+use common::{
+    ACCEPT_PAUSE, DIAL_TIMEOUT, EARLY_LIMIT, LINGER, Options, announce, exit_code, log, log_failure,
+};
 use dial::{dial, expected};
 
 /// How often a thread that waits for something else looks at the client.
@@ -248,8 +250,11 @@ impl Session {
     ) -> io::Result<T> {
         let (sender, receiver) = channel();
         thread::Builder::new().spawn(move || sender.send(task()))?;
+        // The system's resolver keeps no deadline of ours.
+        let deadline = Instant::now() + DIAL_TIMEOUT;
         self.unless_gone(command, || match receiver.recv_timeout(TICK) {
             Ok(done) => Some(done),
+            Err(_) if deadline <= Instant::now() => Some(Err(io::ErrorKind::TimedOut.into())),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => Some(Err(io::ErrorKind::Other.into())),
         })
