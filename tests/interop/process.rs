@@ -127,17 +127,12 @@ impl Process {
 
     /// Asks it to end, so that it can end children of its own, and gives it a moment.
     pub(crate) fn terminate(&self) {
-        self.signal("TERM");
+        let kill = format!("kill {}", self.id());
+        let _ = Command::new("sh").args(["-c", &kill]).status();
         let asked = Instant::now();
         while !self.has_ended() && asked.elapsed() < Duration::from_secs(5) {
             thread::sleep(PAUSE);
         }
-    }
-
-    /// By its name without `SIG`.
-    pub(crate) fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.id());
-        let _ = Command::new("sh").args(["-c", &kill]).status();
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -174,14 +169,9 @@ impl Process {
             .expect("a child of ours")
     }
 
-    /// Ends its stdin.
-    pub(crate) fn end(&mut self) {
-        drop(self.stdin.take());
-    }
-
     /// The rest of stdout, and whether it ended well; it gets no more input.
     pub(crate) fn finish(mut self) -> Finished {
-        self.end();
+        drop(self.stdin.take());
         let mut stdout = Vec::new();
         self.stdout.read_to_end(&mut stdout).expect("stdout");
         let mut status = None;

@@ -1,8 +1,6 @@
 //! UDP ASSOCIATE, octet by octet: the relay of `tokio_server`, and `tokio_client --udp`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
-use std::thread;
-use std::time::Duration;
 
 use crate::client;
 use crate::process::Process;
@@ -36,7 +34,6 @@ tests!(
     relay_at_the_proxy,
     foreign_answers,
     answers_in_fragments,
-    answers_behind_the_last_line,
     relay_without_a_port,
     proxy_that_ends_the_association,
 );
@@ -443,30 +440,6 @@ fn answers_in_fragments(driver: &str) {
         proxied.relay.send_to(&octets, client).expect("sent");
     }
     proxied.client.expect(b"an answer in pieces\nwhole\n");
-}
-
-/// An answer that has come is printed, also by a client that gets to look only when its time is over.
-fn answers_behind_the_last_line(driver: &str) {
-    let answer = [&header(0x00, nowhere()), &b"answer"[..]].concat();
-    let clients: Vec<Proxied> = (0..8)
-        .map(|_| {
-            let mut proxied = Proxied::new(driver, &[], |relay| relay);
-            // It is sent when stdin has ended, since it has no end of its own.
-            proxied.client.send(b"question");
-            proxied.client.end();
-            let client = proxied.expect(0x00, b"question");
-            proxied.client.signal("STOP");
-            proxied.relay.send_to(&answer, client).expect("sent");
-            proxied
-        })
-        .collect();
-    thread::sleep(Duration::from_millis(1_500));
-    for proxied in clients {
-        proxied.client.signal("CONT");
-        let end = proxied.client.finish();
-        assert!(end.status.success(), "{}", end.stderr);
-        assert_eq!(end.stdout, b"answer\n");
-    }
 }
 
 /// there is nowhere to send to.
