@@ -63,6 +63,16 @@ struct Service {
     config: ServerConfig,
 }
 
+impl Service {
+    /// Without a login, nobody is let in who does not have a ticket.
+    fn methods(&self) -> &'static [Method] {
+        match self.options.login.credentials() {
+            Ok(Some(_)) => &[Method::GSSAPI, Method::USERNAME_PASSWORD],
+            _ => &[Method::GSSAPI],
+        }
+    }
+}
+
 fn main() {
     process::exit(exit_code(run()));
 }
@@ -126,10 +136,7 @@ fn shake_hands(session: &mut Session, service: &Service) -> io::Result<()> {
                 session.link.carry.drain(..taken);
             }
             Output::SelectMethod(select) => {
-                // Without a login, nobody is let in who does not have a ticket.
-                let login = options.login.credentials().ok().flatten();
-                let methods = [Method::GSSAPI, Method::USERNAME_PASSWORD];
-                select.select_preferred(&methods[..1 + usize::from(login.is_some())]);
+                select.select_preferred(service.methods());
             }
             Output::Authenticate(login) if options.admits(&login.credentials()) => login.accept(),
             Output::Authenticate(login) => login.reject(),
