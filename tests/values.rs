@@ -374,6 +374,10 @@ fn host_names() {
 fn credentials_are_compared_whole() {
     let given = Credentials::new("alice", "secret\0x").unwrap();
     assert!(given.verify("alice", "secret\0x"));
+    assert_eq!(
+        format!("{given:?}"),
+        "Credentials { username: 5 octets, password: 8 octets }"
+    );
     for (username, password) in [
         ("alice", "secret"),
         ("alice", "secret\0"),
