@@ -156,8 +156,8 @@ impl<const N: usize> Buffer<N> {
 
     /// Waits for a new message, with `missing` octets up to its first decision.
     #[inline]
-    pub(crate) fn expect(&mut self, missing: u16) {
-        self.cursor.expect(missing);
+    pub(crate) fn want(&mut self, missing: u16) {
+        self.cursor.want(missing);
     }
 
     /// Writes `message` behind what stands here, and says where it ends.
@@ -169,8 +169,8 @@ impl<const N: usize> Buffer<N> {
         self.cursor.end
     }
 
-    /// Sends `message` in the place of all that stands here, then expects a message as
-    /// [`expect`](Self::expect) does; none if `then` is 0.
+    /// Sends `message` in the place of all that stands here, then wants a message as
+    /// [`want`](Self::want) does; none if `then` is 0.
     #[inline]
     pub(crate) fn send_message(&mut self, message: &impl Encode, then: u16) {
         self.cursor.end = 0;
@@ -178,7 +178,7 @@ impl<const N: usize> Buffer<N> {
         self.send(0, end, then);
     }
 
-    /// Sends the octets from `start` to `end`, then expects a message as [`expect`](Self::expect) does.
+    /// Sends the octets from `start` to `end`, then wants a message as [`want`](Self::want) does.
     #[inline]
     pub(crate) fn send(&mut self, start: u16, end: u16, then: u16) {
         self.cursor.start = start;
@@ -238,7 +238,7 @@ impl<const N: usize> Drop for Buffer<N> {
 
 impl Cursor {
     #[inline]
-    fn expect(&mut self, missing: u16) {
+    fn want(&mut self, missing: u16) {
         self.start = 0;
         self.end = 0;
         self.missing = if self.eof { 0 } else { missing };
@@ -321,7 +321,7 @@ impl Transmit<'_> {
         if (1..=self.cursor.end).contains(&self.cursor.secret.1) {
             self.cursor.wipe_secret(self.octets);
         }
-        self.cursor.expect(self.cursor.then);
+        self.cursor.want(self.cursor.then);
     }
 }
 

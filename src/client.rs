@@ -475,7 +475,7 @@ impl Handshake {
             Method::USERNAME_PASSWORD => {
                 self.state = State::ReadStatus;
                 if self.config.optimistic {
-                    self.buffer.expect(2);
+                    self.buffer.want(2);
                 } else {
                     self.buffer.send(self.greeting_end, self.credentials_end, 2);
                 }
@@ -503,7 +503,7 @@ impl Handshake {
     fn send_request(&mut self) {
         self.state = State::ReadReply;
         if self.config.optimistic {
-            self.buffer.expect(2);
+            self.buffer.want(2);
         } else {
             self.buffer.send(self.credentials_end, self.request_end, 2);
         }
@@ -519,7 +519,7 @@ impl Handshake {
 
     fn close(&mut self, error: Error) {
         self.buffer.wipe_secret();
-        self.buffer.expect(0);
+        self.buffer.want(0);
         self.state = State::Closed(error);
     }
 }
@@ -636,7 +636,7 @@ impl Bound<'_> {
     /// Waits for the second reply, which says who has connected.
     #[inline]
     pub fn wait_for_peer(self) {
-        self.handshake.buffer.expect(2);
+        self.handshake.buffer.want(2);
         self.handshake.state = State::ReadSecondReply;
     }
 }

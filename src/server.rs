@@ -631,7 +631,7 @@ impl Negotiate<'_> {
     #[inline]
     pub fn finish(self) {
         let start = self.handshake.request_start();
-        self.handshake.buffer.expect(start);
+        self.handshake.buffer.want(start);
         self.handshake.state = State::ReadRequest;
     }
 
