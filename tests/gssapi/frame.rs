@@ -165,6 +165,9 @@ fn encode_appends_a_frame_of_any_length() {
         let mut room = vec![0xee; 3 + len];
         assert!(frame.encode(&mut &mut room[..]).is_err());
         assert!(room.iter().all(|octet| *octet == 0xee));
+        room.push(0xee);
+        frame.encode(&mut &mut room[..]).unwrap();
+        assert_eq!(room, out);
     }
     let mut out = Vec::new();
     Frame::Abort.encode(&mut out).unwrap();

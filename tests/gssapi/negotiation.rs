@@ -170,6 +170,12 @@ fn handle_buf_leaves_what_follows() {
     }
     assert_eq!(out, sent);
     assert_eq!(input.copy_to_bytes(input.remaining()), "rest");
+
+    // All that has come, where that is less than a message.
+    let mut negotiator = server(1, ServerConfig::new());
+    let mut input = &b"\x01\x01\x00"[..];
+    negotiator.handle_buf(&mut input);
+    assert_eq!(input, b"");
 }
 
 /// an abort is a refusal wherever a message may come; nobody answers it.
