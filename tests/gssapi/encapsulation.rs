@@ -454,6 +454,11 @@ fn eof() {
                 matches!(end, Err(Error::UnexpectedEof { due: found, .. }) if found == due),
                 "{at}"
             );
+            #[cfg(feature = "std")]
+            assert_eq!(
+                std::io::Error::from(end.unwrap_err()).kind(),
+                std::io::ErrorKind::UnexpectedEof
+            );
         }
     }
 }
