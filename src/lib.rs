@@ -26,6 +26,25 @@ assert_eq!((decoded, consumed), (request, len));
 ```
 "##
 )]
+//! # Panics
+//!
+//! No function of this crate panics, whatever a peer sends and whatever it is called with. For a release build that
+//! is not only tested: the linker is made to refuse a program in which a panic is left (`tests/no_panic` in the
+//! repository), for every decoder, every [`Encode::encode_into`], every method of both handshakes and of their
+//! tokens, [`udp::Association`], [`udp::Reassembler`] over any storage, [`udp::Header::prepend`] and
+//! [`udp::fragments`]; under `gssapi` for what does not grow a `Vec`. What it cannot be shown of:
+//!
+//! - [`Address::canonical`], and reading an [`Address`] or [`AddressBuf`] from text: they end in the parser of
+//!   IPv6 addresses of `core`, which cuts slices by indices that are right, but not to the optimiser;
+//! - `gssapi::Negotiator` where it takes input, makes a step or is abandoned, and `gssapi::Encapsulation` where it
+//!   wraps or unwraps: they grow a `Vec`, which panics beyond `isize::MAX` octets, and end in the caller's
+//!   `gssapi::Context`. What they hold themselves is bounded by a message of 65,539 octets;
+//! - what ends in other code: a formatter; a `bytes::Buf` or `bytes::BufMut` under `handle_buf` and
+//!   `Encode::encode`, and the methods that `Buf` itself gives to `Transmit`, which panic by contract where there
+//!   are too few octets; the clock of `std::time::Instant`.
+//!
+//! Where a heap has no memory, that is the program's end, as everywhere in Rust; but a `Reassembler` drops the
+//! fragment.
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(

@@ -145,6 +145,41 @@ fn every_configuration_comes() {
     assert_eq!(kinds(&inputs, |config| clear(&config)), bits);
 }
 
+/// What `size_hint` says is what a value takes of the input, where that has enough.
+#[test]
+fn hints_are_true() {
+    fn is_true<'a, T: Arbitrary<'a>>(inputs: &'a [Vec<u8>]) {
+        let (least, greatest) = T::size_hint(0);
+        for input in inputs {
+            let mut unstructured = Unstructured::new(input);
+            let before = unstructured.len();
+            if T::arbitrary(&mut unstructured).is_ok() {
+                let taken = before - unstructured.len();
+                let name = std::any::type_name::<T>();
+                assert!(taken >= least, "{name}: {taken} of at least {least}");
+                assert!(
+                    greatest.is_none_or(|greatest| taken <= greatest),
+                    "{name}: {taken} of at most {greatest:?}"
+                );
+            }
+        }
+    }
+
+    let inputs: Vec<Vec<u8>> = inputs().collect();
+    is_true::<Domain<'_>>(&inputs);
+    is_true::<Address<'_>>(&inputs);
+    is_true::<AddressBuf>(&inputs);
+    is_true::<Credentials<'_>>(&inputs);
+    is_true::<Methods<'_>>(&inputs);
+    is_true::<Greeting<'_>>(&inputs);
+    is_true::<Request<'_>>(&inputs);
+    is_true::<client::Auth<'_>>(&inputs);
+    is_true::<gssapi::Token<'_>>(&inputs);
+    is_true::<Frame<'_>>(&inputs);
+    is_true::<gssapi::ClientConfig>(&inputs);
+    is_true::<gssapi::ServerConfig>(&inputs);
+}
+
 /// A client with any `Auth` sends a greeting without `FF`, and credentials when it is asked for them.
 #[test]
 fn auth_keeps_its_promises() {

@@ -549,6 +549,22 @@ fn seven_octet_reply_with_tunnel_data() {
         ));
 }
 
+/// what stands behind a reply with a name, at every length where one could be wrong about it.
+#[test]
+fn reply_with_a_name_and_tunnel_data() {
+    for len in [1, 15, 16, 17, 127, 128, 255] {
+        let name = "x".repeat(len);
+        let reply = format!("05 00 00 03 {len:02x} {} 1f90", hex::encode(&name));
+        connecting(format!("a name of {len}"))
+            .step(Phase::Reply, &reply, "")
+            .leaves("05000001 7f000001")
+            .ends(&Due::Connected(
+                ReplyCode::SUCCEEDED,
+                address(&format!("{name}:8080")).into(),
+            ));
+    }
+}
+
 /// R-041..R-043, R-053, Q-023, Q-024: both of BIND's replies and the peer's data in one segment; the second
 /// waits.
 #[test]

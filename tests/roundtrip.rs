@@ -88,6 +88,10 @@ fn is_appended(message: &impl Encode, octets: &[u8]) {
     message.encode(&mut exact).unwrap();
     assert_eq!(exact.into_inner(), expected);
 
+    let mut exact = vec![0; octets.len()];
+    message.encode(&mut &mut exact[..]).unwrap();
+    assert_eq!(exact, octets);
+
     // Not contiguous.
     let (mut front, mut back) = ([0; 1], vec![0; octets.len() - 1]);
     message

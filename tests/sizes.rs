@@ -9,6 +9,7 @@ use sans_socks::{
     ReplyCode, Request, Selection, client, server,
 };
 
+/// a machine holds what its longest message takes, in place.
 #[test]
 fn machines_are_small() {
     let (server, client) = (size_of::<server::Handshake>(), size_of::<client::Handshake>());

@@ -184,7 +184,7 @@ impl Form {
     }
 }
 
-///
+///
 /// every command, host form and auth form, granted.
 #[test]
 fn server_grants() {
@@ -342,7 +342,7 @@ fn server_rejects_the_credentials() {
     }
 }
 
-/// V-031, V-034, Q-062, Q-063: the shortest and the longest credentials, NULs, and empty ones
+/// V-031, V-034, Q-062, Q-063, Q-141: the shortest and the longest credentials, NULs, and empty ones
 /// where they are allowed.
 #[test]
 fn server_takes_credentials_of_every_length() {

@@ -1,11 +1,12 @@
 //! RFC 1961 over a context that checks what it is given: frames as a peer may send them, whole and in pieces; two
 //! negotiators against each other, and what they agreed on with octets changed on the way.
 
+use allocation_counter::measure;
 use sans_socks::gssapi::{
     ClientConfig, Context, Encapsulation, Error, Negotiator, Protection, ProtectionLevel, ServerConfig,
 };
 
-use super::context::{Fake, Fault, converse, drive, frame, wrapped};
+use super::context::{Fake, Fault, converse, drive, frame, held, wrapped};
 use super::octets::{Octets, pieces};
 
 const LEVELS: [Option<ProtectionLevel>; 4] = [
@@ -167,11 +168,16 @@ fn stream<C: Context<Error = Fault>>(
     pieces: &[&[u8]],
 ) -> (Vec<u8>, Result<(), Error<Fault>>) {
     let mut plain = Vec::new();
+    let mut given = 0;
     for piece in pieces {
         let mut rest = *piece;
+        given += rest.len();
         while !rest.is_empty() {
             let before = plain.clone();
-            match layer.decapsulate(rest, &mut plain) {
+            let mut outcome = Ok(0);
+            let memory = measure(|| outcome = layer.decapsulate(rest, &mut plain));
+            assert!(memory.bytes_max <= held(given), "more memory than octets came");
+            match outcome {
                 Ok(taken) => {
                     assert!(taken > 0 && taken <= rest.len().min(MAX_FRAME));
                     assert!(plain.starts_with(&before) && plain.len() - before.len() <= MAX_FRAME);

@@ -9,6 +9,7 @@ use std::{env, thread};
 
 use fastrand::Rng;
 use reference::{Addr, Message, Verdict};
+use sans_socks::gssapi::Frame;
 use sans_socks::udp::Datagram;
 use sans_socks::{
     Address, AuthStatus, Credentials, Decoded, Greeting, Host, Malformed, Reply, Request, Selection,
@@ -21,7 +22,7 @@ struct Decoder {
     reference: fn(&[u8]) -> Verdict<'_>,
 }
 
-const DECODERS: [Decoder; 8] = [
+const DECODERS: [Decoder; 9] = [
     Decoder {
         name: "Greeting::decode",
         crates: |octets| {
@@ -95,6 +96,16 @@ const DECODERS: [Decoder; 8] = [
             Err(fault) => Verdict::Fault(fault),
         },
         reference: reference::datagram,
+    },
+    Decoder {
+        name: "Frame::decode",
+        crates: |octets| {
+            stream(Frame::decode(octets), |it| match it {
+                Frame::Token { message_type, token } => Message::Frame(message_type.get(), token.octets()),
+                Frame::Abort => Message::Abort,
+            })
+        },
+        reference: reference::frame,
     },
 ];
 
@@ -202,7 +213,8 @@ fn every_input_of_up_to_3_octets() {
     let inputs = 1 + 256 + 256 * 256 + 256 * 256 * 256;
     // Two octets and any third, or without one.
     let two_octets = 256 * 257;
-    let whole = [256, two_octets, 0, 1, two_octets, 0, 0, 0];
+    let abort = 257;
+    let whole = [256, two_octets, 0, 1, two_octets, 0, 0, 0, abort];
     for ((decoder, tally), whole) in DECODERS.iter().zip(tallies).zip(whole) {
         println!("{}: {tally:?}", decoder.name);
         assert_eq!((tally.inputs, tally.whole), (inputs, whole), "{}", decoder.name);
@@ -223,7 +235,7 @@ fn filled<const N: usize>(head: &[u8]) -> [u8; N] {
 #[test]
 fn every_shape_of_an_address() {
     let mut tally = Tally::default();
-    let [.., request, reply, datagram] = &DECODERS;
+    let [.., request, reply, datagram, _] = &DECODERS;
     for decoder in [request, reply, datagram] {
         // Every first octet, every ATYP.
         for first in 0..=255 {
@@ -303,6 +315,37 @@ fn every_shape_of_credentials() {
     println!("{tally:?}");
 }
 
+///
+#[test]
+fn every_shape_of_a_frame() {
+    let mut tally = Tally::default();
+    let [.., frame] = &DECODERS;
+    let mut octets = filled::<{ 4 + 65_535 + 1 }>(&[]);
+    for first in 0..=255 {
+        for mtyp in 0..=255 {
+            octets[..2].copy_from_slice(&[first, mtyp]);
+            let fault = frame.check(&octets[..2], None, &mut tally);
+            let lengths = if fault.is_none() {
+                &LENGTHS[..]
+            } else {
+                &LENGTHS[..1]
+            };
+            for &high in lengths {
+                for &low in lengths {
+                    octets[2..4].copy_from_slice(&[high, low]);
+                    frame.check(&octets[..3], fault, &mut tally);
+                    frame.check(&octets[..4], fault, &mut tally);
+                    let total = 4 + usize::from(u16::from_be_bytes([high, low]));
+                    for len in [total - 1, total, total + 1] {
+                        frame.check(&octets[..len], fault, &mut tally);
+                    }
+                }
+            }
+        }
+    }
+    println!("{tally:?}");
+}
+
 #[test]
 fn random_and_mutated_inputs() {
     let inputs = match env::var("SANS_SOCKS_RANDOM_INPUTS") {
@@ -356,7 +399,7 @@ fn message(rng: &mut Rng, octets: &mut Vec<u8>) {
         octets.push(len);
         field(rng, octets, len.into());
     };
-    match rng.u8(..4) {
+    match rng.u8(..5) {
         0 => {
             octets.push(5);
             counted(rng, octets);
@@ -364,6 +407,10 @@ fn message(rng: &mut Rng, octets: &mut Vec<u8>) {
         1 => {
             octets.push(1);
             counted(rng, octets);
+            counted(rng, octets);
+        }
+        2 => {
+            octets.extend([1, [1, 2, 3, 0xff][rng.usize(..4)], 0]);
             counted(rng, octets);
         }
         _ => {

@@ -1,4 +1,4 @@
-//! The messages as RFC 1928 and RFC 1929 tell them, read octet by octet, in the order in which they come over the
+//! The messages as RFC 1928, RFC 1929 and RFC 1961 tell them, read octet by octet, in the order in which they come over the
 //! wire: slow, and so plain that the text of the RFC and the code can be laid side by side.
 //!
 //! Nothing of the crate's own decoders is used here, only the names that it gives to faults. Where the crate takes
@@ -33,6 +33,10 @@ pub(crate) enum Message<'a> {
     Reply(u8, Addr<'a>, u16),
     /// FRAG, DST.ADDR, DST.PORT, DATA.
     Datagram(u8, Addr<'a>, u16, &'a [u8]),
+    /// mtyp, token.
+    Frame(u8, &'a [u8]),
+    /// The message that has no token.
+    Abort,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -203,6 +207,35 @@ pub(crate) fn datagram(octets: &[u8]) -> Verdict<'_> {
         Verdict::Short(_) => Verdict::Fault(Malformed::Truncated),
         verdict => verdict,
     }
+}
+
+/// RFC 1961 sections 3.4, 4.3 and 5, and the short one of 3.8 (R-108, R-114, R-123, R-131).
+///
+/// ```text
+/// +------+------+------+.......................+     +------+------+
+/// + ver  | mtyp | len  |       token           |     + ver  | mtyp |
+/// +------+------+------+.......................+     +------+------+
+/// + 0x01 |  1   |  2   | up to 2^16 - 1 octets |     + 0x01 | 0xff |
+/// +------+------+------+.......................+     +------+------+
+/// ```
+pub(crate) fn frame(octets: &[u8]) -> Verdict<'_> {
+    Reader::read(octets, |reader| {
+        reader.next_decision_in(2);
+        reader.version(1)?;
+        let mtyp = reader.octet()?;
+        match mtyp {
+            1..=3 => {}
+            0xff => return Ok(Message::Abort),
+            unknown => return Err(Stop::Fault(Malformed::MessageType(unknown))),
+        }
+        reader.next_decision_in(2);
+        let high = reader.octet()?;
+        let low = reader.octet()?;
+        let len = usize::from(high) * 256 + usize::from(low);
+        reader.next_decision_in(len);
+        let token = reader.octets(len)?;
+        Ok(Message::Frame(mtyp, token))
+    })
 }
 
 /// What an ATYP 03 of length 0 means.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use allocation_counter::measure;
 use sans_socks::gssapi::{
     Context, Encapsulation, Error, Negotiator, Output, Progress, Protection, ProtectionLevel, Services,
 };
@@ -249,20 +250,23 @@ pub(crate) type Facts<E> = (Vec<u8>, Vec<u8>, Result<Option<ProtectionLevel>, Er
 pub(crate) fn drive<C: Context>(mut negotiator: Negotiator<C>, pieces: &[&[u8]]) -> Outcome<C> {
     let mut pieces = pieces.iter();
     let (mut sent, mut unread) = (Vec::new(), Vec::new());
+    let mut given = 0;
     loop {
-        let asked = format!("{:?}", negotiator.poll_output());
-        assert_eq!(
-            asked,
-            format!("{:?}", negotiator.poll_output()),
-            "asking changes nothing"
-        );
+        let asked = due(&mut negotiator);
+        assert_eq!(due(&mut negotiator), asked, "asking changes nothing");
         match negotiator.poll_output() {
             Output::NeedInput { .. } => {
-                let taken = negotiator.handle_input(&unread);
+                let mut taken = 0;
+                let memory = measure(|| taken = negotiator.handle_input(&unread));
+                assert!(memory.bytes_max <= held(given), "more memory than octets came");
                 unread.drain(..taken);
                 if taken == 0 && matches!(negotiator.poll_output(), Output::NeedInput { .. }) {
+                    assert!(unread.is_empty(), "input is due and not taken");
                     match pieces.next() {
-                        Some(piece) => unread.extend_from_slice(piece),
+                        Some(piece) => {
+                            unread.extend_from_slice(piece);
+                            given += piece.len();
+                        }
                         None => negotiator.handle_eof(),
                     }
                 }
@@ -276,7 +280,16 @@ pub(crate) fn drive<C: Context>(mut negotiator: Negotiator<C>, pieces: &[&[u8]])
                 transmit.sent(n);
             }
             Output::Step(step) => step.run(),
-            Output::Established | Output::Closed(_) => break,
+            Output::Established | Output::Closed(_) => {
+                assert_eq!(
+                    negotiator.handle_input(b"\x01\x01\x00\x00"),
+                    0,
+                    "nothing is taken at the end"
+                );
+                negotiator.handle_eof();
+                assert_eq!(due(&mut negotiator), asked, "an end stays");
+                break;
+            }
         }
         assert_eq!(
             match negotiator.poll_output() {
@@ -287,17 +300,28 @@ pub(crate) fn drive<C: Context>(mut negotiator: Negotiator<C>, pieces: &[&[u8]])
             "nothing is taken while something else is due"
         );
     }
-    assert_eq!(
-        negotiator.handle_input(b"\x01\x01\x00\x00"),
-        0,
-        "nothing is taken at the end"
-    );
     unread.extend(pieces.copied().flatten());
     Outcome {
         sent,
         unread,
         end: negotiator.finish(),
     }
+}
+
+/// What is due, with the octets that are to be sent.
+fn due<C: Context>(negotiator: &mut Negotiator<C>) -> (String, Vec<u8>) {
+    let due = negotiator.poll_output();
+    let octets = match &due {
+        Output::Transmit(transmit) => transmit.bytes().to_vec(),
+        _ => Vec::new(),
+    };
+    (format!("{due:?}"), octets)
+}
+
+/// the most memory that may be taken at once where this many octets have come. Each stands in two buffers at
+/// most, of which one may just be moved to twice its size.
+pub(crate) fn held(octets: usize) -> u64 {
+    8 * octets as u64 + 1024
 }
 
 /// Lets two negotiators talk until both are done, or can do no more. What each has sent, and its end.
@@ -312,10 +336,12 @@ pub(crate) fn converse<C: Context, S: Context>(
                     let taken = negotiator.handle_input(&input[*read..]);
                     *read += taken;
                     if taken == 0 && matches!(negotiator.poll_output(), Output::NeedInput { .. }) {
+                        assert_eq!(*read, input.len(), "input is due and not taken");
                         return;
                     }
                 }
                 Output::Transmit(transmit) => {
+                    assert_ne!(transmit.bytes(), b"");
                     sent.extend_from_slice(transmit.bytes());
                     transmit.sent(usize::MAX);
                 }

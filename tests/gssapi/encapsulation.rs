@@ -214,6 +214,17 @@ fn long_plaintext_is_split() {
     }
 }
 
+/// nothing takes no token, even where a context has room for no octet.
+#[test]
+fn nothing_needs_no_room() {
+    let mut context = Fake::initiator(0);
+    context.claimed_overhead = 65_535;
+    let mut layer = Encapsulation::new(context, Integrity);
+    let mut wire = b"before".to_vec();
+    assert_eq!(layer.encapsulate(b"", &mut wire), Ok(()));
+    assert_eq!(wire, b"before");
+}
+
 /// a datagram is one token or none.
 #[test]
 fn a_datagram_is_not_split() {
@@ -442,6 +453,11 @@ fn eof() {
             assert!(
                 matches!(end, Err(Error::UnexpectedEof { due: found, .. }) if found == due),
                 "{at}"
+            );
+            #[cfg(feature = "std")]
+            assert_eq!(
+                std::io::Error::from(end.unwrap_err()).kind(),
+                std::io::ErrorKind::UnexpectedEof
             );
         }
     }

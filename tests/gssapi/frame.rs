@@ -1,4 +1,4 @@
-use sans_socks::gssapi::{Frame, MessageType, Token};
+use sans_socks::gssapi::{Frame, MessageType, ProtectionLevel, Token};
 use sans_socks::{BufferTooSmall, Decoded, Encode, InvalidValue, Malformed};
 
 fn token(message_type: MessageType, octets: &[u8]) -> Frame<'_> {
@@ -165,6 +165,9 @@ fn encode_appends_a_frame_of_any_length() {
         let mut room = vec![0xee; 3 + len];
         assert!(frame.encode(&mut &mut room[..]).is_err());
         assert!(room.iter().all(|octet| *octet == 0xee));
+        room.push(0xee);
+        frame.encode(&mut &mut room[..]).unwrap();
+        assert_eq!(room, out);
     }
     let mut out = Vec::new();
     Frame::Abort.encode(&mut out).unwrap();
@@ -195,6 +198,52 @@ fn errors_convert_and_have_a_source() {
     assert!(!error.to_string().contains("ticket"));
 
     let io: io::Error = Error::<io::Error>::Rejected.into();
-    assert_eq!(io.kind(), io::ErrorKind::PermissionDenied);
     assert!(io.get_ref().unwrap().is::<Error<io::Error>>());
+
+    let (expected, got) = (MessageType::Authentication, MessageType::Encapsulated);
+    let (len, max) = (2, 1);
+    for (error, kind) in [
+        (Malformed::MessageType(4).into(), io::ErrorKind::InvalidData),
+        (
+            Error::UnexpectedMessage { expected, got },
+            io::ErrorKind::InvalidData,
+        ),
+        (Error::TokenTooLong { len, max }, io::ErrorKind::InvalidData),
+        (Error::LevelLength(2), io::ErrorKind::InvalidData),
+        (Error::NotConfidential, io::ErrorKind::InvalidData),
+        (Error::DatagramLength, io::ErrorKind::InvalidData),
+        (Error::Rejected, io::ErrorKind::PermissionDenied),
+        (Error::LevelNotAllowed(4), io::ErrorKind::PermissionDenied),
+        (
+            Error::LevelUnavailable(ProtectionLevel::Selective),
+            io::ErrorKind::Unsupported,
+        ),
+        (Error::PlainTooLong { len, max }, io::ErrorKind::InvalidInput),
+        (Error::Abandoned, io::ErrorKind::ConnectionAborted),
+        (Error::Failed, io::ErrorKind::ConnectionAborted),
+        (
+            Error::Context(io::Error::from(io::ErrorKind::TimedOut)),
+            io::ErrorKind::Other,
+        ),
+    ] {
+        let text = format!("{error:?}");
+        assert_eq!(io::Error::from(error).kind(), kind, "{text}");
+    }
+}
+
+#[test]
+fn levels_and_types_have_names() {
+    let names = [1, 2, 3].map(|octet| {
+        let level = ProtectionLevel::new(octet).unwrap();
+        let message_type = MessageType::new(octet).unwrap();
+        format!("{level}; {message_type}")
+    });
+    assert_eq!(
+        names,
+        [
+            "integrity; authentication",
+            "confidentiality; protection level",
+            "selective; encapsulated data",
+        ]
+    );
 }

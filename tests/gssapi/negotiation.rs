@@ -170,6 +170,12 @@ fn handle_buf_leaves_what_follows() {
     }
     assert_eq!(out, sent);
     assert_eq!(input.copy_to_bytes(input.remaining()), "rest");
+
+    // All that has come, where that is less than a message.
+    let mut negotiator = server(1, ServerConfig::new());
+    let mut input = &b"\x01\x01\x00"[..];
+    negotiator.handle_buf(&mut input);
+    assert_eq!(input, b"");
 }
 
 /// R-114: an abort is a refusal wherever a message may come; nobody answers it.
@@ -958,6 +964,50 @@ fn the_context_is_dropped() {
     assert!(life.upgrade().is_some(), "the layer has it");
     drop(layer);
     assert!(life.upgrade().is_none(), "dropped with the layer");
+}
+
+/// What a negotiator prints is where it stands, from its first step to its end; and its context can be asked.
+#[test]
+fn every_state_has_a_name() {
+    /// The states on the way, when `wire` comes.
+    fn states(mut negotiator: Negotiator<Fake>, wire: &[u8]) -> Vec<String> {
+        let mut rest = wire;
+        let mut states = Vec::new();
+        loop {
+            let _ = negotiator.poll_output();
+            let state = format!("{negotiator:?}");
+            let state = state.strip_prefix("Negotiator { state: \"").unwrap();
+            let state = state.strip_suffix("\", .. }").unwrap().to_string();
+            if states.last() != Some(&state) {
+                states.push(state);
+            }
+            match negotiator.poll_output() {
+                Output::NeedInput { .. } if rest.is_empty() => negotiator.handle_eof(),
+                Output::NeedInput { .. } => rest = &rest[negotiator.handle_input(rest)..],
+                Output::Transmit(transmit) => transmit.sent(usize::MAX),
+                Output::Step(step) => {
+                    assert_eq!(format!("{step:?}"), "Step");
+                    step.run();
+                }
+                Output::Established | Output::Closed(_) => {
+                    assert!(negotiator.context().services.integrity);
+                    return states;
+                }
+            }
+        }
+    }
+
+    let (from_client, from_server) = exchange(3, 1);
+    let client = || client(3, proposing(Integrity));
+    assert_eq!(
+        states(client(), &from_server),
+        ["step", "token", "step", "ready", "level", "established"]
+    );
+    assert_eq!(states(client(), b""), ["step", "token", "closed"]);
+    assert_eq!(
+        states(server(3, ServerConfig::default()), &from_client),
+        ["token", "step", "token", "step", "level", "established"]
+    );
 }
 
 /// A step may run on another thread; a token prints nowhere.
