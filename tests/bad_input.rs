@@ -730,8 +730,9 @@ fn every_call_on_a_finished_machine() {
         loop {
             match machine.due() {
                 Due::NeedInput(_) => {
-                    assert!(!rest.is_empty(), "{end:?} needs no more input");
-                    rest = &rest[machine.handle_input(rest)..];
+                    let taken = machine.handle_input(rest);
+                    assert_ne!(taken, 0, "{end:?} needs no more input than this");
+                    rest = &rest[taken..];
                 }
                 Due::Transmit(_) => machine.sent(usize::MAX),
                 due if due.is_end() => break,

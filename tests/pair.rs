@@ -68,6 +68,7 @@ impl<'a> Side<'a> {
                 due if due.is_end() => self.end = Some(due),
                 due => {
                     self.decisions.push(due);
+                    assert!(self.decisions.len() < 10, "it does not end: {:?}", self.decisions);
                     self.machine.decide();
                 }
             }
@@ -85,6 +86,7 @@ impl<'a> Side<'a> {
 
     fn send(&mut self, octets: &[u8], peer: &mut Vec<u8>) {
         self.sent.extend_from_slice(octets);
+        assert!(self.sent.len() < 10_000, "it does not end: {:02x?}", self.sent);
         peer.extend_from_slice(octets);
     }
 }
