@@ -165,6 +165,10 @@ fn encode_appends_a_frame_of_any_length() {
         let mut room = vec![0xee; 3 + len];
         assert!(frame.encode(&mut &mut room[..]).is_err());
         assert!(room.iter().all(|octet| *octet == 0xee));
+
+        let mut exact = vec![0xee; 4 + len];
+        frame.encode(&mut &mut exact[..]).unwrap();
+        assert_eq!(complete(&exact), (frame, 4 + len));
     }
     let mut out = Vec::new();
     Frame::Abort.encode(&mut out).unwrap();
@@ -179,6 +183,24 @@ fn debug_shows_lengths_only() {
         format!("{frame:?}"),
         "Token { message_type: Encapsulated, token: Token(6 octets) }"
     );
+}
+
+/// What is printed of a message and of a level is the RFC's name for it.
+#[test]
+fn names() {
+    use sans_socks::gssapi::ProtectionLevel;
+
+    let messages = [
+        MessageType::Authentication,
+        MessageType::ProtectionLevel,
+        MessageType::Encapsulated,
+    ];
+    assert_eq!(
+        messages.map(|message| message.to_string()),
+        ["authentication", "protection level", "encapsulated data"]
+    );
+    let levels = [1, 2, 3].map(|octet| ProtectionLevel::new(octet).unwrap().to_string());
+    assert_eq!(levels, ["integrity", "confidentiality", "selective"]);
 }
 
 /// The context's error is the source, and its text is not said twice.
