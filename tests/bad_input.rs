@@ -727,12 +727,12 @@ fn every_call_on_a_finished_machine() {
         let mut machine = script.start();
         let input = octets(&input);
         let mut rest = &input[..];
-        loop {
+        // More than any of them has.
+        for _ in 0..20 {
             match machine.due() {
                 Due::NeedInput(_) => {
-                    let taken = machine.handle_input(rest);
-                    assert_ne!(taken, 0, "{end:?} needs no more input than this");
-                    rest = &rest[taken..];
+                    assert!(!rest.is_empty(), "{end:?} needs no more input");
+                    rest = &rest[machine.handle_input(rest)..];
                 }
                 Due::Transmit(_) => machine.sent(usize::MAX),
                 due if due.is_end() => break,
