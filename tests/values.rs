@@ -1,6 +1,7 @@
 //! The values: code points, addresses, errors, and what they are as `std::io::Error`s.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -296,6 +297,7 @@ fn socket_addresses() {
 /// A slab keeps them: equal, hashed and printed as what they own, whatever the length.
 #[test]
 fn owned_addresses() {
+    let hasher = RandomState::new();
     let mut dials = HashMap::new();
     let every: Vec<u8> = (1..=255).collect();
     for len in 1..=255 {
@@ -306,6 +308,7 @@ fn owned_addresses() {
         assert_eq!(owned.clone(), owned);
         assert_eq!(owned.to_string(), borrowed.to_string());
         assert_eq!(format!("{owned:?}"), format!("{borrowed:?}"));
+        assert_eq!(hasher.hash_one(&owned), hasher.hash_one(borrowed));
         assert_eq!(dials.insert(owned, len), None);
     }
     assert_eq!(dials.get(&AddressBuf::from(name(&every[..7], 7))), Some(&7));
