@@ -521,6 +521,16 @@ fn methods_that_came_and_methods_that_are_offered() {
         );
     }
     assert_eq!(received, built);
+    for other in [
+        &[Method::USERNAME_PASSWORD, Method::new(0x80)][..],
+        &[
+            Method::new(0x80),
+            Method::USERNAME_PASSWORD,
+            Method::USERNAME_PASSWORD,
+        ],
+    ] {
+        assert_ne!(received, Greeting::new(other).unwrap());
+    }
     let mut out = [0; 6];
     assert_eq!(received.encode_into(&mut out), Ok(6));
     assert_eq!(out, octets);
