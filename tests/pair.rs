@@ -62,6 +62,7 @@ impl<'a> Side<'a> {
                 }
                 Due::Transmit(octets) => {
                     let n = read.min(octets.len());
+                    assert_ne!(n, 0, "there is something to send");
                     self.machine.sent(n);
                     self.send(&octets[..n], peer);
                 }
