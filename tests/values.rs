@@ -549,6 +549,21 @@ fn a_default_server() {
     assert!(matches!(handshake.poll_output(), Output::NeedInput { needed } if needed.get() == 2));
 }
 
+/// What a log has of a machine is its phase.
+#[test]
+fn debug_of_a_machine() {
+    use sans_socks::client::{self, Auth};
+    use sans_socks::server;
+
+    let request = Request::new(Command::CONNECT, Address::UNSPECIFIED);
+    let shown = "Handshake { phase: Greeting, .. }";
+    assert_eq!(format!("{:?}", server::Handshake::new()), shown);
+    assert_eq!(
+        format!("{:?}", client::Handshake::new(&request, Auth::none())),
+        shown
+    );
+}
+
 #[cfg(feature = "std")]
 mod io {
     use std::io;
