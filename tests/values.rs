@@ -549,7 +549,7 @@ fn a_default_server() {
     assert!(matches!(handshake.poll_output(), Output::NeedInput { needed } if needed.get() == 2));
 }
 
-/// What a log has of a machine is its phase.
+/// What a log has of a machine is its phase, and of what is to be sent how much it is.
 #[test]
 fn debug_of_a_machine() {
     use sans_socks::client::{self, Auth};
