@@ -556,12 +556,14 @@ fn debug_of_a_machine() {
     use sans_socks::server;
 
     let request = Request::new(Command::CONNECT, Address::UNSPECIFIED);
-    let shown = "Handshake { phase: Greeting, .. }";
-    assert_eq!(format!("{:?}", server::Handshake::new()), shown);
+    let mut client = client::Handshake::new(&request, Auth::none());
+    assert_eq!(format!("{client:?}"), "Handshake { phase: Greeting, .. }");
     assert_eq!(
-        format!("{:?}", client::Handshake::new(&request, Auth::none())),
-        shown
+        format!("{:?}", client.poll_output()),
+        "Transmit(Transmit(3 octets))"
     );
+    let server = server::Handshake::new();
+    assert_eq!(format!("{server:?}"), "Handshake { phase: Greeting, .. }");
 }
 
 #[cfg(feature = "std")]
