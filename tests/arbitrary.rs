@@ -100,6 +100,8 @@ fn every_kind_comes() {
         }),
         [1, 2, 3, 0xff]
     );
+    let tokens = kinds(&inputs, |token: gssapi::Token<'_>| token.octets().len());
+    assert!(tokens.len() > 100, "{tokens:?}");
     assert_eq!(kinds(&inputs, MessageType::get), [1, 2, 3]);
     assert_eq!(kinds(&inputs, ProtectionLevel::get), [1, 2, 3]);
 }
@@ -211,6 +213,43 @@ fn auth_keeps_its_promises() {
         }
     }
     assert!(asked > 100);
+}
+
+/// A count of 1 to 255 in an octet, and that many octets.
+const COUNTED: (usize, Option<usize>) = (2, Some(256));
+
+/// That `T` says how many octets it takes, and takes no fewer and no more.
+fn takes<'a, T: Arbitrary<'a>>(inputs: &'a [Vec<u8>], hint: (usize, Option<usize>)) {
+    assert_eq!(T::size_hint(0), hint);
+    let (least, most) = hint;
+    for input in inputs {
+        let mut unread = Unstructured::new(input);
+        if T::arbitrary(&mut unread).is_ok() {
+            let taken = input.len() - unread.len();
+            assert!(taken >= least, "{taken}");
+            assert!(most.is_none_or(|most| taken <= most), "{taken}");
+        }
+    }
+}
+
+#[test]
+fn what_a_value_takes() {
+    let inputs: Vec<Vec<u8>> = inputs().collect();
+    takes::<Domain<'_>>(&inputs, COUNTED);
+    takes::<Methods<'_>>(&inputs, COUNTED);
+    takes::<Credentials<'_>>(&inputs, (4, Some(512)));
+    // Methods, then credentials if they are offered.
+    takes::<client::Auth<'_>>(&inputs, (2, Some(768)));
+    takes::<AddressBuf>(&inputs, Address::size_hint(0));
+    takes::<gssapi::Token<'_>>(&inputs, <&[u8]>::size_hint(0));
+}
+
+/// of more octets than a token can have, it has as many as it can.
+#[test]
+fn the_longest_token() {
+    let input = vec![7; 70_000];
+    let token = gssapi::Token::arbitrary_take_rest(Unstructured::new(&input)).unwrap();
+    assert_eq!(token.octets(), &input[..65_535]);
 }
 
 proptest! {

@@ -62,12 +62,14 @@ impl<'a> Side<'a> {
                 }
                 Due::Transmit(octets) => {
                     let n = read.min(octets.len());
+                    assert_ne!(n, 0, "there is something to send");
                     self.machine.sent(n);
                     self.send(&octets[..n], peer);
                 }
                 due if due.is_end() => self.end = Some(due),
                 due => {
                     self.decisions.push(due);
+                    assert!(self.decisions.len() < 10, "it does not end: {:?}", self.decisions);
                     self.machine.decide();
                 }
             }
@@ -85,6 +87,7 @@ impl<'a> Side<'a> {
 
     fn send(&mut self, octets: &[u8], peer: &mut Vec<u8>) {
         self.sent.extend_from_slice(octets);
+        assert!(self.sent.len() < 10_000, "it does not end: {:02x?}", self.sent);
         peer.extend_from_slice(octets);
     }
 }

@@ -1,6 +1,7 @@
 //! The values: code points, addresses, errors, and what they are as `std::io::Error`s.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -296,6 +297,7 @@ fn socket_addresses() {
 /// A slab keeps them: equal, hashed and printed as what they own, whatever the length.
 #[test]
 fn owned_addresses() {
+    let hasher = RandomState::new();
     let mut dials = HashMap::new();
     let every: Vec<u8> = (1..=255).collect();
     for len in 1..=255 {
@@ -306,6 +308,7 @@ fn owned_addresses() {
         assert_eq!(owned.clone(), owned);
         assert_eq!(owned.to_string(), borrowed.to_string());
         assert_eq!(format!("{owned:?}"), format!("{borrowed:?}"));
+        assert_eq!(hasher.hash_one(&owned), hasher.hash_one(borrowed));
         assert_eq!(dials.insert(owned, len), None);
     }
     assert_eq!(dials.get(&AddressBuf::from(name(&every[..7], 7))), Some(&7));
@@ -518,6 +521,16 @@ fn methods_that_came_and_methods_that_are_offered() {
         );
     }
     assert_eq!(received, built);
+    for other in [
+        &[Method::USERNAME_PASSWORD, Method::new(0x80)][..],
+        &[
+            Method::new(0x80),
+            Method::USERNAME_PASSWORD,
+            Method::USERNAME_PASSWORD,
+        ],
+    ] {
+        assert_ne!(received, Greeting::new(other).unwrap());
+    }
     let mut out = [0; 6];
     assert_eq!(received.encode_into(&mut out), Ok(6));
     assert_eq!(out, octets);
@@ -534,6 +547,23 @@ fn a_default_server() {
     let mut handshake = Handshake::default();
     assert_eq!(handshake.phase(), Phase::Greeting);
     assert!(matches!(handshake.poll_output(), Output::NeedInput { needed } if needed.get() == 2));
+}
+
+/// What a log has of a machine is its phase, and of what is to be sent how much it is.
+#[test]
+fn debug_of_a_machine() {
+    use sans_socks::client::{self, Auth};
+    use sans_socks::server;
+
+    let request = Request::new(Command::CONNECT, Address::UNSPECIFIED);
+    let mut client = client::Handshake::new(&request, Auth::none());
+    assert_eq!(format!("{client:?}"), "Handshake { phase: Greeting, .. }");
+    assert_eq!(
+        format!("{:?}", client.poll_output()),
+        "Transmit(Transmit(3 octets))"
+    );
+    let server = server::Handshake::new();
+    assert_eq!(format!("{server:?}"), "Handshake { phase: Greeting, .. }");
 }
 
 #[cfg(feature = "std")]

@@ -687,7 +687,7 @@ impl<C: Context> fmt::Debug for Output<'_, C> {
         match self {
             Self::Transmit(transmit) => f.debug_tuple("Transmit").field(transmit).finish(),
             Self::NeedInput { needed } => f.debug_struct("NeedInput").field("needed", needed).finish(),
-            Self::Step(_) => f.write_str("Step"),
+            Self::Step(step) => fmt::Debug::fmt(step, f),
             Self::Established => f.write_str("Established"),
             Self::Closed(_) => f.write_str("Closed"),
         }

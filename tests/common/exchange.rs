@@ -256,7 +256,11 @@ impl<'a> Exchange<'a> {
         loop {
             match machine.due() {
                 Due::NeedInput(needed) if rest.is_empty() => return needed,
-                Due::NeedInput(_) => rest = &rest[machine.handle_input(rest)..],
+                Due::NeedInput(_) => {
+                    let taken = machine.handle_input(rest);
+                    assert_ne!(taken, 0, "{}: {rest:02x?} is not taken", self.name);
+                    rest = &rest[taken..];
+                }
                 Due::Transmit(_) => machine.sent(usize::MAX),
                 Due::Negotiate(_) => {
                     rest = &rest[machine.raw_negotiation()..];

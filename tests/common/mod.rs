@@ -217,6 +217,7 @@ macro_rules! same_in_both {
                 let n = n.min(transmit.remaining());
                 drained.extend_from_slice(&transmit.chunk()[..n]);
                 transmit.advance(n);
+                assert!(drained.len() < 10_000, "it does not end");
             }
             drained
         }
@@ -437,6 +438,7 @@ pub fn run(script: &Script<'_>, delivery: &Delivery) -> Record {
             }
         }
         trace.push(due);
+        assert!(trace.len() < 50, "no exchange has that many outputs: {trace:?}");
     }
     Record {
         trace,

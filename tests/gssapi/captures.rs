@@ -37,6 +37,7 @@ fn tokens(mut octets: &[u8]) -> (Vec<(MessageType, &[u8])>, &[u8]) {
         consumed,
     }) = Frame::decode(octets)
     {
+        assert_ne!(consumed, 0);
         tokens.push((message_type, token.octets()));
         octets = &octets[consumed..];
     }

@@ -38,7 +38,9 @@ fn opened(layer: &mut Encapsulation<Fake>, wire: &[u8], size: usize) -> Vec<u8> 
     let mut plain = Vec::new();
     for mut piece in wire.chunks(size) {
         while !piece.is_empty() {
-            piece = &piece[layer.decapsulate(piece, &mut plain).unwrap()..];
+            let taken = layer.decapsulate(piece, &mut plain).unwrap();
+            assert_ne!(taken, 0, "of any input something is taken");
+            piece = &piece[taken..];
         }
     }
     plain

@@ -246,12 +246,17 @@ impl<C: Context<Error: Clone>> Outcome<C> {
 
 pub(crate) type Facts<E> = (Vec<u8>, Vec<u8>, Result<Option<ProtectionLevel>, Error<E>>);
 
+/// More than any negotiation takes: where the longest token goes out five octets at a time, 13,108 and a few.
+const MOST_POLLS: usize = 20_000;
+
 /// Drives a negotiator over octets that come in these pieces, and then end.
 pub(crate) fn drive<C: Context>(mut negotiator: Negotiator<C>, pieces: &[&[u8]]) -> Outcome<C> {
     let mut pieces = pieces.iter();
     let (mut sent, mut unread) = (Vec::new(), Vec::new());
     let mut given = 0;
+    let mut polls = 0..MOST_POLLS;
     loop {
+        assert!(polls.next().is_some(), "it does not end");
         let asked = due(&mut negotiator);
         assert_eq!(due(&mut negotiator), asked, "asking changes nothing");
         match negotiator.poll_output() {
@@ -330,7 +335,7 @@ pub(crate) fn converse<C: Context, S: Context>(
     mut server: Negotiator<S>,
 ) -> (Outcome<C>, Outcome<S>) {
     fn act<C: Context>(negotiator: &mut Negotiator<C>, sent: &mut Vec<u8>, input: &[u8], read: &mut usize) {
-        loop {
+        for _ in 0..MOST_POLLS {
             match negotiator.poll_output() {
                 Output::NeedInput { .. } => {
                     let taken = negotiator.handle_input(&input[*read..]);
@@ -349,6 +354,7 @@ pub(crate) fn converse<C: Context, S: Context>(
                 Output::Established | Output::Closed(_) => return,
             }
         }
+        panic!("it does not end");
     }
 
     let (mut from_client, mut from_server) = (Vec::new(), Vec::new());

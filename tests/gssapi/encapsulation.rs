@@ -166,6 +166,7 @@ fn every_split_of_a_stream_gives_the_same() {
             let mut rest = *piece;
             while !rest.is_empty() {
                 let taken = server.decapsulate(rest, &mut plain).unwrap();
+                assert_ne!(taken, 0, "of any input something is taken");
                 rest = &rest[taken..];
             }
         }
@@ -421,6 +422,7 @@ fn faults_of_a_stream_are_fatal() {
                 let mut rest = *piece;
                 while !rest.is_empty() && end.is_ok() {
                     end = server.decapsulate(rest, &mut plain);
+                    assert_ne!(end, Ok(0), "of any input something is taken");
                     rest = end.map_or(&[], |taken| &rest[taken..]);
                 }
             }

@@ -184,6 +184,24 @@ fn debug_shows_lengths_only() {
     );
 }
 
+/// What is printed of a message and of a level is the RFC's name for it.
+#[test]
+fn names() {
+    use sans_socks::gssapi::ProtectionLevel;
+
+    let messages = [
+        MessageType::Authentication,
+        MessageType::ProtectionLevel,
+        MessageType::Encapsulated,
+    ];
+    assert_eq!(
+        messages.map(|message| message.to_string()),
+        ["authentication", "protection level", "encapsulated data"]
+    );
+    let levels = [1, 2, 3].map(|octet| ProtectionLevel::new(octet).unwrap().to_string());
+    assert_eq!(levels, ["integrity", "confidentiality", "selective"]);
+}
+
 /// The context's error is the source, and its text is not said twice.
 #[cfg(feature = "std")]
 #[test]

@@ -164,6 +164,7 @@ impl Session<'_> {
                 _ => {}
             }
             turns += 1;
+            assert!(turns < 10_000, "it does not end: {self:?}");
             match self.fault {
                 Some((at, Fault::Eof)) if at == turns => {
                     (to_client.len, to_server.len) = (0, 0);
