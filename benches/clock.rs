@@ -1,0 +1,28 @@
+//! How long the jobs take: `cargo bench --bench clock`, with a part of a name for those that have it.
+
+use criterion::Criterion;
+
+mod jobs;
+
+fn main() {
+    let mut clock = Clock(Criterion::default().configure_from_args());
+    jobs::all(&mut clock);
+    clock.0.final_summary();
+}
+
+struct Clock(Criterion);
+
+impl jobs::Bench for Clock {
+    fn job<S, T>(
+        &mut self,
+        name: &str,
+        mut state: S,
+        mut operation: impl FnMut(&mut S) -> T,
+        check: impl FnOnce(T, &S),
+    ) {
+        self.0.bench_function(name, |bencher| {
+            bencher.iter(|| operation(&mut state));
+        });
+        check(operation(&mut state), &state);
+    }
+}

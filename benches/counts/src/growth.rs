@@ -1,0 +1,53 @@
+//! Whether the cost of what a peer sends grows in proportion to it.
+
+use std::hint::black_box;
+
+use crate::jobs::Bench;
+
+/// Each twice the one before.
+pub(crate) const SIZES: [u8; 3] = [30, 60, 120];
+
+/// The job that [`in_proportion`] must refuse.
+pub(crate) const CONTROL: &str = "control";
+
+/// Whether doubling the size a second time added twice what the first time did, within a twentieth. What every
+/// size has in common plays no part; of a cost that grows with the square, it would be four times.
+pub(crate) fn in_proportion([small, middle, large]: [u64; 3]) -> bool {
+    let (first, second) = (middle.saturating_sub(small), large.saturating_sub(middle));
+    second * 20 <= first * 2 * 21
+}
+
+/// What this crate does not do: with every octet that comes, all before it are read again.
+pub(crate) fn control(bench: &mut impl Bench, size: u8) {
+    let octets = vec![0x5a; usize::from(size)];
+    bench.job(
+        CONTROL,
+        Vec::with_capacity(octets.len()),
+        |buffer| {
+            buffer.clear();
+            for octet in black_box(&octets) {
+                buffer.push(*octet);
+                for octet in &*buffer {
+                    black_box(octet);
+                }
+            }
+        },
+        |(), buffer| assert_eq!(*buffer, octets),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_proportion;
+
+    #[test]
+    fn what_is_added_doubles() {
+        assert!(in_proportion([130, 160, 220]));
+        assert!(in_proportion([130, 160, 223]));
+        assert!(!in_proportion([130, 160, 224]));
+        assert!(in_proportion([100, 100, 100]));
+        assert!(!in_proportion([100, 100, 101]));
+        let squares = [30, 60, 120].map(|size| 1000 + 100 * size + size * size);
+        assert!(!in_proportion(squares), "{squares:?}");
+    }
+}

@@ -1,0 +1,179 @@
+//! How many instructions each job takes, as valgrind's callgrind counts them. A job is carried out N times in one
+//! process and 2 N times in another: the difference, divided by N, is what one takes. With one compiler that comes
+//! out the same every time.
+//!
+//! Each count is held against its ceiling in `../ceilings.txt`, and the counts at growing sizes against each other.
+
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::{env, fs};
+
+mod ceilings;
+mod growth;
+#[path = "../../jobs/mod.rs"]
+mod jobs;
+
+use ceilings::Ceilings;
+use jobs::Bench;
+
+const USAGE: &str = "counts            holds every count against its ceiling
+counts --record   makes the ceilings those of now";
+
+/// As many digits as its double: both processes have the same stack.
+const TIMES: u32 = 100;
+
+type Error = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Error> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match *arguments.iter().map(String::as_str).collect::<Vec<_>>() {
+        [] => check(false),
+        ["--record"] => check(true),
+        [times, size, name] => repeat(times.parse()?, size.parse()?, name),
+        _ => Err(USAGE.into()),
+    }
+}
+
+fn check(record: bool) -> Result<(), Error> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../ceilings.txt");
+    let mut ceilings = Ceilings::parse(&fs::read_to_string(path)?)?;
+
+    let mut counts = Vec::new();
+    for name in names(jobs::all) {
+        let count = count(0, &name)?;
+        println!(
+            "{name:26} {count:>7} of {}",
+            ceilings.of(&name).unwrap_or_default()
+        );
+        counts.push((name, count));
+    }
+    if record {
+        ceilings.record(&counts, &compiler()?);
+        fs::write(path, ceilings.to_string())?;
+    }
+    let mut faults = ceilings.faults(&counts);
+
+    println!("\n{:26} {:?}", "at sizes of", growth::SIZES);
+    let mut series = names(|bench| jobs::growth(bench, growth::SIZES[0]));
+    series.push(growth::CONTROL.into());
+    for name in series {
+        let mut counts = [0; growth::SIZES.len()];
+        for (count_at, size) in counts.iter_mut().zip(growth::SIZES) {
+            *count_at = count(size, &name)?;
+        }
+        println!("{name:26} {counts:?}");
+        match (growth::in_proportion(counts), &name[..]) {
+            (true, growth::CONTROL) => faults.push("growth out of proportion is not seen".into()),
+            (false, growth::CONTROL) | (true, _) => {}
+            (false, _) => faults.push(format!("{name}: {counts:?} is out of proportion")),
+        }
+    }
+
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let versions = format!("ceilings: {}\nhere:     {}", ceilings.compiler, compiler()?);
+    Err(format!("\n{}\n{versions}", faults.join("\n")).into())
+}
+
+fn compiler() -> Result<String, Error> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).arg("--version").output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().into())
+}
+
+/// The instructions that a job takes; `size` is 0 for one that has none.
+fn count(size: u8, name: &str) -> Result<u64, Error> {
+    let [once, twice] = [TIMES, 2 * TIMES].map(|times| start(times, size, name));
+    let (once, twice) = (collected(once?)?, collected(twice?)?);
+    Ok(twice.saturating_sub(once).div_ceil(TIMES.into()))
+}
+
+/// This program again under callgrind, without anything of this place that would move its stack.
+fn start(times: u32, size: u8, name: &str) -> Result<Child, Error> {
+    let this = env::current_exe()?;
+    let (directory, program) = this.parent().zip(this.file_name()).ok_or("no path")?;
+    Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--"])
+        .arg(Path::new(".").join(program))
+        .args([&times.to_string(), &format!("{size:03}"), name])
+        .current_dir(directory)
+        .env_clear()
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("valgrind: {error}").into())
+}
+
+/// The count that callgrind reports in the end.
+fn collected(child: Child) -> Result<u64, Error> {
+    let output = child.wait_with_output()?;
+    let report = String::from_utf8_lossy(&output.stderr);
+    let collected = report.lines().find_map(|line| line.split_once("Collected : "));
+    match collected {
+        Some((_, count)) if output.status.success() => Ok(count.trim().parse()?),
+        _ => Err(report.into()),
+    }
+}
+
+/// What runs under callgrind.
+fn repeat(times: u32, size: u8, name: &str) -> Result<(), Error> {
+    let mut repeat = Repeat {
+        times,
+        name,
+        found: false,
+    };
+    match (size, name) {
+        (0, _) => jobs::all(&mut repeat),
+        (_, growth::CONTROL) => growth::control(&mut repeat, size),
+        _ => jobs::growth(&mut repeat, size),
+    }
+    if repeat.found { Ok(()) } else { Err(USAGE.into()) }
+}
+
+/// Carries one job out.
+struct Repeat<'a> {
+    times: u32,
+    name: &'a str,
+    found: bool,
+}
+
+impl Bench for Repeat<'_> {
+    fn job<S, T>(
+        &mut self,
+        name: &str,
+        mut state: S,
+        operation: impl FnMut(&mut S) -> T,
+        check: impl FnOnce(T, &S),
+    ) {
+        if name == self.name {
+            let last = jobs::repeat(self.times, &mut state, operation);
+            check(last, &state);
+            self.found = true;
+        }
+    }
+}
+
+fn names(list: impl FnOnce(&mut Names)) -> Vec<String> {
+    let mut names = Names(Vec::new());
+    list(&mut names);
+    names.0
+}
+
+/// Lists the jobs.
+struct Names(Vec<String>);
+
+impl Bench for Names {
+    fn job<S, T>(&mut self, name: &str, _: S, _: impl FnMut(&mut S) -> T, _: impl FnOnce(T, &S)) {
+        self.0.push(name.into());
+    }
+}

@@ -1,0 +1,285 @@
+//! Whole handshakes of both roles.
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::slice;
+use std::sync::atomic::{Ordering, compiler_fence};
+
+use sans_socks::client::{self, Auth};
+use sans_socks::server::{self, Established};
+use sans_socks::{Credentials, Method, Request};
+
+use super::message::{CREDENTIALS, GREETING, PASSWORD, REPLY_IPV4, REQUEST_DOMAIN, USERNAME, bound, target};
+use super::{Bench, LONGEST_HOST, PORT};
+
+/// What a driver has sent.
+struct Sent {
+    octets: [u8; 1024],
+    len: usize,
+}
+
+impl Sent {
+    const fn new() -> Self {
+        Self {
+            octets: [0; 1024],
+            len: 0,
+        }
+    }
+
+    #[inline(always)]
+    fn send(&mut self, octets: &[u8]) -> Option<()> {
+        let end = self.len + octets.len();
+        self.octets.get_mut(self.len..end)?.copy_from_slice(octets);
+        self.len = end;
+        black_box(&self.octets);
+        Some(())
+    }
+
+    fn octets(&self) -> &[u8] {
+        &self.octets[..self.len]
+    }
+}
+
+/// Each octet as a read of its own: the compiler cannot make one copy of several.
+#[inline(always)]
+fn one_by_one(octets: &[u8]) -> impl Iterator<Item = &[u8]> {
+    octets.iter().map(|octet| {
+        compiler_fence(Ordering::SeqCst);
+        slice::from_ref(octet)
+    })
+}
+
+/// A server's driver: `reads` is what it reads, never beyond the end of a message.
+#[inline(always)]
+fn serve<'a>(
+    reads: impl Iterator<Item = &'a [u8]>,
+    method: Method,
+    (username, password): (&[u8], &[u8]),
+    sent: &mut Sent,
+) -> Option<Established> {
+    use server::Output;
+
+    let mut handshake = server::Handshake::new();
+    sent.len = 0;
+    for read in reads {
+        if handshake.handle_input(read) != read.len() {
+            return None;
+        }
+        loop {
+            match handshake.poll_output() {
+                Output::Transmit(transmit) => {
+                    sent.send(transmit.bytes())?;
+                    transmit.sent(usize::MAX);
+                }
+                Output::NeedInput { .. } => break,
+                Output::SelectMethod(select) => {
+                    select.select_preferred(&[method])?;
+                }
+                Output::Authenticate(authenticate) => {
+                    let credentials = authenticate.credentials();
+                    if credentials.verify(black_box(username), black_box(password)) {
+                        authenticate.accept();
+                    } else {
+                        authenticate.reject();
+                    }
+                }
+                Output::Request(pending) => {
+                    black_box(&pending.request());
+                    pending.succeed(bound());
+                }
+                Output::Established(established) => return Some(established),
+                _ => return None,
+            }
+        }
+    }
+    None
+}
+
+/// A client's driver. What it gives is where the server is bound, if that is an IP address.
+#[inline(always)]
+fn connect<'a>(
+    mut reads: impl Iterator<Item = &'a [u8]>,
+    credentials: Option<(&[u8], &[u8])>,
+    sent: &mut Sent,
+) -> Option<Option<SocketAddr>> {
+    use client::Output;
+
+    let auth = match credentials {
+        None => Auth::none(),
+        Some((username, password)) => {
+            Auth::password_or_none(Credentials::new(black_box(username), black_box(password)).ok()?)
+        }
+    };
+    let mut handshake = client::Handshake::new(&Request::connect(target()?), auth);
+    sent.len = 0;
+    loop {
+        match handshake.poll_output() {
+            Output::Transmit(transmit) => {
+                sent.send(transmit.bytes())?;
+                transmit.sent(usize::MAX);
+            }
+            Output::NeedInput { .. } => {
+                let read = reads.next()?;
+                if handshake.handle_input(read) != read.len() {
+                    return None;
+                }
+            }
+            Output::Established(reply) => {
+                return Some(reply.address.to_socket_addr());
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// The messages of one side, and what the other has to send.
+struct Exchange {
+    messages: Vec<Vec<u8>>,
+    /// The messages behind each other.
+    stream: Vec<u8>,
+    answers: Vec<u8>,
+}
+
+impl Exchange {
+    fn new(messages: &[&[u8]], answers: &[&[u8]]) -> Self {
+        Self {
+            messages: messages.iter().map(|message| message.to_vec()).collect(),
+            stream: messages.concat(),
+            answers: answers.concat(),
+        }
+    }
+
+    /// A read for each message.
+    #[inline(always)]
+    fn whole(&self) -> impl Iterator<Item = &[u8]> {
+        black_box(&self.messages[..]).iter().map(Vec::as_slice)
+    }
+
+    /// A read for each octet.
+    #[inline(always)]
+    fn octets(&self) -> impl Iterator<Item = &[u8]> {
+        one_by_one(black_box(&self.stream[..]))
+    }
+
+    /// Reads of so many octets.
+    #[inline(always)]
+    fn pieces(&self, len: usize) -> impl Iterator<Item = &[u8]> {
+        self.whole().flat_map(move |message| message.chunks(len))
+    }
+}
+
+type Login<'a> = (&'a [u8], &'a [u8]);
+
+const LOGIN: Login<'static> = (USERNAME, PASSWORD);
+const NO_AUTHENTICATION: &[u8] = b"\x05\x01\x00";
+
+pub(super) fn all(bench: &mut impl Bench) {
+    const NONE: Method = Method::NO_AUTHENTICATION;
+    const PASSWORD: Method = Method::USERNAME_PASSWORD;
+
+    let none = Exchange::new(&[NO_AUTHENTICATION, REQUEST_DOMAIN], &[b"\x05\x00", REPLY_IPV4]);
+    server(bench, "server/none", &none, |sent| {
+        serve(none.whole(), NONE, LOGIN, sent)
+    });
+    server(bench, "server/none/octets", &none, |sent| {
+        serve(none.octets(), NONE, LOGIN, sent)
+    });
+
+    let password = Exchange::new(
+        &[GREETING, CREDENTIALS, REQUEST_DOMAIN],
+        &[b"\x05\x02", b"\x01\x00", REPLY_IPV4],
+    );
+    server(bench, "server/password", &password, |sent| {
+        serve(password.whole(), PASSWORD, LOGIN, sent)
+    });
+    server(bench, "server/password/octets", &password, |sent| {
+        serve(password.octets(), PASSWORD, LOGIN, sent)
+    });
+
+    let login: Login<'_> = (&[b'u'; 255], &[b'p'; 255]);
+    let longest = long(GREETING, login, LONGEST_HOST.as_bytes());
+    server(bench, "server/longest", &longest, |sent| {
+        serve(longest.whole(), PASSWORD, login, sent)
+    });
+    server(bench, "server/longest/octets", &longest, |sent| {
+        serve(longest.octets(), PASSWORD, login, sent)
+    });
+
+    let none = Exchange::new(&[b"\x05\x00", REPLY_IPV4], &[NO_AUTHENTICATION, REQUEST_DOMAIN]);
+    client(bench, "client/none", &none, |sent| {
+        connect(none.whole(), None, sent)
+    });
+    client(bench, "client/none/octets", &none, |sent| {
+        connect(none.octets(), None, sent)
+    });
+
+    let password = Exchange::new(
+        &[b"\x05\x02", b"\x01\x00", REPLY_IPV4],
+        &[GREETING, CREDENTIALS, REQUEST_DOMAIN],
+    );
+    client(bench, "client/password", &password, |sent| {
+        connect(password.whole(), Some(LOGIN), sent)
+    });
+    client(bench, "client/password/octets", &password, |sent| {
+        connect(password.octets(), Some(LOGIN), sent)
+    });
+}
+
+/// Messages with `size` octets in every field, in reads of several lengths.
+pub(super) fn growth(bench: &mut impl Bench, size: u8) {
+    let field = vec![b'x'; usize::from(size)];
+    let login: Login<'_> = (&field, &field);
+    // Methods that nobody has, and the one that is taken.
+    let greeting = [&[5, size + 1], &vec![0x7f; usize::from(size)][..], &[2]].concat();
+    let exchange = long(&greeting, login, &field);
+    let bound = [&[5, 0, 0, 3, size], &field[..], &[0, 0]].concat();
+    let reply = Exchange::new(
+        &[b"\x05\x02", b"\x01\x00", &bound],
+        &[GREETING, CREDENTIALS, REQUEST_DOMAIN],
+    );
+    for len in [1, 6] {
+        server(bench, &format!("server/{len}"), &exchange, |sent| {
+            serve(exchange.pieces(len), Method::USERNAME_PASSWORD, login, sent)
+        });
+        client(bench, &format!("client/{len}"), &reply, |sent| {
+            connect(reply.pieces(len), Some(LOGIN), sent)
+        });
+    }
+}
+
+/// What a server reads of a client with such credentials and such a target.
+fn long(greeting: &[u8], (username, password): Login<'_>, host: &[u8]) -> Exchange {
+    let field = |octets: &[u8]| [&[octets.len() as u8], octets].concat();
+    Exchange::new(
+        &[
+            greeting,
+            &[&[1], &field(username)[..], &field(password)].concat(),
+            &[&[5, 1, 0, 3], &field(host)[..], &PORT.to_be_bytes()].concat(),
+        ],
+        &[b"\x05\x02", b"\x01\x00", REPLY_IPV4],
+    )
+}
+
+fn server(
+    bench: &mut impl Bench,
+    name: &str,
+    exchange: &Exchange,
+    operation: impl FnMut(&mut Sent) -> Option<Established>,
+) {
+    bench.job(name, Sent::new(), operation, |established, sent| {
+        assert_eq!(established, Some(Established::Stream), "{name}");
+        assert_eq!(sent.octets(), exchange.answers, "{name}");
+    });
+}
+
+fn client(
+    bench: &mut impl Bench,
+    name: &str,
+    exchange: &Exchange,
+    operation: impl FnMut(&mut Sent) -> Option<Option<SocketAddr>>,
+) {
+    bench.job(name, Sent::new(), operation, |bound, sent| {
+        assert!(bound.is_some(), "{name}");
+        assert_eq!(sent.octets(), exchange.answers, "{name}");
+    });
+}

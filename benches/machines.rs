@@ -1,0 +1,72 @@
+//! What a server takes that holds 1,000,000 clients half-way through the handshake: the machine's size times their
+//! number, in one allocation, and nothing more. On Linux, which tells what is resident.
+
+use std::{env, fs};
+
+use allocation_counter::measure;
+use sans_socks::server::{Handshake, Output};
+use sans_socks::{Method, Phase};
+use slab::Slab;
+
+/// Memory comes in pages, of 2 MiB at most: one is begun at each end.
+const PAGES: usize = 2 * 2 * 1024 * 1024;
+
+fn main() {
+    // Where cargo only wants to know whether it runs, fewer do.
+    let bench = env::args().any(|argument| argument == "--bench");
+    let number = if bench { 1_000_000 } else { 10_000 };
+    let size = size_of::<Handshake>();
+
+    let mut slab = Slab::new();
+    let before = resident();
+    let allocations = measure(|| {
+        slab.reserve_exact(number);
+        for _ in 0..number {
+            let key = slab.insert(Handshake::new());
+            half_way(&mut slab[key]);
+        }
+    });
+    let resident = resident() - before;
+
+    println!("{number} server machines of {size} octets  {:>12}", number * size);
+    println!(
+        "allocated {:>32}, in {}",
+        allocations.bytes_total, allocations.count_total
+    );
+    println!("resident {resident:>33}");
+
+    assert!(
+        slab.iter()
+            .all(|(_, handshake)| handshake.phase() == Phase::Authentication)
+    );
+    assert_eq!(allocations.count_total, 1);
+    assert_eq!(allocations.bytes_total, (number * size) as u64);
+    assert!((number * size..number * size + PAGES).contains(&resident));
+}
+
+/// Up to the middle of a password.
+fn half_way(handshake: &mut Handshake) {
+    for octets in [&b"\x05\x01\x02"[..], b"\x01\x05alice\x06sec"] {
+        assert_eq!(handshake.handle_input(octets), octets.len());
+        loop {
+            match handshake.poll_output() {
+                Output::SelectMethod(select) => {
+                    assert!(select.select_preferred(&[Method::USERNAME_PASSWORD]).is_some());
+                }
+                Output::Transmit(transmit) => transmit.sent(usize::MAX),
+                Output::NeedInput { .. } => break,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+/// The octets of this process that are in memory, and not a file's.
+fn resident() -> usize {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    let kibibytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"))
+        .expect("a kernel that tells");
+    1024 * kibibytes.trim().parse::<usize>().expect("a number")
+}
