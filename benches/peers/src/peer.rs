@@ -126,14 +126,15 @@ impl Witness for Nobody {
     }
 }
 
+#[derive(Default)]
 struct Checker {
-    told: Told,
+    told: Option<Told>,
     written: Vec<u8>,
 }
 
 impl Witness for Checker {
     fn read<T>(&mut self, message: &T, told: impl FnOnce(&T) -> Told) {
-        self.told = told(message);
+        self.told = Some(told(message));
     }
 
     fn wrote(&mut self, octets: &[u8]) {
@@ -245,12 +246,9 @@ impl Row {
             client_state: P::client_state,
             repeat: |job, times, context| run::<P, _>(job, times, context, &mut Nobody),
             check: |job, context| {
-                let mut checker = Checker {
-                    told: Told::NotTheAddress,
-                    written: Vec::new(),
-                };
+                let mut checker = Checker::default();
                 run::<P, _>(job, 1, context, &mut checker);
-                job.check(&checker.told, &checker.written);
+                job.check(checker.told.as_ref(), &checker.written);
             },
         }
     }

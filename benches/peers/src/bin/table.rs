@@ -91,28 +91,26 @@ impl Facts {
         named.map(|[row, ..]| &**row).filter(|row| has(row)).collect()
     }
 
-    /// A table of jobs; the best crate of each is in bold.
-    fn by_job(&self, what: &str, show: impl Fn(&str, Job) -> Option<String>) -> Option<String> {
+    /// Rows and jobs. The least of a crate is in bold, where less is a merit.
+    fn by_job(&self, what: &str, bold: bool, show: impl Fn(&str, Job) -> Option<String>) -> Option<String> {
         let rows = self.rows(what);
-        let best = |job: Job| {
-            let numbers = rows
-                .iter()
-                .filter(|row| **row != FLOOR)
-                .map(|row| self.number(row, name(job), what));
-            numbers.flatten().min_by(f64::total_cmp)
-        };
-        let mut table = Table::new(["".to_owned()].into_iter().chain(Job::ALL.map(name)));
+        let least = Job::ALL.map(|job| {
+            let crates = rows.iter().filter(|row| **row != FLOOR);
+            let numbers = crates.filter_map(|row| self.number(row, name(job), what));
+            numbers.min_by(f64::total_cmp)
+        });
+        let mut table = Table::new([String::new()].into_iter().chain(Job::ALL.map(name)), "---:");
         for row in &rows {
-            let cell = |job| {
-                let shown = show(row, job).unwrap_or("–".to_owned());
-                let is_best = *row != FLOOR && self.number(row, name(job), what) == best(job);
-                if is_best && best(job) > Some(0.0) {
-                    format!("**{shown}**")
+            let cells = Job::ALL.iter().zip(least).map(|(job, least)| {
+                let shown = show(row, *job).unwrap_or("–".to_owned());
+                let is_least = *row != FLOOR && self.number(row, name(*job), what) == least;
+                if bold && is_least && least.is_some() {
+                    in_bold(&shown)
                 } else {
                     shown
                 }
-            };
-            table.row([bold_ours(row)].into_iter().chain(Job::ALL.map(cell)));
+            });
+            table.row([title(row)].into_iter().chain(cells));
         }
         (!rows.is_empty()).then_some(table.0)
     }
@@ -131,23 +129,28 @@ fn name(job: Job) -> String {
     format!("{job:?}")
 }
 
-fn bold_ours(row: &str) -> String {
+fn title(row: &str) -> String {
     if row == "sans-socks" {
-        format!("**{row}**")
+        in_bold(row)
     } else {
         row.to_owned()
     }
 }
 
+fn in_bold(text: &str) -> String {
+    format!("**{text}**")
+}
+
 struct Table(String);
 
 impl Table {
-    fn new(head: impl Iterator<Item = String>) -> Self {
+    /// `rule` is that of every column but the first.
+    fn new(head: impl Iterator<Item = String>, rule: &str) -> Self {
         let mut table = Self(String::new());
         let head: Vec<_> = head.collect();
-        let rule = (0..head.len()).map(|column| if column == 0 { "---" } else { "---:" }.to_owned());
+        let rules = (0..head.len()).map(|column| if column == 0 { "---" } else { rule }.to_owned());
         table.row(head.iter().cloned());
-        table.row(rule);
+        table.row(rules);
         table
     }
 
@@ -158,7 +161,7 @@ impl Table {
 }
 
 fn instructions(facts: &Facts) -> Option<String> {
-    let table = facts.by_job("instructions", |row, job| {
+    let table = facts.by_job("instructions", true, |row, job| {
         let count = facts.get(row, name(job), "instructions")?;
         Some(match facts.number(row, name(job), "allocations") {
             Some(allocations) if allocations > 0.0 => format!("{count} ({allocations})"),
@@ -169,7 +172,7 @@ fn instructions(facts: &Facts) -> Option<String> {
 }
 
 fn times(facts: &Facts) -> Option<String> {
-    let table = facts.by_job("nanoseconds", |row, job| {
+    let table = facts.by_job("nanoseconds", true, |row, job| {
         let time = facts.number(row, name(job), "nanoseconds")?;
         Some(if time < 10.0 {
             format!("{time:.1}")
@@ -181,7 +184,7 @@ fn times(facts: &Facts) -> Option<String> {
 }
 
 fn allocations(facts: &Facts) -> Option<String> {
-    facts.by_job("allocated", |row, job| {
+    facts.by_job("allocated", false, |row, job| {
         let [count, octets] = ["allocations", "allocated"].map(|what| facts.get(row, name(job), what));
         Some(if count? == "0" {
             "0".to_owned()
@@ -192,7 +195,7 @@ fn allocations(facts: &Facts) -> Option<String> {
 }
 
 fn calls(facts: &Facts) -> Option<String> {
-    facts.by_job("reads", |row, job| {
+    facts.by_job("reads", false, |row, job| {
         let [reads, writes] = ["reads", "writes"].map(|what| facts.get(row, name(job), what));
         Some(format!("{} + {}", reads?, writes?))
     })
@@ -211,10 +214,10 @@ fn state(facts: &Facts) -> Option<String> {
         ))
     };
     let head = ["", "server", "client", "crates", "clean build"];
-    let mut table = Table::new(head.into_iter().map(str::to_owned));
+    let mut table = Table::new(head.into_iter().map(str::to_owned), "---:");
     for row in facts.rows("held") {
         let cells = [
-            Some(bold_ours(row)),
+            Some(title(row)),
             side(row, "server", [Job::J11, Job::J8, Job::J7]),
             side(row, "client", [Job::J9b, Job::J9a, Job::J9a]),
             facts.get(row, "", "crates").map(str::to_owned),
@@ -222,12 +225,18 @@ fn state(facts: &Facts) -> Option<String> {
         ];
         table.row(cells.into_iter().map(|cell| cell.unwrap_or("–".to_owned())));
     }
-    (!facts.rows("held").is_empty()).then_some(table.0)
+    let cost = facts
+        .get("", "", "cost")
+        .map(|measured| format!("\nCrates and build: {measured}.\n"));
+    (!facts.rows("held").is_empty()).then_some(table.0 + &cost.unwrap_or_default())
 }
 
 /// What each row is, and what is missing in it.
 fn rows(facts: &Facts) -> Option<String> {
-    let mut table = Table::new(["", "version", "how", "missing"].into_iter().map(str::to_owned));
+    let mut table = Table::new(
+        ["", "version", "how", "missing"].into_iter().map(str::to_owned),
+        "---",
+    );
     for row in facts.rows("version") {
         let mut missing: Vec<(&str, Vec<String>)> = Vec::new();
         for job in Job::ALL {
@@ -244,15 +253,7 @@ fn rows(facts: &Facts) -> Option<String> {
             .map(|(why, jobs)| format!("{}: {why}", jobs.join(", ")))
             .collect();
         let [version, how] = ["version", "how"].map(|what| facts.get(row, "", what).unwrap_or_default());
-        table.row(
-            [
-                bold_ours(row),
-                version.to_owned(),
-                how.to_owned(),
-                missing.join("; "),
-            ]
-            .into_iter(),
-        );
+        table.row([title(row), version.to_owned(), how.to_owned(), missing.join("; ")].into_iter());
     }
     (!facts.rows("version").is_empty()).then_some(table.0)
 }
