@@ -231,3 +231,13 @@ impl Peer for Protosocks {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// Why J10 and J11 are missing.
+    #[test]
+    #[should_panic]
+    fn panics_on_a_request_that_has_not_come_whole() {
+        let _ = super::CmdPacket::new_checked(b"\x05\x01\x00\x03");
+    }
+}

@@ -61,10 +61,9 @@ impl Peer for HyperUtil {
         Some(())
     }
 
-    /// A box.
     fn client_state() -> Option<State> {
         Some(State {
-            inline: size_of::<usize>(),
+            inline: size_of::<<SocksV5<Connector> as Service<Uri>>::Future>(),
             buffer: 0,
         })
     }

@@ -80,10 +80,21 @@ impl Peer for Socks5Rs {
         Some(())
     }
 
+    /// Whether the greeting has come.
     fn server_state() -> Option<State> {
         Some(State {
             inline: size_of::<bool>(),
             buffer: State::LONGEST_FROM_CLIENT,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// Why J10 and J11 are missing.
+    #[test]
+    #[should_panic = "range end index"]
+    fn panics_on_a_greeting_that_has_not_come_whole() {
+        let _ = super::parse_client_methods(b"\x05\x02\x00");
     }
 }
