@@ -264,6 +264,7 @@ enum Phase {
 }
 
 impl Machine {
+    #[inline(always)]
     fn advance(
         &mut self,
         received: &[u8],
