@@ -143,9 +143,7 @@ impl<const N: usize> Buffer<N> {
     /// The octets of the message so far.
     #[inline]
     pub(crate) fn received(&self) -> &[u8] {
-        self.octets
-            .get(..usize::from(self.cursor.end))
-            .unwrap_or_default()
+        range(&self.octets, 0, self.cursor.end)
     }
 
     /// The octets from `start` to `end`, whatever they are.

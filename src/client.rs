@@ -425,7 +425,7 @@ impl Handshake {
         if self.buffer.missing().is_none() {
             return 0;
         }
-        let config = self.config;
+        let config = &self.config;
         let received = match self.state {
             State::ReadSelection => self
                 .buffer
@@ -538,7 +538,7 @@ impl Auth<'_> {
 impl Config {
     /// Reads a status, as far as this configuration lets it pass.
     #[inline]
-    fn decode_status(self, octets: &[u8]) -> Result<Decoded<AuthStatus>, Malformed> {
+    fn decode_status(&self, octets: &[u8]) -> Result<Decoded<AuthStatus>, Malformed> {
         match *octets {
             [VERSION] if !self.strict_status_version => Ok(Decoded::incomplete(2, 1)),
             [VERSION, status, ..] if !self.strict_status_version => Ok(Decoded::Complete {
@@ -551,7 +551,7 @@ impl Config {
 
     /// Reads a reply, and judges REP before anything behind it.
     #[inline]
-    fn decode_reply(self, octets: &[u8]) -> Result<Decoded<Reply<'_>>, Error> {
+    fn decode_reply<'a>(&self, octets: &'a [u8]) -> Result<Decoded<Reply<'a>>, Error> {
         if let [VERSION, code, ..] = *octets {
             let code = ReplyCode::new(code);
             if !code.is_success() {

@@ -360,7 +360,7 @@ impl Handshake {
         if self.buffer.missing().is_none() {
             return 0;
         }
-        let config = self.config;
+        let config = &self.config;
         match self.state {
             State::ReadGreeting => {
                 let received = self
@@ -442,7 +442,7 @@ impl Handshake {
 impl Config {
     /// Reads credentials, as far as this configuration lets them pass.
     #[inline]
-    fn decode_credentials(self, octets: &[u8]) -> Result<Decoded<Credentials<'_>>, Malformed> {
+    fn decode_credentials<'a>(&self, octets: &'a [u8]) -> Result<Decoded<Credentials<'a>>, Malformed> {
         if self.allow_empty_credentials {
             Credentials::decode_allowing_empty(octets)
         } else {
@@ -452,7 +452,7 @@ impl Config {
 
     /// Reads a request, as far as this configuration lets it pass.
     #[inline]
-    fn decode_request(self, octets: &[u8]) -> Result<Decoded<Request<'_>>, Malformed> {
+    fn decode_request<'a>(&self, octets: &'a [u8]) -> Result<Decoded<Request<'a>>, Malformed> {
         if self.strict_reserved {
             match *octets {
                 [] | [VERSION] | [VERSION, _] => return Ok(Decoded::incomplete(3, octets.len())),
