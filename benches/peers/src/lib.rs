@@ -1,0 +1,9 @@
+//! What SOCKS5 crates cost on the same octets: see README.md.
+
+pub mod command;
+pub mod job;
+pub mod peer;
+#[cfg(feature = "peers")]
+pub mod peers;
+#[cfg(feature = "peers")]
+pub mod stream;

@@ -1,0 +1,3 @@
+fn main() {
+    sans_socks_peers::command::run(sans_socks_peers::peers::ROWS);
+}

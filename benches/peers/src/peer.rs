@@ -1,0 +1,323 @@
+//! What a crate has to do to have a row in the table.
+
+use std::hint::black_box;
+use std::sync::atomic::{Ordering, compiler_fence};
+
+use crate::job::{
+    DATAGRAM_IP, DATAGRAM_NAME, Job, LOGIN, LONGEST_LOGIN, Login, PAYLOAD, REQUEST_IP, REQUEST_NAME, Script,
+    Told,
+};
+
+/// A crate, or one of two ways to use it. Each method does one job once, and is `None` when that fails.
+///
+/// What a connection needs is made in the method, since it is a part of a handshake; what a program would keep for the
+/// next, such as its buffers, is in [`Context`]. A method without a body of its own has its job in `MISSING`.
+#[expect(unused_variables, reason = "the methods without a body")]
+pub trait Peer {
+    const NAME: &str;
+    const VERSION: &str;
+    /// How it was used, in a few words.
+    const HOW: &str;
+    /// What it cannot do, and why.
+    const MISSING: &[(&[Job], &str)] = &[];
+
+    /// J1, J2. What the crate returns is witnessed as it is, a `Result` too.
+    fn decode_request(octets: &'static [u8], context: &mut Context, witness: &mut impl Witness) {
+        unimplemented!()
+    }
+
+    /// J3: success, bound to [`BOUND`](crate::job::BOUND).
+    fn encode_reply(context: &mut Context, witness: &mut impl Witness) -> Option<()> {
+        unimplemented!()
+    }
+
+    /// J4, J5, likewise.
+    fn decode_datagram(octets: &'static [u8], witness: &mut impl Witness) {
+        unimplemented!()
+    }
+
+    /// J6: `payload` from [`IP`](crate::job::IP), in a buffer of its own.
+    fn encode_datagram(payload: &[u8], context: &mut Context, witness: &mut impl Witness) -> Option<()> {
+        unimplemented!()
+    }
+
+    /// J6p: as J6, but the payload lies at [`Context::PAYLOAD_START`] of the buffer and stays there.
+    fn prepend_header(context: &mut Context, witness: &mut impl Witness) -> Option<()> {
+        unimplemented!()
+    }
+
+    /// J7, J8: a server's handshake, a message at a time. With a login, no other and nobody without one is let in.
+    fn serve(
+        script: Script,
+        login: Option<&Login>,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        unimplemented!()
+    }
+
+    /// J10, J11: the same, an octet at a time.
+    fn serve_octetwise(
+        script: Script,
+        login: &Login,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        unimplemented!()
+    }
+
+    /// J9a, J9b: a client's handshake with [`NAME`](crate::job::NAME) as its target.
+    fn connect(
+        script: Script,
+        login: Option<&Login>,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        unimplemented!()
+    }
+
+    /// What a server has to keep for a connection whose handshake waits for octets.
+    fn server_state() -> Option<State> {
+        None
+    }
+
+    /// The same for a client.
+    fn client_state() -> Option<State> {
+        None
+    }
+}
+
+/// What is kept for a connection, in octets; the heap is measured.
+pub struct State {
+    /// The machine, the future, or the variables of a loop that has to do without.
+    pub inline: usize,
+    /// The caller's own buffer for a message that has not come whole.
+    pub buffer: usize,
+}
+
+impl State {
+    /// The most octets of a message that a server reads (RFC 1929: two lengths, two fields, a version).
+    pub const LONGEST_FROM_CLIENT: usize = 513;
+    /// The most octets of a message that a client reads: a reply with a name.
+    pub const LONGEST_FROM_SERVER: usize = 262;
+}
+
+/// Who looks at what a job comes to.
+pub trait Witness {
+    /// A message that was read, and what it says.
+    fn read<T>(&mut self, message: &T, told: impl FnOnce(&T) -> Told);
+
+    /// All that was written so far: whenever a real program would have to send it.
+    fn wrote(&mut self, octets: &[u8]);
+}
+
+/// Nobody, but the compiler must not know.
+struct Nobody;
+
+impl Witness for Nobody {
+    #[inline(always)]
+    fn read<T>(&mut self, message: &T, _: impl FnOnce(&T) -> Told) {
+        black_box(message);
+    }
+
+    #[inline(always)]
+    fn wrote(&mut self, octets: &[u8]) {
+        black_box(octets.as_ptr());
+    }
+}
+
+#[derive(Default)]
+struct Checker {
+    told: Option<Told>,
+    written: Vec<u8>,
+}
+
+impl Witness for Checker {
+    fn read<T>(&mut self, message: &T, told: impl FnOnce(&T) -> Told) {
+        self.told = Some(told(message));
+    }
+
+    fn wrote(&mut self, octets: &[u8]) {
+        self.written = octets.to_vec();
+    }
+}
+
+/// What a program keeps from one handshake, or datagram, to the next.
+pub struct Context {
+    /// Output of what appends to a `Vec`.
+    pub out: Vec<u8>,
+    /// Output of what writes to a slice.
+    pub slice: Box<[u8; 2048]>,
+    /// Input that is not yet a whole message.
+    pub received: Vec<u8>,
+    #[cfg(feature = "peers")]
+    pub stream: crate::stream::Stream,
+}
+
+impl Context {
+    /// Where the payload lies in `slice` for J6p: behind room for the longest header.
+    pub const PAYLOAD_START: usize = 262;
+    pub const PAYLOAD_END: usize = Self::PAYLOAD_START + PAYLOAD.len();
+
+    #[must_use]
+    pub fn new() -> Self {
+        let mut slice = Box::new([0; 2048]);
+        slice[Self::PAYLOAD_START..Self::PAYLOAD_END].copy_from_slice(&PAYLOAD);
+        Self {
+            out: Vec::with_capacity(4096),
+            slice,
+            received: Vec::with_capacity(1024),
+            #[cfg(feature = "peers")]
+            stream: crate::stream::Stream::with_capacity(4096),
+        }
+    }
+
+    #[inline(always)]
+    pub fn output(&mut self) -> Output<'_> {
+        Output::new(&mut self.slice[..])
+    }
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A slice that is filled from the front.
+pub struct Output<'a> {
+    slice: &'a mut [u8],
+    len: usize,
+}
+
+impl<'a> Output<'a> {
+    #[inline(always)]
+    pub const fn new(slice: &'a mut [u8]) -> Self {
+        Self { slice, len: 0 }
+    }
+
+    #[inline(always)]
+    pub fn put(&mut self, octets: &[u8]) -> Option<()> {
+        self.slice
+            .get_mut(self.len..)?
+            .get_mut(..octets.len())?
+            .copy_from_slice(octets);
+        self.len += octets.len();
+        Some(())
+    }
+
+    #[inline(always)]
+    pub fn written(&self) -> &[u8] {
+        &self.slice[..self.len]
+    }
+}
+
+/// Stands where an octet arrives. No work can be moved across it by the compiler, nor can copies of single octets
+/// become one; it costs nothing.
+#[inline(always)]
+pub fn arrival() {
+    compiler_fence(Ordering::SeqCst);
+}
+
+/// A row of the table.
+#[derive(Clone, Copy)]
+pub struct Row {
+    pub name: &'static str,
+    pub version: &'static str,
+    pub how: &'static str,
+    pub missing: &'static [(&'static [Job], &'static str)],
+    pub server_state: fn() -> Option<State>,
+    pub client_state: fn() -> Option<State>,
+    /// Does a job over and over.
+    pub repeat: fn(Job, u64, &mut Context),
+    /// Does a job once, and panics if it is not done.
+    pub check: fn(Job, &mut Context),
+}
+
+impl Row {
+    #[must_use]
+    pub const fn of<P: Peer>() -> Self {
+        Self {
+            name: P::NAME,
+            version: P::VERSION,
+            how: P::HOW,
+            missing: P::MISSING,
+            server_state: P::server_state,
+            client_state: P::client_state,
+            repeat: |job, times, context| run::<P, _>(job, times, context, &mut Nobody),
+            check: |job, context| {
+                let mut checker = Checker::default();
+                run::<P, _>(job, 1, context, &mut checker);
+                job.check(checker.told.as_ref(), &checker.written);
+            },
+        }
+    }
+
+    /// Why it cannot do the job.
+    #[must_use]
+    pub fn why_missing(&self, job: Job) -> Option<&'static str> {
+        self.missing
+            .iter()
+            .find(|(jobs, _)| jobs.contains(&job))
+            .map(|(_, why)| *why)
+    }
+
+    /// What it can do.
+    pub fn jobs(&self) -> impl Iterator<Item = Job> {
+        Job::ALL
+            .into_iter()
+            .filter(|job| self.why_missing(*job).is_none())
+    }
+}
+
+fn run<P: Peer, W: Witness>(job: Job, times: u64, context: &mut Context, witness: &mut W) {
+    match job {
+        Job::J1 => repeat(times, REQUEST_IP, move |octets| {
+            P::decode_request(octets, context, witness);
+            Some(())
+        }),
+        Job::J2 => repeat(times, REQUEST_NAME, move |octets| {
+            P::decode_request(octets, context, witness);
+            Some(())
+        }),
+        Job::J3 => repeat(times, (), move |()| P::encode_reply(context, witness)),
+        Job::J4 => repeat(times, &DATAGRAM_IP[..], move |octets| {
+            P::decode_datagram(octets, witness);
+            Some(())
+        }),
+        Job::J5 => repeat(times, &DATAGRAM_NAME[..], move |octets| {
+            P::decode_datagram(octets, witness);
+            Some(())
+        }),
+        Job::J6 => repeat(times, &PAYLOAD[..], move |payload| {
+            P::encode_datagram(payload, context, witness)
+        }),
+        Job::J6p => repeat(times, (), move |()| P::prepend_header(context, witness)),
+        Job::J7 => repeat(times, job.script(), move |script| {
+            P::serve(script, None, context, witness)
+        }),
+        Job::J8 => repeat(times, (job.script(), LOGIN), move |(script, login)| {
+            P::serve(script, Some(&login), context, witness)
+        }),
+        Job::J9a => repeat(times, job.script(), move |script| {
+            P::connect(script, None, context, witness)
+        }),
+        Job::J9b => repeat(times, (job.script(), LOGIN), move |(script, login)| {
+            P::connect(script, Some(&login), context, witness)
+        }),
+        Job::J10 => repeat(times, (job.script(), LOGIN), move |(script, login)| {
+            P::serve_octetwise(script, &login, context, witness)
+        }),
+        Job::J11 => repeat(times, (job.script(), *LONGEST_LOGIN), move |(script, login)| {
+            P::serve_octetwise(script, &login, context, witness)
+        }),
+    }
+}
+
+/// A function of its own for each job of each row, which does not know its input.
+#[inline(never)]
+fn repeat<I: Copy>(times: u64, input: I, mut work: impl FnMut(I) -> Option<()>) {
+    for _ in 0..times {
+        assert!(work(black_box(input)).is_some(), "the job was not done");
+    }
+}

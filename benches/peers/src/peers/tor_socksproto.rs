@@ -1,0 +1,314 @@
+//! tor-socksproto: machines. They are fed by `step`, with a buffer of their own, or by `handshake`, with a slice, which
+//! is deprecated and cheaper. Any login is accepted: the caller looks at it behind the request.
+
+use std::hint::black_box;
+use std::sync::LazyLock;
+
+use tor_socksproto::{
+    Buffer, Handshake, NextStep, SocksAddr, SocksAuth, SocksClientHandshake, SocksCmd, SocksProxyHandshake,
+    SocksReply, SocksRequest, SocksStatus, SocksVersion,
+};
+
+use super::NO_DATAGRAMS;
+use crate::job::{BOUND, GREETING_NONE, Job, Login, NAME, PORT, REQUEST_IP, Script, Told};
+use crate::peer::{Context, Peer, State, Witness, arrival};
+
+pub struct Step;
+pub struct Deprecated;
+
+fn told(code: u8, address: &SocksAddr, port: u16) -> Told {
+    Told::message(code, address, port)
+}
+
+fn request_told(request: &SocksRequest) -> Told {
+    told(request.command().into(), request.addr(), request.port())
+}
+
+fn reply_told(reply: &SocksReply) -> Told {
+    told(reply.status().into(), reply.addr(), reply.port())
+}
+
+/// BND.PORT is always that of the request.
+#[inline(always)]
+fn success(request: &SocksRequest) -> Option<Vec<u8>> {
+    request
+        .reply(
+            SocksStatus::SUCCEEDED,
+            Some(&SocksAddr::Ip(black_box(BOUND).into())),
+        )
+        .ok()
+}
+
+#[inline(always)]
+fn is_login(request: &SocksRequest, login: &Login) -> bool {
+    match request.auth() {
+        SocksAuth::Username(username, password) => {
+            *username == *login.username.as_bytes() && *password == *login.password.as_bytes()
+        }
+        _ => false,
+    }
+}
+
+/// A server that has read the whole handshake looks at the login and answers.
+#[inline(always)]
+fn answer(
+    request: &SocksRequest,
+    login: Option<&Login>,
+    out: &mut Vec<u8>,
+    witness: &mut impl Witness,
+) -> Option<()> {
+    if login.is_some_and(|login| !is_login(request, login)) {
+        return None;
+    }
+    witness.read(request, request_told);
+    out.extend_from_slice(&success(request)?);
+    witness.wrote(out);
+    Some(())
+}
+
+#[inline(always)]
+fn client(login: Option<&Login>) -> Option<SocksClientHandshake> {
+    let auth = match login {
+        None => SocksAuth::NoAuth,
+        Some(&Login { username, password }) => SocksAuth::Username(username.into(), password.into()),
+    };
+    let address = SocksAddr::Hostname(black_box(NAME).to_string().try_into().ok()?);
+    let request = SocksRequest::new(
+        SocksVersion::V5,
+        SocksCmd::CONNECT,
+        address,
+        black_box(PORT),
+        auth,
+    )
+    .ok()?;
+    Some(SocksClientHandshake::new(request))
+}
+
+/// Feeds a machine what `pieces` yields when it asks for it.
+#[inline(always)]
+fn step<H: Handshake>(
+    mut handshake: H,
+    mut pieces: impl Iterator<Item = &'static [u8]>,
+    out: &mut Vec<u8>,
+    witness: &mut impl Witness,
+) -> Option<H::Output> {
+    let mut buffer = Buffer::new();
+    loop {
+        match handshake.step(&mut buffer).ok()? {
+            NextStep::Send(octets) => {
+                out.extend_from_slice(&octets);
+                witness.wrote(out);
+            }
+            NextStep::Recv(mut receive) => {
+                let piece = pieces.next()?;
+                arrival();
+                receive.buf().get_mut(..piece.len())?.copy_from_slice(piece);
+                receive.note_received(piece.len()).ok()?;
+            }
+            NextStep::Finished(finished) => return finished.into_output_forbid_pipelining().ok(),
+        }
+    }
+}
+
+impl Peer for Step {
+    const NAME: &str = "tor-socksproto";
+    const VERSION: &str = "0.47.0";
+    const HOW: &str = "machines, by `step`";
+    const MISSING: &[(&[Job], &str)] = &[
+        (
+            &[Job::J1, Job::J2, Job::J3],
+            "messages are private, see the row below",
+        ),
+        NO_DATAGRAMS,
+    ];
+
+    #[inline(always)]
+    fn serve(
+        script: Script,
+        login: Option<&Login>,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        context.out.clear();
+        let request = step(
+            SocksProxyHandshake::new(),
+            script.chunks(),
+            &mut context.out,
+            witness,
+        )?;
+        answer(&request, login, &mut context.out, witness)
+    }
+
+    #[inline(always)]
+    fn serve_octetwise(
+        script: Script,
+        login: &Login,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        context.out.clear();
+        let octets = script.octets.chunks(1);
+        let request = step(SocksProxyHandshake::new(), octets, &mut context.out, witness)?;
+        answer(&request, Some(login), &mut context.out, witness)
+    }
+
+    #[inline(always)]
+    fn connect(
+        script: Script,
+        login: Option<&Login>,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        context.out.clear();
+        let reply = step(client(login)?, script.chunks(), &mut context.out, witness)?;
+        (reply.status() == SocksStatus::SUCCEEDED).then_some(())?;
+        witness.read(&reply, reply_told);
+        Some(())
+    }
+
+    fn server_state() -> Option<State> {
+        Some(State {
+            inline: size_of::<(SocksProxyHandshake, Buffer)>(),
+            buffer: 0,
+        })
+    }
+
+    fn client_state() -> Option<State> {
+        Some(State {
+            inline: size_of::<(SocksClientHandshake, Buffer)>(),
+            buffer: 0,
+        })
+    }
+}
+
+/// A server that waits for the request: there is no other way to read or answer one.
+static AWAITS_REQUEST: LazyLock<SocksProxyHandshake> = LazyLock::new(|| {
+    let mut handshake = SocksProxyHandshake::new();
+    #[expect(deprecated)]
+    handshake
+        .handshake(GREETING_NONE)
+        .expect("is whole")
+        .expect("is right");
+    handshake
+});
+
+static REQUEST: LazyLock<SocksRequest> = LazyLock::new(|| {
+    let mut handshake = AWAITS_REQUEST.clone();
+    act(&mut handshake, REQUEST_IP, &mut Vec::new());
+    handshake.into_request().expect("is whole")
+});
+
+/// Feeds a whole message; whether it was the last.
+#[inline(always)]
+fn act<H: Handshake>(handshake: &mut H, message: &[u8], out: &mut Vec<u8>) -> Option<bool> {
+    #[expect(deprecated)]
+    let action = handshake.handshake(message).ok()?.ok()?;
+    out.extend_from_slice(&action.reply);
+    Some(action.finished)
+}
+
+impl Peer for Deprecated {
+    const NAME: &str = "tor-socksproto (deprecated)";
+    const VERSION: &str = "0.47.0";
+    const HOW: &str =
+        "machines, by `handshake`; decoded again for each octet; J1, J2 clone one that waits for a request";
+    const MISSING: &[(&[Job], &str)] = &[NO_DATAGRAMS];
+
+    #[inline(always)]
+    fn decode_request(octets: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
+        let mut handshake = black_box(&*AWAITS_REQUEST).clone();
+        let finished = act(&mut handshake, octets, &mut Vec::new());
+        let request = finished.and_then(|_| handshake.into_request());
+        witness.read(&request, |request| request_told(request.as_ref().unwrap()));
+    }
+
+    #[inline(always)]
+    fn encode_reply(_: &mut Context, witness: &mut impl Witness) -> Option<()> {
+        witness.wrote(&success(black_box(&*REQUEST))?);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn serve(
+        script: Script,
+        login: Option<&Login>,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        context.out.clear();
+        let mut handshake = SocksProxyHandshake::new();
+        for chunk in script.chunks() {
+            if act(&mut handshake, chunk, &mut context.out)? {
+                break;
+            }
+            witness.wrote(&context.out);
+        }
+        answer(&handshake.into_request()?, login, &mut context.out, witness)
+    }
+
+    #[inline(always)]
+    fn serve_octetwise(
+        script: Script,
+        login: &Login,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        let Context { out, received, .. } = context;
+        out.clear();
+        received.clear();
+        let mut handshake = SocksProxyHandshake::new();
+        for &octet in script.octets {
+            arrival();
+            received.push(octet);
+            #[expect(deprecated)]
+            let Ok(action) = handshake.handshake(received) else {
+                continue;
+            };
+            let action = action.ok()?;
+            out.extend_from_slice(&action.reply);
+            received.drain(..action.drain);
+            if action.finished {
+                break;
+            }
+            witness.wrote(out);
+        }
+        answer(&handshake.into_request()?, Some(login), out, witness)
+    }
+
+    #[inline(always)]
+    fn connect(
+        script: Script,
+        login: Option<&Login>,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        context.out.clear();
+        let mut handshake = client(login)?;
+        act(&mut handshake, &[], &mut context.out)?;
+        for chunk in script.chunks() {
+            witness.wrote(&context.out);
+            if act(&mut handshake, chunk, &mut context.out)? {
+                break;
+            }
+        }
+        let reply = handshake
+            .into_reply()
+            .filter(|reply| reply.status() == SocksStatus::SUCCEEDED)?;
+        witness.read(&reply, reply_told);
+        Some(())
+    }
+
+    fn server_state() -> Option<State> {
+        Some(State {
+            inline: size_of::<SocksProxyHandshake>(),
+            buffer: State::LONGEST_FROM_CLIENT,
+        })
+    }
+
+    fn client_state() -> Option<State> {
+        Some(State {
+            inline: size_of::<SocksClientHandshake>(),
+            buffer: State::LONGEST_FROM_SERVER,
+        })
+    }
+}

@@ -1,0 +1,235 @@
+//! For crates that insist on a stream: one in memory, and the least that can drive their futures.
+
+use std::hint::black_box;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::job::Script;
+
+/// Reads what the script says, and keeps what is written.
+#[derive(Default)]
+pub struct Stream {
+    octets: &'static [u8],
+    ends: &'static [usize],
+    pos: usize,
+    delivery: Delivery,
+    pub written: Vec<u8>,
+    /// How often it was read and written: on a socket, each would be a system call.
+    pub reads: u32,
+    pub writes: u32,
+}
+
+#[derive(Default)]
+enum Delivery {
+    /// A read gets no more than what is left of a chunk.
+    #[default]
+    Chunks,
+    /// A read gets one octet.
+    Octet,
+    /// A read got one octet: the next is pending.
+    Nothing,
+}
+
+impl Stream {
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            written: Vec::with_capacity(capacity),
+            ..Self::default()
+        }
+    }
+
+    /// Begins again, a chunk at a time.
+    #[inline]
+    pub fn chunks(&mut self, script: Script) -> &mut Self {
+        self.begin(script, Delivery::Chunks)
+    }
+
+    /// Begins again, an octet at a time, and none between two.
+    #[inline]
+    pub fn octets(&mut self, script: Script) -> &mut Self {
+        self.begin(script, Delivery::Octet)
+    }
+
+    #[inline]
+    fn begin(&mut self, script: Script, delivery: Delivery) -> &mut Self {
+        let script = black_box(script);
+        self.octets = script.octets;
+        self.ends = script.ends;
+        self.pos = 0;
+        self.delivery = delivery;
+        self.written.clear();
+        self.reads = 0;
+        self.writes = 0;
+        self
+    }
+
+    /// The next octets, at most `room`.
+    #[inline]
+    fn next(&mut self, room: usize) -> Poll<&'static [u8]> {
+        let left = match self.delivery {
+            Delivery::Chunks => self.ends.first().map_or(0, |end| end - self.pos),
+            Delivery::Octet => {
+                self.delivery = Delivery::Nothing;
+                1
+            }
+            Delivery::Nothing => {
+                self.delivery = Delivery::Octet;
+                return Poll::Pending;
+            }
+        };
+        if room >= left
+            && let [_, ends @ ..] = self.ends
+        {
+            self.ends = ends;
+        }
+        self.reads += 1;
+        let start = self.pos;
+        self.pos = (start + left.min(room)).min(self.octets.len());
+        Poll::Ready(&self.octets[start..self.pos])
+    }
+}
+
+impl AsyncRead for Stream {
+    #[inline]
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.next(buf.remaining()).map(|octets| {
+            buf.put_slice(octets);
+            Ok(())
+        })
+    }
+}
+
+impl AsyncWrite for Stream {
+    #[inline]
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        self.writes += 1;
+        self.written.extend_from_slice(octets);
+        Poll::Ready(Ok(octets.len()))
+    }
+
+    #[inline]
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline]
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl hyper::rt::Read for Stream {
+    #[inline]
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        mut buf: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.next(buf.remaining()).map(|octets| {
+            buf.put_slice(octets);
+            Ok(())
+        })
+    }
+}
+
+impl hyper::rt::Write for Stream {
+    #[inline]
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write(self, cx, octets)
+    }
+
+    #[inline]
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline]
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Polls `future` where it lies until it is ready: no runtime, no box, nobody to wake. With [`Stream::chunks`] that is
+/// once, with [`Stream::octets`] once for each.
+#[inline]
+pub fn drive<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return output;
+        }
+    }
+}
+
+/// The methods of a [`Peer`](crate::peer::Peer) whose server is a future over a [`Stream`]; what it comes to is told as
+/// the second function says.
+macro_rules! serve_over_stream {
+    ($server:path, $told:expr) => {
+        #[inline(always)]
+        fn serve(
+            script: $crate::job::Script,
+            login: Option<&$crate::job::Login>,
+            context: &mut $crate::peer::Context,
+            witness: &mut impl $crate::peer::Witness,
+        ) -> Option<()> {
+            let request = $crate::stream::drive($server(context.stream.chunks(script), login))?;
+            witness.read(&request, $told);
+            witness.wrote(&context.stream.written);
+            Some(())
+        }
+
+        #[inline(always)]
+        fn serve_octetwise(
+            script: $crate::job::Script,
+            login: &$crate::job::Login,
+            context: &mut $crate::peer::Context,
+            witness: &mut impl $crate::peer::Witness,
+        ) -> Option<()> {
+            let request = $crate::stream::drive($server(context.stream.octets(script), Some(login)))?;
+            witness.read(&request, $told);
+            witness.wrote(&context.stream.written);
+            Some(())
+        }
+
+        fn server_state() -> Option<$crate::peer::State> {
+            let mut stream = $crate::stream::Stream::default();
+            let inline = size_of_val(&$server(&mut stream, Some(&$crate::job::LOGIN)));
+            Some($crate::peer::State { inline, buffer: 0 })
+        }
+    };
+}
+pub(crate) use serve_over_stream;
+
+/// The same for a client.
+macro_rules! connect_over_stream {
+    ($client:path, $told:expr) => {
+        #[inline(always)]
+        fn connect(
+            script: $crate::job::Script,
+            login: Option<&$crate::job::Login>,
+            context: &mut $crate::peer::Context,
+            witness: &mut impl $crate::peer::Witness,
+        ) -> Option<()> {
+            let reply = $crate::stream::drive($client(context.stream.chunks(script), login))?;
+            witness.read(&reply, $told);
+            witness.wrote(&context.stream.written);
+            Some(())
+        }
+
+        fn client_state() -> Option<$crate::peer::State> {
+            let mut stream = $crate::stream::Stream::default();
+            let inline = size_of_val(&$client(&mut stream, Some(&$crate::job::LOGIN)));
+            Some($crate::peer::State { inline, buffer: 0 })
+        }
+    };
+}
+pub(crate) use connect_over_stream;
