@@ -154,6 +154,8 @@ struct Sample {
     own_processor_time: f64,
     /// Octets a second.
     bulk: f64,
+    /// Of the server, for an octet; in seconds.
+    bulk_processor_time: f64,
     held: Held,
     /// Octets for each connection held.
     memory: f64,
@@ -171,6 +173,7 @@ fn measure(program: Program, targets: &Targets, options: &Options) -> io::Result
     let alone = load::run(server.address, targets.echo, &plan)?;
     let after = (server.processor_time()?, own_processor_time()?);
     let bulk = load::bulk(server.address, targets.source, options.bulk << 20)?;
+    let after_bulk = server.processor_time()?;
     let memory_before = server.memory()?;
     let mut held = Held::open(server.address, options.held)?;
     let memory = server.memory()?.saturating_sub(memory_before);
@@ -186,6 +189,7 @@ fn measure(program: Program, targets: &Targets, options: &Options) -> io::Result
         memory: memory as f64 / held.opened as f64,
         alone,
         bulk,
+        bulk_processor_time: (after_bulk - after.0).as_secs_f64() / (options.bulk << 20) as f64,
         held,
         beside_held,
     })

@@ -32,7 +32,7 @@ type Column = (String, usize, fn(&Sample) -> f64);
 
 pub(crate) fn table(rows: &[Row], options: &Options) -> String {
     let held = options.held;
-    let columns: [Column; 9] = [
+    let columns: [Column; 10] = [
         ("handshakes/s".into(), 0, |s| s.alone.per_second()),
         ("p50 ms".into(), 2, |s| s.alone.percentile(50) * 1e3),
         ("p99 ms".into(), 2, |s| s.alone.percentile(99) * 1e3),
@@ -44,6 +44,9 @@ pub(crate) fn table(rows: &[Row], options: &Options) -> String {
         ("KiB each held".into(), 2, |s| s.memory / 1024.0),
         ("held".into(), 0, |s| s.held.opened as f64),
         ("MiB/s".into(), 0, |s| s.bulk / MIB),
+        ("processor ms a GiB".into(), 0, |s| {
+            s.bulk_processor_time * 1024.0 * MIB * 1e3
+        }),
     ];
     let mut text = heading(rows, options);
     text += "\n| server |";
