@@ -9,6 +9,7 @@
 //! a peer is waited for, and the client is still listened to meanwhile. `tokio_server/udp.rs` is a relay that
 //! copies no datagram.
 
+use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::io;
 use std::mem;
@@ -50,6 +51,11 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         .await
         .map_err(|error| options.explain(&error))?;
     announce(listener.local_addr()?)?;
+    // This function is not on one of the runtime's own threads; a task is, and so is what it spawns, at once.
+    match tokio::spawn(accept(listener, options)).await? {}
+}
+
+async fn accept(listener: TcpListener, options: &'static Options) -> Infallible {
     loop {
         match listener.accept().await {
             Ok((client, address)) => {
@@ -250,7 +256,8 @@ async fn pump(
 ) -> io::Result<()> {
     let mut size = MIN_BUFFER;
     loop {
-        to.write_all_buf(&mut octets).await?;
+        to.write_all(&octets).await?;
+        octets.clear();
         octets.reserve(size);
         match from.read_buf(&mut octets).await? {
             0 => return to.shutdown().await,
