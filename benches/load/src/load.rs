@@ -194,6 +194,11 @@ impl Held {
         Ok(())
     }
 
+    /// Closes those that are still there.
+    pub(crate) fn close(&mut self) {
+        self.sessions.sessions.clear();
+    }
+
     /// Notes what has happened.
     pub(crate) fn watch(&mut self, until: Instant) -> io::Result<()> {
         let advance = |session: &mut Session, buffer: &mut [u8]| {

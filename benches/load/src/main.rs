@@ -182,6 +182,7 @@ fn measure(program: Program, targets: &Targets, options: &Options) -> io::Result
     if let Some(deadline) = program.deadline(&options.places) {
         held.wait_for_the_end(deadline + DROP_PATIENCE)?;
     }
+    held.close();
     let connections = alone.latencies.len() as f64;
     Ok(Sample {
         processor_time: (after.0 - before.0).as_secs_f64() / connections,
