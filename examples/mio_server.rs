@@ -39,6 +39,9 @@ const TICK: Duration = ACCEPT_PAUSE;
 /// How many reads and writes one direction of one tunnel may do before the others have their turn.
 const TURN: usize = 16;
 
+/// How much one read may give.
+const BUFFER: usize = 64 * 1024;
+
 /// Names that are looked up at a time, and those that may wait for it.
 const RESOLVERS: usize = 4;
 const RESOLVER_QUEUE: usize = 1024;
@@ -75,6 +78,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             options,
             registry: poll.registry().try_clone()?,
             resolver,
+            buffer: vec![0; BUFFER],
         },
     };
     announce(server.listener.local_addr()?)?;
@@ -118,6 +122,8 @@ struct Context {
     options: &'static Options,
     registry: Registry,
     resolver: SyncSender<Lookup>,
+    /// What is read goes through here, so that a connection has memory only for what must wait.
+    buffer: Vec<u8>,
 }
 
 impl Server {
@@ -173,7 +179,7 @@ impl Server {
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
-        match connection.advance(&self.context) {
+        match connection.advance(&mut self.context) {
             Ok(Next::Again) => return true,
             Ok(Next::Wait) => {}
             Ok(Next::Close) => drop(self.connections.remove(key)),
@@ -223,7 +229,7 @@ impl Connection {
         }
     }
 
-    fn advance(&mut self, context: &Context) -> io::Result<Next> {
+    fn advance(&mut self, context: &mut Context) -> io::Result<Next> {
         if let Stage::Handshake = self.stage {
             match self.shake_hands(context) {
                 Ok(()) => self.stage = Stage::Relay,
@@ -237,12 +243,12 @@ impl Connection {
             }
         }
         match self.stage {
-            Stage::Linger => self.linger().or(Ok(Next::Close)),
-            _ => self.relay(),
+            Stage::Linger => self.linger(&mut context.buffer).or(Ok(Next::Close)),
+            _ => self.relay(&mut context.buffer),
         }
     }
 
-    fn shake_hands(&mut self, context: &Context) -> io::Result<()> {
+    fn shake_hands(&mut self, context: &mut Context) -> io::Result<()> {
         loop {
             match self.handshake.poll_output() {
                 Output::Transmit(octets) => {
@@ -250,7 +256,7 @@ impl Connection {
                     octets.sent(n);
                 }
                 Output::NeedInput { .. } => {
-                    if self.upload.octets.is_empty() && self.read()? == 0 {
+                    if self.upload.octets.is_empty() && self.read(&mut context.buffer)? == 0 {
                         self.handshake.handle_eof();
                     }
                     let taken = self.handshake.handle_input(&self.upload.octets);
@@ -263,7 +269,7 @@ impl Connection {
                 Output::Authenticate(login) => login.reject(),
                 Output::Negotiate(negotiate) => negotiate.abandon(),
                 Output::Request(pending) => {
-                    self.upload.fill_up(&mut self.client)?;
+                    self.upload.fill_up(&mut self.client, &mut context.buffer)?;
                     match self.dial.poll(pending.request(), self.key, context) {
                         Ok((target, bound)) => {
                             self.target = Some(target);
@@ -280,19 +286,19 @@ impl Connection {
         }
     }
 
-    fn read(&mut self) -> io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.deadline <= Instant::now() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        self.upload.fill(&mut self.client)
+        self.upload.fill(&mut self.client, buffer)
     }
 
-    fn relay(&mut self) -> io::Result<Next> {
+    fn relay(&mut self, buffer: &mut [u8]) -> io::Result<Next> {
         let Some(target) = &mut self.target else {
             return Ok(Next::Close);
         };
-        let download = self.download.pump(target, &mut self.client)?;
-        let upload = self.upload.pump(&mut self.client, target)?;
+        let download = self.download.pump(target, &mut self.client, buffer)?;
+        let upload = self.upload.pump(&mut self.client, target, buffer)?;
         Ok(match (download, upload) {
             (Next::Close, Next::Close) => Next::Close,
             (Next::Again, _) | (_, Next::Again) => Next::Again,
@@ -301,13 +307,13 @@ impl Connection {
     }
 
     /// Discards what a refused client still sends, up to its end or the deadline.
-    fn linger(&mut self) -> io::Result<Next> {
+    fn linger(&mut self, buffer: &mut [u8]) -> io::Result<Next> {
         for _ in 0..TURN {
             self.upload.octets.clear();
             if self.upload.ended || self.deadline <= Instant::now() {
                 return Ok(Next::Close);
             }
-            if !went_on(self.upload.fill(&mut self.client))? {
+            if !went_on(self.upload.fill(&mut self.client, buffer))? {
                 return Ok(Next::Wait);
             }
         }
@@ -327,10 +333,9 @@ struct Pipe {
 
 impl Pipe {
     /// Reads once; 0 is the end.
-    fn fill(&mut self, from: &mut TcpStream) -> io::Result<usize> {
-        let mut chunk = [0; 16 * 1024];
-        let n = from.read(&mut chunk)?;
-        self.octets.extend_from_slice(&chunk[..n]);
+    fn fill(&mut self, from: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = from.read(buffer)?;
+        self.octets.extend_from_slice(&buffer[..n]);
         self.ended = n == 0;
         Ok(n)
     }
@@ -339,8 +344,8 @@ impl Pipe {
     ///
     /// So a client that is reset while its target is dialled is noticed. One that ends its input is not gone:
     /// it may still want the answer, and the dial ends in any case.
-    fn fill_up(&mut self, from: &mut TcpStream) -> io::Result<()> {
-        while self.has_room() && went_on(self.fill(from))? {}
+    fn fill_up(&mut self, from: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
+        while self.has_room() && went_on(self.fill(from, buffer))? {}
         Ok(())
     }
 
@@ -348,26 +353,51 @@ impl Pipe {
         !self.ended && self.octets.len() < EARLY_LIMIT
     }
 
-    fn flush(&mut self, to: &mut TcpStream) -> io::Result<()> {
-        let n = to.write(&self.octets)?;
-        self.octets.drain(..n);
-        Ok(())
-    }
-
-    /// Copies until neither socket goes on, or the turn is over, and passes the end on.
-    fn pump(&mut self, from: &mut TcpStream, to: &mut TcpStream) -> io::Result<Next> {
+    /// Copies until one of the sockets does not go on, or the turn is over, and passes the end on.
+    fn pump(&mut self, from: &mut TcpStream, to: &mut TcpStream, buffer: &mut [u8]) -> io::Result<Next> {
         for _ in 0..TURN {
-            let has_read = self.has_room() && went_on(self.fill(from))?;
-            let has_written = !self.octets.is_empty() && went_on(self.flush(to))?;
-            if !has_read && !has_written {
-                if self.ended && self.octets.is_empty() && !self.closed {
-                    to.shutdown(Shutdown::Write)?;
-                    self.closed = true;
-                }
-                return Ok(if self.closed { Next::Close } else { Next::Wait });
+            if self.closed {
+                return Ok(Next::Close);
+            }
+            let step = if !self.octets.is_empty() {
+                self.flush(to)
+            } else if !self.ended {
+                self.pass(from, to, buffer)
+            } else {
+                self.closed = true;
+                to.shutdown(Shutdown::Write)
+            };
+            if !went_on(step)? {
+                return Ok(Next::Wait);
             }
         }
         Ok(Next::Again)
+    }
+
+    /// Writes some of what has waited. Once there is none of it left, neither is its memory.
+    fn flush(&mut self, to: &mut TcpStream) -> io::Result<()> {
+        let n = to.write(&self.octets)?;
+        self.octets.drain(..n);
+        if self.octets.is_empty() {
+            self.octets = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Reads once, and writes as much of it as can be written now.
+    fn pass(&mut self, from: &mut TcpStream, to: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
+        let n = from.read(buffer)?;
+        self.ended = n == 0;
+        let mut rest = &buffer[..n];
+        while !rest.is_empty() {
+            match to.write(rest) {
+                Ok(n) => rest = &rest[n..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        self.octets.extend_from_slice(rest);
+        Ok(())
     }
 }
 

@@ -9,8 +9,10 @@
 //! a peer is waited for, and the client is still listened to meanwhile. `tokio_server/udp.rs` is a relay that
 //! copies no datagram.
 
+use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::io;
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::process;
 use std::time::Instant;
@@ -18,7 +20,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use sans_socks::server::{Handshake, Output};
 use sans_socks::{Address, Command, Error, ReplyCode, Request};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional, join};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::time::{sleep, timeout, timeout_at};
 
@@ -34,6 +36,10 @@ use common::{
     lookup_name, share, unresolved,
 };
 
+/// How much one read of a tunnel may give: at first, and when there is much to be read.
+const MIN_BUFFER: usize = 2 * 1024;
+const MAX_BUFFER: usize = 64 * 1024;
+
 #[tokio::main]
 async fn main() {
     process::exit(exit_code(run().await));
@@ -45,6 +51,11 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         .await
         .map_err(|error| options.explain(&error))?;
     announce(listener.local_addr()?)?;
+    // This function is not on one of the runtime's own threads; a task is, and so is what it spawns, at once.
+    match tokio::spawn(accept(listener, options)).await? {}
+}
+
+async fn accept(listener: TcpListener, options: &'static Options) -> Infallible {
     loop {
         match listener.accept().await {
             Ok((client, address)) => {
@@ -61,7 +72,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
 async fn serve(client: TcpStream, address: SocketAddr, options: &Options) {
     let mut session = Session {
         client,
-        carry: BytesMut::with_capacity(1024),
+        carry: BytesMut::new(),
         listener: None,
         target: None,
         udp: None,
@@ -117,7 +128,8 @@ struct Session {
     carry: BytesMut,
     listener: Option<Listener>,
     target: Option<TcpStream>,
-    udp: Option<udp::Relay>,
+    /// In a box, since it is large, and few ask for it.
+    udp: Option<Box<udp::Relay>>,
 }
 
 /// BIND's first half.
@@ -137,12 +149,16 @@ impl Session {
     async fn carry_out(&mut self, request: Request<'_>) -> io::Result<SocketAddr> {
         match request.command {
             Command::CONNECT => {
-                let target = self.unless_gone(Command::CONNECT, dial(request.address)).await?;
+                let target = self
+                    .unless_gone(Command::CONNECT, Box::pin(dial(request.address)))
+                    .await?;
                 target.set_nodelay(true)?;
                 self.target.insert(target).local_addr()
             }
             Command::BIND => {
-                let expected = self.unless_gone(Command::BIND, expected(request.address)).await?;
+                let expected = self
+                    .unless_gone(Command::BIND, Box::pin(expected(request.address)))
+                    .await?;
                 let ip = self.client.local_addr()?.ip().to_canonical();
                 let socket = TcpListener::bind((ip, 0)).await?;
                 self.listener
@@ -152,7 +168,7 @@ impl Session {
             }
             Command::UDP_ASSOCIATE => {
                 let relay = udp::Relay::open(&self.client, request.address).await?;
-                self.udp.insert(relay).bound()
+                self.udp.insert(Box::new(relay)).bound()
             }
             _ => Err(Error::Refused(ReplyCode::COMMAND_NOT_SUPPORTED).into()),
         }
@@ -163,8 +179,8 @@ impl Session {
         let Some(Listener { socket, expected }) = self.listener.take() else {
             return Err(io::ErrorKind::NotConnected.into());
         };
-        let accepted = timeout(PEER_TIMEOUT, socket.accept());
-        let (target, address) = self.unless_gone(Command::BIND, async { accepted.await? }).await?;
+        let accepted = async { timeout(PEER_TIMEOUT, socket.accept()).await? };
+        let (target, address) = self.unless_gone(Command::BIND, Box::pin(accepted)).await?;
         if !is_expected(address, expected.as_deref()) {
             return Err(Error::Refused(ReplyCode::NOT_ALLOWED).into());
         }
@@ -202,17 +218,20 @@ impl Session {
 
     /// A tunnel: copies both ways until both have ended. An association: relays until the client ends the
     /// connection.
-    async fn relay(mut self) -> io::Result<()> {
-        if let Some(relay) = self.udp {
+    async fn relay(&mut self) -> io::Result<()> {
+        if let Some(relay) = self.udp.take() {
             return tokio::select! {
                 ended = discard(&mut self.client) => ended,
-                never = relay.run() => match never {},
+                never = Box::pin(relay.run()) => match never {},
             };
         }
-        if let Some(mut target) = self.target {
-            let (reader, writer) = self.client.split();
-            let mut client = join(self.carry.chain(reader), writer);
-            copy_bidirectional(&mut client, &mut target).await?;
+        if let Some(target) = &mut self.target {
+            let (from_client, to_client) = self.client.split();
+            let (from_target, to_target) = target.split();
+            tokio::try_join!(
+                pump(from_client, to_target, mem::take(&mut self.carry)),
+                pump(from_target, to_client, BytesMut::new()),
+            )?;
         }
         Ok(())
     }
@@ -227,11 +246,30 @@ impl Session {
     }
 }
 
+/// Copies `octets` and then one direction of a tunnel, and passes its end on.
+///
+/// The buffer grows when a read fills it, so that a tunnel of few octets stays small.
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut octets: BytesMut,
+) -> io::Result<()> {
+    let mut size = MIN_BUFFER;
+    loop {
+        to.write_all(&octets).await?;
+        octets.clear();
+        octets.reserve(size);
+        match from.read_buf(&mut octets).await? {
+            0 => return to.shutdown().await,
+            n if n >= size => size = (2 * size).min(MAX_BUFFER),
+            _ => {}
+        }
+    }
+}
+
 /// Reads to the end of input, for the end alone.
 async fn discard(stream: &mut TcpStream) -> io::Result<()> {
-    let mut discarded = [0; 1024];
-    while stream.read(&mut discarded).await? > 0 {}
-    Ok(())
+    copy(stream, &mut sink()).await.map(drop)
 }
 
 /// Connects to the first address of a host that answers.

@@ -50,6 +50,17 @@ impl Server {
         Self::run(command)
     }
 
+    /// Lets everyone in, and has one heap for all its threads: what one of them lets go, another can use. So what it
+    /// needs does not depend on which thread had the connections.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn with_one_heap(driver: &str) -> Self {
+        let mut command = example(driver);
+        command
+            .args(["--listen", "127.0.0.1:0"])
+            .env("MALLOC_ARENA_MAX", "1");
+        Self::run(command)
+    }
+
     fn run(command: Command) -> Self {
         let mut process = Process::start(command);
         let line = process.line();

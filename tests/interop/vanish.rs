@@ -215,7 +215,7 @@ fn a_thousand_associations(driver: &str) {
     /// In KiB, for three thousand associations: a leak of 350 octets each is seen.
     const MARGIN: usize = 1_024;
     allow_descriptors(4_096);
-    let server = Server::open(driver);
+    let server = Server::with_one_heap(driver);
     let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
     let client = udp(Ipv4Addr::LOCALHOST);
     let idle = descriptors(&server.process);

@@ -1,0 +1,235 @@
+//! The load: connections that come and go, connections that stay half-way, and one that carries much.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use crate::client::{Session, handshake, shake_hands};
+
+/// How long to wait for what should come at once.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many connections are opened at a time that are to be held.
+const OPENING: usize = 64;
+
+/// What went wrong, and how often.
+pub(crate) type Errors = BTreeMap<String, usize>;
+
+/// Sessions on one thread.
+struct Loop {
+    poll: Poll,
+    events: Events,
+    sessions: Slab<Session>,
+    buffer: Vec<u8>,
+}
+
+impl Loop {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(1024),
+            sessions: Slab::new(),
+            buffer: vec![0; 64 * 1024],
+        })
+    }
+
+    fn start(&mut self, proxy: SocketAddr, target: SocketAddr) -> io::Result<()> {
+        let mut session = Session::start(proxy, target)?;
+        let entry = self.sessions.vacant_entry();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let registry = self.poll.registry();
+        registry.register(&mut session.stream, Token(entry.key()), both)?;
+        entry.insert(session);
+        Ok(())
+    }
+
+    /// Waits for events up to `until`, and goes on with each session that has one, until `advance` says `WouldBlock`.
+    /// Whatever else it says is handed to `done`, which says whether the session goes.
+    fn turn<T>(
+        &mut self,
+        until: Instant,
+        mut advance: impl FnMut(&mut Session, &mut [u8]) -> io::Result<T>,
+        mut done: impl FnMut(&Session, &io::Result<T>) -> bool,
+    ) -> io::Result<()> {
+        let wait = until.saturating_duration_since(Instant::now());
+        match self.poll.poll(&mut self.events, Some(wait)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in &self.events {
+            let key = event.token().0;
+            // An event may be older than the end of its session.
+            let Some(session) = self.sessions.get_mut(key) else {
+                continue;
+            };
+            match advance(session, &mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => {
+                    if done(session, &result) {
+                        self.sessions.remove(key);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many connections, and for how long.
+pub(crate) struct Plan {
+    pub(crate) connections: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) time: Duration,
+}
+
+/// Connections that came and went.
+#[derive(Default)]
+pub(crate) struct Run {
+    /// From connecting to the reply, in order.
+    pub(crate) latencies: Vec<Duration>,
+    pub(crate) time: Duration,
+    pub(crate) errors: Errors,
+}
+
+impl Run {
+    pub(crate) fn per_second(&self) -> f64 {
+        self.latencies.len() as f64 / self.time.as_secs_f64()
+    }
+
+    /// In seconds.
+    pub(crate) fn percentile(&self, percent: usize) -> f64 {
+        let rank = (self.latencies.len() * percent / 100).min(self.latencies.len().saturating_sub(1));
+        self.latencies.get(rank).map_or(f64::NAN, Duration::as_secs_f64)
+    }
+}
+
+/// One connection after the other, several at a time: handshake, 1 KiB there and back, close.
+pub(crate) fn run(proxy: SocketAddr, echo: SocketAddr, plan: &Plan) -> io::Result<Run> {
+    let mut sessions = Loop::new()?;
+    let mut run = Run::default();
+    let mut left = plan.connections;
+    let start = Instant::now();
+    let end = start + plan.time;
+    loop {
+        let now = Instant::now();
+        while left > 0 && now < end && sessions.sessions.len() < plan.in_flight {
+            left -= 1;
+            sessions.start(proxy, echo)?;
+        }
+        if sessions.sessions.is_empty() {
+            break;
+        }
+        if end + PATIENCE <= now {
+            run.errors
+                .insert("not done in time".into(), sessions.sessions.len());
+            break;
+        }
+        sessions.turn(end + PATIENCE, Session::advance, |session, result| {
+            match (result, session.established) {
+                (Ok(()), Some(latency)) => run.latencies.push(latency),
+                (Ok(()), None) => {}
+                (Err(error), _) => *run.errors.entry(error.to_string()).or_default() += 1,
+            }
+            true
+        })?;
+    }
+    run.time = start.elapsed();
+    run.latencies.sort_unstable();
+    Ok(run)
+}
+
+/// Connections that are half-way through the handshake, and stay there.
+pub(crate) struct Held {
+    sessions: Loop,
+    /// How many came half-way.
+    pub(crate) opened: usize,
+    /// The ages of those that the server has ended since.
+    pub(crate) ended: Vec<Duration>,
+    /// Why it could not open more.
+    pub(crate) errors: Errors,
+}
+
+/// What became of one of them.
+enum News {
+    HalfWay,
+    Ended,
+}
+
+impl Held {
+    /// Opens `count` connections, a few at a time, as long as the server goes along.
+    pub(crate) fn open(proxy: SocketAddr, count: usize) -> io::Result<Self> {
+        let mut held = Self {
+            sessions: Loop::new()?,
+            opened: 0,
+            ended: Vec::new(),
+            errors: Errors::new(),
+        };
+        let deadline = Instant::now() + 2 * PATIENCE;
+        let mut started = 0;
+        while held.opened < count && held.errors.is_empty() {
+            while started < count && started < held.opened + OPENING {
+                // What the target would be is never said.
+                held.sessions.start(proxy, proxy)?;
+                started += 1;
+            }
+            if deadline <= Instant::now() {
+                held.errors
+                    .insert("no answer in time".into(), started - held.opened);
+            }
+            held.watch(deadline)?;
+        }
+        Ok(held)
+    }
+
+    /// Waits until the server has ended them all, but not for ever.
+    pub(crate) fn wait_for_the_end(&mut self, patience: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + patience;
+        while self.ended.len() < self.opened && Instant::now() < deadline {
+            self.watch(deadline)?;
+        }
+        Ok(())
+    }
+
+    /// Closes those that are still there.
+    pub(crate) fn close(&mut self) {
+        self.sessions.sessions.clear();
+    }
+
+    /// Notes what has happened.
+    pub(crate) fn watch(&mut self, until: Instant) -> io::Result<()> {
+        let advance = |session: &mut Session, buffer: &mut [u8]| {
+            if session.is_half_way() {
+                return session.end().map(|()| News::Ended);
+            }
+            session.advance_half_way(buffer).map(|()| News::HalfWay)
+        };
+        self.sessions.turn(until, advance, |session, news| {
+            match news {
+                Ok(News::HalfWay) => self.opened += 1,
+                Ok(News::Ended) => self.ended.push(session.age()),
+                Err(error) => *self.errors.entry(error.to_string()).or_default() += 1,
+            }
+            !matches!(news, Ok(News::HalfWay))
+        })
+    }
+}
+
+/// Reads `octets` through a tunnel; gives octets a second.
+pub(crate) fn bulk(proxy: SocketAddr, source: SocketAddr, octets: u64) -> io::Result<f64> {
+    let mut stream = TcpStream::connect(proxy)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut buffer = vec![0; 256 * 1024];
+    let mut received = shake_hands(&mut handshake(source), &mut stream, &mut buffer)? as u64;
+    let start = Instant::now();
+    loop {
+        match stream.read(&mut buffer)? as u64 {
+            0 if received == octets => return Ok(octets as f64 / start.elapsed().as_secs_f64()),
+            0 => return Err(io::Error::other(format!("{received} octets of {octets}"))),
+            n => received += n,
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The servers under load: how each is started, what it costs, and that it ends.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use procfs::process::{Process, Stat, all_processes};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How long a server may take to listen, and to end when it is asked to.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often to look again where there is nothing to wait on.
+const PAUSE: Duration = Duration::from_millis(10);
+
+#[derive(Args)]
+pub(crate) struct Places {
+    /// Where the examples of this crate are
+    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/release/examples"))]
+    examples: PathBuf,
+    /// Where the servers from the registry are
+    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/bin"))]
+    tools: PathBuf,
+    /// How long our servers leave a client to finish its handshake
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    handshake_timeout: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Program {
+    MioServer,
+    TokioServer,
+    StdServer,
+    #[value(name = "fast-socks5")]
+    FastSocks5,
+    Microsocks,
+    Danted,
+}
+
+impl Program {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::MioServer => "mio_server",
+            Self::TokioServer => "tokio_server",
+            Self::StdServer => "std_server",
+            Self::FastSocks5 => "fast-socks5",
+            Self::Microsocks => "microsocks",
+            Self::Danted => "danted",
+        }
+    }
+
+    /// When a server that keeps a deadline for the handshake ends it.
+    pub(crate) fn deadline(self, places: &Places) -> Option<Duration> {
+        self.is_ours()
+            .then(|| Duration::from_secs(places.handshake_timeout.into()))
+    }
+
+    pub(crate) const fn is_ours(self) -> bool {
+        matches!(self, Self::MioServer | Self::TokioServer | Self::StdServer)
+    }
+
+    fn command(self, places: &Places, address: SocketAddr, directory: &Path) -> io::Result<Command> {
+        let (ip, port) = (address.ip().to_string(), address.port().to_string());
+        Ok(match self {
+            Self::MioServer | Self::TokioServer | Self::StdServer => {
+                let mut command = Command::new(places.examples.join(self.name()));
+                command.args(["--listen", &address.to_string()]);
+                command.args(["--handshake-timeout", &places.handshake_timeout.to_string()]);
+                command
+            }
+            Self::FastSocks5 => {
+                let mut command = Command::new(places.tools.join("server"));
+                command.args(["--listen-addr", &address.to_string(), "no-auth"]);
+                command
+            }
+            Self::Microsocks => {
+                let mut command = Command::new("microsocks");
+                command.args(["-i", &ip, "-p", &port]);
+                command
+            }
+            Self::Danted => {
+                let configuration = directory.join("danted.conf");
+                let text = include_str!("../danted.conf.in")
+                    .replace("@DIR@", &directory.to_string_lossy())
+                    .replace("@PORT@", &port);
+                fs::write(&configuration, text)?;
+                let mut command = Command::new("danted");
+                command.arg("-f").arg(configuration);
+                command
+            }
+        })
+    }
+}
+
+/// A server that listens. It ends when this is dropped, and the processes that it has started with it.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    _directory: TempDir,
+}
+
+impl Server {
+    /// Starts it on a port that is free just now, and on another one when somebody else was faster.
+    pub(crate) fn start(program: Program, places: &Places) -> io::Result<Self> {
+        let mut last = None;
+        for _ in 0..3 {
+            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+            let directory = TempDir::new()?;
+            let mut command = program.command(places, free, directory.path())?;
+            command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            let mut server = Self {
+                child: command.spawn().map_err(|error| {
+                    let program = command.get_program().to_string_lossy();
+                    io::Error::new(error.kind(), format!("{program}: {error}"))
+                })?,
+                address: free,
+                _directory: directory,
+            };
+            match server.wait_until_it_listens() {
+                Ok(()) => return Ok(server),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.expect("it was tried"))
+    }
+
+    fn wait_until_it_listens(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(self.address).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(io::Error::other(format!("ended at once: {status}")));
+            }
+            if deadline <= Instant::now() {
+                return Err(io::Error::other("does not listen"));
+            }
+            thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Its process, and those that it has started.
+    fn processes(&self) -> io::Result<Vec<(Process, Stat)>> {
+        let mut children: HashMap<_, Vec<_>> = HashMap::new();
+        let mut found = Vec::new();
+        for process in all_processes().map_err(io::Error::other)?.flatten() {
+            // What has ended meanwhile is left out.
+            let Ok(stat) = process.stat() else { continue };
+            if u32::try_from(stat.pid) == Ok(self.child.id()) {
+                found.push((process, stat));
+            } else {
+                children.entry(stat.ppid).or_default().push((process, stat));
+            }
+        }
+        let mut next = 0;
+        while let Some((process, _)) = found.get(next) {
+            found.extend(children.remove(&process.pid()).unwrap_or_default());
+            next += 1;
+        }
+        Ok(found)
+    }
+
+    /// Its resident memory, in octets. What several processes share counts once.
+    pub(crate) fn memory(&self) -> io::Result<u64> {
+        let mut sum = 0;
+        for (process, _) in self.processes()? {
+            let rollup = process.smaps_rollup().map_err(io::Error::other)?;
+            let maps = rollup.memory_map_rollup.into_iter();
+            sum += maps
+                .filter_map(|map| map.extension.map.get("Pss").copied())
+                .sum::<u64>();
+        }
+        Ok(sum)
+    }
+
+    /// The processor time that it has used.
+    pub(crate) fn processor_time(&self) -> io::Result<Duration> {
+        Ok(self
+            .processes()?
+            .iter()
+            .map(|(_, stat)| processor_time(stat))
+            .sum())
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+/// The processor time of this program itself.
+pub(crate) fn own_processor_time() -> io::Result<Duration> {
+    let stat = Process::myself().and_then(|process| process.stat());
+    Ok(processor_time(&stat.map_err(io::Error::other)?))
+}
+
+/// Of a process, and of the children that it has buried.
+fn processor_time(stat: &Stat) -> Duration {
+    let buried = stat.cutime.unsigned_abs() + stat.cstime.unsigned_abs();
+    let ticks = stat.utime + stat.stime + buried;
+    Duration::from_secs(ticks) / u32::try_from(procfs::ticks_per_second()).unwrap_or(u32::MAX)
+}
+
+impl Drop for Server {
+    /// danted, when it is asked, ends its children itself; what is left after that is killed.
+    fn drop(&mut self) {
+        let processes = self.processes().unwrap_or_default();
+        if !self.has_ended() {
+            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while !self.has_ended() && Instant::now() < deadline {
+            thread::sleep(PAUSE);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for (process, stat) in processes.iter().skip(1) {
+            // Another process may have got the number since.
+            let is_same = process.stat().is_ok_and(|now| now.starttime == stat.starttime);
+            if let (true, Some(pid)) = (is_same, Pid::from_raw(process.pid())) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+}

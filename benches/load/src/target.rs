@@ -1,0 +1,112 @@
+//! Where the tunnels lead to. Each target has a thread, which ends with the program.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+const LISTENER: Token = Token(usize::MAX);
+
+/// Sends back what comes, to the end of input.
+pub(crate) fn echo() -> io::Result<SocketAddr> {
+    let mut listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    let address = listener.local_addr()?;
+    let mut poll = Poll::new()?;
+    poll.registry()
+        .register(&mut listener, LISTENER, Interest::READABLE)?;
+    thread::Builder::new().spawn(move || {
+        if let Err(error) = serve_echo(&listener, &mut poll) {
+            eprintln!("echo: {error}");
+        }
+    })?;
+    Ok(address)
+}
+
+struct Echo {
+    stream: TcpStream,
+    /// What could not be sent yet.
+    pending: Vec<u8>,
+}
+
+fn serve_echo(listener: &TcpListener, poll: &mut Poll) -> io::Result<()> {
+    let mut events = Events::with_capacity(1024);
+    let mut connections = Slab::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match poll.poll(&mut events, None) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in &events {
+            match event.token() {
+                LISTENER => accept(listener, poll, &mut connections)?,
+                // An event may be older than the end of its connection.
+                Token(key) if connections.contains(key) => match connections[key].advance(&mut buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    _ => drop(connections.remove(key)),
+                },
+                _ => {}
+            }
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, poll: &Poll, connections: &mut Slab<Echo>) -> io::Result<()> {
+    loop {
+        let mut stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let entry = connections.vacant_entry();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        poll.registry().register(&mut stream, Token(entry.key()), both)?;
+        entry.insert(Echo {
+            stream,
+            pending: Vec::new(),
+        });
+    }
+}
+
+impl Echo {
+    fn advance(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        loop {
+            while !self.pending.is_empty() {
+                let n = self.stream.write(&self.pending)?;
+                self.pending.drain(..n);
+            }
+            let n = self.stream.read(buffer)?;
+            if n == 0 {
+                return Ok(());
+            }
+            self.pending.extend_from_slice(&buffer[..n]);
+        }
+    }
+}
+
+/// Says so many octets to whoever connects, and closes.
+pub(crate) fn source(octets: u64) -> io::Result<SocketAddr> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    thread::Builder::new().spawn(move || {
+        for stream in listener.incoming() {
+            // That a tunnel broke is seen at its other end.
+            let _ = stream.and_then(|stream| send(stream, octets));
+        }
+    })?;
+    Ok(address)
+}
+
+fn send(mut stream: std::net::TcpStream, octets: u64) -> io::Result<()> {
+    let chunk = [b'.'; 64 * 1024];
+    let mut left = octets;
+    while left > 0 {
+        let n = left.min(chunk.len() as u64);
+        stream.write_all(&chunk[..n as usize])?;
+        left -= n;
+    }
+    Ok(())
+}
