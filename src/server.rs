@@ -453,11 +453,9 @@ impl Config {
     /// Reads a request, as far as this configuration lets it pass.
     #[inline]
     fn decode_request<'a>(&self, octets: &'a [u8]) -> Result<Decoded<Request<'a>>, Malformed> {
-        if self.strict_reserved {
-            match *octets {
-                [] | [VERSION] | [VERSION, _] => return Ok(Decoded::incomplete(3, octets.len())),
-                [VERSION, _, reserved, ..] if reserved != 0 => return Err(Malformed::Reserved(reserved)),
-                _ => {}
+        if let [VERSION, _, reserved, ..] = *octets {
+            if self.strict_reserved && reserved != 0 {
+                return Err(Malformed::Reserved(reserved));
             }
         }
         let decoded = Request::decode(octets)?;
