@@ -17,7 +17,7 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{Decoded, copy, length_octet};
+use super::{copy, length_octet};
 use crate::address::{Address, Domain, Host};
 use crate::error::{BufferTooSmall, Malformed};
 
@@ -43,22 +43,27 @@ pub(crate) enum EmptyDomain {
 
 /// Reads the address of a message from the message's first octet on.
 ///
-/// Decides at octet 4 (ATYP), for a name at 5 (its length), and at the last.
+/// Decides at octet 4 (ATYP), for a name at 5 (its length), and at the last. `complete` is given the address
+/// and the octets of the whole message, `incomplete` how many of these are needed at least.
+///
+/// What comes of it is made in each arm: an address that several arms agree on and a caller takes apart again
+/// goes through memory in pieces of another size, for which the processor has to wait.
 #[inline(always)]
-pub(crate) fn decode(message: &[u8], empty: EmptyDomain) -> Result<Decoded<Address<'_>>, Malformed> {
-    let complete = |host, port, consumed| {
+pub(crate) fn decode<'a, T>(
+    message: &'a [u8],
+    empty: EmptyDomain,
+    complete: impl FnOnce(Address<'a>, usize) -> Result<T, Malformed>,
+    incomplete: impl FnOnce(usize) -> Result<T, Malformed>,
+) -> Result<T, Malformed> {
+    let complete = |host, port, len| {
         let port = u16::from_be_bytes(port);
-        Ok(Decoded::Complete {
-            value: Address { host, port },
-            consumed,
-        })
+        complete(Address { host, port }, len)
     };
-    let have = message.len();
     match *message {
         [_, _, _, IPV4, a, b, c, d, p, q, ..] => {
             complete(Host::Ipv4(Ipv4Addr::new(a, b, c, d)), [p, q], IPV4_LEN)
         }
-        [_, _, _, IPV4, ..] => Ok(Decoded::incomplete(IPV4_LEN, have)),
+        [_, _, _, IPV4, ..] => incomplete(IPV4_LEN),
         [_, _, _, DOMAIN, 0, ..] if empty == EmptyDomain::Malformed => Err(Malformed::EmptyDomain),
         [_, _, _, DOMAIN, 0, p, q, ..] => complete(Address::UNSPECIFIED.host, [p, q], EMPTY_DOMAIN_LEN),
         [_, _, _, DOMAIN, n, ref rest @ ..] => {
@@ -68,16 +73,16 @@ pub(crate) fn decode(message: &[u8], empty: EmptyDomain) -> Result<Decoded<Addre
                 Some((name, &[p, q, ..])) => {
                     complete(Host::Domain(Domain::from_counted(name)), [p, q], total)
                 }
-                _ => Ok(Decoded::incomplete(total, have)),
+                _ => incomplete(total),
             }
         }
-        [_, _, _, DOMAIN] => Ok(Decoded::incomplete(TO_ATYP + 1, have)),
+        [_, _, _, DOMAIN] => incomplete(TO_ATYP + 1),
         [_, _, _, IPV6, ref rest @ ..] => match rest.split_first_chunk::<16>() {
             Some((ip, &[p, q, ..])) => complete(Host::Ipv6(Ipv6Addr::from(*ip)), [p, q], IPV6_LEN),
-            _ => Ok(Decoded::incomplete(IPV6_LEN, have)),
+            _ => incomplete(IPV6_LEN),
         },
         [_, _, _, unknown, ..] => Err(Malformed::AddressType(unknown)),
-        _ => Ok(Decoded::incomplete(TO_ATYP, have)),
+        _ => incomplete(TO_ATYP),
     }
 }
 

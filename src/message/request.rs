@@ -69,8 +69,9 @@ impl<'a> Request<'a> {
     /// `04`, [`Malformed::EmptyDomain`] for a name of length 0.
     #[inline]
     pub fn decode(input: &'a [u8]) -> Result<Decoded<Self>, Malformed> {
-        let decoded = decode(input, EmptyDomain::Malformed)?;
-        Ok(decoded.map(|(command, address)| Self::new(Command::new(command), address)))
+        decode(input, EmptyDomain::Malformed, |command, address| {
+            Self::new(Command::new(command), address)
+        })
     }
 }
 
@@ -134,8 +135,9 @@ impl<'a> Reply<'a> {
         if let [] | [VERSION] = input {
             return Ok(Decoded::incomplete(2, input.len()));
         }
-        let decoded = decode(input, EmptyDomain::Unspecified)?;
-        Ok(decoded.map(|(code, address)| Self::new(ReplyCode::new(code), address)))
+        decode(input, EmptyDomain::Unspecified, |code, address| {
+            Self::new(ReplyCode::new(code), address)
+        })
     }
 }
 
@@ -156,10 +158,21 @@ impl Encode for Reply<'_> {
 
 /// Reads either message: the octet behind VER, and the address.
 #[inline(always)]
-fn decode(input: &[u8], empty: EmptyDomain) -> Result<Decoded<(u8, Address<'_>)>, Malformed> {
+fn decode<'a, T>(
+    input: &'a [u8],
+    empty: EmptyDomain,
+    message: impl FnOnce(u8, Address<'a>) -> T,
+) -> Result<Decoded<T>, Malformed> {
+    let incomplete = |total| Ok(Decoded::incomplete(total, input.len()));
     match *input {
-        [VERSION, code, ..] => Ok(addressing::decode(input, empty)?.map(|address| (code, address))),
-        [VERSION] | [] => Ok(Decoded::incomplete(addressing::TO_ATYP, input.len())),
+        [VERSION, code, ..] => {
+            let complete = |address, consumed| {
+                let value = message(code, address);
+                Ok(Decoded::Complete { value, consumed })
+            };
+            addressing::decode(input, empty, complete, incomplete)
+        }
+        [VERSION] | [] => incomplete(addressing::TO_ATYP),
         [got, ..] => Err(Malformed::Version {
             expected: VERSION,
             got,

@@ -214,14 +214,15 @@ impl<'a> Datagram<'a> {
     /// not `01`, `03` or `04`, [`Malformed::EmptyDomain`] for a name of length 0.
     #[inline]
     pub fn decode(octets: &'a [u8]) -> Result<Self, Malformed> {
-        let decoded = addressing::decode(octets, EmptyDomain::Malformed)?;
-        let (address, header_len) = decoded.complete().ok_or(Malformed::Truncated)?;
-        match (octets, octets.get(header_len..)) {
+        let complete = |address, header_len| match (octets, octets.get(header_len..)) {
             (&[_, _, frag, ..], Some(payload)) => {
                 Ok(Self::new(Header::new(Frag::new(frag), address), payload))
             }
             _ => Err(Malformed::Truncated),
-        }
+        };
+        addressing::decode(octets, EmptyDomain::Malformed, complete, |_| {
+            Err(Malformed::Truncated)
+        })
     }
 
     /// The octets that this datagram takes.
