@@ -31,6 +31,14 @@ struct Cursor {
     eof: bool,
 }
 
+/// Writes `message` to `octets` from `start` on, and says where it ends.
+#[inline]
+pub(crate) fn push(octets: &mut [u8], start: u16, message: &impl Encode) -> u16 {
+    let room = octets.get_mut(usize::from(start)..);
+    let len = room.map_or(Ok(0), |room| message.encode_into(room)).unwrap_or(0);
+    start + len as u16
+}
+
 /// What came of some input, of which so many octets were taken.
 #[derive(Clone, Copy)]
 pub(crate) enum Received<E> {
@@ -54,6 +62,24 @@ impl<const N: usize> Buffer<N> {
                 then: 0,
                 secret: (0, 0),
                 sending: false,
+                eof: false,
+            },
+        }
+    }
+
+    /// A buffer that sends its octets up to `end`, some of which may be `secret`, then wants a message as
+    /// [`want`](Self::want) does.
+    #[inline(always)]
+    pub(crate) const fn sending(octets: [u8; N], end: u16, secret: (u16, u16), then: u16) -> Self {
+        Self {
+            octets,
+            cursor: Cursor {
+                start: 0,
+                end,
+                missing: 0,
+                then,
+                secret,
+                sending: true,
                 eof: false,
             },
         }
@@ -158,21 +184,11 @@ impl<const N: usize> Buffer<N> {
         self.cursor.want(missing);
     }
 
-    /// Writes `message` behind what stands here, and says where it ends.
-    #[inline]
-    pub(crate) fn push(&mut self, message: &impl Encode) -> u16 {
-        let room = self.octets.get_mut(usize::from(self.cursor.end)..);
-        let len = room.map_or(Ok(0), |room| message.encode_into(room)).unwrap_or(0);
-        self.cursor.end += len as u16;
-        self.cursor.end
-    }
-
     /// Sends `message` in the place of all that stands here, then wants a message as
     /// [`want`](Self::want) does; none if `then` is 0.
     #[inline]
     pub(crate) fn send_message(&mut self, message: &impl Encode, then: u16) {
-        self.cursor.end = 0;
-        let end = self.push(message);
+        let end = push(&mut self.octets, 0, message);
         self.send(0, end, then);
     }
 
@@ -208,16 +224,10 @@ impl<const N: usize> Buffer<N> {
         self.cursor.missing = 0;
     }
 
-    /// The octets from `start` to `end` are credentials.
-    #[inline]
-    pub(crate) fn mark_secret(&mut self, start: u16, end: u16) {
-        self.cursor.secret = (start, end);
-    }
-
-    /// So are the octets received, and those that will be up to the next decision.
+    /// The octets received, and those that will be up to the next decision, are credentials.
     #[inline]
     pub(crate) fn mark_received_secret(&mut self) {
-        self.mark_secret(0, self.cursor.end + self.cursor.missing);
+        self.cursor.secret = (0, self.cursor.end + self.cursor.missing);
     }
 
     /// Overwrites the credentials.

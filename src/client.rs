@@ -82,7 +82,7 @@ use core::num::NonZeroUsize;
 pub use crate::buffer::Transmit;
 
 use crate::address::Address;
-use crate::buffer::{Buffer, Received};
+use crate::buffer::{Buffer, Received, push};
 use crate::code::{AuthStatus, Command, Method, ReplyCode};
 use crate::credentials::Credentials;
 use crate::error::{Error, InvalidValue, Malformed, PeerMisbehaved, Phase};
@@ -314,31 +314,29 @@ impl Handshake {
     #[inline(always)] // Else the machine is built in one place and copied to another, octet by octet.
     #[must_use]
     pub fn with_config(request: &Request<'_>, auth: Auth<'_>, config: Config) -> Self {
-        let mut handshake = Self {
-            buffer: Buffer::receiving(0),
-            greeting_end: 0,
-            credentials_end: 0,
-            request_end: 0,
-            config: config.optimistic(config.optimistic && auth.is_certain()),
+        let config = config.optimistic(config.optimistic && auth.is_certain());
+        let mut octets = [0; LONGEST];
+        let greeting_end = push(&mut octets, 0, &auth.greeting);
+        let credentials_end = match &auth.credentials {
+            Some(credentials) => push(&mut octets, greeting_end, credentials),
+            None => greeting_end,
+        };
+        let request_end = push(&mut octets, credentials_end, request);
+        let first = if config.optimistic {
+            request_end
+        } else {
+            greeting_end
+        };
+        Self {
+            buffer: Buffer::sending(octets, first, (greeting_end, credentials_end), 2),
+            greeting_end,
+            credentials_end,
+            request_end,
+            config,
             command: request.command,
             method: None,
             state: State::ReadSelection,
-        };
-        let buffer = &mut handshake.buffer;
-        handshake.greeting_end = buffer.push(&auth.greeting);
-        handshake.credentials_end = handshake.greeting_end;
-        if let Some(credentials) = &auth.credentials {
-            handshake.credentials_end = buffer.push(credentials);
-            buffer.mark_secret(handshake.greeting_end, handshake.credentials_end);
         }
-        handshake.request_end = buffer.push(request);
-        let first = if handshake.config.optimistic {
-            handshake.request_end
-        } else {
-            handshake.greeting_end
-        };
-        buffer.send(0, first, 2);
-        handshake
     }
 
     /// Takes octets from the server: those of the message in progress, and not one more.
