@@ -1,10 +1,12 @@
 //! The client's side of one connection: handshake, 1 KiB there and back, close.
 
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 use sans_socks::Request;
 use sans_socks::client::{Auth, Handshake, Output};
 
@@ -79,10 +81,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn start(proxy: SocketAddr, target: SocketAddr) -> io::Result<Self> {
+    /// Connects, from an address of its own where there is a `source`.
+    pub(crate) fn start(source: Option<Ipv4Addr>, proxy: SocketAddr, target: SocketAddr) -> io::Result<Self> {
         Ok(Self {
             started: Instant::now(),
-            stream: TcpStream::connect(proxy)?,
+            stream: match source {
+                Some(source) => connect_from(source, proxy)?,
+                None => TcpStream::connect(proxy)?,
+            },
             handshake: handshake(target),
             established: None,
             sent: 0,
@@ -138,5 +144,15 @@ impl Session {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+fn connect_from(source: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    bind(&socket, &SocketAddrV4::new(source, 0))?;
+    match connect(&socket, &to) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(TcpStream::from_std(socket.into())),
+        Err(error) => Err(error.into()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
@@ -21,6 +21,8 @@ pub(crate) type Errors = BTreeMap<String, usize>;
 
 /// Sessions on one thread.
 struct Loop {
+    /// Where they come from, if it matters.
+    source: Option<Ipv4Addr>,
     poll: Poll,
     events: Events,
     sessions: Slab<Session>,
@@ -28,8 +30,9 @@ struct Loop {
 }
 
 impl Loop {
-    fn new() -> io::Result<Self> {
+    fn new(source: Option<Ipv4Addr>) -> io::Result<Self> {
         Ok(Self {
+            source,
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
             sessions: Slab::new(),
@@ -38,7 +41,7 @@ impl Loop {
     }
 
     fn start(&mut self, proxy: SocketAddr, target: SocketAddr) -> io::Result<()> {
-        let mut session = Session::start(proxy, target)?;
+        let mut session = Session::start(self.source, proxy, target)?;
         let entry = self.sessions.vacant_entry();
         let both = Interest::READABLE | Interest::WRITABLE;
         let registry = self.poll.registry();
@@ -109,7 +112,7 @@ impl Run {
 
 /// One connection after the other, several at a time: handshake, 1 KiB there and back, close.
 pub(crate) fn run(proxy: SocketAddr, echo: SocketAddr, plan: &Plan) -> io::Result<Run> {
-    let mut sessions = Loop::new()?;
+    let mut sessions = Loop::new(None)?;
     let mut run = Run::default();
     let mut left = plan.connections;
     let start = Instant::now();
@@ -160,10 +163,11 @@ enum News {
 }
 
 impl Held {
-    /// Opens `count` connections, a few at a time, as long as the server goes along.
-    pub(crate) fn open(proxy: SocketAddr, count: usize) -> io::Result<Self> {
+    /// Opens `count` connections, a few at a time, as long as the server goes along. They come from a `source` of their
+    /// own, so that they take no ports from those that come and go beside them.
+    pub(crate) fn open(source: Ipv4Addr, proxy: SocketAddr, count: usize) -> io::Result<Self> {
         let mut held = Self {
-            sessions: Loop::new()?,
+            sessions: Loop::new(Some(source))?,
             opened: 0,
             ended: Vec::new(),
             errors: Errors::new(),

@@ -8,7 +8,7 @@ mod target;
 
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -34,8 +34,8 @@ struct Options {
     #[arg(value_name = "SERVER")]
     servers: Vec<Program>,
     /// How often
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
+    rounds: u8,
     /// How many connections may come and go in a run
     #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
     connections: usize,
@@ -70,14 +70,12 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     allow_descriptors(options.held)?;
-    let targets = Targets {
-        echo: target::echo()?,
-        source: target::source(options.bulk << 20)?,
-    };
+    let source = target::source(options.bulk << 20)?;
     let mut rows: Vec<_> = options.programs()?.into_iter().map(Row::new).collect();
     for round in 1..=options.rounds {
-        for row in &mut rows {
-            let sample = measure(row.program, &targets, options)
+        for (index, row) in rows.iter_mut().enumerate() {
+            let holder = Ipv4Addr::new(127, 1, round, index as u8);
+            let sample = measure(row.program, source, holder, options)
                 .map_err(|error| format!("{}: {error}", row.program.name()))?;
             eprintln!(
                 "round {round}: {}: {}",
@@ -135,12 +133,6 @@ impl Options {
     }
 }
 
-/// Where the tunnels lead to.
-struct Targets {
-    echo: SocketAddr,
-    source: SocketAddr,
-}
-
 /// A server, and what each round has shown.
 struct Row {
     program: Program,
@@ -162,7 +154,9 @@ struct Sample {
     beside_held: Run,
 }
 
-fn measure(program: Program, targets: &Targets, options: &Options) -> io::Result<Sample> {
+/// With a target of its own, whose port has no connections of other servers that wait for their time to be over.
+fn measure(program: Program, source: SocketAddr, holder: Ipv4Addr, options: &Options) -> io::Result<Sample> {
+    let echo = target::echo()?;
     let plan = Plan {
         connections: options.connections,
         in_flight: options.in_flight,
@@ -170,14 +164,14 @@ fn measure(program: Program, targets: &Targets, options: &Options) -> io::Result
     };
     let server = Server::start(program, &options.places)?;
     let before = (server.processor_time()?, own_processor_time()?);
-    let alone = load::run(server.address, targets.echo, &plan)?;
+    let alone = load::run(server.address, echo, &plan)?;
     let after = (server.processor_time()?, own_processor_time()?);
-    let bulk = load::bulk(server.address, targets.source, options.bulk << 20)?;
+    let bulk = load::bulk(server.address, source, options.bulk << 20)?;
     let after_bulk = server.processor_time()?;
     let memory_before = server.memory()?;
-    let mut held = Held::open(server.address, options.held)?;
+    let mut held = Held::open(holder, server.address, options.held)?;
     let memory = server.memory()?.saturating_sub(memory_before);
-    let beside_held = load::run(server.address, targets.echo, &plan)?;
+    let beside_held = load::run(server.address, echo, &plan)?;
     held.watch(Instant::now())?;
     if let Some(deadline) = program.deadline(&options.places) {
         held.wait_for_the_end(deadline + DROP_PATIENCE)?;
