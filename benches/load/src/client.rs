@@ -2,11 +2,16 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
+use nix::errno::Errno;
+use nix::libc::linger;
+use nix::sys::socket::sockopt::{IpBindAddressNoPort, Linger};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrStorage, bind, connect, setsockopt, socket,
+};
 use sans_socks::Request;
 use sans_socks::client::{Auth, Handshake, Output};
 
@@ -81,14 +86,10 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Connects, from an address of its own where there is a `source`.
-    pub(crate) fn start(source: Option<Ipv4Addr>, proxy: SocketAddr, target: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn start(source: Ipv4Addr, proxy: SocketAddr, target: SocketAddr) -> io::Result<Self> {
         Ok(Self {
             started: Instant::now(),
-            stream: match source {
-                Some(source) => connect_from(source, proxy)?,
-                None => TcpStream::connect(proxy)?,
-            },
+            stream: connect_from(source, proxy)?,
             handshake: handshake(target),
             established: None,
             sent: 0,
@@ -145,14 +146,27 @@ impl Session {
             Err(error) => Err(error),
         }
     }
+
+    pub(crate) fn reset_when_closed(&self) -> io::Result<()> {
+        let linger = linger {
+            l_onoff: 1,
+            l_linger: 0,
+        };
+        Ok(setsockopt(&self.stream, Linger, &linger)?)
+    }
 }
 
+/// From `source`. The port is chosen when it connects, so that the same one may lead to several servers.
 fn connect_from(source: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    bind(&socket, &SocketAddrV4::new(source, 0))?;
-    match connect(&socket, &to) {
-        Ok(()) | Err(Errno::INPROGRESS) => Ok(TcpStream::from_std(socket.into())),
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
+    setsockopt(&socket, IpBindAddressNoPort, &true)?;
+    bind(
+        socket.as_raw_fd(),
+        &SockaddrIn::from(SocketAddrV4::new(source, 0)),
+    )?;
+    match connect(socket.as_raw_fd(), &SockaddrStorage::from(to)) {
+        Ok(()) | Err(Errno::EINPROGRESS) => Ok(TcpStream::from_std(socket.into())),
         Err(error) => Err(error.into()),
     }
 }

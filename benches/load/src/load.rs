@@ -9,6 +9,7 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use crate::client::{Session, handshake, shake_hands};
+use crate::target;
 
 /// How long to wait for what should come at once.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -21,8 +22,8 @@ pub(crate) type Errors = BTreeMap<String, usize>;
 
 /// Sessions on one thread.
 struct Loop {
-    /// Where they come from, if it matters.
-    source: Option<Ipv4Addr>,
+    /// Where they come from.
+    source: Ipv4Addr,
     poll: Poll,
     events: Events,
     sessions: Slab<Session>,
@@ -30,7 +31,7 @@ struct Loop {
 }
 
 impl Loop {
-    fn new(source: Option<Ipv4Addr>) -> io::Result<Self> {
+    fn new(source: Ipv4Addr) -> io::Result<Self> {
         Ok(Self {
             source,
             poll: Poll::new()?,
@@ -111,8 +112,12 @@ impl Run {
 }
 
 /// One connection after the other, several at a time: handshake, 1 KiB there and back, close.
-pub(crate) fn run(proxy: SocketAddr, echo: SocketAddr, plan: &Plan) -> io::Result<Run> {
-    let mut sessions = Loop::new(None)?;
+///
+/// They come from a `source` of their own and lead to a target of their own: a port between the same two stays taken for
+/// a while after its connection, and there are not so many.
+pub(crate) fn run(source: Ipv4Addr, proxy: SocketAddr, plan: &Plan) -> io::Result<Run> {
+    let echo = target::echo()?;
+    let mut sessions = Loop::new(source)?;
     let mut run = Run::default();
     let mut left = plan.connections;
     let start = Instant::now();
@@ -163,11 +168,10 @@ enum News {
 }
 
 impl Held {
-    /// Opens `count` connections, a few at a time, as long as the server goes along. They come from a `source` of their
-    /// own, so that they take no ports from those that come and go beside them.
+    /// Opens `count` connections from `source`, a few at a time, as long as the server goes along.
     pub(crate) fn open(source: Ipv4Addr, proxy: SocketAddr, count: usize) -> io::Result<Self> {
         let mut held = Self {
-            sessions: Loop::new(Some(source))?,
+            sessions: Loop::new(source)?,
             opened: 0,
             ended: Vec::new(),
             errors: Errors::new(),
@@ -198,9 +202,13 @@ impl Held {
         Ok(())
     }
 
-    /// Closes those that are still there.
-    pub(crate) fn close(&mut self) {
+    /// Closes those that are still there, at once: their ports are free again.
+    pub(crate) fn close(&mut self) -> io::Result<()> {
+        for (_, session) in &self.sessions.sessions {
+            session.reset_when_closed()?;
+        }
         self.sessions.sessions.clear();
+        Ok(())
     }
 
     /// Notes what has happened.

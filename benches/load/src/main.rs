@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use load::{Errors, Held, Plan, Run};
 use server::{Places, Program, Server, own_processor_time};
@@ -74,8 +74,8 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let mut rows: Vec<_> = options.programs()?.into_iter().map(Row::new).collect();
     for round in 1..=options.rounds {
         for (index, row) in rows.iter_mut().enumerate() {
-            let holder = Ipv4Addr::new(127, 1, round, index as u8);
-            let sample = measure(row.program, source, holder, options)
+            let sources = [0, 1, 2].map(|run| Ipv4Addr::new(127, 1 + run, round, index as u8));
+            let sample = measure(row.program, sources, source, options)
                 .map_err(|error| format!("{}: {error}", row.program.name()))?;
             eprintln!(
                 "round {round}: {}: {}",
@@ -98,16 +98,12 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 
 /// This program and the server both have a descriptor for each connection that is held, and for some more.
 fn allow_descriptors(held: usize) -> Result<(), Box<dyn Error>> {
-    let limit = getrlimit(Resource::Nofile);
+    let (_, maximum) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let needed = held as u64 + 1024;
-    if limit.maximum.is_some_and(|maximum| maximum < needed) {
+    if maximum < needed {
         return Err(format!("to hold {held} takes {needed} descriptors: raise `ulimit -Hn`").into());
     }
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    setrlimit(Resource::Nofile, raised)?;
+    setrlimit(Resource::RLIMIT_NOFILE, maximum, maximum)?;
     Ok(())
 }
 
@@ -154,9 +150,13 @@ struct Sample {
     beside_held: Run,
 }
 
-/// With a target of its own, whose port has no connections of other servers that wait for their time to be over.
-fn measure(program: Program, source: SocketAddr, holder: Ipv4Addr, options: &Options) -> io::Result<Sample> {
-    let echo = target::echo()?;
+/// The three loads come from an address each.
+fn measure(
+    program: Program,
+    [first, second, holder]: [Ipv4Addr; 3],
+    source: SocketAddr,
+    options: &Options,
+) -> io::Result<Sample> {
     let plan = Plan {
         connections: options.connections,
         in_flight: options.in_flight,
@@ -164,19 +164,19 @@ fn measure(program: Program, source: SocketAddr, holder: Ipv4Addr, options: &Opt
     };
     let server = Server::start(program, &options.places)?;
     let before = (server.processor_time()?, own_processor_time()?);
-    let alone = load::run(server.address, echo, &plan)?;
+    let alone = load::run(first, server.address, &plan)?;
     let after = (server.processor_time()?, own_processor_time()?);
     let bulk = load::bulk(server.address, source, options.bulk << 20)?;
     let after_bulk = server.processor_time()?;
     let memory_before = server.memory()?;
     let mut held = Held::open(holder, server.address, options.held)?;
     let memory = server.memory()?.saturating_sub(memory_before);
-    let beside_held = load::run(server.address, echo, &plan)?;
+    let beside_held = load::run(second, server.address, &plan)?;
     held.watch(Instant::now())?;
     if let Some(deadline) = program.deadline(&options.places) {
         held.wait_for_the_end(deadline + DROP_PATIENCE)?;
     }
-    held.close();
+    held.close()?;
     let connections = alone.latencies.len() as f64;
     Ok(Sample {
         processor_time: (after.0 - before.0).as_secs_f64() / connections,
