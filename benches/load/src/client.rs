@@ -1,17 +1,10 @@
 //! The client's side of one connection: handshake, 1 KiB there and back, close.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::os::fd::AsRawFd;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
-use nix::errno::Errno;
-use nix::libc::linger;
-use nix::sys::socket::sockopt::{IpBindAddressNoPort, Linger};
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrStorage, bind, connect, setsockopt, socket,
-};
 use sans_socks::Request;
 use sans_socks::client::{Auth, Handshake, Output};
 
@@ -86,10 +79,10 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn start(source: Ipv4Addr, proxy: SocketAddr, target: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn start(proxy: SocketAddr, target: SocketAddr) -> io::Result<Self> {
         Ok(Self {
             started: Instant::now(),
-            stream: connect_from(source, proxy)?,
+            stream: TcpStream::connect(proxy)?,
             handshake: handshake(target),
             established: None,
             sent: 0,
@@ -101,7 +94,10 @@ impl Session {
         self.started.elapsed()
     }
 
-    /// Goes on, to the last octet of the echo, or `WouldBlock`.
+    /// Goes on, to the end of the echo, or `WouldBlock`.
+    ///
+    /// The target closes first, so that the wait for a connection's last octets is at its port and at the proxy's. Where
+    /// a client or the proxy as one waits, a port is out of use for a minute, and there are not so many.
     pub(crate) fn advance(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         if self.established.is_none() {
             if shake_hands(&mut self.handshake, &mut self.stream, buffer)? != 0 {
@@ -112,15 +108,18 @@ impl Session {
         while self.sent < ECHO.len() {
             self.sent += self.stream.write(&ECHO[self.sent..])?;
         }
-        while self.received < ECHO.len() {
+        loop {
             let n = self.stream.read(buffer)?;
             if n == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                break;
             }
             if !ECHO[self.received..].starts_with(&buffer[..n]) {
                 return Err(io::Error::other("the echo differs"));
             }
             self.received += n;
+        }
+        if self.received < ECHO.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(())
     }
@@ -145,28 +144,5 @@ impl Session {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
             Err(error) => Err(error),
         }
-    }
-
-    pub(crate) fn reset_when_closed(&self) -> io::Result<()> {
-        let linger = linger {
-            l_onoff: 1,
-            l_linger: 0,
-        };
-        Ok(setsockopt(&self.stream, Linger, &linger)?)
-    }
-}
-
-/// From `source`. The port is chosen when it connects, so that the same one may lead to several servers.
-fn connect_from(source: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let socket = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
-    setsockopt(&socket, IpBindAddressNoPort, &true)?;
-    bind(
-        socket.as_raw_fd(),
-        &SockaddrIn::from(SocketAddrV4::new(source, 0)),
-    )?;
-    match connect(socket.as_raw_fd(), &SockaddrStorage::from(to)) {
-        Ok(()) | Err(Errno::EINPROGRESS) => Ok(TcpStream::from_std(socket.into())),
-        Err(error) => Err(error.into()),
     }
 }

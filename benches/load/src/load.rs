@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use crate::client::{Session, handshake, shake_hands};
-use crate::target;
 
 /// How long to wait for what should come at once.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,8 +21,6 @@ pub(crate) type Errors = BTreeMap<String, usize>;
 
 /// Sessions on one thread.
 struct Loop {
-    /// Where they come from.
-    source: Ipv4Addr,
     poll: Poll,
     events: Events,
     sessions: Slab<Session>,
@@ -31,9 +28,8 @@ struct Loop {
 }
 
 impl Loop {
-    fn new(source: Ipv4Addr) -> io::Result<Self> {
+    fn new() -> io::Result<Self> {
         Ok(Self {
-            source,
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
             sessions: Slab::new(),
@@ -42,7 +38,7 @@ impl Loop {
     }
 
     fn start(&mut self, proxy: SocketAddr, target: SocketAddr) -> io::Result<()> {
-        let mut session = Session::start(self.source, proxy, target)?;
+        let mut session = Session::start(proxy, target)?;
         let entry = self.sessions.vacant_entry();
         let both = Interest::READABLE | Interest::WRITABLE;
         let registry = self.poll.registry();
@@ -112,12 +108,8 @@ impl Run {
 }
 
 /// One connection after the other, several at a time: handshake, 1 KiB there and back, close.
-///
-/// They come from a `source` of their own and lead to a target of their own: a port between the same two stays taken for
-/// a while after its connection, and there are not so many.
-pub(crate) fn run(source: Ipv4Addr, proxy: SocketAddr, plan: &Plan) -> io::Result<Run> {
-    let echo = target::echo()?;
-    let mut sessions = Loop::new(source)?;
+pub(crate) fn run(proxy: SocketAddr, echo: SocketAddr, plan: &Plan) -> io::Result<Run> {
+    let mut sessions = Loop::new()?;
     let mut run = Run::default();
     let mut left = plan.connections;
     let start = Instant::now();
@@ -168,10 +160,10 @@ enum News {
 }
 
 impl Held {
-    /// Opens `count` connections from `source`, a few at a time, as long as the server goes along.
-    pub(crate) fn open(source: Ipv4Addr, proxy: SocketAddr, count: usize) -> io::Result<Self> {
+    /// Opens `count` connections, a few at a time, as long as the server goes along.
+    pub(crate) fn open(proxy: SocketAddr, count: usize) -> io::Result<Self> {
         let mut held = Self {
-            sessions: Loop::new(source)?,
+            sessions: Loop::new()?,
             opened: 0,
             ended: Vec::new(),
             errors: Errors::new(),
@@ -202,13 +194,9 @@ impl Held {
         Ok(())
     }
 
-    /// Closes those that are still there, at once: their ports are free again.
-    pub(crate) fn close(&mut self) -> io::Result<()> {
-        for (_, session) in &self.sessions.sessions {
-            session.reset_when_closed()?;
-        }
+    /// Closes those that are still there.
+    pub(crate) fn close(&mut self) {
         self.sessions.sessions.clear();
-        Ok(())
     }
 
     /// Notes what has happened.

@@ -8,13 +8,13 @@ mod target;
 
 use std::error::Error;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use load::{Errors, Held, Plan, Run};
 use server::{Places, Program, Server, own_processor_time};
@@ -34,8 +34,8 @@ struct Options {
     #[arg(value_name = "SERVER")]
     servers: Vec<Program>,
     /// How often
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
-    rounds: u8,
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
     /// How many connections may come and go in a run
     #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
     connections: usize,
@@ -70,12 +70,14 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     allow_descriptors(options.held)?;
-    let source = target::source(options.bulk << 20)?;
+    let targets = Targets {
+        echo: target::echo()?,
+        source: target::source(options.bulk << 20)?,
+    };
     let mut rows: Vec<_> = options.programs()?.into_iter().map(Row::new).collect();
     for round in 1..=options.rounds {
-        for (index, row) in rows.iter_mut().enumerate() {
-            let sources = [0, 1, 2].map(|run| Ipv4Addr::new(127, 1 + run, round, index as u8));
-            let sample = measure(row.program, sources, source, options)
+        for row in &mut rows {
+            let sample = measure(row.program, &targets, options)
                 .map_err(|error| format!("{}: {error}", row.program.name()))?;
             eprintln!(
                 "round {round}: {}: {}",
@@ -98,12 +100,16 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
 
 /// This program and the server both have a descriptor for each connection that is held, and for some more.
 fn allow_descriptors(held: usize) -> Result<(), Box<dyn Error>> {
-    let (_, maximum) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let limit = getrlimit(Resource::Nofile);
     let needed = held as u64 + 1024;
-    if maximum < needed {
+    if limit.maximum.is_some_and(|maximum| maximum < needed) {
         return Err(format!("to hold {held} takes {needed} descriptors: raise `ulimit -Hn`").into());
     }
-    setrlimit(Resource::RLIMIT_NOFILE, maximum, maximum)?;
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, raised)?;
     Ok(())
 }
 
@@ -129,6 +135,12 @@ impl Options {
     }
 }
 
+/// Where the tunnels lead to.
+struct Targets {
+    echo: SocketAddr,
+    source: SocketAddr,
+}
+
 /// A server, and what each round has shown.
 struct Row {
     program: Program,
@@ -150,13 +162,7 @@ struct Sample {
     beside_held: Run,
 }
 
-/// The three loads come from an address each.
-fn measure(
-    program: Program,
-    [first, second, holder]: [Ipv4Addr; 3],
-    source: SocketAddr,
-    options: &Options,
-) -> io::Result<Sample> {
+fn measure(program: Program, targets: &Targets, options: &Options) -> io::Result<Sample> {
     let plan = Plan {
         connections: options.connections,
         in_flight: options.in_flight,
@@ -164,19 +170,19 @@ fn measure(
     };
     let server = Server::start(program, &options.places)?;
     let before = (server.processor_time()?, own_processor_time()?);
-    let alone = load::run(first, server.address, &plan)?;
+    let alone = load::run(server.address, targets.echo, &plan)?;
     let after = (server.processor_time()?, own_processor_time()?);
-    let bulk = load::bulk(server.address, source, options.bulk << 20)?;
+    let bulk = load::bulk(server.address, targets.source, options.bulk << 20)?;
     let after_bulk = server.processor_time()?;
     let memory_before = server.memory()?;
-    let mut held = Held::open(holder, server.address, options.held)?;
+    let mut held = Held::open(server.address, options.held)?;
     let memory = server.memory()?.saturating_sub(memory_before);
-    let beside_held = load::run(second, server.address, &plan)?;
+    let beside_held = load::run(server.address, targets.echo, &plan)?;
     held.watch(Instant::now())?;
     if let Some(deadline) = program.deadline(&options.places) {
         held.wait_for_the_end(deadline + DROP_PATIENCE)?;
     }
-    held.close()?;
+    held.close();
     let connections = alone.latencies.len() as f64;
     Ok(Sample {
         processor_time: (after.0 - before.0).as_secs_f64() / connections,

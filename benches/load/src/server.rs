@@ -10,9 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use procfs::process::{Process, Stat, all_processes};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// How long a server may take to listen, and to end when it is asked to.
@@ -216,7 +215,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let processes = self.processes().unwrap_or_default();
         if !self.has_ended() {
-            let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM);
+            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         }
         let deadline = Instant::now() + PATIENCE;
         while !self.has_ended() && Instant::now() < deadline {
@@ -227,8 +226,8 @@ impl Drop for Server {
         for (process, stat) in processes.iter().skip(1) {
             // Another process may have got the number since.
             let is_same = process.stat().is_ok_and(|now| now.starttime == stat.starttime);
-            if is_same {
-                let _ = kill(Pid::from_raw(process.pid()), Signal::SIGKILL);
+            if let (true, Some(pid)) = (is_same, Pid::from_raw(process.pid())) {
+                let _ = kill_process(pid, Signal::KILL);
             }
         }
     }

@@ -8,9 +8,11 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
+use crate::client::ECHO;
+
 const LISTENER: Token = Token(usize::MAX);
 
-/// Sends back what comes, to the end of input.
+/// Sends back as much as a client has to send, and closes.
 pub(crate) fn echo() -> io::Result<SocketAddr> {
     let mut listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
     let address = listener.local_addr()?;
@@ -27,6 +29,7 @@ pub(crate) fn echo() -> io::Result<SocketAddr> {
 
 struct Echo {
     stream: TcpStream,
+    received: usize,
     /// What could not be sent yet.
     pending: Vec<u8>,
 }
@@ -66,6 +69,7 @@ fn accept(listener: &TcpListener, poll: &Poll, connections: &mut Slab<Echo>) -> 
         poll.registry().register(&mut stream, Token(entry.key()), both)?;
         entry.insert(Echo {
             stream,
+            received: 0,
             pending: Vec::new(),
         });
     }
@@ -78,10 +82,14 @@ impl Echo {
                 let n = self.stream.write(&self.pending)?;
                 self.pending.drain(..n);
             }
+            if self.received >= ECHO.len() {
+                return Ok(());
+            }
             let n = self.stream.read(buffer)?;
             if n == 0 {
                 return Ok(());
             }
+            self.received += n;
             self.pending.extend_from_slice(&buffer[..n]);
         }
     }
