@@ -34,13 +34,13 @@ struct Options {
     #[arg(value_name = "SERVER")]
     servers: Vec<Program>,
     /// How often
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// How many connections may come and go in a run
     #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
     connections: usize,
     /// How long a run may last
-    #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1)]
     seconds: u64,
     /// How many of them at a time
     #[arg(long, value_name = "COUNT", default_value_t = 64)]
