@@ -317,9 +317,12 @@ impl Handshake {
         let config = config.optimistic(config.optimistic && auth.is_certain());
         let mut octets = [0; LONGEST];
         let greeting_end = push(&mut octets, 0, &auth.greeting);
-        let credentials_end = match &auth.credentials {
-            Some(credentials) => push(&mut octets, greeting_end, credentials),
-            None => greeting_end,
+        let (credentials_end, secret) = match &auth.credentials {
+            Some(credentials) => {
+                let end = push(&mut octets, greeting_end, credentials);
+                (end, (greeting_end, end))
+            }
+            None => (greeting_end, (0, 0)),
         };
         let request_end = push(&mut octets, credentials_end, request);
         let first = if config.optimistic {
@@ -328,7 +331,7 @@ impl Handshake {
             greeting_end
         };
         Self {
-            buffer: Buffer::sending(octets, first, (greeting_end, credentials_end), 2),
+            buffer: Buffer::sending(octets, first, secret, 2),
             greeting_end,
             credentials_end,
             request_end,
