@@ -130,7 +130,7 @@ impl AsRef<[u8]> for Domain<'_> {
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
-#[repr(u32)] // The four octets of an IPv4 address are then a word, which goes in and out of memory in one piece.
+#[repr(u32)] // No promise: the octets of an IPv4 address are then a word, and go in and out of memory in one piece.
 pub enum Host<'a> {
     /// ATYP `01`: 4 octets.
     Ipv4(Ipv4Addr),

@@ -246,6 +246,7 @@ pub enum Output<'a> {
 /// What the connection is, now that the handshake is over.
 #[expect(clippy::exhaustive_enums, reason = "part of `Output`")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Established {
     /// CONNECT and BIND: a tunnel to the target or the peer.
     Stream,

@@ -5,7 +5,8 @@ use core::fmt::Debug;
 
 use arbitrary::{Arbitrary, Unstructured};
 use proptest::prelude::*;
-use sans_socks::gssapi::{self, Frame, MessageType, ProtectionLevel};
+use sans_socks::gssapi::{self, Frame, MessageType, Progress, ProtectionLevel};
+use sans_socks::server::Established;
 use sans_socks::udp::{Datagram, Frag, Header};
 use sans_socks::{
     Address, AddressBuf, AuthStatus, Command, Credentials, Decoded, Domain, Encode, Greeting, Host,
@@ -104,6 +105,13 @@ fn every_kind_comes() {
     assert!(tokens.len() > 100, "{tokens:?}");
     assert_eq!(kinds(&inputs, MessageType::get), [1, 2, 3]);
     assert_eq!(kinds(&inputs, ProtectionLevel::get), [1, 2, 3]);
+    assert_eq!(kinds(&inputs, |it: Progress| it == Progress::Complete), [false, true]);
+    let established = |it| match it {
+        Established::Stream => 1,
+        Established::UdpAssociation => 3,
+        Established::Other(_) => 0,
+    };
+    assert_eq!(kinds(&inputs, established), [0, 1, 3]);
 }
 
 #[test]
@@ -147,41 +155,6 @@ fn every_configuration_comes() {
     assert_eq!(kinds(&inputs, |config| clear(&config)), bits);
 }
 
-/// What `size_hint` says is what a value takes of the input, where that has enough.
-#[test]
-fn hints_are_true() {
-    fn is_true<'a, T: Arbitrary<'a>>(inputs: &'a [Vec<u8>]) {
-        let (least, greatest) = T::size_hint(0);
-        for input in inputs {
-            let mut unstructured = Unstructured::new(input);
-            let before = unstructured.len();
-            if T::arbitrary(&mut unstructured).is_ok() {
-                let taken = before - unstructured.len();
-                let name = std::any::type_name::<T>();
-                assert!(taken >= least, "{name}: {taken} of at least {least}");
-                assert!(
-                    greatest.is_none_or(|greatest| taken <= greatest),
-                    "{name}: {taken} of at most {greatest:?}"
-                );
-            }
-        }
-    }
-
-    let inputs: Vec<Vec<u8>> = inputs().collect();
-    is_true::<Domain<'_>>(&inputs);
-    is_true::<Address<'_>>(&inputs);
-    is_true::<AddressBuf>(&inputs);
-    is_true::<Credentials<'_>>(&inputs);
-    is_true::<Methods<'_>>(&inputs);
-    is_true::<Greeting<'_>>(&inputs);
-    is_true::<Request<'_>>(&inputs);
-    is_true::<client::Auth<'_>>(&inputs);
-    is_true::<gssapi::Token<'_>>(&inputs);
-    is_true::<Frame<'_>>(&inputs);
-    is_true::<gssapi::ClientConfig>(&inputs);
-    is_true::<gssapi::ServerConfig>(&inputs);
-}
-
 /// A client with any `Auth` sends a greeting without `FF`, and credentials when it is asked for them.
 #[test]
 fn auth_keeps_its_promises() {
@@ -221,7 +194,11 @@ const COUNTED: (usize, Option<usize>) = (2, Some(256));
 /// That `T` says how many octets it takes, and takes no fewer and no more.
 fn takes<'a, T: Arbitrary<'a>>(inputs: &'a [Vec<u8>], hint: (usize, Option<usize>)) {
     assert_eq!(T::size_hint(0), hint);
-    let (least, most) = hint;
+    keeps_to_its_hint::<T>(inputs);
+}
+
+fn keeps_to_its_hint<'a, T: Arbitrary<'a>>(inputs: &'a [Vec<u8>]) {
+    let (least, most) = T::size_hint(0);
     for input in inputs {
         let mut unread = Unstructured::new(input);
         if T::arbitrary(&mut unread).is_ok() {
@@ -242,6 +219,12 @@ fn what_a_value_takes() {
     takes::<client::Auth<'_>>(&inputs, (2, Some(768)));
     takes::<AddressBuf>(&inputs, Address::size_hint(0));
     takes::<gssapi::Token<'_>>(&inputs, <&[u8]>::size_hint(0));
+    keeps_to_its_hint::<Address<'_>>(&inputs);
+    keeps_to_its_hint::<Greeting<'_>>(&inputs);
+    keeps_to_its_hint::<Request<'_>>(&inputs);
+    keeps_to_its_hint::<Frame<'_>>(&inputs);
+    keeps_to_its_hint::<gssapi::ClientConfig>(&inputs);
+    keeps_to_its_hint::<gssapi::ServerConfig>(&inputs);
 }
 
 /// of more octets than a token can have, it has as many as it can.

@@ -642,7 +642,7 @@ fn client_is_optimistic() {
         .ends(&connected);
 }
 
-/// The longest flight: 257 methods' greeting is not certain, so 3 + 513 + 262 octets.
+/// The longest flight: 255 methods' greeting is not certain, so 3 + 513 + 262 octets.
 #[test]
 fn client_longest_flight() {
     let (user, password) = ([b'u'; 255], [b'p'; 255]);

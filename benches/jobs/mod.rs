@@ -71,7 +71,7 @@ struct Aligned<const N: usize>([u8; N]);
 const HOST: &str = "www.example.com";
 const PORT: u16 = 443;
 
-/// The longest that a message can name: 253 octets of labels.
+/// The longest that the DNS can name: 253 octets of labels.
 const LONGEST_HOST: &str = concat!(
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.",

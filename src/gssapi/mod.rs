@@ -466,6 +466,7 @@ pub trait Context {
 /// How far a context has come with a step.
 #[expect(clippy::exhaustive_enums, reason = "GSS-API has these two")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Progress {
     /// `GSS_S_CONTINUE_NEEDED`: it needs another token from the peer.
     ContinueNeeded,

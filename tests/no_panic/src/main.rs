@@ -186,6 +186,9 @@ cannot_panic! {
     fn client_new(request: &Request<'_>, auth: Auth<'_>, config: client::Config) -> client::Handshake {
         client::Handshake::with_config(request, auth, config)
     }
+    fn client_new_by_default(request: &Request<'_>, auth: Auth<'_>) -> client::Handshake {
+        client::Handshake::new(request, auth)
+    }
     fn client_handle_input(machine: &mut client::Handshake, input: &[u8]) -> usize { machine.handle_input(input) }
     fn client_handle_eof(machine: &mut client::Handshake) { machine.handle_eof(); }
     fn client_poll_output(machine: &mut client::Handshake) -> client::Output<'_> { machine.poll_output() }
@@ -229,11 +232,19 @@ cannot_panic! {
     ) -> Outcome<'a> {
         it.handle_datagram(now, datagram)
     }
+    fn borrowed_poll_timeout(it: &Borrowed<'_>) -> Option<Duration> { it.poll_timeout() }
     fn borrowed_handle_timeout(it: &mut Borrowed<'_>, now: Duration) { it.handle_timeout(now); }
+    fn borrowed_reset(it: &mut Borrowed<'_>) { it.reset(); }
     fn growing_handle_datagram<'a>(it: &'a mut Growing, now: Duration, datagram: Datagram<'a>) -> Outcome<'a> {
         it.handle_datagram(now, datagram)
     }
+    fn growing_limits(it: Growing, timeout: Duration, octets: usize) -> Growing {
+        it.timeout(timeout).max_datagram(octets)
+    }
+    fn growing_buffered(it: &Growing) -> usize { it.buffered() }
+    fn growing_poll_timeout(it: &Growing) -> Option<Duration> { it.poll_timeout() }
     fn growing_handle_timeout(it: &mut Growing, now: Duration) { it.handle_timeout(now); }
+    fn growing_drop(it: Growing) { drop(it); }
     fn growing_reset(it: &mut Growing) { it.reset(); }
     fn cut_into_fragments<'a>(
         to: Address<'a>,
@@ -255,6 +266,8 @@ cannot_panic! {
         Negotiator::client(context, config)
     }
     fn server_config(levels: &[ProtectionLevel]) -> ServerConfig { ServerConfig::new().allow(levels) }
+    fn negotiator_drop(it: Negotiator<Mechanism>) { drop(it); }
+    fn encapsulation_drop(it: Encapsulation<Mechanism>) { drop(it); }
     fn negotiator_handle_eof(it: &mut Negotiator<Mechanism>) { it.handle_eof(); }
     fn negotiator_poll_output(it: &mut Negotiator<Mechanism>) -> Output<'_, Mechanism> { it.poll_output() }
     fn negotiator_transmit_bytes<'a>(token: &'a Transmit<'_>) -> &'a [u8] { token.bytes() }
