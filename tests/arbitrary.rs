@@ -105,7 +105,10 @@ fn every_kind_comes() {
     assert!(tokens.len() > 100, "{tokens:?}");
     assert_eq!(kinds(&inputs, MessageType::get), [1, 2, 3]);
     assert_eq!(kinds(&inputs, ProtectionLevel::get), [1, 2, 3]);
-    assert_eq!(kinds(&inputs, |it: Progress| it == Progress::Complete), [false, true]);
+    assert_eq!(
+        kinds(&inputs, |it: Progress| it == Progress::Complete),
+        [false, true]
+    );
     let established = |it| match it {
         Established::Stream => 1,
         Established::UdpAssociation => 3,

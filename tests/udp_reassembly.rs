@@ -468,6 +468,8 @@ enum Op {
     Next(bool, usize, usize),
     /// The driver's timer.
     Tick,
+    /// The end of an association.
+    Reset,
 }
 
 /// Milliseconds that pass before it, and what happens.
@@ -481,6 +483,7 @@ fn any_op() -> impl Strategy<Value = (u64, Op)> {
         8 => (proptest::bool::weighted(0.2), to.clone(), len.clone()).prop_map(|(last, to, len)| Op::Next(last, to, len)),
         3 => (frag, to, len).prop_map(|(frag, to, len)| Op::Datagram(frag, to, len)),
         1 => Just(Op::Tick),
+        1 => Just(Op::Reset),
     ];
     (pass, op)
 }
@@ -506,6 +509,10 @@ fn compare(machine: &mut dyn Machine, max_datagram: usize, room: usize, ops: &[(
             Op::Next(last, to, len) => (pair.next_position() | u8::from(last) << 7, to, len),
             Op::Tick => {
                 pair.handle_timeout();
+                continue;
+            }
+            Op::Reset => {
+                pair.reset();
                 continue;
             }
         };

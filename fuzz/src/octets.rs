@@ -54,11 +54,14 @@ impl<'a> Octets<'a> {
     }
 }
 
-/// Pieces of 1 to 16 octets, as `seed` has it.
+/// Pieces of 1 to 15 octets, and here and there all the rest, as `seed` has it.
 pub fn pieces(mut seed: u64, mut octets: &[u8]) -> Vec<&[u8]> {
     let mut pieces = Vec::new();
     while !octets.is_empty() {
-        let len = 1 + (seed & 0xf) as usize;
+        let len = match seed as usize & 0xf {
+            0 => octets.len(),
+            len => len,
+        };
         seed = seed.rotate_right(4);
         let (piece, rest) = octets.split_at(len.min(octets.len()));
         pieces.push(piece);

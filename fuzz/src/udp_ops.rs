@@ -148,6 +148,10 @@ fn relay(mut input: Octets<'_>, reassembler: &mut dyn Machine, max_datagram: usi
         };
         let next = pair.next_position();
         let datagram = match op & 7 {
+            0 if op & 0x18 == 0x18 => {
+                pair.reset();
+                continue;
+            }
             0 => {
                 pair.handle_timeout();
                 continue;

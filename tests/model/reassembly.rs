@@ -198,6 +198,13 @@ impl<'m> Pair<'m> {
         self.holds_the_same();
     }
 
+    pub fn reset(&mut self) {
+        self.machine.reset();
+        self.naive.pieces.clear();
+        self.naive.delivered = 0;
+        self.holds_the_same();
+    }
+
     /// Holds the invariants that D.3 ends with against the machine.
     pub fn handle_datagram(&mut self, datagram: Datagram<'_>) {
         let Datagram { header, payload } = datagram;
