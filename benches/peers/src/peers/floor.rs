@@ -10,7 +10,7 @@ use crate::peer::{Context, Output, Peer, State, Witness, arrival};
 pub struct Floor;
 
 enum Host<'a> {
-    V4(&'a [u8; 4]),
+    V4([u8; 4]),
     V6(&'a [u8; 16]),
     Name(&'a [u8]),
 }
@@ -35,37 +35,36 @@ impl Message<'_> {
     }
 }
 
-/// What follows CMD, REP or FRAG.
+/// A message whose code is the octet at `CODE`; RSV is not looked at. What comes of it is made in each arm: made behind
+/// them all, it would be taken apart and put together again.
 #[inline(always)]
-fn message(code: u8, octets: &[u8]) -> Option<Message<'_>> {
-    let (host, rest) = match octets {
-        [1, rest @ ..] => {
-            let (ip, rest) = rest.split_first_chunk()?;
-            (Host::V4(ip), rest)
-        }
-        [3, len, rest @ ..] => {
-            let (name, rest) = rest.split_at_checked(usize::from(*len))?;
-            (Host::Name(name), rest)
-        }
-        [4, rest @ ..] => {
-            let (ip, rest) = rest.split_first_chunk()?;
-            (Host::V6(ip), rest)
-        }
-        _ => return None,
+fn message<const CODE: usize>(octets: &[u8]) -> Option<Message<'_>> {
+    let message = |host, port, rest| {
+        Some(Message {
+            code: *octets.get(CODE)?,
+            host,
+            port: u16::from_be_bytes(port),
+            rest,
+        })
     };
-    let (port, rest) = rest.split_first_chunk()?;
-    Some(Message {
-        code,
-        host,
-        port: u16::from_be_bytes(*port),
-        rest,
-    })
+    match *octets {
+        [_, _, _, 1, a, b, c, d, p, q, ref rest @ ..] => message(Host::V4([a, b, c, d]), [p, q], rest),
+        [_, _, _, 3, len, ref rest @ ..] => match rest.split_at_checked(usize::from(len))? {
+            (name, &[p, q, ref rest @ ..]) => message(Host::Name(name), [p, q], rest),
+            _ => None,
+        },
+        [_, _, _, 4, ref rest @ ..] => match rest.split_first_chunk()? {
+            (ip, &[p, q, ref rest @ ..]) => message(Host::V6(ip), [p, q], rest),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 #[inline(always)]
 fn request(octets: &[u8]) -> Option<Message<'_>> {
     match octets {
-        [5, code, 0, rest @ ..] => message(*code, rest),
+        [5, ..] => message::<1>(octets),
         _ => None,
     }
 }
@@ -119,11 +118,9 @@ impl Peer for Floor {
 
     #[inline(always)]
     fn decode_datagram(octets: &'static [u8], witness: &mut impl Witness) {
-        let datagram = match octets {
-            [0, 0, frag, rest @ ..] => message(*frag, rest),
-            _ => None,
-        };
-        witness.read(&datagram, |datagram| datagram.as_ref().unwrap().told());
+        witness.read(&message::<2>(octets), |datagram| {
+            datagram.as_ref().unwrap().told()
+        });
     }
 
     #[inline(always)]

@@ -54,8 +54,10 @@ impl Peer for Socks5Rs {
     }
 
     #[inline(always)]
-    fn encode_reply(_: &mut Context, witness: &mut impl Witness) -> Option<()> {
-        witness.wrote(&success());
+    fn encode_reply(context: &mut Context, witness: &mut impl Witness) -> Option<()> {
+        context.out.clear();
+        context.out.extend_from_slice(&success());
+        witness.wrote(&context.out);
         Some(())
     }
 

@@ -223,8 +223,10 @@ impl Peer for Deprecated {
     }
 
     #[inline(always)]
-    fn encode_reply(_: &mut Context, witness: &mut impl Witness) -> Option<()> {
-        witness.wrote(&success(black_box(&*REQUEST))?);
+    fn encode_reply(context: &mut Context, witness: &mut impl Witness) -> Option<()> {
+        context.out.clear();
+        context.out.extend_from_slice(&success(black_box(&*REQUEST))?);
+        witness.wrote(&context.out);
         Some(())
     }
 
