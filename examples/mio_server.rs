@@ -252,7 +252,16 @@ impl Connection {
         loop {
             match self.handshake.poll_output() {
                 Output::Transmit(octets) => {
-                    let n = self.client.write(octets.bytes())?;
+                    // A reply may come behind the deadline, since the dial has its own, but not wait there.
+                    let n = match self.client.write(octets.bytes()) {
+                        Err(error)
+                            if error.kind() == io::ErrorKind::WouldBlock
+                                && self.deadline <= Instant::now() =>
+                        {
+                            return Err(io::ErrorKind::TimedOut.into());
+                        }
+                        written => written?,
+                    };
                     octets.sent(n);
                 }
                 Output::NeedInput { .. } => {
