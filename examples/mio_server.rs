@@ -237,6 +237,7 @@ impl Connection {
                 Err(error) => {
                     log_failure(self.address, &error);
                     self.stage = Stage::Linger;
+                    self.upload.octets = Vec::new();
                     self.deadline = Instant::now() + LINGER;
                     let _ = self.client.shutdown(Shutdown::Write);
                 }
@@ -318,11 +319,14 @@ impl Connection {
     /// Discards what a refused client still sends, up to its end or the deadline.
     fn linger(&mut self, buffer: &mut [u8]) -> io::Result<Next> {
         for _ in 0..TURN {
-            self.upload.octets.clear();
-            if self.upload.ended || self.deadline <= Instant::now() {
+            if self.deadline <= Instant::now() {
                 return Ok(Next::Close);
             }
-            if !went_on(self.upload.fill(&mut self.client, buffer))? {
+            let read = self.client.read(buffer);
+            if let Ok(0) = read {
+                return Ok(Next::Close);
+            }
+            if !went_on(read)? {
                 return Ok(Next::Wait);
             }
         }
