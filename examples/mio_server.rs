@@ -358,12 +358,12 @@ impl Pipe {
     /// So a client that is reset while its target is dialled is noticed. One that ends its input is not gone:
     /// it may still want the answer, and the dial ends in any case.
     fn fill_up(&mut self, from: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
-        while self.has_room() && went_on(self.fill(from, buffer))? {}
-        Ok(())
-    }
-
-    fn has_room(&self) -> bool {
-        !self.ended && self.octets.len() < EARLY_LIMIT
+        loop {
+            let room = EARLY_LIMIT.saturating_sub(self.octets.len()).min(buffer.len());
+            if self.ended || room == 0 || !went_on(self.fill(from, &mut buffer[..room]))? {
+                return Ok(());
+            }
+        }
     }
 
     /// Copies until one of the sockets does not go on, or the turn is over, and passes the end on.
