@@ -129,12 +129,12 @@ struct Context {
 impl Server {
     fn accept(&mut self) {
         loop {
-            match self
-                .listener
-                .accept()
-                .and_then(|(client, address)| self.admit(client, address))
-            {
-                Ok(()) => {}
+            match self.listener.accept() {
+                Ok((client, address)) => {
+                    if let Err(error) = self.admit(client, address) {
+                        log_failure(address, &error);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // Out of descriptors, perhaps: the next tick tries again.
                 Err(error) => return log(format_args!("accept: {error}")),
