@@ -48,13 +48,13 @@ impl Loop {
     }
 
     /// Waits for events up to `until`, and goes on with each session that has one, until `advance` says `WouldBlock`.
-    /// Whatever else it says is handed to `done`, which says whether the session goes.
+    /// Whatever else it says is handed to `done`, which says whether the session goes. Gives whether there were events.
     fn turn<T>(
         &mut self,
         until: Instant,
         mut advance: impl FnMut(&mut Session, &mut [u8]) -> io::Result<T>,
         mut done: impl FnMut(&Session, &io::Result<T>) -> bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let wait = until.saturating_duration_since(Instant::now());
         match self.poll.poll(&mut self.events, Some(wait)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
@@ -75,7 +75,7 @@ impl Loop {
                 }
             }
         }
-        Ok(())
+        Ok(!self.events.is_empty())
     }
 }
 
@@ -149,7 +149,7 @@ pub(crate) struct Held {
     pub(crate) opened: usize,
     /// The ages of those that the server has ended since.
     pub(crate) ended: Vec<Duration>,
-    /// Why it could not open more.
+    /// Why it could not open more, and what else must not be.
     pub(crate) errors: Errors,
 }
 
@@ -194,13 +194,23 @@ impl Held {
         Ok(())
     }
 
+    /// Notes it as an error where the server has ended some by now: what was measured beside them was beside fewer.
+    pub(crate) fn must_all_be_there(&mut self) -> io::Result<()> {
+        while self.watch(Instant::now())? {}
+        if !self.ended.is_empty() {
+            self.errors
+                .insert("ended while others came and went".into(), self.ended.len());
+        }
+        Ok(())
+    }
+
     /// Closes those that are still there.
     pub(crate) fn close(&mut self) {
         self.sessions.sessions.clear();
     }
 
-    /// Notes what has happened.
-    pub(crate) fn watch(&mut self, until: Instant) -> io::Result<()> {
+    /// Notes what has happened, and says whether anything has.
+    fn watch(&mut self, until: Instant) -> io::Result<bool> {
         let advance = |session: &mut Session, buffer: &mut [u8]| {
             if session.is_half_way() {
                 return session.end().map(|()| News::Ended);

@@ -11,7 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -178,7 +178,7 @@ fn measure(program: Program, targets: &Targets, options: &Options) -> io::Result
     let mut held = Held::open(server.address, options.held)?;
     let memory = server.memory()?.saturating_sub(memory_before);
     let beside_held = load::run(server.address, targets.echo, &plan)?;
-    held.watch(Instant::now())?;
+    held.must_all_be_there()?;
     if let Some(deadline) = program.deadline(&options.places) {
         held.wait_for_the_end(deadline + DROP_PATIENCE)?;
     }

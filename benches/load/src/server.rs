@@ -29,7 +29,7 @@ pub(crate) struct Places {
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/bin"))]
     tools: PathBuf,
     /// How long our servers leave a client to finish its handshake
-    #[arg(long, value_name = "SECONDS", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
     handshake_timeout: u32,
 }
 
