@@ -177,6 +177,7 @@ fn measure(program: Program, targets: &Targets, options: &Options) -> io::Result
     let memory_before = server.memory()?;
     let mut held = Held::open(server.address, options.held)?;
     let memory = server.memory()?.saturating_sub(memory_before);
+    let memory = memory as f64 / (held.opened - held.ended.len()) as f64;
     let beside_held = load::run(server.address, targets.echo, &plan)?;
     held.must_all_be_there()?;
     if let Some(deadline) = program.deadline(&options.places) {
@@ -187,11 +188,11 @@ fn measure(program: Program, targets: &Targets, options: &Options) -> io::Result
     Ok(Sample {
         processor_time: (after.0 - before.0).as_secs_f64() / connections,
         own_processor_time: (after.1 - before.1).as_secs_f64() / connections,
-        memory: memory as f64 / held.opened as f64,
         alone,
         bulk,
         bulk_processor_time: (after_bulk - after.0).as_secs_f64() / (options.bulk << 20) as f64,
         held,
+        memory,
         beside_held,
     })
 }
