@@ -19,8 +19,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use load::{Errors, Held, Plan, Run};
 use server::{Places, Program, Server, own_processor_time};
 
-/// How long behind their deadline the connections that are held may go on.
+/// How long behind their deadline to wait for the end of the connections that are held.
 const DROP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long behind it they may end.
+const LATENESS: Duration = Duration::from_secs(5);
 
 /// Loads SOCKS5 servers on loopback, and prints a table
 ///
@@ -229,6 +232,12 @@ impl Row {
         for Sample { held, .. } in &self.samples {
             if held.ended.iter().any(|age| *age < deadline) {
                 return Err(format!("{name} ended a handshake before its deadline"));
+            }
+            if let Some(age) = held.ended.iter().max().filter(|age| **age > deadline + LATENESS) {
+                let late = (*age - deadline).as_secs_f64();
+                return Err(format!(
+                    "{name} ended a handshake {late:.1} s behind its deadline"
+                ));
             }
             if held.ended.len() < options.held {
                 let left = options.held - held.ended.len();
