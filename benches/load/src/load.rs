@@ -19,6 +19,10 @@ const OPENING: usize = 64;
 /// What went wrong, and how often.
 pub(crate) type Errors = BTreeMap<String, usize>;
 
+pub(crate) fn note(errors: &mut Errors, error: &io::Error) {
+    *errors.entry(error.to_string()).or_default() += 1;
+}
+
 /// Sessions on one thread.
 struct Loop {
     poll: Poll,
@@ -118,7 +122,11 @@ pub(crate) fn run(proxy: SocketAddr, echo: SocketAddr, plan: &Plan) -> io::Resul
         let now = Instant::now();
         while left > 0 && now < end && sessions.sessions.len() < plan.in_flight {
             left -= 1;
-            sessions.start(proxy, echo)?;
+            if let Err(error) = sessions.start(proxy, echo) {
+                note(&mut run.errors, &error);
+                // The next one would hardly do better.
+                left = 0;
+            }
         }
         if sessions.sessions.is_empty() {
             break;
@@ -132,7 +140,7 @@ pub(crate) fn run(proxy: SocketAddr, echo: SocketAddr, plan: &Plan) -> io::Resul
             match (result, session.established) {
                 (Ok(()), Some(latency)) => run.latencies.push(latency),
                 (Ok(()), None) => {}
-                (Err(error), _) => *run.errors.entry(error.to_string()).or_default() += 1,
+                (Err(error), _) => note(&mut run.errors, error),
             }
             true
         })?;
@@ -173,7 +181,10 @@ impl Held {
         while held.opened < count && held.errors.is_empty() {
             while started < count && started < held.opened + OPENING {
                 // What the target would be is never said.
-                held.sessions.start(proxy, proxy)?;
+                if let Err(error) = held.sessions.start(proxy, proxy) {
+                    note(&mut held.errors, &error);
+                    return Ok(held);
+                }
                 started += 1;
             }
             if deadline <= Instant::now() {
@@ -221,7 +232,7 @@ impl Held {
             match news {
                 Ok(News::HalfWay) => self.opened += 1,
                 Ok(News::Ended) => self.ended.push(session.age()),
-                Err(error) => *self.errors.entry(error.to_string()).or_default() += 1,
+                Err(error) => note(&mut self.errors, error),
             }
             !matches!(news, Ok(News::HalfWay))
         })

@@ -80,14 +80,17 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let mut rows: Vec<_> = options.programs()?.into_iter().map(Row::new).collect();
     for round in 1..=options.rounds {
         for row in &mut rows {
-            let sample = measure(row.program, &targets, options)
-                .map_err(|error| format!("{}: {error}", row.program.name()))?;
-            eprintln!(
-                "round {round}: {}: {}",
-                row.program.name(),
-                report::brief(&sample)
-            );
-            row.samples.push(sample);
+            let name = row.program.name();
+            match measure(row.program, &targets, options, &mut row.errors) {
+                Ok(sample) => {
+                    eprintln!("round {round}: {name}: {}", report::brief(&sample));
+                    row.samples.push(sample);
+                }
+                Err(error) => {
+                    eprintln!("round {round}: {name}: {error}");
+                    load::note(&mut row.errors, &error);
+                }
+            }
         }
     }
     let table = report::table(&rows, options);
@@ -148,6 +151,8 @@ struct Targets {
 struct Row {
     program: Program,
     samples: Vec<Sample>,
+    /// What went wrong beside that which the samples have.
+    errors: Errors,
 }
 
 struct Sample {
@@ -165,7 +170,12 @@ struct Sample {
     beside_held: Run,
 }
 
-fn measure(program: Program, targets: &Targets, options: &Options) -> io::Result<Sample> {
+fn measure(
+    program: Program,
+    targets: &Targets,
+    options: &Options,
+    errors: &mut Errors,
+) -> io::Result<Sample> {
     let plan = Plan {
         connections: options.connections,
         in_flight: options.in_flight,
@@ -175,8 +185,16 @@ fn measure(program: Program, targets: &Targets, options: &Options) -> io::Result
     let before = (server.processor_time()?, own_processor_time()?);
     let alone = load::run(server.address, targets.echo, &plan)?;
     let after = (server.processor_time()?, own_processor_time()?);
-    let bulk = load::bulk(server.address, targets.source, options.bulk << 20)?;
+    let bulk = load::bulk(server.address, targets.source, options.bulk << 20);
     let after_bulk = server.processor_time()?;
+    let bulk_time = after_bulk.saturating_sub(after.0).as_secs_f64();
+    let (bulk, bulk_processor_time) = match bulk {
+        Ok(bulk) => (bulk, bulk_time / (options.bulk << 20) as f64),
+        Err(error) => {
+            load::note(errors, &error);
+            (f64::NAN, f64::NAN)
+        }
+    };
     let memory_before = server.memory()?;
     let mut held = Held::open(server.address, options.held)?;
     let memory = server.memory()?.saturating_sub(memory_before);
@@ -189,11 +207,11 @@ fn measure(program: Program, targets: &Targets, options: &Options) -> io::Result
     held.close();
     let connections = alone.latencies.len() as f64;
     Ok(Sample {
-        processor_time: (after.0 - before.0).as_secs_f64() / connections,
-        own_processor_time: (after.1 - before.1).as_secs_f64() / connections,
+        processor_time: after.0.saturating_sub(before.0).as_secs_f64() / connections,
+        own_processor_time: after.1.saturating_sub(before.1).as_secs_f64() / connections,
         alone,
         bulk,
-        bulk_processor_time: (after_bulk - after.0).as_secs_f64() / (options.bulk << 20) as f64,
+        bulk_processor_time,
         held,
         memory,
         beside_held,
@@ -202,13 +220,16 @@ fn measure(program: Program, targets: &Targets, options: &Options) -> io::Result
 
 impl Row {
     const fn new(program: Program) -> Self {
-        let samples = Vec::new();
-        Self { program, samples }
+        Self {
+            program,
+            samples: Vec::new(),
+            errors: Errors::new(),
+        }
     }
 
     /// What is wrong, in any round.
     fn errors(&self) -> Errors {
-        let mut sum = Errors::new();
+        let mut sum = self.errors.clone();
         for sample in &self.samples {
             for errors in [
                 &sample.alone.errors,

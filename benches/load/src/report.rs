@@ -60,7 +60,11 @@ pub(crate) fn table(rows: &[Row], options: &Options) -> String {
         let _ = write!(text, "| {} |", row.program.name());
         for (_, digits, figure) in &columns {
             let median = median(row.samples.iter().map(figure).collect());
-            let _ = write!(text, " {median:.digits$} |");
+            let _ = if median.is_nan() {
+                write!(text, " – |")
+            } else {
+                write!(text, " {median:.digits$} |")
+            };
         }
         let _ = writeln!(text, " {} | {} |", ended(row), errors(row));
     }
@@ -97,7 +101,9 @@ fn output(program: &str, arguments: &[&str]) -> String {
     text.unwrap_or_else(|_| format!("no {program}"))
 }
 
+/// Of those that there are: what failed has no figure.
 fn median(mut figures: Vec<f64>) -> f64 {
+    figures.retain(|figure| figure.is_finite());
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
