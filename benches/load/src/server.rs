@@ -67,6 +67,25 @@ impl Program {
         matches!(self, Self::MioServer | Self::TokioServer | Self::StdServer)
     }
 
+    /// The version of another's server, where it is known.
+    pub(crate) fn version(self, places: &Places) -> Option<String> {
+        let package = match self {
+            Self::MioServer | Self::TokioServer | Self::StdServer => return None,
+            Self::FastSocks5 => {
+                let mut command = Command::new("cargo");
+                command.args(["install", "--list", "--root"]);
+                let installed = output(command.arg(places.tools.parent()?))?;
+                let version = installed
+                    .lines()
+                    .find_map(|line| line.strip_prefix("fast-socks5 v"))?;
+                return Some(version.trim_end_matches(':').to_owned());
+            }
+            Self::Microsocks => "microsocks",
+            Self::Danted => "dante-server",
+        };
+        output(Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]))
+    }
+
     fn command(self, places: &Places, address: SocketAddr, directory: &Path) -> io::Result<Command> {
         let (ip, port) = (address.ip().to_string(), address.port().to_string());
         Ok(match self {
@@ -195,6 +214,13 @@ impl Server {
     pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
+}
+
+/// What a program that succeeds prints.
+pub(crate) fn output(command: &mut Command) -> Option<String> {
+    let output = command.output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !text.is_empty()).then_some(text)
 }
 
 /// The processor time of this program itself.
