@@ -133,7 +133,8 @@ impl Server {
         for _ in 0..3 {
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
             let directory = TempDir::new()?;
-            let mut command = program.command(places, free, directory.path())?;
+            let wanted = program.command(places, free, directory.path())?;
+            let mut command = end_with_us(&wanted);
             command
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
@@ -148,7 +149,10 @@ impl Server {
             };
             match server.wait_until_it_listens() {
                 Ok(()) => return Ok(server),
-                Err(error) => last = Some(error),
+                Err(error) => {
+                    let program = wanted.get_program().to_string_lossy();
+                    last = Some(io::Error::other(format!("{program}: {error}")));
+                }
             }
         }
         Err(last.expect("it was tried"))
@@ -158,7 +162,11 @@ impl Server {
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(self.address).is_err() {
             if let Some(status) = self.child.try_wait()? {
-                return Err(io::Error::other(format!("ended at once: {status}")));
+                return Err(io::Error::other(match status.code() {
+                    // From `setpriv`.
+                    Some(127) => "not found".into(),
+                    _ => format!("ended at once: {status}"),
+                }));
             }
             if deadline <= Instant::now() {
                 return Err(io::Error::other("does not listen"));
@@ -214,6 +222,15 @@ impl Server {
     pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
+}
+
+/// The same program, which gets a SIGTERM when this one ends, however that comes about. danted, which changes its user,
+/// loses that again.
+fn end_with_us(command: &Command) -> Command {
+    let mut ending = Command::new("setpriv");
+    ending.args(["--pdeathsig", "TERM", "--"]);
+    ending.arg(command.get_program()).args(command.get_args());
+    ending
 }
 
 /// What a program that succeeds prints.
