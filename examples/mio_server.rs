@@ -129,12 +129,12 @@ struct Context {
 impl Server {
     fn accept(&mut self) {
         loop {
-            match self
-                .listener
-                .accept()
-                .and_then(|(client, address)| self.admit(client, address))
-            {
-                Ok(()) => {}
+            match self.listener.accept() {
+                Ok((client, address)) => {
+                    if let Err(error) = self.admit(client, address) {
+                        log_failure(address, &error);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // Out of descriptors, perhaps: the next tick tries again.
                 Err(error) => return log(format_args!("accept: {error}")),
@@ -237,6 +237,7 @@ impl Connection {
                 Err(error) => {
                     log_failure(self.address, &error);
                     self.stage = Stage::Linger;
+                    self.upload.octets = Vec::new();
                     self.deadline = Instant::now() + LINGER;
                     let _ = self.client.shutdown(Shutdown::Write);
                 }
@@ -252,7 +253,16 @@ impl Connection {
         loop {
             match self.handshake.poll_output() {
                 Output::Transmit(octets) => {
-                    let n = self.client.write(octets.bytes())?;
+                    // A reply may come behind the deadline, since the dial has its own, but not wait there.
+                    let n = match self.client.write(octets.bytes()) {
+                        Err(error)
+                            if error.kind() == io::ErrorKind::WouldBlock
+                                && self.deadline <= Instant::now() =>
+                        {
+                            return Err(io::ErrorKind::TimedOut.into());
+                        }
+                        written => written?,
+                    };
                     octets.sent(n);
                 }
                 Output::NeedInput { .. } => {
@@ -309,11 +319,14 @@ impl Connection {
     /// Discards what a refused client still sends, up to its end or the deadline.
     fn linger(&mut self, buffer: &mut [u8]) -> io::Result<Next> {
         for _ in 0..TURN {
-            self.upload.octets.clear();
-            if self.upload.ended || self.deadline <= Instant::now() {
+            if self.deadline <= Instant::now() {
                 return Ok(Next::Close);
             }
-            if !went_on(self.upload.fill(&mut self.client, buffer))? {
+            let read = self.client.read(buffer);
+            if let Ok(0) = read {
+                return Ok(Next::Close);
+            }
+            if !went_on(read)? {
                 return Ok(Next::Wait);
             }
         }
@@ -345,12 +358,12 @@ impl Pipe {
     /// So a client that is reset while its target is dialled is noticed. One that ends its input is not gone:
     /// it may still want the answer, and the dial ends in any case.
     fn fill_up(&mut self, from: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
-        while self.has_room() && went_on(self.fill(from, buffer))? {}
-        Ok(())
-    }
-
-    fn has_room(&self) -> bool {
-        !self.ended && self.octets.len() < EARLY_LIMIT
+        loop {
+            let room = EARLY_LIMIT.saturating_sub(self.octets.len()).min(buffer.len());
+            if self.ended || room == 0 || !went_on(self.fill(from, &mut buffer[..room]))? {
+                return Ok(());
+            }
+        }
     }
 
     /// Copies until one of the sockets does not go on, or the turn is over, and passes the end on.

@@ -24,8 +24,8 @@ pub(crate) fn handshake(target: SocketAddr) -> Handshake {
     Handshake::new(&Request::connect(target.into()), Auth::none())
 }
 
-/// Goes on with a handshake on a stream of either kind; `WouldBlock` comes from the stream. Gives how many octets stand
-/// at the end of what was read last that came behind the reply, as a range of `buffer`.
+/// Goes on with a handshake on a stream of either kind; `WouldBlock` comes from the stream. Gives how many octets of
+/// what was read last came behind the reply.
 pub(crate) fn shake_hands(
     handshake: &mut Handshake,
     stream: &mut (impl Read + Write),

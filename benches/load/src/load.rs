@@ -19,6 +19,10 @@ const OPENING: usize = 64;
 /// What went wrong, and how often.
 pub(crate) type Errors = BTreeMap<String, usize>;
 
+pub(crate) fn note(errors: &mut Errors, error: &io::Error) {
+    *errors.entry(error.to_string()).or_default() += 1;
+}
+
 /// Sessions on one thread.
 struct Loop {
     poll: Poll,
@@ -48,13 +52,13 @@ impl Loop {
     }
 
     /// Waits for events up to `until`, and goes on with each session that has one, until `advance` says `WouldBlock`.
-    /// Whatever else it says is handed to `done`, which says whether the session goes.
+    /// Whatever else it says is handed to `done`, which says whether the session goes. Gives whether there were events.
     fn turn<T>(
         &mut self,
         until: Instant,
         mut advance: impl FnMut(&mut Session, &mut [u8]) -> io::Result<T>,
         mut done: impl FnMut(&Session, &io::Result<T>) -> bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let wait = until.saturating_duration_since(Instant::now());
         match self.poll.poll(&mut self.events, Some(wait)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
@@ -75,7 +79,7 @@ impl Loop {
                 }
             }
         }
-        Ok(())
+        Ok(!self.events.is_empty())
     }
 }
 
@@ -118,7 +122,11 @@ pub(crate) fn run(proxy: SocketAddr, echo: SocketAddr, plan: &Plan) -> io::Resul
         let now = Instant::now();
         while left > 0 && now < end && sessions.sessions.len() < plan.in_flight {
             left -= 1;
-            sessions.start(proxy, echo)?;
+            if let Err(error) = sessions.start(proxy, echo) {
+                note(&mut run.errors, &error);
+                // The next one would hardly do better.
+                left = 0;
+            }
         }
         if sessions.sessions.is_empty() {
             break;
@@ -132,7 +140,7 @@ pub(crate) fn run(proxy: SocketAddr, echo: SocketAddr, plan: &Plan) -> io::Resul
             match (result, session.established) {
                 (Ok(()), Some(latency)) => run.latencies.push(latency),
                 (Ok(()), None) => {}
-                (Err(error), _) => *run.errors.entry(error.to_string()).or_default() += 1,
+                (Err(error), _) => note(&mut run.errors, error),
             }
             true
         })?;
@@ -149,7 +157,7 @@ pub(crate) struct Held {
     pub(crate) opened: usize,
     /// The ages of those that the server has ended since.
     pub(crate) ended: Vec<Duration>,
-    /// Why it could not open more.
+    /// Why it could not open more, and what else must not be.
     pub(crate) errors: Errors,
 }
 
@@ -173,7 +181,10 @@ impl Held {
         while held.opened < count && held.errors.is_empty() {
             while started < count && started < held.opened + OPENING {
                 // What the target would be is never said.
-                held.sessions.start(proxy, proxy)?;
+                if let Err(error) = held.sessions.start(proxy, proxy) {
+                    note(&mut held.errors, &error);
+                    return Ok(held);
+                }
                 started += 1;
             }
             if deadline <= Instant::now() {
@@ -194,13 +205,23 @@ impl Held {
         Ok(())
     }
 
+    /// Notes it as an error where the server has ended some by now: what was measured beside them was beside fewer.
+    pub(crate) fn must_all_be_there(&mut self) -> io::Result<()> {
+        while self.watch(Instant::now())? {}
+        if !self.ended.is_empty() {
+            self.errors
+                .insert("ended while others came and went".into(), self.ended.len());
+        }
+        Ok(())
+    }
+
     /// Closes those that are still there.
     pub(crate) fn close(&mut self) {
         self.sessions.sessions.clear();
     }
 
-    /// Notes what has happened.
-    pub(crate) fn watch(&mut self, until: Instant) -> io::Result<()> {
+    /// Notes what has happened, and says whether anything has.
+    fn watch(&mut self, until: Instant) -> io::Result<bool> {
         let advance = |session: &mut Session, buffer: &mut [u8]| {
             if session.is_half_way() {
                 return session.end().map(|()| News::Ended);
@@ -211,7 +232,7 @@ impl Held {
             match news {
                 Ok(News::HalfWay) => self.opened += 1,
                 Ok(News::Ended) => self.ended.push(session.age()),
-                Err(error) => *self.errors.entry(error.to_string()).or_default() += 1,
+                Err(error) => note(&mut self.errors, error),
             }
             !matches!(news, Ok(News::HalfWay))
         })

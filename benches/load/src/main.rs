@@ -11,7 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -19,8 +19,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use load::{Errors, Held, Plan, Run};
 use server::{Places, Program, Server, own_processor_time};
 
-/// How long behind their deadline the connections that are held may go on.
+/// How long behind their deadline to wait for the end of the connections that are held.
 const DROP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long behind it they may end.
+const LATENESS: Duration = Duration::from_secs(5);
 
 /// Loads SOCKS5 servers on loopback, and prints a table
 ///
@@ -77,14 +80,17 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let mut rows: Vec<_> = options.programs()?.into_iter().map(Row::new).collect();
     for round in 1..=options.rounds {
         for row in &mut rows {
-            let sample = measure(row.program, &targets, options)
-                .map_err(|error| format!("{}: {error}", row.program.name()))?;
-            eprintln!(
-                "round {round}: {}: {}",
-                row.program.name(),
-                report::brief(&sample)
-            );
-            row.samples.push(sample);
+            let name = row.program.name();
+            match measure(row.program, &targets, options, &mut row.errors) {
+                Ok(sample) => {
+                    eprintln!("round {round}: {name}: {}", report::brief(&sample));
+                    row.samples.push(sample);
+                }
+                Err(error) => {
+                    eprintln!("round {round}: {name}: {error}");
+                    load::note(&mut row.errors, &error);
+                }
+            }
         }
     }
     let table = report::table(&rows, options);
@@ -145,6 +151,8 @@ struct Targets {
 struct Row {
     program: Program,
     samples: Vec<Sample>,
+    /// What went wrong beside that which the samples have.
+    errors: Errors,
 }
 
 struct Sample {
@@ -162,7 +170,12 @@ struct Sample {
     beside_held: Run,
 }
 
-fn measure(program: Program, targets: &Targets, options: &Options) -> io::Result<Sample> {
+fn measure(
+    program: Program,
+    targets: &Targets,
+    options: &Options,
+    errors: &mut Errors,
+) -> io::Result<Sample> {
     let plan = Plan {
         connections: options.connections,
         in_flight: options.in_flight,
@@ -172,39 +185,51 @@ fn measure(program: Program, targets: &Targets, options: &Options) -> io::Result
     let before = (server.processor_time()?, own_processor_time()?);
     let alone = load::run(server.address, targets.echo, &plan)?;
     let after = (server.processor_time()?, own_processor_time()?);
-    let bulk = load::bulk(server.address, targets.source, options.bulk << 20)?;
+    let bulk = load::bulk(server.address, targets.source, options.bulk << 20);
     let after_bulk = server.processor_time()?;
+    let bulk_time = after_bulk.saturating_sub(after.0).as_secs_f64();
+    let (bulk, bulk_processor_time) = match bulk {
+        Ok(bulk) => (bulk, bulk_time / (options.bulk << 20) as f64),
+        Err(error) => {
+            load::note(errors, &error);
+            (f64::NAN, f64::NAN)
+        }
+    };
     let memory_before = server.memory()?;
     let mut held = Held::open(server.address, options.held)?;
     let memory = server.memory()?.saturating_sub(memory_before);
+    let memory = memory as f64 / (held.opened - held.ended.len()) as f64;
     let beside_held = load::run(server.address, targets.echo, &plan)?;
-    held.watch(Instant::now())?;
+    held.must_all_be_there()?;
     if let Some(deadline) = program.deadline(&options.places) {
         held.wait_for_the_end(deadline + DROP_PATIENCE)?;
     }
     held.close();
     let connections = alone.latencies.len() as f64;
     Ok(Sample {
-        processor_time: (after.0 - before.0).as_secs_f64() / connections,
-        own_processor_time: (after.1 - before.1).as_secs_f64() / connections,
-        memory: memory as f64 / held.opened as f64,
+        processor_time: after.0.saturating_sub(before.0).as_secs_f64() / connections,
+        own_processor_time: after.1.saturating_sub(before.1).as_secs_f64() / connections,
         alone,
         bulk,
-        bulk_processor_time: (after_bulk - after.0).as_secs_f64() / (options.bulk << 20) as f64,
+        bulk_processor_time,
         held,
+        memory,
         beside_held,
     })
 }
 
 impl Row {
     const fn new(program: Program) -> Self {
-        let samples = Vec::new();
-        Self { program, samples }
+        Self {
+            program,
+            samples: Vec::new(),
+            errors: Errors::new(),
+        }
     }
 
     /// What is wrong, in any round.
     fn errors(&self) -> Errors {
-        let mut sum = Errors::new();
+        let mut sum = self.errors.clone();
         for sample in &self.samples {
             for errors in [
                 &sample.alone.errors,
@@ -228,6 +253,12 @@ impl Row {
         for Sample { held, .. } in &self.samples {
             if held.ended.iter().any(|age| *age < deadline) {
                 return Err(format!("{name} ended a handshake before its deadline"));
+            }
+            if let Some(age) = held.ended.iter().max().filter(|age| **age > deadline + LATENESS) {
+                let late = (*age - deadline).as_secs_f64();
+                return Err(format!(
+                    "{name} ended a handshake {late:.1} s behind its deadline"
+                ));
             }
             if held.ended.len() < options.held {
                 let left = options.held - held.ended.len();

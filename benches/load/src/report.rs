@@ -8,6 +8,7 @@ use std::process::Command;
 
 use procfs::{CpuInfo, Current};
 
+use crate::server::output;
 use crate::{Options, Row, Sample};
 
 const BEGIN: &str = "<!-- load:begin -->\n";
@@ -60,7 +61,11 @@ pub(crate) fn table(rows: &[Row], options: &Options) -> String {
         let _ = write!(text, "| {} |", row.program.name());
         for (_, digits, figure) in &columns {
             let median = median(row.samples.iter().map(figure).collect());
-            let _ = write!(text, " {median:.digits$} |");
+            let _ = if median.is_nan() {
+                write!(text, " – |")
+            } else {
+                write!(text, " {median:.digits$} |")
+            };
         }
         let _ = writeln!(text, " {} | {} |", ended(row), errors(row));
     }
@@ -79,25 +84,32 @@ fn heading(rows: &[Row], options: &Options) -> String {
         .iter()
         .flat_map(|row| &row.samples)
         .map(|s| s.own_processor_time * 1e6);
+    let versions: String = rows
+        .iter()
+        .filter_map(|row| {
+            let version = row.program.version(&options.places)?;
+            Some(format!("; {} {version}", row.program.name()))
+        })
+        .collect();
     format!(
-        "{}; {model}, {count} processors; Linux {}; {}. Medians of {} rounds; {} connections at a time; \
+        "{}; {model}, {count} processors; Linux {}; {}{versions}. Medians of {} rounds; {} connections at a time; \
          this program itself took {:.0} µs of processor for each.\n",
-        output("date", &["+%F"]),
-        output("uname", &["--kernel-release"]),
-        output("rustc", &["--version"]),
+        said("date", "+%F"),
+        said("uname", "--kernel-release"),
+        said("rustc", "--version"),
         options.rounds,
         options.in_flight,
         median(own.collect()),
     )
 }
 
-fn output(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    text.unwrap_or_else(|_| format!("no {program}"))
+fn said(program: &str, argument: &str) -> String {
+    output(Command::new(program).arg(argument)).unwrap_or_else(|| format!("no {program}"))
 }
 
+/// Of those that there are: what failed has no figure.
 fn median(mut figures: Vec<f64>) -> f64 {
+    figures.retain(|figure| figure.is_finite());
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }

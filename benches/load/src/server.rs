@@ -29,7 +29,7 @@ pub(crate) struct Places {
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/bin"))]
     tools: PathBuf,
     /// How long our servers leave a client to finish its handshake
-    #[arg(long, value_name = "SECONDS", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
     handshake_timeout: u32,
 }
 
@@ -65,6 +65,25 @@ impl Program {
 
     pub(crate) const fn is_ours(self) -> bool {
         matches!(self, Self::MioServer | Self::TokioServer | Self::StdServer)
+    }
+
+    /// The version of another's server, where it is known.
+    pub(crate) fn version(self, places: &Places) -> Option<String> {
+        let package = match self {
+            Self::MioServer | Self::TokioServer | Self::StdServer => return None,
+            Self::FastSocks5 => {
+                let mut command = Command::new("cargo");
+                command.args(["install", "--list", "--root"]);
+                let installed = output(command.arg(places.tools.parent()?))?;
+                let version = installed
+                    .lines()
+                    .find_map(|line| line.strip_prefix("fast-socks5 v"))?;
+                return Some(version.trim_end_matches(':').to_owned());
+            }
+            Self::Microsocks => "microsocks",
+            Self::Danted => "dante-server",
+        };
+        output(Command::new("dpkg-query").args(["-W", "-f", "${Version}", package]))
     }
 
     fn command(self, places: &Places, address: SocketAddr, directory: &Path) -> io::Result<Command> {
@@ -114,7 +133,8 @@ impl Server {
         for _ in 0..3 {
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
             let directory = TempDir::new()?;
-            let mut command = program.command(places, free, directory.path())?;
+            let wanted = program.command(places, free, directory.path())?;
+            let mut command = end_with_us(&wanted);
             command
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
@@ -129,7 +149,10 @@ impl Server {
             };
             match server.wait_until_it_listens() {
                 Ok(()) => return Ok(server),
-                Err(error) => last = Some(error),
+                Err(error) => {
+                    let program = wanted.get_program().to_string_lossy();
+                    last = Some(io::Error::other(format!("{program}: {error}")));
+                }
             }
         }
         Err(last.expect("it was tried"))
@@ -139,7 +162,11 @@ impl Server {
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(self.address).is_err() {
             if let Some(status) = self.child.try_wait()? {
-                return Err(io::Error::other(format!("ended at once: {status}")));
+                return Err(io::Error::other(match status.code() {
+                    // From `setpriv`.
+                    Some(127) => "not found".into(),
+                    _ => format!("ended at once: {status}"),
+                }));
             }
             if deadline <= Instant::now() {
                 return Err(io::Error::other("does not listen"));
@@ -195,6 +222,22 @@ impl Server {
     pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
+}
+
+/// The same program, which gets a SIGTERM when this one ends, however that comes about. danted, which changes its user,
+/// loses that again.
+fn end_with_us(command: &Command) -> Command {
+    let mut ending = Command::new("setpriv");
+    ending.args(["--pdeathsig", "TERM", "--"]);
+    ending.arg(command.get_program()).args(command.get_args());
+    ending
+}
+
+/// What a program that succeeds prints.
+pub(crate) fn output(command: &mut Command) -> Option<String> {
+    let output = command.output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !text.is_empty()).then_some(text)
 }
 
 /// The processor time of this program itself.
