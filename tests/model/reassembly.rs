@@ -7,6 +7,7 @@
 
 use core::time::Duration;
 
+use allocation_counter::measure;
 use sans_socks::AddressBuf;
 use sans_socks::udp::{Datagram, Discard, Frag, Outcome, Reassembler, Storage};
 
@@ -160,6 +161,8 @@ pub struct Pair<'m> {
     machine: &'m mut dyn Machine,
     naive: Naive,
     now: Duration,
+    /// Octets of the heap that the machine has.
+    heap: i64,
     /// The fragments that were taken: when, position, address, payload.
     taken: Vec<(Duration, usize, AddressBuf, Vec<u8>)>,
 }
@@ -179,6 +182,7 @@ impl<'m> Pair<'m> {
             machine,
             naive,
             now: Duration::ZERO,
+            heap: 0,
             taken: Vec::new(),
         }
     }
@@ -193,13 +197,13 @@ impl<'m> Pair<'m> {
     }
 
     pub fn handle_timeout(&mut self) {
-        self.machine.handle_timeout(self.now);
+        self.heap += measure(|| self.machine.handle_timeout(self.now)).bytes_current;
         self.naive.tick(self.now);
         self.holds_the_same();
     }
 
     pub fn reset(&mut self) {
-        self.machine.reset();
+        self.heap += measure(|| self.machine.reset()).bytes_current;
         self.naive.pieces.clear();
         self.naive.delivered = 0;
         self.holds_the_same();
@@ -209,7 +213,8 @@ impl<'m> Pair<'m> {
     pub fn handle_datagram(&mut self, datagram: Datagram<'_>) {
         let Datagram { header, payload } = datagram;
         let (frag, address) = (header.frag.get(), AddressBuf::from(header.address));
-        let outcome = self.machine.handle_datagram(self.now, datagram);
+        let mut outcome = Outcome::Pending;
+        self.heap += measure(|| outcome = self.machine.handle_datagram(self.now, datagram)).bytes_current;
         let delivered_to = match outcome {
             Outcome::Deliver(delivered) => Some(delivered.header.address.into()),
             _ => None,
@@ -250,6 +255,7 @@ impl<'m> Pair<'m> {
             "octets since the last reset"
         );
         assert!(self.machine.buffered() <= max_datagram.min(room));
+        assert!(self.heap <= max_datagram as i64, "{} octets of heap", self.heap);
         assert_eq!(self.machine.poll_timeout(), self.naive.deadline());
     }
 }
