@@ -161,6 +161,10 @@ pub fn pair_ops(input: &[u8]) {
                 side.inbox_ended = true;
                 cut = true;
             }
+            6 if n == 4 && matches!(side.due(), Due::Negotiate(_)) => {
+                side.machine.abandon();
+                cut = true;
+            }
             // Said too early or too late, it ends nothing that does not wait.
             _ => {
                 if side.inbox_ended && side.inbox.is_empty() {
