@@ -219,8 +219,38 @@ impl Config {
     }
 }
 
-/// The octets of the longest greeting, credentials and request.
+/// Room for greeting, credentials and request, and for any reply.
+///
+/// When a machine is made all of its room is zeroed, and moved; the longest would cost more than the rest of
+/// most handshakes' messages.
+#[expect(clippy::large_enum_variant, reason = "a machine has no heap")]
+enum Room {
+    Usual([u8; USUAL]),
+    Longest([u8; LONGEST]),
+}
+
+const USUAL: usize = Reply::MAX_LEN;
 const LONGEST: usize = Greeting::MAX_LEN + Credentials::MAX_LEN + Request::MAX_LEN;
+
+impl AsRef<[u8]> for Room {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Usual(octets) => octets,
+            Self::Longest(octets) => octets,
+        }
+    }
+}
+
+impl AsMut<[u8]> for Room {
+    #[inline]
+    fn as_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Usual(octets) => octets,
+            Self::Longest(octets) => octets,
+        }
+    }
+}
 
 /// The client's side of one connection's handshake: no allocation, no clock, at most 1,100 octets of state.
 ///
@@ -228,7 +258,7 @@ const LONGEST: usize = Greeting::MAX_LEN + Credentials::MAX_LEN + Request::MAX_L
 pub struct Handshake {
     /// Greeting, credentials and request stand here one behind the other from the start. What comes in is
     /// laid over what has been sent: two octets over the greeting, then a reply over all.
-    buffer: Buffer<LONGEST>,
+    buffer: Buffer<Room>,
     greeting_end: u16,
     credentials_end: u16,
     request_end: u16,
@@ -314,8 +344,30 @@ impl Handshake {
     #[inline(always)] // Else the machine is built in one place and copied to another, octet by octet.
     #[must_use]
     pub fn with_config(request: &Request<'_>, auth: Auth<'_>, config: Config) -> Self {
+        let credentials_len = auth
+            .credentials
+            .map_or(0, |credentials| credentials.encoded_len());
+        let len = auth.greeting.encoded_len() + credentials_len + request.encoded_len();
+        if len > USUAL {
+            return Self::with_longest_room(request, auth, config);
+        }
+        Self::with_room(Room::Usual, request, auth, config)
+    }
+
+    #[inline(never)]
+    fn with_longest_room(request: &Request<'_>, auth: Auth<'_>, config: Config) -> Self {
+        Self::with_room(Room::Longest, request, auth, config)
+    }
+
+    #[inline(always)]
+    fn with_room<const N: usize>(
+        room: fn([u8; N]) -> Room,
+        request: &Request<'_>,
+        auth: Auth<'_>,
+        config: Config,
+    ) -> Self {
         let config = config.optimistic(config.optimistic && auth.is_certain());
-        let mut octets = [0; LONGEST];
+        let mut octets = [0; N];
         let greeting_end = push(&mut octets, 0, &auth.greeting);
         let (credentials_end, secret) = match &auth.credentials {
             Some(credentials) => {
@@ -331,7 +383,7 @@ impl Handshake {
             greeting_end
         };
         Self {
-            buffer: Buffer::sending(octets, first, secret, 2),
+            buffer: Buffer::sending(room(octets), first, secret, 2),
             greeting_end,
             credentials_end,
             request_end,
@@ -511,6 +563,7 @@ impl Handshake {
     }
 
     /// The reply that has been received.
+    #[inline] // Else it goes through memory, written in parts and read in larger ones: slower than decoding it.
     fn reply(&self) -> Reply<'_> {
         match Reply::decode(self.buffer.received()) {
             Ok(Decoded::Complete { value, .. }) => value,

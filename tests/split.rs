@@ -667,6 +667,59 @@ fn client_longest_flight() {
         ));
 }
 
+/// a client says the same whether all of it fits the room of most handshakes, 262 octets, or not.
+#[test]
+fn client_says_messages_of_every_length() {
+    let long = [b'u'; 255];
+    let (short, longest) = (
+        Credentials::new("u", "p").unwrap(),
+        Credentials::new(&long, &long).unwrap(),
+    );
+    let logins = [
+        (Method::NO_AUTHENTICATION, None, String::new()),
+        (
+            Method::USERNAME_PASSWORD,
+            Some(short),
+            String::from("01 01 75 01 70"),
+        ),
+        (
+            Method::USERNAME_PASSWORD,
+            Some(longest),
+            format!("01 ff {0} ff {0}", hex::encode(long)),
+        ),
+    ];
+    for (method, credentials, login) in &logins {
+        for offered in [vec![*method; 1], vec![*method; 255]] {
+            for name in (245..=255).chain([1]).map(|len| vec![b'a'; len]) {
+                let client = Client {
+                    request: Request::connect((Domain::new(&name).unwrap(), 0x1f90).into()),
+                    auth: Auth::new(&offered, *credentials).unwrap(),
+                    config: client::Config::new(),
+                    raw_negotiation: 0,
+                };
+                let (n, selected) = (offered.len(), method.get());
+                let greeting = format!("05 {n:02x} {}", format!("{selected:02x}").repeat(n));
+                let request = format!("05 01 00 03 {:02x} {} 1f90", name.len(), hex::encode(&name));
+                let described = format!("{n} methods, {login:.20}, {} octets", name.len());
+                let selection = Exchange::client(described, client, &greeting);
+                let selected = format!("05 {selected:02x}");
+                let authenticated = if login.is_empty() {
+                    selection.step(Phase::MethodSelection, &selected, &request)
+                } else {
+                    selection.step(Phase::MethodSelection, &selected, login).step(
+                        Phase::Authentication,
+                        "01 00",
+                        &request,
+                    )
+                };
+                authenticated
+                    .step(Phase::Reply, SUCCESS, "")
+                    .ends(&Due::Connected(ReplyCode::SUCCEEDED, Address::UNSPECIFIED.into()));
+            }
+        }
+    }
+}
+
 /// the method that was selected is known from then on, and only if it was offered.
 #[test]
 fn client_knows_the_method() {
