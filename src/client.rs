@@ -221,8 +221,8 @@ impl Config {
 
 /// Room for greeting, credentials and request, and for any reply.
 ///
-/// All of it is zeroed, and moved once, when a machine is made. To do that with the longest takes half as long as
-/// a whole handshake, and few need it.
+/// All of it is zeroed, and moved once, when a machine is made. To do that with the longest takes half as
+/// long as a whole handshake, and few need it.
 #[expect(clippy::large_enum_variant, reason = "a machine has no heap")]
 enum Room {
     Usual([u8; USUAL]),
