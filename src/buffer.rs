@@ -10,9 +10,9 @@ use zeroize::Zeroize;
 
 use crate::message::{Decoded, Encode, copy};
 
-/// Room for octets, and what is being done with them.
-pub(crate) struct Buffer<R: AsRef<[u8]> + AsMut<[u8]>> {
-    room: R,
+/// `N` octets and what is being done with them.
+pub(crate) struct Buffer<const N: usize> {
+    octets: [u8; N],
     cursor: Cursor,
 }
 
@@ -50,11 +50,11 @@ pub(crate) enum Received<E> {
     Fault(usize, E),
 }
 
-impl<R: AsRef<[u8]> + AsMut<[u8]>> Buffer<R> {
+impl<const N: usize> Buffer<N> {
     /// An empty buffer that wants input, with `missing` octets up to the first decision.
-    pub(crate) const fn receiving(room: R, missing: u16) -> Self {
+    pub(crate) const fn receiving(missing: u16) -> Self {
         Self {
-            room,
+            octets: [0; N],
             cursor: Cursor {
                 start: 0,
                 end: 0,
@@ -70,9 +70,9 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>> Buffer<R> {
     /// A buffer that sends its octets up to `end`, some of which may be `secret`, then wants a message as
     /// [`want`](Self::want) does.
     #[inline(always)]
-    pub(crate) const fn sending(room: R, end: u16, secret: (u16, u16), then: u16) -> Self {
+    pub(crate) const fn sending(octets: [u8; N], end: u16, secret: (u16, u16), then: u16) -> Self {
         Self {
-            room,
+            octets,
             cursor: Cursor {
                 start: 0,
                 end,
@@ -156,10 +156,10 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>> Buffer<R> {
     fn append(&mut self, input: &[u8]) {
         let end = usize::from(self.cursor.end);
         if let [octet] = *input {
-            if let Some(slot) = self.room.as_mut().get_mut(end) {
+            if let Some(slot) = self.octets.get_mut(end) {
                 *slot = octet;
             }
-        } else if let Some(slots) = self.room.as_mut().get_mut(end..end + input.len()) {
+        } else if let Some(slots) = self.octets.get_mut(end..end + input.len()) {
             copy(input, slots);
         }
         self.cursor.end += input.len() as u16;
@@ -169,13 +169,13 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>> Buffer<R> {
     /// The octets of the message so far.
     #[inline]
     pub(crate) fn received(&self) -> &[u8] {
-        range(self.room.as_ref(), 0, self.cursor.end)
+        range(&self.octets, 0, self.cursor.end)
     }
 
     /// The octets from `start` to `end`, whatever they are.
     #[inline]
     pub(crate) fn octets(&self, start: u16, end: u16) -> &[u8] {
-        range(self.room.as_ref(), start, end)
+        range(&self.octets, start, end)
     }
 
     /// Waits for a new message, with `missing` octets up to its first decision.
@@ -188,7 +188,7 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>> Buffer<R> {
     /// [`want`](Self::want) does; none if `then` is 0.
     #[inline]
     pub(crate) fn send_message(&mut self, message: &impl Encode, then: u16) {
-        let end = push(self.room.as_mut(), 0, message);
+        let end = push(&mut self.octets, 0, message);
         self.send(0, end, then);
     }
 
@@ -212,7 +212,7 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>> Buffer<R> {
     #[inline]
     pub(crate) fn transmit(&mut self) -> Transmit<'_> {
         Transmit {
-            octets: self.room.as_mut(),
+            octets: &mut self.octets,
             cursor: &mut self.cursor,
         }
     }
@@ -233,11 +233,11 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>> Buffer<R> {
     /// Overwrites the credentials.
     #[inline]
     pub(crate) fn wipe_secret(&mut self) {
-        self.cursor.wipe_secret(self.room.as_mut());
+        self.cursor.wipe_secret(&mut self.octets);
     }
 }
 
-impl<R: AsRef<[u8]> + AsMut<[u8]>> Drop for Buffer<R> {
+impl<const N: usize> Drop for Buffer<N> {
     #[inline]
     fn drop(&mut self) {
         self.wipe_secret();

@@ -219,38 +219,11 @@ impl Config {
     }
 }
 
-/// Room for greeting, credentials and request, and for any reply.
+/// The octets of the longest greeting, credentials and request.
 ///
-/// All of it is zeroed, and moved once, when a machine is made. To do that with the longest takes half as
-/// long as a whole handshake, and few need it.
-#[expect(clippy::large_enum_variant, reason = "a machine has no heap")]
-enum Room {
-    Usual([u8; USUAL]),
-    Longest([u8; LONGEST]),
-}
-
-const USUAL: usize = Reply::MAX_LEN;
+/// All machines have as many, and zeroed. In an enum of this and a smaller room, what stands behind the smaller one
+/// moves with it: whatever the stack held, another machine's password among it.
 const LONGEST: usize = Greeting::MAX_LEN + Credentials::MAX_LEN + Request::MAX_LEN;
-
-impl AsRef<[u8]> for Room {
-    #[inline]
-    fn as_ref(&self) -> &[u8] {
-        match self {
-            Self::Usual(octets) => octets,
-            Self::Longest(octets) => octets,
-        }
-    }
-}
-
-impl AsMut<[u8]> for Room {
-    #[inline]
-    fn as_mut(&mut self) -> &mut [u8] {
-        match self {
-            Self::Usual(octets) => octets,
-            Self::Longest(octets) => octets,
-        }
-    }
-}
 
 /// The client's side of one connection's handshake: no allocation, no clock, at most 1,100 octets of state.
 ///
@@ -258,7 +231,7 @@ impl AsMut<[u8]> for Room {
 pub struct Handshake {
     /// Greeting, credentials and request stand here one behind the other from the start. What comes in is
     /// laid over what has been sent: two octets over the greeting, then a reply over all.
-    buffer: Buffer<Room>,
+    buffer: Buffer<LONGEST>,
     greeting_end: u16,
     credentials_end: u16,
     request_end: u16,
@@ -344,30 +317,8 @@ impl Handshake {
     #[inline(always)] // Else the machine is built in one place and copied to another, octet by octet.
     #[must_use]
     pub fn with_config(request: &Request<'_>, auth: Auth<'_>, config: Config) -> Self {
-        let credentials_len = auth
-            .credentials
-            .map_or(0, |credentials| credentials.encoded_len());
-        let len = auth.greeting.encoded_len() + credentials_len + request.encoded_len();
-        if len > USUAL {
-            return Self::with_longest_room(request, auth, config);
-        }
-        Self::with_room(Room::Usual, request, auth, config)
-    }
-
-    #[inline(never)]
-    fn with_longest_room(request: &Request<'_>, auth: Auth<'_>, config: Config) -> Self {
-        Self::with_room(Room::Longest, request, auth, config)
-    }
-
-    #[inline(always)]
-    fn with_room<const N: usize>(
-        room: fn([u8; N]) -> Room,
-        request: &Request<'_>,
-        auth: Auth<'_>,
-        config: Config,
-    ) -> Self {
         let config = config.optimistic(config.optimistic && auth.is_certain());
-        let mut octets = [0; N];
+        let mut octets = [0; LONGEST];
         let greeting_end = push(&mut octets, 0, &auth.greeting);
         let (credentials_end, secret) = match &auth.credentials {
             Some(credentials) => {
@@ -383,7 +334,7 @@ impl Handshake {
             greeting_end
         };
         Self {
-            buffer: Buffer::sending(room(octets), first, secret, 2),
+            buffer: Buffer::sending(octets, first, secret, 2),
             greeting_end,
             credentials_end,
             request_end,

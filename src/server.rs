@@ -169,7 +169,7 @@ impl Config {
 ///
 /// It is `Send`, `Sync` and `'static`; it can stay in a slab from the first octet to the last.
 pub struct Handshake {
-    buffer: Buffer<[u8; Credentials::MAX_LEN]>,
+    buffer: Buffer<{ Credentials::MAX_LEN }>,
     config: Config,
     state: State,
 }
@@ -275,7 +275,7 @@ impl Handshake {
     #[must_use]
     pub const fn with_config(config: Config) -> Self {
         Self {
-            buffer: Buffer::receiving([0; Credentials::MAX_LEN], 2),
+            buffer: Buffer::receiving(2),
             config,
             state: State::ReadGreeting,
         }

@@ -667,7 +667,8 @@ fn client_longest_flight() {
         ));
 }
 
-/// a client says the same whether all of it fits the room of most handshakes, 262 octets, or not.
+/// a client has room for all that it says: for the longest of each message beside the shortest and the
+/// longest of the others.
 #[test]
 fn client_says_messages_of_every_length() {
     let long = [b'u'; 255];
