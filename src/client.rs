@@ -401,7 +401,7 @@ impl Handshake {
         self.method
     }
 
-    #[inline]
+    #[inline(always)] // Else a reply goes through memory, stored in parts and loaded whole, which waits.
     fn poll_action(&mut self) -> Output<'_> {
         if self.buffer.is_sending() {
             return Output::Transmit(self.buffer.transmit());
@@ -514,7 +514,7 @@ impl Handshake {
     }
 
     /// The reply that has been received.
-    #[inline] // Else it goes through memory, written in parts and read in larger ones: slower than decoding it.
+    #[inline]
     fn reply(&self) -> Reply<'_> {
         match Reply::decode(self.buffer.received()) {
             Ok(Decoded::Complete { value, .. }) => value,
