@@ -20,7 +20,7 @@ let request = Request::arbitrary(&mut Unstructured::new(b"the octets of a fuzzer
 
 let mut octets = [0; Request::MAX_LEN];
 let len = request.encode_into(&mut octets)?;
-let (decoded, consumed) = Request::decode(&octets[..len])?.complete().unwrap();
+let (decoded, consumed) = Request::decode(&octets[..len])?.complete().ok_or("not whole")?;
 assert_eq!((decoded, consumed), (request, len));
 # Ok::<(), Box<dyn std::error::Error>>(())
 ```
@@ -28,11 +28,12 @@ assert_eq!((decoded, consumed), (request, len));
 )]
 //! # Panics
 //!
-//! But for the methods that `bytes` says must, no function of this crate panics, whatever a peer sends and whatever it
-//! is called with. For a release build that is not only tested: the linker is made to refuse a program in which a panic is left (`tests/no_panic` in the
-//! repository), for every decoder, every [`Encode::encode_into`], every method of both handshakes and of their
-//! tokens, [`udp::Association`], [`udp::Reassembler`] over any storage, [`udp::Header::prepend`] and
-//! [`udp::fragments`]; under `gssapi` for what does not grow a `Vec`. What it cannot be shown of:
+//! But for the methods that `bytes` says must, no function of this crate panics, whatever a peer sends and
+//! whatever it is called with. For a release build that is not only tested: the linker is made to refuse a
+//! program in which a panic is left (`tests/no_panic` in the repository), for every decoder, every
+//! [`Encode::encode_into`], every method of both handshakes and of their tokens, [`udp::Association`],
+//! [`udp::Reassembler`] over any storage, [`udp::Header::prepend`] and [`udp::fragments`]; under `gssapi` for what
+//! does not grow a `Vec`. What it cannot be shown of:
 //!
 //! - [`Address::canonical`], and reading an [`Address`] or [`AddressBuf`] from text: they end in the parser of
 //!   IPv6 addresses of `core`, which cuts slices by indices that are right, but not to the optimiser;

@@ -8,6 +8,11 @@ use crate::job::{
     Told,
 };
 
+/// Who comes here has neither done the job nor said that it cannot.
+fn missing<P: Peer + ?Sized>() -> ! {
+    panic!("{} lacks a job that is not in its `MISSING`", P::NAME)
+}
+
 /// A crate, or one of two ways to use it. Each method does one job once, and is `None` when that fails.
 ///
 /// What a connection needs is made in the method, since it is a part of a handshake; what a program would keep for the
@@ -23,27 +28,27 @@ pub trait Peer {
 
     /// J1, J2. What the crate returns is witnessed as it is, a `Result` too.
     fn decode_request(octets: &'static [u8], context: &mut Context, witness: &mut impl Witness) {
-        unimplemented!()
+        missing::<Self>()
     }
 
     /// J3: success, bound to [`BOUND`](crate::job::BOUND).
     fn encode_reply(context: &mut Context, witness: &mut impl Witness) -> Option<()> {
-        unimplemented!()
+        missing::<Self>()
     }
 
     /// J4, J5, likewise.
     fn decode_datagram(octets: &'static [u8], witness: &mut impl Witness) {
-        unimplemented!()
+        missing::<Self>()
     }
 
     /// J6: `payload` from [`IP`](crate::job::IP), in a buffer of its own.
     fn encode_datagram(payload: &[u8], context: &mut Context, witness: &mut impl Witness) -> Option<()> {
-        unimplemented!()
+        missing::<Self>()
     }
 
     /// J6p: as J6, but the payload lies at [`Context::PAYLOAD_START`] of the buffer and stays there.
     fn prepend_header(context: &mut Context, witness: &mut impl Witness) -> Option<()> {
-        unimplemented!()
+        missing::<Self>()
     }
 
     /// J7, J8: a server's handshake, a message at a time. With a login, no other and nobody without one is let in.
@@ -53,7 +58,7 @@ pub trait Peer {
         context: &mut Context,
         witness: &mut impl Witness,
     ) -> Option<()> {
-        unimplemented!()
+        missing::<Self>()
     }
 
     /// J10, J11: the same, an octet at a time.
@@ -63,7 +68,7 @@ pub trait Peer {
         context: &mut Context,
         witness: &mut impl Witness,
     ) -> Option<()> {
-        unimplemented!()
+        missing::<Self>()
     }
 
     /// J9a, J9b: a client's handshake with [`NAME`](crate::job::NAME) as its target.
@@ -73,7 +78,7 @@ pub trait Peer {
         context: &mut Context,
         witness: &mut impl Witness,
     ) -> Option<()> {
-        unimplemented!()
+        missing::<Self>()
     }
 
     /// What a server has to keep for a connection whose handshake waits for octets.
