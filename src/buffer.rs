@@ -1,239 +1,288 @@
-//! The machines' one inline buffer: the message that is coming in, or the octets that are going out.
+//! The inline buffer of a handshake: the message that is being read, and the bytes that are being sent.
 //!
-//! It takes exactly the octets of the message in progress, so nothing has ever to be handed back, and it
-//! stops at the first octet that shows a fault, however the input was cut.
+//! It consumes exactly the bytes of the message in progress, so nothing ever has to be handed back, and it
+//! stops at the first byte that shows a fault, however the input was split.
 
-use core::fmt;
 use core::num::NonZeroUsize;
 
-use zeroize::Zeroize;
-
 use crate::message::{Decoded, Encode, copy};
+use crate::transmit::{Cursor, Transmit};
 
-/// `N` octets and what is being done with them.
+/// `N` bytes, and what is being done with them.
 pub(crate) struct Buffer<const N: usize> {
-    octets: [u8; N],
-    cursor: Cursor,
-}
-
-struct Cursor {
-    /// Receiving: 0. Sending: the first octet that has not been sent.
-    start: u16,
-    /// Behind the last octet received, or to be sent.
-    end: u16,
-    /// The octets missing up to the next decision; 0 while no input is due.
+    bytes: [u8; N],
+    outgoing: Cursor,
+    /// The message being read is `bytes[..received]`.
+    received: u16,
+    /// How many more bytes it takes to the next decision; 0 where that has not been asked.
     missing: u16,
-    /// `missing`, as it will be when all has been sent.
-    then: u16,
-    /// Where credentials stand, to be wiped.
-    secret: (u16, u16),
-    sending: bool,
+    /// How far the input reached that was offered last, counted like `received`. What is beyond `received` is
+    /// input that the caller still holds. Saturates.
+    reach: u16,
+    /// Whether the peer has ended its side.
     eof: bool,
 }
 
-/// Writes `message` to `octets` from `start` on, and says where it ends.
-#[inline]
-pub(crate) fn push(octets: &mut [u8], start: u16, message: &impl Encode) -> u16 {
-    let room = octets.get_mut(usize::from(start)..);
-    let len = room.map_or(Ok(0), |room| message.encode_into(room)).unwrap_or(0);
-    start + len as u16
+/// What became of some input.
+pub(crate) enum Progress<T, E> {
+    /// The message is not complete yet.
+    Partial,
+    /// The message is complete.
+    Message(T),
+    /// The last byte consumed shows this fault, or the first byte offered does.
+    Fault(E),
 }
 
-/// What came of some input, of which so many octets were taken.
-#[derive(Clone, Copy)]
-pub(crate) enum Received<E> {
-    /// The message is not whole yet.
-    Partial(usize),
-    /// [`Buffer::received`] is a whole message.
-    Message(usize),
-    /// The octets taken last show this.
-    Fault(usize, E),
+/// Writes `message` into `bytes` from `start` on, and returns where it ends.
+#[inline]
+pub(crate) fn push(bytes: &mut [u8], start: u16, message: &impl Encode) -> u16 {
+    let room = bytes.get_mut(usize::from(start)..);
+    let len = room.map_or(Ok(0), |room| message.encode_into(room));
+    debug_assert!(len.is_ok(), "a buffer has room for every message of its role");
+    start + len.unwrap_or(0) as u16
 }
 
 impl<const N: usize> Buffer<N> {
-    /// An empty buffer that wants input, with `missing` octets up to the first decision.
-    pub(crate) const fn receiving(missing: u16) -> Self {
-        Self {
-            octets: [0; N],
-            cursor: Cursor {
-                start: 0,
-                end: 0,
-                missing,
-                then: 0,
-                secret: (0, 0),
-                sending: false,
-                eof: false,
-            },
-        }
+    /// A buffer that has nothing to send.
+    pub(crate) const fn new() -> Self {
+        Self::sending([0; N], 0, (0, 0))
     }
 
-    /// A buffer that sends its octets up to `end`, some of which may be `secret`, then wants a message as
-    /// [`want`](Self::want) does.
+    /// A buffer that sends its bytes up to `end`. Those in the range `secret` are overwritten afterwards.
     #[inline(always)]
-    pub(crate) const fn sending(octets: [u8; N], end: u16, secret: (u16, u16), then: u16) -> Self {
+    pub(crate) const fn sending(bytes: [u8; N], end: u16, secret: (u16, u16)) -> Self {
         Self {
-            octets,
-            cursor: Cursor {
-                start: 0,
-                end,
-                missing: 0,
-                then,
-                secret,
-                sending: true,
-                eof: false,
-            },
+            bytes,
+            outgoing: Cursor::new(0, end, secret),
+            received: 0,
+            missing: 0,
+            reach: 0,
+            eof: false,
         }
     }
 
-    /// How many octets are missing up to the next decision, if input is due.
+    /// Returns how many bytes are missing to the next decision, if that is known.
     #[inline]
     pub(crate) const fn missing(&self) -> Option<NonZeroUsize> {
-        NonZeroUsize::new(self.cursor.missing as usize)
+        NonZeroUsize::new(self.missing as usize)
     }
 
-    /// Takes input that does not reach the next decision; `None` for any other.
+    /// Returns how many bytes are missing to the next decision of the message in progress, or `None` where the
+    /// peer has ended its side and the caller holds no more input.
+    ///
+    /// `first` is the first decision point of the message.
+    pub(crate) fn want<T, E>(
+        &mut self,
+        first: u16,
+        decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
+    ) -> Option<NonZeroUsize> {
+        if self.eof && self.reach <= self.received {
+            return None;
+        }
+        let missing = self.missing_of(first, decode);
+        if !self.eof {
+            self.missing = missing;
+        }
+        NonZeroUsize::new(missing.into())
+    }
+
+    fn missing_of<T, E>(&self, first: u16, decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>) -> u16 {
+        match self.received {
+            0 => first,
+            _ => match decode(self.received()) {
+                Ok(Decoded::Incomplete { needed }) => short(needed.get()),
+                _ => {
+                    debug_assert!(false, "a message in progress is incomplete");
+                    1
+                }
+            },
+        }
+    }
+
+    /// Consumes input that does not reach the next decision; returns `None` for any other.
+    ///
+    /// This is the fast path of byte by byte delivery, which takes a third of the instructions with it.
     #[inline]
     pub(crate) fn take_short(&mut self, input: &[u8]) -> Option<usize> {
-        // The first octet is never short: it may be of a wrong version, and is then not taken.
-        if self.cursor.end == 0 || input.len() >= usize::from(self.cursor.missing) {
+        // The first byte is never short: it may be a wrong version, and is then not consumed.
+        if self.received == 0 || input.len() >= usize::from(self.missing) {
             return None;
         }
         self.append(input);
+        self.missing -= input.len() as u16;
         Some(input.len())
     }
 
-    /// Takes the octets of the message in progress and not one more, and says how many.
+    /// Consumes the bytes of the message in progress and not one more, and returns how many.
     ///
-    /// `decode` reads the message from its first octet on; it must never find a fault in a part of what it
-    /// called complete. A fault of the very first octet leaves that octet untaken.
+    /// `first` is the first decision point of the message. `decode` reads it from its first byte on; it must
+    /// never find a fault in a part of what it called complete. A fault of the very first byte leaves that byte
+    /// unconsumed.
     #[inline]
-    pub(crate) fn receive<E>(
+    pub(crate) fn receive<T, E>(
         &mut self,
         input: &[u8],
-        decode: impl Fn(&[u8]) -> Result<Decoded<()>, E> + Copy,
-    ) -> Received<E> {
-        if self.cursor.end == 0 {
-            if let Ok(Decoded::Complete { consumed, .. }) = decode(input) {
+        first: u16,
+        decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
+    ) -> (usize, Progress<T, E>) {
+        if self.received == 0 {
+            if let Ok(Decoded::Complete { value, consumed }) = decode(input) {
+                self.reach = self.reach.max(short(input.len()));
                 self.append(input.get(..consumed).unwrap_or(input));
-                self.cursor.missing = 0;
-                return Received::Message(consumed);
+                self.missing = 0;
+                self.end_message();
+                return (consumed, Progress::Message(value));
             }
         }
-        self.receive_stepwise(input, decode)
+        self.receive_stepwise(input, first, decode)
     }
 
-    /// From decision to decision, so that nothing is taken behind a fault.
-    #[inline(never)]
-    fn receive_stepwise<E>(
+    /// Goes from decision point to decision point, so that nothing is consumed after a fault.
+    fn receive_stepwise<T, E>(
         &mut self,
         input: &[u8],
-        decode: impl Fn(&[u8]) -> Result<Decoded<()>, E>,
-    ) -> Received<E> {
-        if self.cursor.end == 0 {
-            let Some(first) = input.get(..1) else {
-                return Received::Partial(0);
-            };
-            if let Err(fault) = decode(first) {
-                self.cursor.missing = 0;
-                return Received::Fault(0, fault);
+        first: u16,
+        decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
+    ) -> (usize, Progress<T, E>) {
+        let Some(first_byte) = input.get(..1) else {
+            self.hold_nothing();
+            return (0, Progress::Partial);
+        };
+        if self.received == 0 {
+            if let Err(fault) = decode(first_byte) {
+                self.missing = 0;
+                return (0, Progress::Fault(fault));
             }
+        }
+        self.reach = self.reach.max(short(input.len()).saturating_add(self.received));
+        if self.missing == 0 {
+            self.missing = self.missing_of(first, &decode);
         }
         let mut rest = input;
-        while let Some((now, later)) = rest.split_at_checked(usize::from(self.cursor.missing)) {
+        while let Some((now, later)) = rest.split_at_checked(usize::from(self.missing)) {
             self.append(now);
             rest = later;
-            match decode(self.received()) {
-                Ok(Decoded::Incomplete { needed }) => self.cursor.missing = needed.get() as u16,
-                Ok(Decoded::Complete { .. }) => return Received::Message(input.len() - rest.len()),
-                Err(fault) => return Received::Fault(input.len() - rest.len(), fault),
-            }
+            let progress = match decode(self.received()) {
+                Ok(Decoded::Incomplete { needed }) => {
+                    self.missing = short(needed.get());
+                    continue;
+                }
+                Ok(Decoded::Complete { value, .. }) => Progress::Message(value),
+                Err(fault) => Progress::Fault(fault),
+            };
+            self.missing = 0;
+            self.end_message();
+            return (input.len() - rest.len(), progress);
         }
         self.append(rest);
-        Received::Partial(input.len())
+        self.missing = if self.eof {
+            0
+        } else {
+            self.missing - short(rest.len())
+        };
+        (input.len(), Progress::Partial)
     }
 
     #[inline]
     fn append(&mut self, input: &[u8]) {
-        let end = usize::from(self.cursor.end);
-        if let [octet] = *input {
-            if let Some(slot) = self.octets.get_mut(end) {
-                *slot = octet;
+        let end = usize::from(self.received);
+        if let [byte] = *input {
+            if let Some(slot) = self.bytes.get_mut(end) {
+                *slot = byte;
             }
-        } else if let Some(slots) = self.octets.get_mut(end..end + input.len()) {
+        } else if let Some(slots) = self.bytes.get_mut(end..end + input.len()) {
             copy(input, slots);
         }
-        self.cursor.end += input.len() as u16;
-        self.cursor.missing = self.cursor.missing.wrapping_sub(input.len() as u16);
+        self.received += input.len() as u16;
     }
 
-    /// The octets of the message so far.
+    /// Counts `reach` from where the next message begins.
+    #[inline]
+    fn end_message(&mut self) {
+        self.reach = self.reach.saturating_sub(self.received);
+    }
+
+    /// Begins to read a new message. What was received before stays until it is overwritten.
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        self.received = 0;
+    }
+
+    /// Returns the bytes of the message so far.
     #[inline]
     pub(crate) fn received(&self) -> &[u8] {
-        range(&self.octets, 0, self.cursor.end)
+        self.range(0, self.received)
     }
 
-    /// The octets from `start` to `end`, whatever they are.
+    /// Returns the bytes from `start` to `end`.
     #[inline]
-    pub(crate) fn octets(&self, start: u16, end: u16) -> &[u8] {
-        range(&self.octets, start, end)
+    pub(crate) fn range(&self, start: u16, end: u16) -> &[u8] {
+        self.bytes
+            .get(usize::from(start)..usize::from(end))
+            .unwrap_or_default()
     }
 
-    /// Waits for a new message, with `missing` octets up to its first decision.
+    /// Sends `message`, written over everything that was received.
     #[inline]
-    pub(crate) fn want(&mut self, missing: u16) {
-        self.cursor.want(missing);
+    pub(crate) fn send_message(&mut self, message: &impl Encode) {
+        let end = push(&mut self.bytes, 0, message);
+        self.begin();
+        self.send(0, end);
     }
 
-    /// Sends `message` in the place of all that stands here, then wants a message as
-    /// [`want`](Self::want) does; none if `then` is 0.
+    /// Sends `message`, written after the message received, which stays.
     #[inline]
-    pub(crate) fn send_message(&mut self, message: &impl Encode, then: u16) {
-        let end = push(&mut self.octets, 0, message);
-        self.send(0, end, then);
+    pub(crate) fn send_after_received(&mut self, message: &impl Encode) {
+        let end = push(&mut self.bytes, self.received, message);
+        self.send(self.received, end);
     }
 
-    /// Sends the octets from `start` to `end`, then wants a message as [`want`](Self::want) does.
+    /// Sends the bytes from `start` to `end`.
     #[inline]
-    pub(crate) fn send(&mut self, start: u16, end: u16, then: u16) {
-        self.cursor.start = start;
-        self.cursor.end = end;
-        self.cursor.missing = 0;
-        self.cursor.then = then;
-        self.cursor.sending = start < end;
+    pub(crate) fn send(&mut self, start: u16, end: u16) {
+        self.outgoing.send(start.into(), end.into());
     }
 
-    /// Whether octets are to be sent before anything else.
+    /// Returns whether bytes are to be sent before anything else.
     #[inline]
     pub(crate) const fn is_sending(&self) -> bool {
-        self.cursor.sending
+        self.outgoing.is_sending()
     }
 
-    /// The octets that are to be sent.
+    /// Returns the bytes to be sent.
     #[inline]
-    pub(crate) fn transmit(&mut self) -> Transmit<'_> {
-        Transmit {
-            octets: &mut self.octets,
-            cursor: &mut self.cursor,
+    pub(crate) const fn transmit(&mut self) -> Transmit<'_> {
+        Transmit::new(&mut self.bytes, &mut self.outgoing)
+    }
+
+    /// Notes that the peer has ended its side. `input_due` says whether the machine waits for input: a second
+    /// call then means that the caller holds no more of it.
+    #[inline]
+    pub(crate) fn handle_eof(&mut self, input_due: bool) {
+        if input_due {
+            self.hold_nothing();
+        }
+        self.eof = true;
+        self.missing = 0;
+    }
+
+    /// After the end of input, the caller holds no more of it.
+    fn hold_nothing(&mut self) {
+        if self.eof {
+            self.reach = 0;
         }
     }
 
-    /// No input will come any more.
-    #[inline]
-    pub(crate) fn handle_eof(&mut self) {
-        self.cursor.eof = true;
-        self.cursor.missing = 0;
-    }
-
-    /// The octets received, and those that will be up to the next decision, are credentials.
+    /// Marks what was received, and what will be until the next decision, as credentials.
     #[inline]
     pub(crate) fn mark_received_secret(&mut self) {
-        self.cursor.secret = (0, self.cursor.end + self.cursor.missing);
+        self.outgoing.set_secret(0, self.received + self.missing);
     }
 
     /// Overwrites the credentials.
     #[inline]
     pub(crate) fn wipe_secret(&mut self) {
-        self.cursor.wipe_secret(&mut self.octets);
+        self.outgoing.wipe_secret(&mut self.bytes);
     }
 }
 
@@ -244,117 +293,8 @@ impl<const N: usize> Drop for Buffer<N> {
     }
 }
 
-impl Cursor {
-    #[inline]
-    fn want(&mut self, missing: u16) {
-        self.start = 0;
-        self.end = 0;
-        self.missing = if self.eof { 0 } else { missing };
-    }
-
-    #[inline]
-    fn wipe_secret(&mut self, octets: &mut [u8]) {
-        let (start, end) = core::mem::take(&mut self.secret);
-        if start < end {
-            if let Some(secret) = octets.get_mut(usize::from(start)..usize::from(end)) {
-                secret.zeroize();
-            }
-        }
-    }
-}
-
-/// The octets from `start` to `end`, which is not beyond them.
+/// `len` as the cursors count, saturating: no message is longer than 65,535 bytes.
 #[inline]
-fn range(octets: &[u8], start: u16, end: u16) -> &[u8] {
-    let end = usize::from(end).min(octets.len());
-    octets.get(usize::from(start).min(end)..end).unwrap_or_default()
-}
-
-/// Octets to send, in this order, before anything else is done.
-///
-/// They move with the machine: a completion-based event loop copies them out. Over an encapsulated stream,
-/// [`sent`](Self::sent) means handed on.
-///
-/// With feature `bytes` this is also a `bytes::Buf`, so that `write_all_buf` and its like can drain it:
-///
-/// ```
-/// # #[cfg(feature = "bytes")] {
-/// use bytes::Buf;
-/// use sans_socks::{server, Method};
-///
-/// let mut handshake = server::Handshake::new();
-/// handshake.handle_input(&[5, 1, 0]);
-/// if let server::Output::SelectMethod(select) = handshake.poll_output() {
-///     select.select_preferred(&[Method::NO_AUTHENTICATION]);
-/// }
-/// if let server::Output::Transmit(mut transmit) = handshake.poll_output() {
-///     assert_eq!(transmit.copy_to_bytes(transmit.remaining())[..], [5, 0]);
-/// }
-/// assert!(matches!(handshake.poll_output(), server::Output::NeedInput { .. }));
-/// # }
-/// ```
-#[must_use = "the octets are due until `sent` says that they are gone"]
-pub struct Transmit<'a> {
-    octets: &'a mut [u8],
-    cursor: &'a mut Cursor,
-}
-
-impl Transmit<'_> {
-    /// The octets that have not been sent; never empty when it comes from `poll_output`.
-    #[inline]
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        range(self.octets, self.cursor.start, self.cursor.end)
-    }
-
-    /// The first `n` of them are gone; all, if there are fewer.
-    #[inline]
-    pub fn sent(mut self, n: usize) {
-        self.skip(n);
-    }
-
-    #[inline]
-    fn skip(&mut self, n: usize) {
-        let left = usize::from(self.cursor.end - self.cursor.start);
-        if n < left {
-            self.cursor.start += n as u16;
-        } else if self.cursor.sending {
-            self.finish();
-        }
-    }
-
-    #[inline]
-    fn finish(&mut self) {
-        self.cursor.sending = false;
-        if (1..=self.cursor.end).contains(&self.cursor.secret.1) {
-            self.cursor.wipe_secret(self.octets);
-        }
-        self.cursor.want(self.cursor.then);
-    }
-}
-
-#[cfg(feature = "bytes")]
-impl bytes::Buf for Transmit<'_> {
-    #[inline]
-    fn remaining(&self) -> usize {
-        self.bytes().len()
-    }
-
-    #[inline]
-    fn chunk(&self) -> &[u8] {
-        self.bytes()
-    }
-
-    /// As [`Transmit::sent`], with the same clamp.
-    #[inline]
-    fn advance(&mut self, n: usize) {
-        self.skip(n);
-    }
-}
-
-/// How many octets are left, not which: a client's may be a password.
-impl fmt::Debug for Transmit<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Transmit({} octets)", self.bytes().len())
-    }
+fn short(len: usize) -> u16 {
+    len.min(usize::from(u16::MAX)) as u16
 }

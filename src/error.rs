@@ -1,131 +1,76 @@
-//! What can go wrong, by whose fault it is.
+//! Error types, grouped by who is at fault.
 //!
-//! [`Malformed`]: the octets are wrong. [`PeerMisbehaved`]: the octets are right, what they say is not
-//! allowed. [`Error`]: how a handshake ended without a tunnel; the two above are among its causes.
-//! [`Discard`]: why a UDP datagram goes no further; nothing ends by it.
-//! [`InvalidValue`] and [`BufferTooSmall`]: the caller's.
+//! [`Malformed`]: the bytes are wrong. [`PeerMisbehaved`]: the bytes are right, and what they mean is not allowed.
+//! [`Error`]: why a handshake ended without a tunnel; the two above are among its causes.
+//! [`Discard`]: why a UDP datagram was dropped. [`InvalidValue`]: a value that has no encoding. [`ApiMisuse`]: a
+//! call that the state of the handshake does not allow.
 //!
-//! "Not yet" is none of these: see [`Decoded`](crate::Decoded).
+//! Incomplete input is none of these: see [`Decoded`](crate::message::Decoded).
 
 use crate::code::{Method, ReplyCode};
-use crate::message::VERSION;
 
-/// Octets that are not the message which is due.
+/// Bytes that are not the expected message.
 ///
-/// A fault is reported at the first octet that shows it.
+/// A fault is reported at the first byte that shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// The first octet is not the message's version: `05`, or `01` inside RFC 1929 and RFC 1961.
-    #[error("version {got:#04x} where {expected:#04x} was due")]
+    /// The first byte is not the message's version: `05`, or `01` in RFC 1929 and RFC 1961.
+    #[error("unexpected version {got:#04x}, expected {expected:#04x}")]
+    #[non_exhaustive]
     Version {
-        /// The version that was due.
+        /// The version that was expected.
         expected: u8,
-        /// The octet that came.
+        /// The byte received.
         got: u8,
     },
     /// A greeting with NMETHODS `00`.
-    #[error("a greeting that offers no method")]
+    #[error("greeting offers no method")]
     NoMethods,
-    /// ATYP is not `01`, `03` or `04`: what follows has no known length.
+    /// ATYP is not `01`, `03` or `04`, so the length of what follows is unknown.
     #[error("unknown address type {0:#04x}")]
     AddressType(u8),
-    /// A domain name of length 0 where one must not be empty.
-    #[error("an empty domain name")]
+    /// A domain name of length 0.
+    #[error("empty domain name")]
     EmptyDomain,
-    /// A domain name with a NUL or another control octet, refused by the server machine
-    /// (see [`Domain::is_hostname`](crate::Domain::is_hostname)).
-    #[error("a domain name with control octets")]
-    ControlOctets,
-    /// ULEN or PLEN `00` where empty credentials were not allowed.
+    /// A domain name with a NUL or another control byte, see
+    /// [`Domain::has_control_bytes`](crate::Domain::has_control_bytes).
+    #[error("control byte in a domain name")]
+    ControlBytes,
+    /// ULEN or PLEN is `00`.
     #[error("empty user name or password")]
     EmptyCredentials,
-    /// RSV is not `00`, where a strict configuration asks for it.
-    #[error("reserved octet {0:#04x}")]
+    /// RSV is not `00`, and the configuration is strict about it.
+    #[error("reserved byte is {0:#04x}, expected 0x00")]
     Reserved(u8),
-    /// MTYP of RFC 1961 is not `01`, `02`, `03` or `FF`: what follows has no known length.
+    /// MTYP of RFC 1961 is not `01`, `02`, `03` or `FF`, so the length of what follows is unknown.
     #[error("unknown GSSAPI message type {0:#04x}")]
     MessageType(u8),
-    /// A datagram or an inner field that ends before its content does. Never said of a stream.
+    /// A datagram or an inner field that ends before its content does. Streams do not report it.
     #[error("truncated")]
     Truncated,
 }
 
-impl Malformed {
-    /// What the peer seems to speak instead, guessed from the octet where version `05` was due.
-    ///
-    /// For a log line, or to hand the connection on: a wrong version octet was not taken, so whoever
-    /// comes next finds the stream as it began.
-    ///
-    /// | octet | guess |
-    /// |---|---|
-    /// | `G H P C D O T`: a method's first letter, or `HTTP/` | [`Protocol::Http`] |
-    /// | `16` handshake, `15` alert | [`Protocol::Tls`] |
-    /// | `04` request, `00` reply | [`Protocol::Socks4`] |
-    ///
-    /// ```
-    /// use sans_socks::{Greeting, Protocol};
-    ///
-    /// let fault = Greeting::decode(b"GET / HTTP/1.1\r\n").unwrap_err();
-    /// assert_eq!(fault.looks_like(), Some(Protocol::Http));
-    /// ```
-    #[must_use]
-    pub const fn looks_like(&self) -> Option<Protocol> {
-        match self {
-            Self::Version {
-                expected: VERSION,
-                got,
-            } => match got {
-                b'G' | b'H' | b'P' | b'C' | b'D' | b'O' | b'T' => Some(Protocol::Http),
-                0x15 | 0x16 => Some(Protocol::Tls),
-                0x00 | 0x04 => Some(Protocol::Socks4),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-}
-
-/// A protocol that is often spoken to the wrong port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Protocol {
-    /// HTTP/1.
-    Http,
-    /// TLS.
-    Tls,
-    /// SOCKS4 or SOCKS4a.
-    Socks4,
-}
-
-impl core::fmt::Display for Protocol {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.pad(match self {
-            Self::Http => "HTTP",
-            Self::Tls => "TLS",
-            Self::Socks4 => "SOCKS4",
-        })
-    }
-}
-
-/// A well-formed message that the peer had no right to send.
+/// A well-formed message that the peer must not send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeerMisbehaved {
     /// The server selected a method that the client did not offer.
-    #[error("the server selected {0}, which was not offered")]
+    #[error("server selected {0}, which was not offered")]
     MethodNotOffered(Method),
 }
 
-/// Where in the protocol a handshake stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The phases of a handshake, in their order.
+///
+/// A handshake moves forward only, so a deadline can ask for `phase < Phase::Reply`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Phase {
     /// The client's greeting, [RFC 1928 §3](https://www.rfc-editor.org/rfc/rfc1928#section-3).
     Greeting,
     /// The server's selection of a method.
     MethodSelection,
-    /// Username and password, RFC 1929.
+    /// User name and password, RFC 1929.
     Authentication,
     /// Another method's own sub-negotiation.
     Negotiation,
@@ -133,11 +78,11 @@ pub enum Phase {
     Request,
     /// The reply, [RFC 1928 §6](https://www.rfc-editor.org/rfc/rfc1928#section-6); for BIND, the first.
     Reply,
-    /// BIND: the connection that is waited for, and the second reply.
+    /// BIND: the wait for the peer's connection, and the second reply.
     SecondReply,
-    /// The handshake is over and has succeeded.
+    /// The handshake has succeeded.
     Established,
-    /// The handshake is over and has failed.
+    /// The handshake has failed.
     Closed,
 }
 
@@ -159,47 +104,85 @@ impl core::fmt::Display for Phase {
 
 /// Why a handshake ended without a tunnel. Close the connection.
 ///
-/// By the time a machine says so, the octets that refuse the peer have been sent.
+/// A server has sent the bytes that refuse the client before it reports the error, except after a wrong version
+/// byte in the greeting, an unexpected end of input, and [`Abandoned`](Self::Abandoned): these send nothing.
 ///
-/// With `std` it converts into a `std::io::Error` of the kind that fits, which holds it as its inner error.
+/// With `std` it converts into a `std::io::Error`, which holds it as its inner error:
+///
+/// | error | `std::io::ErrorKind` |
+/// |---|---|
+/// | `Malformed`, `PeerMisbehaved` | `InvalidData` |
+/// | `NoAcceptableMethod`, `AuthenticationRejected`, REP 02 | `PermissionDenied` |
+/// | REP 03 | `NetworkUnreachable` |
+/// | REP 04 | `HostUnreachable` |
+/// | REP 05 | `ConnectionRefused` |
+/// | REP 06 | `TimedOut` |
+/// | REP 07, REP 08 | `Unsupported` |
+/// | any other REP | `Other` |
+/// | `UnexpectedEof` | `UnexpectedEof` |
+/// | `Abandoned` | `ConnectionAborted` |
+///
+/// ```
+/// use sans_socks::{Error, Malformed};
+///
+/// fn log(error: &Error) {
+///     match error {
+///         // A health check or a port scan: it connected and left.
+///         Error::UnexpectedEof { received: 0, .. } => {}
+///         Error::Malformed(fault) => match fault.looks_like() {
+///             Some(protocol) => eprintln!("the client speaks {protocol}"),
+///             None => eprintln!("malformed input: {fault}"),
+///         },
+///         error => eprintln!("handshake failed: {error}"),
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The peer sent octets that are not the message which was due.
+    /// The peer sent bytes that are not the expected message.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The peer sent a message that it had no right to send.
+    /// The peer sent a message that it must not send.
     #[error(transparent)]
     PeerMisbehaved(#[from] PeerMisbehaved),
     /// `05 FF`: the client offered no method that the server accepts.
+    ///
+    /// [`server::Handshake::offered`](crate::server::Handshake::offered) returns what was offered.
     #[error("no acceptable authentication method")]
     NoAcceptableMethod,
     /// The server rejected the user name and password.
     #[error("authentication rejected with status {status:#04x}")]
+    #[non_exhaustive]
     AuthenticationRejected {
         /// The STATUS that was sent, never `00`.
         status: u8,
     },
     /// The server refused the request.
+    ///
+    /// [`server::Handshake::request`](crate::server::Handshake::request) returns what was requested.
     #[error("refused: {0}")]
     Refused(ReplyCode),
-    /// The peer ended its side of the connection where it was its turn.
-    #[error("the connection ended in phase {phase}")]
+    /// The peer ended its side of the connection while a message from it was expected.
+    #[error("connection ended in phase {phase}, after {received} bytes of the message")]
     #[non_exhaustive]
     UnexpectedEof {
         /// The phase that waited for input.
         phase: Phase,
+        /// How many bytes of the message had been received. 0 in [`Phase::Greeting`] is a client that connected
+        /// and sent nothing, like a health check or a port scan.
+        received: usize,
     },
-    /// This side gave up on the sub-negotiation of a method.
-    #[error("negotiation abandoned")]
+    /// This side rejected the sub-negotiation of a method.
+    #[error("negotiation rejected")]
     Abandoned,
 }
 
-/// The classes of [`Error`], by whose fault it is and what can be done.
+/// The classes of [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The peer does not speak SOCKS5, or speaks it wrongly.
+    /// The peer does not speak SOCKS, or speaks it wrongly.
     Malformed,
     /// The peer broke a rule of the protocol.
     PeerMisbehaved,
@@ -212,7 +195,7 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// The error's class.
+    /// Returns the error's class.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {
@@ -226,7 +209,7 @@ impl Error {
         }
     }
 
-    /// The REP of a refused request.
+    /// Returns the REP of a refused request.
     #[must_use]
     pub const fn reply_code(&self) -> Option<ReplyCode> {
         match self {
@@ -332,19 +315,16 @@ pub enum InvalidValue {
     /// A greeting that offers `FF`, which is an answer and not a method.
     #[error("method 0xff cannot be offered")]
     NoAcceptableOffered,
-    /// A server selects a method that the client did not offer.
-    #[error("{0} was not offered")]
-    MethodNotOffered(Method),
     /// Username/password is offered, and there are no credentials to send.
     #[error("username/password offered without credentials")]
     CredentialsMissing,
 }
 
-/// The buffer has no room for the whole message. Nothing was written.
+/// A call that the state of a handshake does not allow. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("a message of {needed} octets does not fit")]
 #[non_exhaustive]
-pub struct BufferTooSmall {
-    /// The octets that the message takes.
-    pub needed: usize,
+pub enum ApiMisuse {
+    /// A server selected a method that the client did not offer.
+    #[error("{0} was not offered")]
+    MethodNotOffered(Method),
 }

@@ -80,21 +80,25 @@ mod credentials;
 mod error;
 #[cfg(feature = "alloc")]
 pub mod gssapi;
-mod message;
+mod machine;
+pub mod message;
+mod other_protocol;
 pub mod server;
 mod time;
+mod transmit;
 pub mod udp;
 
 use core::time::Duration;
 
 pub use address::{Address, AddressBuf, Domain, Host};
-pub use code::{AuthStatus, Command, Method, ReplyCode};
+pub use code::{Command, Method, ReplyCode};
 pub use credentials::Credentials;
-pub use error::{BufferTooSmall, Error, ErrorKind, InvalidValue, Malformed, PeerMisbehaved, Phase, Protocol};
-pub use message::greeting::{Greeting, Methods, Selection};
-pub use message::request::{Reply, Request};
-pub use message::{Decoded, Encode};
+pub use error::{ApiMisuse, Error, ErrorKind, InvalidValue, Malformed, PeerMisbehaved, Phase};
+pub use machine::{Io, Machine};
+pub use message::{Reply, Request};
+pub use other_protocol::OtherProtocol;
 pub use time::Instant;
+pub use transmit::Transmit;
 
 /// 1080: where a SOCKS server listens by convention, [RFC 1928 §3](https://www.rfc-editor.org/rfc/rfc1928#section-3).
 pub const DEFAULT_PORT: u16 = 1080;

@@ -3,7 +3,8 @@
 use core::fmt;
 
 use super::Error;
-use crate::error::{BufferTooSmall, InvalidValue, Malformed};
+use crate::error::{InvalidValue, Malformed};
+use crate::message::BufferTooSmall;
 use crate::message::{Decoded, Encode, copy, private, room};
 
 /// "ver" of RFC 1961.

@@ -19,7 +19,8 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{copy, length_octet};
 use crate::address::{Address, Domain, Host};
-use crate::error::{BufferTooSmall, Malformed};
+use crate::error::Malformed;
+use crate::message::BufferTooSmall;
 
 const IPV4: u8 = 1;
 const DOMAIN: u8 = 3;

@@ -6,7 +6,8 @@ use core::fmt;
 
 use super::{Decoded, Encode, VERSION, private, room};
 use crate::code::Method;
-use crate::error::{BufferTooSmall, InvalidValue, Malformed};
+use crate::error::{InvalidValue, Malformed};
+use crate::message::BufferTooSmall;
 
 /// A client's first message: the methods it can authenticate with, [RFC 1928 §3].
 ///

@@ -1,25 +1,38 @@
-//! The messages: decoders of `&[u8]`, encoders into `&mut [u8]`. One file a section of the RFCs.
+//! The messages of RFC 1928 and RFC 1929: decoders of `&[u8]`, encoders into `&mut [u8]`.
 //!
-//! | message | RFC | file | octets |
+//! The state machines use them; a program that drives a machine rarely needs this module.
+//!
+//! | message | RFC | file | bytes |
 //! |---|---|---|---|
-//! | [`Greeting`](crate::Greeting) | 1928 §3 | `greeting.rs` | 3..=257 |
-//! | [`Selection`](crate::Selection) | 1928 §3 | `greeting.rs` | 2 |
+//! | [`Greeting`] | 1928 §3 | `greeting.rs` | 3..=257 |
+//! | [`Selection`] | 1928 §3 | `greeting.rs` | 2 |
 //! | [`Credentials`](crate::Credentials) | 1929 §2 | `userpass.rs` | 5..=513 |
-//! | [`AuthStatus`](crate::AuthStatus) | 1929 §2 | `userpass.rs` | 2 |
-//! | [`Request`](crate::Request) | 1928 §4 | `request.rs` | 8..=262 |
-//! | [`Reply`](crate::Reply) | 1928 §6 | `request.rs` | 7..=262 |
+//! | [`AuthStatus`] | 1929 §2 | `userpass.rs` | 2 |
+//! | [`Request`] | 1928 §4 | `request.rs` | 8..=262 |
+//! | [`Reply`] | 1928 §6 | `request.rs` | 7..=262 |
 //!
-//! [RFC 1928 §5](https://www.rfc-editor.org/rfc/rfc1928#section-5), which requests and replies share, is in
-//! `addressing.rs`.
+//! The address that requests, replies and UDP headers share,
+//! [RFC 1928 §5](https://www.rfc-editor.org/rfc/rfc1928#section-5), is in `addressing.rs`.
 
 use core::num::NonZeroUsize;
-
-use crate::error::BufferTooSmall;
 
 pub(crate) mod addressing;
 pub(crate) mod greeting;
 pub(crate) mod request;
 pub(crate) mod userpass;
+
+pub use crate::code::AuthStatus;
+pub use greeting::{Greeting, Methods, Selection};
+pub use request::{Reply, Request};
+
+/// The buffer has no room for the whole message. Nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("buffer too small: {needed} bytes needed")]
+#[non_exhaustive]
+pub struct BufferTooSmall {
+    /// The length of the message in bytes.
+    pub needed: usize,
+}
 
 /// VER of RFC 1928.
 pub(crate) const VERSION: u8 = 5;
@@ -40,8 +53,7 @@ pub enum Decoded<T> {
     },
     /// So far the input is the beginning of a message.
     Incomplete {
-        /// The further octets up to the next decision: never more than every message that the input can
-        /// still become has left. Reading just so many never reads into what follows the message.
+        /// At least this many more bytes are needed. Reading exactly this many never reads past the message.
         needed: NonZeroUsize,
     },
 }
@@ -50,7 +62,8 @@ impl<T> Decoded<T> {
     /// The message and its octets, if it is whole.
     ///
     /// ```
-    /// use sans_socks::{Method, Selection};
+    /// use sans_socks::Method;
+    /// use sans_socks::message::Selection;
     ///
     /// let (selection, consumed) = Selection::decode(&[5, 2])?.complete().unwrap();
     /// assert_eq!((selection.method, consumed), (Method::USERNAME_PASSWORD, 2));

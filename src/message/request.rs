@@ -7,7 +7,8 @@ use super::addressing::{self, EmptyDomain};
 use super::{Decoded, Encode, VERSION, private};
 use crate::address::Address;
 use crate::code::{Command, ReplyCode};
-use crate::error::{BufferTooSmall, Malformed};
+use crate::error::Malformed;
+use crate::message::BufferTooSmall;
 
 /// RSV, written as `00` and not looked at.
 const RSV: u8 = 0;
@@ -73,6 +74,11 @@ impl<'a> Request<'a> {
             Self::new(Command::new(command), address)
         })
     }
+}
+
+impl Request<'_> {
+    /// Where a name begins: after VER, CMD, RSV, ATYP and its length.
+    pub(crate) const NAME_START: u16 = addressing::TO_ATYP as u16 + 1;
 }
 
 impl private::Sealed for Request<'_> {}

@@ -5,7 +5,8 @@
 use super::{Decoded, Encode, copy, length_octet, private, room};
 use crate::code::AuthStatus;
 use crate::credentials::Credentials;
-use crate::error::{BufferTooSmall, Malformed};
+use crate::error::Malformed;
+use crate::message::BufferTooSmall;
 
 /// VER of RFC 1929: the version of the sub-negotiation, not of SOCKS.
 pub(crate) const VERSION: u8 = 1;
@@ -32,7 +33,7 @@ impl<'a> Credentials<'a> {
     /// [`Malformed::Version`] when VER is not `01`, [`Malformed::EmptyCredentials`] when ULEN or PLEN is `00`.
     #[inline]
     pub fn decode(input: &'a [u8]) -> Result<Decoded<Self>, Malformed> {
-        decode(input, 1)
+        decode(input, VERSION, 1)
     }
 
     /// As [`decode`](Self::decode), but either field may be empty, as curl and Java send it and Tor takes it.
@@ -42,16 +43,21 @@ impl<'a> Credentials<'a> {
     /// [`Malformed::Version`] when VER is not `01`.
     #[inline]
     pub fn decode_allowing_empty(input: &'a [u8]) -> Result<Decoded<Self>, Malformed> {
-        decode(input, 0)
+        decode(input, VERSION, 0)
     }
 }
 
+/// Reads a message that begins with `version`, whose fields have at least `min` bytes each.
 #[inline]
-fn decode(input: &[u8], min: u8) -> Result<Decoded<Credentials<'_>>, Malformed> {
+pub(crate) fn decode(input: &[u8], version: u8, min: u8) -> Result<Decoded<Credentials<'_>>, Malformed> {
     let have = input.len();
     match *input {
-        [VERSION, u, ..] if u < min => Err(Malformed::EmptyCredentials),
-        [VERSION, u, ref rest @ ..] => {
+        [got, ..] if got != version => Err(Malformed::Version {
+            expected: VERSION,
+            got,
+        }),
+        [_, u, ..] if u < min => Err(Malformed::EmptyCredentials),
+        [_, u, ref rest @ ..] => {
             let u = usize::from(u);
             let Some((username, &[p, ref rest @ ..])) = rest.split_at_checked(u) else {
                 return Ok(Decoded::incomplete(FIXED_LEN + u, have));
@@ -69,11 +75,7 @@ fn decode(input: &[u8], min: u8) -> Result<Decoded<Credentials<'_>>, Malformed> 
                 None => Decoded::incomplete(total, have),
             })
         }
-        [VERSION] | [] => Ok(Decoded::incomplete(2, have)),
-        [got, ..] => Err(Malformed::Version {
-            expected: VERSION,
-            got,
-        }),
+        _ => Ok(Decoded::incomplete(2, have)),
     }
 }
 

@@ -6,7 +6,8 @@ use core::fmt;
 
 use crate::address::Address;
 use crate::code::code_point;
-use crate::error::{BufferTooSmall, Malformed};
+use crate::error::Malformed;
+use crate::message::BufferTooSmall;
 use crate::message::addressing::{self, EmptyDomain};
 use crate::message::{Encode, private, room};
 

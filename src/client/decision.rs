@@ -1,0 +1,146 @@
+//! What the client's driver is asked: one token for each decision, consumed by its answer.
+
+use core::num::NonZeroUsize;
+
+use super::{Handshake, Message};
+use crate::address::Address;
+use crate::code::Method;
+use crate::error::Error;
+use crate::machine::Io;
+use crate::message::request::Reply;
+use crate::transmit::Transmit;
+
+/// The next step.
+///
+/// A decision is a token that borrows the handshake and is consumed by the answer. Dropped without an answer, it is
+/// returned again. A token may be held across an `.await`.
+#[expect(clippy::exhaustive_enums, reason = "a driver must not overlook a new step")]
+#[derive(Debug)]
+#[must_use]
+pub enum Output<'a> {
+    /// Send these bytes.
+    Transmit(Transmit<'a>),
+    /// Pass received bytes to [`handle_input`](Handshake::handle_input). Read from the socket if you have none.
+    ///
+    /// Flush a buffered or encrypted stream before you read.
+    NeedInput {
+        /// Bytes until the next decision. Fewer are fine. Read at most this many, and nothing is ever left over.
+        needed: NonZeroUsize,
+    },
+    /// Perform the method's own sub-negotiation on the raw stream. Only for methods offered other than `00` and `02`.
+    Negotiate(Negotiate<'a>),
+    /// BIND: the server listens. Tell the peer where, then wait for it.
+    Bound(Bound<'a>),
+    /// The handshake has succeeded. Bytes that you still hold belong to the tunnel. Further calls return the same.
+    ///
+    /// The reply is the last one: for BIND, the second. Its address is BND: for UDP ASSOCIATE where to send datagrams
+    /// (see [`Address::or_host`]), for BIND the peer that has connected.
+    ///
+    /// Some servers report success before they have connected to the target, and close the tunnel if that fails.
+    Established(Reply<'a>),
+    /// The handshake has failed. Close the connection. Further calls return the same.
+    Closed(Error),
+}
+
+/// A decision, or the end of the handshake: [`Output`] without input and output.
+///
+/// [`Machine`](crate::Machine) returns it, most easily by [`advance`](crate::Machine::advance).
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a driver must not overlook a new decision"
+)]
+#[derive(Debug)]
+#[must_use]
+pub enum Decision<'a> {
+    /// See [`Output::Negotiate`].
+    Negotiate(Negotiate<'a>),
+    /// See [`Output::Bound`].
+    Bound(Bound<'a>),
+    /// See [`Output::Established`].
+    Established(Reply<'a>),
+    /// See [`Output::Closed`].
+    Closed(Error),
+}
+
+impl<'a> Output<'a> {
+    #[inline]
+    pub(super) fn split(self) -> Result<Io<'a>, Decision<'a>> {
+        Err(match self {
+            Self::Transmit(transmit) => return Ok(Io::Transmit(transmit)),
+            Self::NeedInput { needed } => return Ok(Io::NeedInput { needed }),
+            Self::Negotiate(negotiate) => Decision::Negotiate(negotiate),
+            Self::Bound(bound) => Decision::Bound(bound),
+            Self::Established(reply) => Decision::Established(reply),
+            Self::Closed(error) => Decision::Closed(error),
+        })
+    }
+}
+
+/// A selected method that has a sub-negotiation of its own.
+///
+/// Until it is answered, the raw stream is the caller's and the machine consumes no input. If the method encapsulates
+/// what follows, its layer goes between the stream and this machine.
+#[derive(Debug)]
+#[must_use = "the handshake continues when the negotiation is accepted or rejected"]
+pub struct Negotiate<'a> {
+    pub(super) handshake: &'a mut Handshake,
+    pub(super) method: Method,
+}
+
+impl Negotiate<'_> {
+    /// Returns the method that was selected, one of those that were offered.
+    #[inline]
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Marks the negotiation as successful. The request is sent next.
+    #[inline]
+    pub fn accept(self) {
+        self.handshake.send_request();
+    }
+
+    /// Fails the handshake. Send the method's own rejection first, if it has one.
+    #[inline]
+    pub fn reject(self) {
+        self.handshake.close(Error::Abandoned);
+    }
+}
+
+/// BIND: the server listens for one connection.
+///
+/// RFC 1928 §6 expects a client to use BIND "only to establish secondary connections after a primary connection is
+/// established using CONNECT". Neither machine requires that.
+///
+/// ```
+/// use sans_socks::client::Bound;
+/// use std::net::IpAddr;
+///
+/// /// Tells the peer where to connect, and waits for it.
+/// fn announce(bound: Bound<'_>, proxy: IpAddr, tell: impl FnOnce(String)) {
+///     tell(bound.address().or_host(proxy).to_string());
+///     bound.wait_for_peer();
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "the second reply follows `wait_for_peer`"]
+pub struct Bound<'a> {
+    pub(super) handshake: &'a mut Handshake,
+}
+
+impl Bound<'_> {
+    /// Returns where the server listens: BND of the first reply, to be passed on to the peer. An unspecified host
+    /// stands for the address at which the client reached the proxy, see [`Address::or_host`].
+    #[inline]
+    #[must_use]
+    pub fn address(&self) -> Address<'_> {
+        self.handshake.reply().address
+    }
+
+    /// Waits for the second reply, which says who has connected.
+    #[inline]
+    pub fn wait_for_peer(self) {
+        self.handshake.read(Message::SecondReply);
+    }
+}

@@ -1,0 +1,266 @@
+//! What all state machines of this crate share: the half of the work that is input and output.
+
+use core::num::NonZeroUsize;
+
+use crate::transmit::Transmit;
+
+/// The input or output that is due.
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "there is no third kind of input and output"
+)]
+#[derive(Debug)]
+#[must_use]
+pub enum Io<'a> {
+    /// Send these bytes.
+    Transmit(Transmit<'a>),
+    /// Pass received bytes to [`Machine::handle_input`]. Read from the stream if you have none.
+    ///
+    /// Flush a buffered or encrypted stream before you read.
+    NeedInput {
+        /// Bytes until the next decision. Fewer are fine. Read at most this many, and nothing is ever left over.
+        needed: NonZeroUsize,
+    },
+}
+
+/// A state machine of this crate: a handshake of either role, or a GSSAPI negotiation.
+///
+/// The work splits into input and output, which is the same for every machine, and decisions, which are the
+/// caller's. This trait lets one function do the first half for all of them. With `std`, [`advance`](Self::advance)
+/// and [`advance_exact`](Self::advance_exact) are such functions, over any [`Read`](std::io::Read) and
+/// [`Write`](std::io::Write):
+///
+/// ```
+/// # #[cfg(feature = "std")] {
+/// use sans_socks::client::{Auth, Decision, Handshake};
+/// use sans_socks::{Address, Machine, Request};
+/// use std::io::{self, Read, Write};
+///
+/// /// Connects to `target` through the proxy at the other end of `stream`.
+/// fn connect(stream: &mut (impl Read + Write), target: Address<'_>) -> io::Result<()> {
+///     let mut handshake = Handshake::new(&Request::connect(target), Auth::none());
+///     match handshake.advance_exact(stream)? {
+///         Decision::Established(_) => Ok(()),
+///         Decision::Closed(error) => Err(error.into()),
+///         _ => Err(io::ErrorKind::Unsupported.into()), // not for CONNECT without authentication
+///     }
+/// }
+/// # }
+/// ```
+///
+/// An asynchronous program writes the same function once, for all machines. This one is for tokio:
+///
+/// ```
+/// # #[cfg(not(all(feature = "std", feature = "bytes")))] fn main() {}
+/// # #[cfg(all(feature = "std", feature = "bytes"))] mod program {
+/// use bytes::BytesMut;
+/// use sans_socks::{Io, Machine};
+/// use std::io;
+/// use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+///
+/// /// Sends and reads until there is a decision. Bytes read beyond that stay in `carry`.
+/// pub async fn advance<'m, M: Machine>(
+///     machine: &'m mut M,
+///     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+///     carry: &mut BytesMut,
+/// ) -> io::Result<M::Decision<'m>> {
+///     while let Some(io) = machine.poll_io() {
+///         match io {
+///             Io::Transmit(mut transmit) => stream.write_all_buf(&mut transmit).await?,
+///             Io::NeedInput { .. } => {
+///                 stream.flush().await?;
+///                 if carry.is_empty() && stream.read_buf(carry).await? == 0 {
+///                     machine.handle_eof();
+///                 }
+///                 machine.handle_buf(carry);
+///             }
+///         }
+///     }
+///     stream.flush().await?;
+///     machine.poll_decision().ok_or_else(|| io::ErrorKind::WouldBlock.into())
+/// }
+/// # pub async fn run() -> io::Result<()> {
+/// #     use sans_socks::client::{Auth, Decision, Handshake};
+/// #     use sans_socks::{Address, Request};
+/// #     let (mut stream, mut far) = tokio::io::duplex(64);
+/// #     far.write_all(b"\x05\x00\x05\x00\x00\x01\0\0\0\0\0\0banner").await?;
+/// #     let mut carry = BytesMut::new();
+/// #     let mut handshake = Handshake::new(&Request::connect(Address::UNSPECIFIED), Auth::none());
+/// #     let decision = advance(&mut handshake, &mut stream, &mut carry).await?;
+/// #     assert!(matches!(decision, Decision::Established(_)));
+/// #     assert_eq!(carry, b"banner"[..]);
+/// #     Ok(())
+/// # }
+/// # }
+/// # #[cfg(all(feature = "std", feature = "bytes"))]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// #     program::run().await
+/// # }
+/// ```
+///
+/// This trait is sealed.
+pub trait Machine: private::Sealed {
+    /// What the caller decides, and the two ends: `Established` and `Closed`.
+    type Decision<'a>
+    where
+        Self: 'a;
+
+    /// Consumes bytes from the peer: those of the message in progress, and not one more.
+    ///
+    /// Returns how many: 0 unless [`Io::NeedInput`] is due. Keep the rest; it belongs to a later call or to the
+    /// tunnel. Always poll again afterwards, also after 0: a wrong version byte is not consumed, and still ends
+    /// the handshake, so that another protocol's handler can have the stream.
+    #[must_use = "what was not consumed belongs to a later call or to the tunnel"]
+    fn handle_input(&mut self, input: &[u8]) -> usize;
+
+    /// Notes that the peer has ended its side of the connection.
+    ///
+    /// If the machine needs input, it closes with `UnexpectedEof`. A pending decision or refusal is finished
+    /// first: a client may half-close after its request.
+    ///
+    /// Bytes received before the end are not lost. As long as the machine has left some of the bytes that it was
+    /// offered, it asks for them. If you learn of the end before you have offered what you hold, offer it next,
+    /// before you poll. A second call, or an empty slice to [`handle_input`](Self::handle_input), means that you
+    /// hold nothing more.
+    fn handle_eof(&mut self);
+
+    /// Returns the input or output that is due, or `None` when a decision is.
+    ///
+    /// Until it is performed, further calls return the same.
+    fn poll_io(&mut self) -> Option<Io<'_>>;
+
+    /// Returns the decision that is due, or `None` when input or output is.
+    ///
+    /// Exactly one of `poll_io` and this returns `Some`. Until the decision is answered, further calls return the
+    /// same one.
+    fn poll_decision(&mut self) -> Option<Self::Decision<'_>>;
+
+    /// Consumes bytes from the peer as [`handle_input`](Self::handle_input) does, and advances `input` past them.
+    #[cfg(feature = "bytes")]
+    fn handle_buf(&mut self, input: &mut impl bytes::Buf) {
+        loop {
+            match self.handle_input(input.chunk()) {
+                0 => break,
+                n => input.advance(n),
+            }
+            if !input.has_remaining() {
+                break;
+            }
+        }
+    }
+
+    /// Sends, flushes and reads until there is a decision, and returns it.
+    ///
+    /// `carry` holds what was read and not yet consumed: start with an empty one, and pass the same to every call.
+    /// After the handshake it holds the first bytes of the tunnel. Consumed bytes, which may be credentials, are
+    /// overwritten in it.
+    ///
+    /// Reads up to 1,024 bytes at a time. The stream is flushed before each read and before each decision.
+    ///
+    /// # Errors
+    ///
+    /// The first error of `stream`, `WouldBlock` and `Interrupted` included, or `WriteZero` when it accepts no
+    /// byte. The machine and `carry` keep their place: calling again continues. How the handshake itself failed
+    /// is not an error here but the decision `Closed`.
+    #[cfg(feature = "std")]
+    fn advance<S: std::io::Read + std::io::Write + ?Sized>(
+        &mut self,
+        stream: &mut S,
+        carry: &mut std::vec::Vec<u8>,
+    ) -> std::io::Result<Self::Decision<'_>> {
+        let mut chunk = zeroize::Zeroizing::new([0; CHUNK]);
+        while let Some(io) = self.poll_io() {
+            match io {
+                Io::Transmit(transmit) => transmit.write_to(stream)?,
+                Io::NeedInput { .. } if carry.is_empty() => {
+                    stream.flush()?;
+                    let read = read(stream, &mut chunk[..])?;
+                    let consumed = handle_read(self, read);
+                    carry.extend_from_slice(read.get(consumed..).unwrap_or_default());
+                }
+                Io::NeedInput { .. } => {
+                    let consumed = self.handle_input(carry);
+                    consume(carry, consumed);
+                }
+            }
+        }
+        stream.flush()?;
+        decided(self.poll_decision())
+    }
+
+    /// Sends, flushes and reads until there is a decision, and returns it; never reads past the handshake.
+    ///
+    /// Reads no more than [`needed`](Io::NeedInput) bytes at a time, so the first byte that is left in `stream` is
+    /// the first of the tunnel. Takes more reads than [`advance`](Self::advance): 5 or 6 for a handshake. Use it
+    /// to hand the bare stream on, for instance to a TLS client or to a second proxy.
+    ///
+    /// When a peer speaks another protocol, the bytes read until then are lost. Use [`advance`](Self::advance) to
+    /// pass such a connection on.
+    ///
+    /// # Errors
+    ///
+    /// As [`advance`](Self::advance).
+    #[cfg(feature = "std")]
+    fn advance_exact<S: std::io::Read + std::io::Write + ?Sized>(
+        &mut self,
+        stream: &mut S,
+    ) -> std::io::Result<Self::Decision<'_>> {
+        let mut chunk = zeroize::Zeroizing::new([0; CHUNK]);
+        while let Some(io) = self.poll_io() {
+            match io {
+                Io::Transmit(transmit) => transmit.write_to(stream)?,
+                Io::NeedInput { needed } => {
+                    stream.flush()?;
+                    let needed = needed.get().min(CHUNK);
+                    let read = read(stream, chunk.get_mut(..needed).unwrap_or_default())?;
+                    let _ = handle_read(self, read);
+                }
+            }
+        }
+        stream.flush()?;
+        decided(self.poll_decision())
+    }
+}
+
+/// The most that `advance` reads at a time.
+#[cfg(feature = "std")]
+const CHUNK: usize = 1024;
+
+#[cfg(feature = "std")]
+fn read<'a>(stream: &mut (impl std::io::Read + ?Sized), chunk: &'a mut [u8]) -> std::io::Result<&'a [u8]> {
+    let n = stream.read(chunk)?;
+    Ok(chunk.get(..n).unwrap_or(chunk))
+}
+
+/// Passes on what one read has returned. An empty read is the end of input.
+#[cfg(feature = "std")]
+fn handle_read(machine: &mut (impl Machine + ?Sized), read: &[u8]) -> usize {
+    if read.is_empty() {
+        machine.handle_eof();
+    }
+    machine.handle_input(read)
+}
+
+/// Removes the first `n` bytes, and overwrites what the move leaves behind.
+#[cfg(feature = "std")]
+fn consume(carry: &mut std::vec::Vec<u8>, n: usize) {
+    use zeroize::Zeroize;
+
+    let n = n.min(carry.len());
+    let left = carry.len() - n;
+    carry.rotate_left(n);
+    carry.get_mut(left..).unwrap_or_default().zeroize();
+    carry.truncate(left);
+}
+
+/// Exactly one of `poll_io` and `poll_decision` returns `Some`, so the error does not occur.
+#[cfg(feature = "std")]
+fn decided<D>(decision: Option<D>) -> std::io::Result<D> {
+    decision.ok_or_else(|| std::io::ErrorKind::WouldBlock.into())
+}
+
+pub(crate) mod private {
+    #[expect(unnameable_types, reason = "this is what seals `Machine`")]
+    pub trait Sealed {}
+}

@@ -1,0 +1,64 @@
+//! Other protocols that reach a SOCKS port, or answer in place of a proxy.
+
+use core::fmt;
+
+use crate::error::Malformed;
+use crate::message::VERSION;
+
+/// A protocol that is often spoken to the wrong port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OtherProtocol {
+    /// HTTP/1.
+    Http,
+    /// TLS.
+    Tls,
+    /// SOCKS4 or SOCKS4a.
+    Socks4,
+}
+
+impl fmt::Display for OtherProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Http => "HTTP",
+            Self::Tls => "TLS",
+            Self::Socks4 => "SOCKS4",
+        })
+    }
+}
+
+impl Malformed {
+    /// Guesses which protocol the peer speaks, from the byte where version `05` was expected.
+    ///
+    /// Use it for a log line, or to pass the connection on: a wrong version byte is not consumed, so the next
+    /// handler finds the stream as it began.
+    ///
+    /// | byte | guess |
+    /// |---|---|
+    /// | `G H P C D O T`: first letter of a method or of `HTTP/` | [`OtherProtocol::Http`] |
+    /// | `16` handshake, `15` alert | [`OtherProtocol::Tls`] |
+    /// | `04` request, `00` reply | [`OtherProtocol::Socks4`] |
+    ///
+    /// ```
+    /// use sans_socks::OtherProtocol;
+    /// use sans_socks::message::Greeting;
+    ///
+    /// let fault = Greeting::decode(b"GET / HTTP/1.1\r\n").unwrap_err();
+    /// assert_eq!(fault.looks_like(), Some(OtherProtocol::Http));
+    /// ```
+    #[must_use]
+    pub const fn looks_like(&self) -> Option<OtherProtocol> {
+        match self {
+            Self::Version {
+                expected: VERSION,
+                got,
+            } => match got {
+                b'G' | b'H' | b'P' | b'C' | b'D' | b'O' | b'T' => Some(OtherProtocol::Http),
+                0x15 | 0x16 => Some(OtherProtocol::Tls),
+                0x00 | 0x04 => Some(OtherProtocol::Socks4),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}

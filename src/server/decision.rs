@@ -1,0 +1,384 @@
+//! What the server's driver is asked: one token for each decision, consumed by its answer.
+
+use core::num::{NonZeroU8, NonZeroUsize};
+
+use super::{Handshake, Message, Received, State};
+use crate::address::Address;
+use crate::code::{AuthStatus, Command, Method, ReplyCode};
+use crate::credentials::Credentials;
+use crate::error::{ApiMisuse, Error};
+use crate::machine::Io;
+use crate::message::greeting::{Methods, Selection};
+use crate::message::request::Request;
+use crate::message::{Decoded, userpass};
+use crate::transmit::Transmit;
+
+/// The next step.
+///
+/// A decision is a token that borrows the handshake and is consumed by the answer. Dropped without an answer, it is
+/// returned again, so an event loop pauses at a decision by returning. A second reply, a reply before the request or
+/// a request before authentication do not compile. A token may be held across an `.await`.
+///
+/// If a function returns between a token and its answer, for instance by `?`, the client gets no answer. Do fallible
+/// work in a function of its own, and answer its result.
+#[expect(clippy::exhaustive_enums, reason = "a driver must not overlook a new step")]
+#[derive(Debug)]
+#[must_use]
+pub enum Output<'a> {
+    /// Send these bytes.
+    Transmit(Transmit<'a>),
+    /// Pass received bytes to [`handle_input`](Handshake::handle_input). Read from the socket if you have none.
+    ///
+    /// Flush a buffered or encrypted stream before you read.
+    NeedInput {
+        /// Bytes until the next decision. Fewer are fine. Read at most this many, and nothing is ever left over.
+        needed: NonZeroUsize,
+    },
+    /// Select one of the methods that the client offers.
+    SelectMethod(SelectMethod<'a>),
+    /// Accept or reject the user name and password.
+    Authenticate(Authenticate<'a>),
+    /// Perform the method's own sub-negotiation on the raw stream.
+    Negotiate(Negotiate<'a>),
+    /// Perform the request, and answer it.
+    PendingRequest(PendingRequest<'a>),
+    /// BIND: wait for the peer's connection, and answer a second time.
+    PendingPeer(PendingPeer<'a>),
+    /// The handshake has succeeded. Bytes that you still hold belong to the tunnel. Further calls return the same.
+    Established(Established),
+    /// The handshake has failed, and the client was told as far as [`Error`] says. Close the connection. Further
+    /// calls return the same.
+    ///
+    /// Closing a socket that has unread input sends a reset, which can destroy the refusal on its way. End your
+    /// side first (`shutdown`), then read and discard until the client has closed, or for a second or two. RFC 1928
+    /// allows up to [`REFUSAL_CLOSE_DEADLINE`](crate::REFUSAL_CLOSE_DEADLINE).
+    Closed(Error),
+}
+
+/// A decision, or the end of the handshake: [`Output`] without input and output.
+///
+/// [`Machine`](crate::Machine) returns it, most easily by [`advance`](crate::Machine::advance).
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a driver must not overlook a new decision"
+)]
+#[derive(Debug)]
+#[must_use]
+pub enum Decision<'a> {
+    /// See [`Output::SelectMethod`].
+    SelectMethod(SelectMethod<'a>),
+    /// See [`Output::Authenticate`].
+    Authenticate(Authenticate<'a>),
+    /// See [`Output::Negotiate`].
+    Negotiate(Negotiate<'a>),
+    /// See [`Output::PendingRequest`].
+    PendingRequest(PendingRequest<'a>),
+    /// See [`Output::PendingPeer`].
+    PendingPeer(PendingPeer<'a>),
+    /// See [`Output::Established`].
+    Established(Established),
+    /// See [`Output::Closed`].
+    Closed(Error),
+}
+
+impl<'a> Output<'a> {
+    #[inline]
+    pub(super) fn split(self) -> Result<Io<'a>, Decision<'a>> {
+        Err(match self {
+            Self::Transmit(transmit) => return Ok(Io::Transmit(transmit)),
+            Self::NeedInput { needed } => return Ok(Io::NeedInput { needed }),
+            Self::SelectMethod(select) => Decision::SelectMethod(select),
+            Self::Authenticate(authenticate) => Decision::Authenticate(authenticate),
+            Self::Negotiate(negotiate) => Decision::Negotiate(negotiate),
+            Self::PendingRequest(pending) => Decision::PendingRequest(pending),
+            Self::PendingPeer(pending) => Decision::PendingPeer(pending),
+            Self::Established(established) => Decision::Established(established),
+            Self::Closed(error) => Decision::Closed(error),
+        })
+    }
+}
+
+/// What the connection is after the handshake.
+#[expect(clippy::exhaustive_enums, reason = "part of `Output`")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub enum Established {
+    /// CONNECT and BIND: a tunnel to the target or the peer.
+    Stream,
+    /// UDP ASSOCIATE: the control connection. It carries no data; discard what it receives. Its end is the
+    /// association's end.
+    UdpAssociation,
+    /// Another command, never one of the three above. The reply was the answer; close the connection.
+    Other(Command),
+}
+
+/// The methods that the client offers: select one of them.
+///
+/// Clients usually list the preferred method first, but the protocol gives the order no meaning; the server follows
+/// its own. A server that checks credentials must not prefer [`Method::NO_AUTHENTICATION`], nor fall back on it.
+#[derive(Debug)]
+#[must_use = "the handshake continues when a method is selected, or all are rejected"]
+pub struct SelectMethod<'a> {
+    pub(super) handshake: &'a mut Handshake,
+}
+
+impl SelectMethod<'_> {
+    /// Returns the methods offered, without `FF`.
+    #[inline]
+    #[must_use]
+    pub fn offered(&self) -> Methods<'_> {
+        self.handshake.methods()
+    }
+
+    /// Selects `method`.
+    ///
+    /// `00` continues with the request, `02` with [`Authenticate`], any other with [`Negotiate`].
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::MethodNotOffered`] when the client did not offer it. The decision is then still due.
+    #[inline]
+    pub fn select(self, method: Method) -> Result<(), ApiMisuse> {
+        if !self.offered().contains(method) {
+            return Err(ApiMisuse::MethodNotOffered(method));
+        }
+        self.answer(method);
+        Ok(())
+    }
+
+    /// Selects the first of `preferred` that was offered. If none was, rejects all.
+    ///
+    /// [`Handshake::method`] returns which it was.
+    #[inline]
+    pub fn select_preferred(self, preferred: &[Method]) {
+        let offered = self.offered();
+        let method = preferred.iter().copied().find(|method| offered.contains(*method));
+        self.answer(method.unwrap_or(Method::NO_ACCEPTABLE));
+    }
+
+    /// Rejects all methods with `05 FF`, and closes.
+    #[inline]
+    pub fn reject(self) {
+        self.answer(Method::NO_ACCEPTABLE);
+    }
+
+    fn answer(self, method: Method) {
+        let handshake = self.handshake;
+        handshake.buffer.send_after_received(&Selection::new(method));
+        if method == Method::NO_ACCEPTABLE {
+            handshake.state = State::Closed(Error::NoAcceptableMethod);
+            return;
+        }
+        handshake.method = Some(method);
+        match method {
+            Method::NO_AUTHENTICATION => handshake.read(Message::Request),
+            Method::USERNAME_PASSWORD => handshake.read(Message::Credentials),
+            other => handshake.state = State::Negotiate(other),
+        }
+    }
+}
+
+/// The client's credentials, awaiting a verdict. The token may be held across `.await`.
+///
+/// Success is not authorization: the request can still be refused. The machine overwrites the credentials when they
+/// are answered.
+///
+/// ```
+/// use sans_socks::server::Authenticate;
+///
+/// fn check(authenticate: Authenticate<'_>) {
+///     if authenticate.credentials().verify("alice", "secret") {
+///         authenticate.accept();
+///     } else {
+///         authenticate.reject();
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "the handshake continues when the credentials are accepted or rejected"]
+pub struct Authenticate<'a> {
+    pub(super) handshake: &'a mut Handshake,
+}
+
+impl Authenticate<'_> {
+    /// Returns the user name and password. [`Credentials::verify`] compares them in constant time.
+    ///
+    /// They borrow the token: copy what you need later, for instance into a
+    /// [`CredentialsBuf`](crate::CredentialsBuf).
+    #[inline]
+    #[must_use]
+    pub fn credentials(&self) -> Credentials<'_> {
+        let bytes = self.handshake.buffer.received();
+        let version = bytes.first().map_or(userpass::VERSION, |version| *version);
+        match userpass::decode(bytes, version, 0) {
+            Ok(Decoded::Complete { value, .. }) => value,
+            _ => {
+                debug_assert!(false, "credentials were decoded before");
+                Credentials::from_counted(&[], &[])
+            }
+        }
+    }
+
+    /// Accepts the credentials with `01 00`. The request is read next.
+    #[inline]
+    pub fn accept(self) {
+        let handshake = self.answer(AuthStatus::SUCCESS);
+        handshake.read(Message::Request);
+    }
+
+    /// Rejects the credentials with `01 01`, and closes.
+    #[inline]
+    pub fn reject(self) {
+        self.reject_with(NonZeroU8::MIN);
+    }
+
+    /// Rejects the credentials with `01` and `status`, and closes. No client is known to tell them apart.
+    #[inline]
+    pub fn reject_with(self, status: NonZeroU8) {
+        let status = status.get();
+        let handshake = self.answer(AuthStatus::new(status));
+        handshake.state = State::Closed(Error::AuthenticationRejected { status });
+    }
+}
+
+impl<'a> Authenticate<'a> {
+    fn answer(self, status: AuthStatus) -> &'a mut Handshake {
+        self.handshake.buffer.wipe_secret();
+        self.handshake.buffer.send_message(&status);
+        self.handshake
+    }
+}
+
+/// A selected method that has a sub-negotiation of its own.
+///
+/// Until it is answered, the raw stream is the caller's and the machine consumes no input. If the method encapsulates
+/// what follows, its layer goes between the stream and this machine.
+#[derive(Debug)]
+#[must_use = "the handshake continues when the negotiation is accepted or rejected"]
+pub struct Negotiate<'a> {
+    pub(super) handshake: &'a mut Handshake,
+    pub(super) method: Method,
+}
+
+impl Negotiate<'_> {
+    /// Returns the method that was selected.
+    #[inline]
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Marks the negotiation as successful. The request is read next.
+    #[inline]
+    pub fn accept(self) {
+        self.handshake.read(Message::Request);
+    }
+
+    /// Fails the handshake. Send the method's own rejection first, if it has one.
+    #[inline]
+    pub fn reject(self) {
+        self.handshake.state = State::Closed(Error::Abandoned);
+    }
+}
+
+/// The client's request, awaiting an answer.
+///
+/// Report success only once the connection, the listener or the relay exists; a reply cannot be withdrawn.
+///
+/// ```
+/// use sans_socks::server::PendingRequest;
+/// use sans_socks::{Address, Command, ReplyCode};
+/// use std::net::SocketAddr;
+///
+/// fn connect(pending: PendingRequest<'_>, dial: impl FnOnce(Address<'_>) -> Result<SocketAddr, ReplyCode>) {
+///     let request = pending.request();
+///     let result = match request.command {
+///         Command::CONNECT => dial(request.address.canonical()),
+///         _ => Err(ReplyCode::COMMAND_NOT_SUPPORTED),
+///     };
+///     pending.answer(result);
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "the client waits for a reply"]
+pub struct PendingRequest<'a> {
+    pub(super) handshake: &'a mut Handshake,
+    pub(super) request: Received,
+}
+
+impl PendingRequest<'_> {
+    /// Returns the request. Apply access lists to [`Address::canonical`] of its address.
+    ///
+    /// It borrows the token: log it before you answer, or copy the address into an
+    /// [`AddressBuf`](crate::AddressBuf).
+    #[inline]
+    #[must_use]
+    pub fn request(&self) -> Request<'_> {
+        self.handshake.pending(self.request)
+    }
+
+    /// Accepts the request with REP 00.
+    ///
+    /// `bound` is BND. For CONNECT it is the local address of the connection to the target, for BIND the address of
+    /// the listener, for UDP ASSOCIATE the address of the relay, for Tor's commands the answer.
+    #[inline]
+    pub fn accept<'b>(self, bound: impl Into<Address<'b>>) {
+        let next = match self.request.command {
+            Command::CONNECT => State::Established(Established::Stream),
+            Command::BIND => State::AwaitPeer,
+            Command::UDP_ASSOCIATE => State::Established(Established::UdpAssociation),
+            other => State::Established(Established::Other(other)),
+        };
+        self.handshake.accept(bound.into(), next);
+    }
+
+    /// Rejects the request with `code` and the address `0.0.0.0:0`, 10 bytes, and closes.
+    ///
+    /// [`ReplyCode::SUCCEEDED`] is sent as [`ReplyCode::GENERAL_FAILURE`], so no mistake sends success.
+    #[inline]
+    pub fn reject(self, code: ReplyCode) {
+        self.handshake.reject(code);
+    }
+
+    /// Accepts the request with an address, or rejects it with a code.
+    #[inline]
+    pub fn answer<'b>(self, answer: Result<impl Into<Address<'b>>, ReplyCode>) {
+        match answer {
+            Ok(bound) => self.accept(bound),
+            Err(code) => self.reject(code),
+        }
+    }
+}
+
+/// BIND's second reply: the listener's address was sent, and the peer has not connected yet.
+#[derive(Debug)]
+#[must_use = "the client waits for the second reply"]
+pub struct PendingPeer<'a> {
+    pub(super) handshake: &'a mut Handshake,
+}
+
+impl PendingPeer<'_> {
+    /// Sends REP 00 with the address of the peer that has connected.
+    #[inline]
+    pub fn accept<'b>(self, peer: impl Into<Address<'b>>) {
+        self.handshake
+            .accept(peer.into(), State::Established(Established::Stream));
+    }
+
+    /// Sends `code` as [`PendingRequest::reject`] does, and closes.
+    ///
+    /// Do not end BIND when a stranger connects: drop that connection, and wait on for the peer of the request.
+    #[inline]
+    pub fn reject(self, code: ReplyCode) {
+        self.handshake.reject(code);
+    }
+
+    /// Accepts with the peer's address, or rejects with a code.
+    #[inline]
+    pub fn answer<'b>(self, answer: Result<impl Into<Address<'b>>, ReplyCode>) {
+        match answer {
+            Ok(peer) => self.accept(peer),
+            Err(code) => self.reject(code),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The bytes that a state machine wants sent.
+
+use core::fmt;
+
+use zeroize::Zeroize;
+
+/// How far a message has been sent.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Cursor {
+    /// The first byte that has not been sent. Bytes are waiting while it is below `end`.
+    start: u32,
+    end: u32,
+    /// Bytes to overwrite as soon as they have been sent.
+    secret: (u32, u32),
+}
+
+impl Cursor {
+    pub(crate) const fn new(start: u16, end: u16, secret: (u16, u16)) -> Self {
+        Self {
+            start: start as u32,
+            end: end as u32,
+            secret: (secret.0 as u32, secret.1 as u32),
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn is_sending(&self) -> bool {
+        self.start < self.end
+    }
+
+    #[inline]
+    pub(crate) fn send(&mut self, start: u32, end: u32) {
+        self.start = start;
+        self.end = end;
+    }
+
+    #[inline]
+    pub(crate) fn set_secret(&mut self, start: u16, end: u16) {
+        self.secret = (start.into(), end.into());
+    }
+
+    #[inline]
+    pub(crate) fn wipe_secret(&mut self, bytes: &mut [u8]) {
+        let (start, end) = core::mem::take(&mut self.secret);
+        if start < end {
+            if let Some(secret) = bytes.get_mut(start as usize..end as usize) {
+                secret.zeroize();
+            }
+        }
+    }
+}
+
+/// Bytes to send, in this order, before anything else is done.
+///
+/// They stay due until [`sent`](Self::sent) or one of its relatives confirms them. The slice points into the
+/// state machine: if the kernel reads it later, as with io_uring, copy it into a buffer of your own first and
+/// confirm the copy. Over an encapsulated or encrypted stream, confirm what the layer below has accepted.
+///
+/// With feature `bytes` this is also a `bytes::Buf`, so that `write_all_buf` and similar functions can drain it:
+///
+/// ```
+/// # #[cfg(feature = "bytes")] {
+/// use bytes::Buf;
+/// use sans_socks::{server, Method};
+///
+/// let mut handshake = server::Handshake::new();
+/// let _ = handshake.handle_input(&[5, 1, 0]);
+/// if let server::Output::SelectMethod(select) = handshake.poll_output() {
+///     select.select_preferred(&[Method::NO_AUTHENTICATION]);
+/// }
+/// if let server::Output::Transmit(mut transmit) = handshake.poll_output() {
+///     assert_eq!(transmit.copy_to_bytes(transmit.remaining())[..], [5, 0]);
+/// }
+/// assert!(matches!(handshake.poll_output(), server::Output::NeedInput { .. }));
+/// # }
+/// ```
+#[must_use = "the bytes are due until they are confirmed as sent"]
+pub struct Transmit<'a> {
+    bytes: &'a mut [u8],
+    cursor: &'a mut Cursor,
+}
+
+impl<'a> Transmit<'a> {
+    #[inline]
+    pub(crate) const fn new(bytes: &'a mut [u8], cursor: &'a mut Cursor) -> Self {
+        Self { bytes, cursor }
+    }
+}
+
+impl Transmit<'_> {
+    /// Returns the bytes that have not been sent. Never empty when it comes from a state machine.
+    #[inline]
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        let range = self.cursor.start as usize..self.cursor.end as usize;
+        self.bytes.get(range).unwrap_or_default()
+    }
+
+    /// Marks the first `n` bytes as sent. Larger values mean all.
+    #[inline]
+    pub fn sent(mut self, n: usize) {
+        self.skip(n);
+    }
+
+    /// Marks all bytes as sent.
+    #[inline]
+    pub fn sent_all(mut self) {
+        self.finish();
+    }
+
+    /// Writes the bytes to `stream` until all are sent.
+    ///
+    /// # Errors
+    ///
+    /// The error of [`write`](std::io::Write::write), `WouldBlock` and `Interrupted` included, or `WriteZero`
+    /// when `stream` accepts no byte. What was written until then counts as sent, so calling again continues
+    /// at the right byte.
+    #[cfg(feature = "std")]
+    pub fn write_to(mut self, stream: &mut (impl std::io::Write + ?Sized)) -> std::io::Result<()> {
+        while self.cursor.is_sending() {
+            match stream.write(self.as_bytes())? {
+                0 => return Err(std::io::ErrorKind::WriteZero.into()),
+                n => self.skip(n),
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn skip(&mut self, n: usize) {
+        if n < self.as_bytes().len() {
+            self.cursor.start += n as u32;
+        } else {
+            self.finish();
+        }
+    }
+
+    #[inline]
+    fn finish(&mut self) {
+        self.cursor.start = self.cursor.end;
+        if (1..=self.cursor.end).contains(&self.cursor.secret.1) {
+            self.cursor.wipe_secret(self.bytes);
+        }
+    }
+}
+
+#[cfg(feature = "bytes")]
+impl bytes::Buf for Transmit<'_> {
+    #[inline]
+    fn remaining(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    #[inline]
+    fn chunk(&self) -> &[u8] {
+        self.as_bytes()
+    }
+
+    /// Marks bytes as sent, with the same clamp as [`Transmit::sent`].
+    #[inline]
+    fn advance(&mut self, n: usize) {
+        self.skip(n);
+    }
+}
+
+/// Shows how many bytes are left, not which: a client's may be a password.
+impl fmt::Debug for Transmit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Transmit({} bytes)", self.as_bytes().len())
+    }
+}
