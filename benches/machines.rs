@@ -53,7 +53,7 @@ fn half_way(handshake: &mut Handshake) {
                 Output::SelectMethod(select) => {
                     assert!(select.select_preferred(&[Method::USERNAME_PASSWORD]).is_some());
                 }
-                Output::Transmit(transmit) => transmit.sent(usize::MAX),
+                Output::Transmit(transmit) => transmit.sent_all(),
                 Output::NeedInput { .. } => break,
                 other => panic!("{other:?}"),
             }

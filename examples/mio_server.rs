@@ -277,19 +277,19 @@ impl Connection {
                 }
                 Output::Authenticate(login) if context.options.admits(&login.credentials()) => login.accept(),
                 Output::Authenticate(login) => login.reject(),
-                Output::Negotiate(negotiate) => negotiate.abandon(),
-                Output::Request(pending) => {
+                Output::Negotiate(negotiate) => negotiate.reject(),
+                Output::PendingRequest(pending) => {
                     self.upload.fill_up(&mut self.client, &mut context.buffer)?;
                     match self.dial.poll(pending.request(), self.key, context) {
                         Ok((target, bound)) => {
                             self.target = Some(target);
-                            pending.succeed(bound.into());
+                            pending.accept(bound.into());
                         }
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
-                        Err(error) => pending.fail((&error).into()),
+                        Err(error) => pending.reject((&error).into()),
                     }
                 }
-                Output::AwaitPeer(pending) => pending.fail(ReplyCode::COMMAND_NOT_SUPPORTED),
+                Output::PendingPeer(pending) => pending.reject(ReplyCode::COMMAND_NOT_SUPPORTED),
                 Output::Established(_) => return Ok(()),
                 Output::Closed(error) => return Err(error.into()),
             }

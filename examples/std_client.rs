@@ -57,7 +57,7 @@ fn shake_hands(proxy: &mut TcpStream, mut handshake: Handshake) -> io::Result<Ve
                 let taken = handshake.handle_input(&input);
                 input.drain(..taken);
             }
-            Output::Negotiate(negotiate) => negotiate.abandon(),
+            Output::Negotiate(negotiate) => negotiate.reject(),
             Output::Bound(bound) => bound.wait_for_peer(),
             Output::Established(_) => return Ok(input),
             Output::Closed(error) => return Err(error.into()),

@@ -90,14 +90,14 @@ fn shake_hands(session: &mut Session, options: &Options) -> io::Result<()> {
             }
             Output::Authenticate(login) if options.admits(&login.credentials()) => login.accept(),
             Output::Authenticate(login) => login.reject(),
-            Output::Negotiate(negotiate) => negotiate.abandon(),
-            Output::Request(pending) => match session.carry_out(pending.request()) {
-                Ok(bound) => pending.succeed(bound.into()),
-                Err(error) => pending.fail((&error).into()),
+            Output::Negotiate(negotiate) => negotiate.reject(),
+            Output::PendingRequest(pending) => match session.carry_out(pending.request()) {
+                Ok(bound) => pending.accept(bound.into()),
+                Err(error) => pending.reject((&error).into()),
             },
-            Output::AwaitPeer(pending) => match session.await_peer() {
-                Ok(peer) => pending.connected(peer.into()),
-                Err(error) => pending.fail((&error).into()),
+            Output::PendingPeer(pending) => match session.await_peer() {
+                Ok(peer) => pending.accept(peer.into()),
+                Err(error) => pending.reject((&error).into()),
             },
             Output::Established(_) => return Ok(()),
             Output::Closed(error) => return Err(error.into()),

@@ -95,7 +95,7 @@ async fn shake_hands(proxy: &mut TcpStream, mut handshake: Handshake) -> io::Res
                 }
                 handshake.handle_buf(&mut input);
             }
-            Output::Negotiate(negotiate) => negotiate.abandon(),
+            Output::Negotiate(negotiate) => negotiate.reject(),
             Output::Bound(bound) => {
                 let address = bound.address().or_host(proxy.peer_addr()?.ip());
                 print(&format!("bound {address}"))?;

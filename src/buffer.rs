@@ -214,12 +214,24 @@ impl<const N: usize> Buffer<N> {
         self.range(0, self.received)
     }
 
+    /// Returns the length of the message so far.
+    #[inline]
+    pub(crate) const fn received_len(&self) -> u16 {
+        self.received
+    }
+
     /// Returns the bytes from `start` to `end`.
     #[inline]
     pub(crate) fn range(&self, start: u16, end: u16) -> &[u8] {
         self.bytes
             .get(usize::from(start)..usize::from(end))
             .unwrap_or_default()
+    }
+
+    /// Forgets how much input the caller holds: it has consumed some of it by itself.
+    #[inline]
+    pub(crate) fn forget_reach(&mut self) {
+        self.reach = 0;
     }
 
     /// Sends `message`, written over everything that was received.

@@ -370,7 +370,7 @@ impl Handshake {
     fn unexpected_eof(&mut self, message: Message) -> Error {
         let error = Error::UnexpectedEof {
             phase: message.phase(),
-            received: self.buffer.received().len(),
+            received: self.buffer.received_len(),
         };
         self.close(error);
         error

@@ -171,7 +171,7 @@ pub enum Error {
         phase: Phase,
         /// How many bytes of the message had been received. 0 in [`Phase::Greeting`] is a client that connected
         /// and sent nothing, like a health check or a port scan.
-        received: usize,
+        received: u16,
     },
     /// This side rejected the sub-negotiation of a method.
     #[error("negotiation rejected")]

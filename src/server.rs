@@ -109,7 +109,7 @@ use crate::error::{Error, Malformed, Phase};
 use crate::machine::{self, Io, Machine};
 use crate::message::greeting::{Greeting, Methods, Selection};
 use crate::message::request::{Reply, Request};
-use crate::message::{Decoded, Encode};
+use crate::message::{Decoded, Encode, length_byte};
 
 mod config;
 mod decision;
@@ -167,7 +167,7 @@ struct Received {
 enum Place {
     Ipv4(Ipv4Addr),
     Ipv6(Ipv6Addr),
-    Name { start: u16, end: u16 },
+    Name { len: u8 },
 }
 
 impl Message {
@@ -222,8 +222,7 @@ impl Received {
             Host::Ipv4(ip) => Place::Ipv4(ip),
             Host::Ipv6(ip) => Place::Ipv6(ip),
             Host::Domain(name) => Place::Name {
-                start: Request::NAME_START,
-                end: Request::NAME_START + name.as_bytes().len() as u16,
+                len: length_byte(name.as_bytes()),
             },
         };
         Self {
@@ -423,7 +422,7 @@ impl Handshake {
     fn unexpected_eof(&mut self, message: Message) -> Error {
         let error = Error::UnexpectedEof {
             phase: message.phase(),
-            received: self.buffer.received().len(),
+            received: self.buffer.received_len(),
         };
         self.buffer.wipe_secret();
         self.state = State::Closed(error);
@@ -462,7 +461,10 @@ impl Handshake {
         let host = match request.host {
             Place::Ipv4(ip) => Host::Ipv4(ip),
             Place::Ipv6(ip) => Host::Ipv6(ip),
-            Place::Name { start, end } => Host::Domain(Domain::from_counted(self.buffer.range(start, end))),
+            Place::Name { len } => {
+                let end = Request::NAME_START + u16::from(len);
+                Host::Domain(Domain::from_counted(self.buffer.range(Request::NAME_START, end)))
+            }
         };
         let port = request.port;
         Request::new(request.command, Address { host, port })

@@ -11,7 +11,7 @@ pub(crate) struct Cursor {
     start: u32,
     end: u32,
     /// Bytes to overwrite as soon as they have been sent.
-    secret: (u32, u32),
+    secret: (u16, u16),
 }
 
 impl Cursor {
@@ -19,7 +19,7 @@ impl Cursor {
         Self {
             start: start as u32,
             end: end as u32,
-            secret: (secret.0 as u32, secret.1 as u32),
+            secret,
         }
     }
 
@@ -36,14 +36,14 @@ impl Cursor {
 
     #[inline]
     pub(crate) fn set_secret(&mut self, start: u16, end: u16) {
-        self.secret = (start.into(), end.into());
+        self.secret = (start, end);
     }
 
     #[inline]
     pub(crate) fn wipe_secret(&mut self, bytes: &mut [u8]) {
         let (start, end) = core::mem::take(&mut self.secret);
         if start < end {
-            if let Some(secret) = bytes.get_mut(start as usize..end as usize) {
+            if let Some(secret) = bytes.get_mut(start.into()..end.into()) {
                 secret.zeroize();
             }
         }
@@ -138,7 +138,7 @@ impl Transmit<'_> {
     #[inline]
     fn finish(&mut self) {
         self.cursor.start = self.cursor.end;
-        if (1..=self.cursor.end).contains(&self.cursor.secret.1) {
+        if (1..=self.cursor.end).contains(&self.cursor.secret.1.into()) {
             self.cursor.wipe_secret(self.bytes);
         }
     }

@@ -6,11 +6,12 @@ use core::fmt::Debug;
 use arbitrary::{Arbitrary, Unstructured};
 use proptest::prelude::*;
 use sans_socks::gssapi::{self, Frame, MessageType, Progress, ProtectionLevel};
+use sans_socks::message::{AuthStatus, Decoded, Encode, Greeting, Methods, Selection};
 use sans_socks::server::Established;
 use sans_socks::udp::{Datagram, Frag, Header};
 use sans_socks::{
-    Address, AddressBuf, AuthStatus, Command, Credentials, Decoded, Domain, Encode, Greeting, Host,
-    Malformed, Method, Methods, Reply, ReplyCode, Request, Selection, client, server,
+    Address, AddressBuf, Command, Credentials, Domain, Host, Malformed, Method, Reply, ReplyCode, Request,
+    client, server,
 };
 
 fn value<'a, T: Arbitrary<'a>>(input: &'a [u8]) -> Option<T> {
@@ -129,15 +130,15 @@ fn every_configuration_comes() {
     {
         servers.push(
             server::Config::new()
-                .allow_empty_credentials(a)
-                .allow_control_octets(b)
-                .strict_reserved(c),
+                .with_empty_credentials(a)
+                .with_control_bytes(b)
+                .with_strict_reserved(c),
         );
         clients.push(
             client::Config::new()
-                .optimistic(a)
-                .strict_reserved(b)
-                .strict_status_version(c),
+                .with_optimistic(a)
+                .with_strict_reserved(b)
+                .with_strict_status_version(c),
         );
     }
     for config in servers {
@@ -170,10 +171,10 @@ fn auth_keeps_its_promises() {
         let client::Output::Transmit(transmit) = client.poll_output() else {
             panic!("a client speaks first");
         };
-        let (greeting, _) = Greeting::decode(transmit.bytes()).unwrap().complete().unwrap();
+        let (greeting, _) = Greeting::decode(transmit.as_bytes()).unwrap().complete().unwrap();
         assert_eq!(greeting.methods().iter().count(), greeting.encoded_len() - 2);
         let password = greeting.methods().contains(Method::USERNAME_PASSWORD);
-        transmit.sent(usize::MAX);
+        transmit.sent_all();
         if password {
             asked += 1;
             assert_eq!(client.handle_input(&[5, 2]), 2);
@@ -181,7 +182,7 @@ fn auth_keeps_its_promises() {
                 panic!("the credentials are due");
             };
             assert!(
-                Credentials::decode(transmit.bytes())
+                Credentials::decode(transmit.as_bytes())
                     .unwrap()
                     .complete()
                     .is_some()

@@ -7,10 +7,11 @@ mod common;
 use common::exchange::Exchange;
 use common::{Client, Delivery, Due, Eof, Script, Server, address, octets};
 use sans_socks::client::{self, Auth};
+use sans_socks::message::Greeting;
 use sans_socks::server::{self, Established};
 use sans_socks::{
-    Address, Command, Credentials, Domain, Error, Greeting, InvalidValue, Malformed, Method, PeerMisbehaved,
-    Phase, Protocol, Reply, ReplyCode, Request,
+    Address, ApiMisuse, Command, Credentials, Domain, Error, InvalidValue, Malformed, Method, OtherProtocol,
+    PeerMisbehaved, Phase, Reply, ReplyCode, Request,
 };
 
 const GREETING: &str = "05 01 00";
@@ -69,7 +70,7 @@ fn malformed(fault: Malformed) -> Due {
 }
 
 fn wrong_version(expected: u8, got: u8) -> Due {
-    malformed(Malformed::Version { expected, got })
+    malformed(common::faults::wrong_version(expected, got))
 }
 
 /// All octets but `allowed`.
@@ -116,7 +117,7 @@ fn wrong_version_to_the_client() {
             .leaves(&format!("{got:02x} 00 00 01 7f000001 c001"))
             .ends(&wrong_version(5, got));
     }
-    let strict = client::Config::new().strict_status_version(true);
+    let strict = client::Config::new().with_strict_status_version(true);
     for (config, allowed) in [(client::Config::new(), &[1, 5][..]), (strict, &[1])] {
         for got in all_but(allowed) {
             let client = Client {
@@ -138,12 +139,16 @@ fn wrong_version_to_the_client() {
 fn other_protocols_are_named() {
     let server = Script::Server(Server::default());
     let client = Script::Client(client(Command::CONNECT));
-    let (http, tls, socks4) = (Some(Protocol::Http), Some(Protocol::Tls), Some(Protocol::Socks4));
+    let (http, tls, socks4) = (
+        Some(OtherProtocol::Http),
+        Some(OtherProtocol::Tls),
+        Some(OtherProtocol::Socks4),
+    );
     let tls_hello = octets("16 03 01 00 2e 01 00 00 2a 03 03");
     let tls_alert = octets("15 03 01 00 02 02 0a");
     let socks4_request = octets("04 01 1f90 7f000001 00");
     let socks4_refusal = octets("00 5b 0000 00000000");
-    let cases: [(&Script<'_>, &[u8], Option<Protocol>); 14] = [
+    let cases: [(&Script<'_>, &[u8], Option<OtherProtocol>); 14] = [
         (&server, b"GET / HTTP/1.0\r\n\r\n", http),
         (&server, b"HEAD / HTTP/1.0\r\n\r\n", http),
         (&server, b"POST / HTTP/1.0\r\n\r\n", http),
@@ -175,7 +180,7 @@ fn other_protocols_are_named() {
     }
     // Only the first octet says so: the same number anywhere else is no protocol.
     for got in 0..=0xff {
-        assert_eq!(Malformed::Version { expected: 1, got }.looks_like(), None);
+        assert_eq!(common::faults::wrong_version(1, got).looks_like(), None);
     }
     assert_eq!(Malformed::AddressType(0x47).looks_like(), None);
     assert_eq!(Malformed::Reserved(4).looks_like(), None);
@@ -257,7 +262,7 @@ fn server_cannot_select_what_was_not_offered() {
             panic!("still to be selected");
         };
         let method = Method::new(octet);
-        assert_eq!(select.select(method), Err(InvalidValue::MethodNotOffered(method)));
+        assert_eq!(select.select(method), Err(ApiMisuse::MethodNotOffered(method)));
     }
     let server::Output::SelectMethod(select) = handshake.poll_output() else {
         panic!("still to be selected");
@@ -266,7 +271,7 @@ fn server_cannot_select_what_was_not_offered() {
     let server::Output::Transmit(transmit) = handshake.poll_output() else {
         panic!("the selection is to be sent");
     };
-    assert_eq!(transmit.bytes(), [5, 0x80]);
+    assert_eq!(transmit.as_bytes(), [5, 0x80]);
 }
 
 /// R-062, V-032, Q-062: ULEN or PLEN 00, seen at that octet.
@@ -357,13 +362,13 @@ fn control_octets_in_a_name() {
             requested(format!("name {name}"), server::Config::new())
                 .step(Phase::Request, &request, GENERAL_FAILURE)
                 .decides([Due::SelectMethod(vec![Method::NO_AUTHENTICATION])])
-                .ends(&malformed(Malformed::ControlOctets));
+                .ends(&malformed(Malformed::ControlBytes));
 
             let octets = octets(&name);
             let target = Address::from((Domain::new(&octets).unwrap(), 8080));
             requested(
                 format!("name {name}, allowed"),
-                server::Config::new().allow_control_octets(true),
+                server::Config::new().with_control_bytes(true),
             )
             .step(Phase::Request, &request, SUCCESS)
             .decides([
@@ -442,14 +447,14 @@ fn strict_reserved() {
     for rsv in all_but(&[0]) {
         requested(
             format!("RSV {rsv:02x}"),
-            server::Config::new().strict_reserved(true),
+            server::Config::new().with_strict_reserved(true),
         )
         .step(Phase::Request, &format!("05 01 {rsv:02x}"), GENERAL_FAILURE)
         .leaves("02 7f000001 1f90")
         .decides([Due::SelectMethod(vec![Method::NO_AUTHENTICATION])])
         .ends(&malformed(Malformed::Reserved(rsv)));
 
-        let strict = client::Config::new().strict_reserved(true);
+        let strict = client::Config::new().with_strict_reserved(true);
         let client = |command| Client {
             config: strict,
             ..client(command)
@@ -512,7 +517,7 @@ fn unassigned_reply_codes_are_failures() {
 fn cut_replies() {
     for optimistic in [false, true] {
         let client = Client {
-            config: client::Config::new().optimistic(optimistic),
+            config: client::Config::new().with_optimistic(optimistic),
             ..client(Command::CONNECT)
         };
         let script = Script::Client(client);
@@ -608,7 +613,7 @@ fn transmit_all(handshake: &mut client::Handshake) {
     let client::Output::Transmit(transmit) = handshake.poll_output() else {
         panic!("something is to be sent");
     };
-    transmit.sent(usize::MAX);
+    transmit.sent_all();
 }
 
 /// octets that come before it is their turn are no error. They wait with the driver.
@@ -678,7 +683,7 @@ fn end_of_input_is_latched_behind_what_is_pending() {
     let Output::Transmit(transmit) = handshake.poll_output() else {
         panic!("and sent");
     };
-    assert_eq!(transmit.bytes(), [5, 0]);
+    assert_eq!(transmit.as_bytes(), [5, 0]);
     transmit.sent(2);
     assert_eq!(
         handshake.handle_input(&octets(REQUEST)),

@@ -27,10 +27,10 @@ const CASES: &[Case] = &[
         code: "E0382",
         program: "
             pub fn answer(pending: server::PendingRequest<'_>) {
-                pending.succeed(Address::UNSPECIFIED);
+                pending.accept(Address::UNSPECIFIED);
                 LINE
             }",
-        wrong: "pending.fail(ReplyCode::GENERAL_FAILURE);",
+        wrong: "pending.reject(ReplyCode::GENERAL_FAILURE);",
         right: "",
     },
     Case {
@@ -49,10 +49,10 @@ const CASES: &[Case] = &[
         code: "E0382",
         program: "
             pub fn answer(pending: server::PendingPeer<'_>) {
-                pending.connected(Address::UNSPECIFIED);
+                pending.accept(Address::UNSPECIFIED);
                 LINE
             }",
-        wrong: "pending.connected(Address::UNSPECIFIED);",
+        wrong: "pending.accept(Address::UNSPECIFIED);",
         right: "",
     },
     Case {
@@ -81,10 +81,10 @@ const CASES: &[Case] = &[
         program: "
             pub fn answer(handshake: &mut server::Handshake) {
                 LINE
-                pending.fail(ReplyCode::GENERAL_FAILURE);
+                pending.reject(ReplyCode::GENERAL_FAILURE);
             }",
         wrong: "let pending = server::PendingRequest { handshake };",
-        right: "let server::Output::Request(pending) = handshake.poll_output() else { return };",
+        right: "let server::Output::PendingRequest(pending) = handshake.poll_output() else { return };",
     },
     Case {
         name: "request_before_authentication",
@@ -149,7 +149,7 @@ const CASES: &[Case] = &[
         code: "E0382",
         program: "
             pub fn answer(pending: server::PendingRequest<'_>) {
-                pending.succeed(Address::UNSPECIFIED);
+                pending.accept(Address::UNSPECIFIED);
                 LINE
             }",
         wrong: "drop(pending.request());",
@@ -323,7 +323,7 @@ fn write_package(package: &Path) {
             let program = case.program.replace("LINE", line);
             let program = format!(
                 "#![allow(unused)]\n\
-                 use sans_socks::{{Address, Credentials, Method, ReplyCode, client, server}};\n\
+                 use sans_socks::{Address, Credentials, Method, ReplyCode, client, server};\n\
                  {program}\n\
                  fn main() {{}}\n"
             );

@@ -7,12 +7,12 @@ mod common;
 
 use std::num::NonZeroU8;
 
+use common::faults::authentication_rejected;
 use common::{Client, Due, Machine, Script, Server, Verdict, address};
 use sans_socks::client::{self, Auth};
+use sans_socks::message::{Encode, Greeting};
 use sans_socks::server::Established;
-use sans_socks::{
-    Address, Command, Credentials, Domain, Encode, Error, Greeting, Method, Phase, ReplyCode, Request,
-};
+use sans_socks::{Address, Command, Credentials, Domain, Error, Method, Phase, ReplyCode, Request};
 
 /// Sent by the client's program as soon as its request is gone, before the reply.
 const EARLY: &[u8] = b"\x05\x01\x00 early";
@@ -160,7 +160,7 @@ impl Combination<'_> {
                 Verdict::RejectWith(status) => status.get(),
             };
             if status != 0 {
-                stated.client = Due::Closed(Error::AuthenticationRejected { status });
+                stated.client = Due::Closed(authentication_rejected(status));
                 stated.server = stated.client.clone();
                 return stated;
             }
@@ -207,7 +207,7 @@ impl Combination<'_> {
         let client = Script::Client(Client {
             request: self.request,
             auth: Auth::new(self.offered, Some(self.credentials)).unwrap(),
-            config: client::Config::new().optimistic(self.optimistic),
+            config: client::Config::new().with_optimistic(self.optimistic),
             raw_negotiation: 0,
         });
         let stated = self.stated();

@@ -8,8 +8,9 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use sans_socks::client::{self, Auth};
+use sans_socks::message::Encode;
 use sans_socks::server;
-use sans_socks::{Credentials, Encode, Error, Method};
+use sans_socks::{Credentials, Error, Method};
 use session::{Fault, PASSWORD, Seen, Session, USERNAME, every_session};
 
 /// Four octets of a secret in a row, as they would be printed: as text, as hex, or as a list of numbers with
@@ -178,11 +179,11 @@ fn look_at_server(handshake: &mut server::Handshake, looked: &mut Looked) {
             look(&authenticate);
         }
         server::Output::Negotiate(negotiate) => look(&negotiate),
-        server::Output::Request(pending) => {
+        server::Output::PendingRequest(pending) => {
             look(&pending.request());
             look(&pending);
         }
-        server::Output::AwaitPeer(pending) => look(&pending),
+        server::Output::PendingPeer(pending) => look(&pending),
         server::Output::Established(established) => look(&established),
         server::Output::Closed(error) => {
             look_at_error(error);

@@ -5,9 +5,10 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use sans_socks::message::{AuthStatus, Decoded, Encode, Greeting, Selection};
 use sans_socks::{
-    Address, AddressBuf, AuthStatus, Command, Credentials, Decoded, Domain, Encode, Greeting, Host,
-    InvalidValue, Malformed, Method, Reply, ReplyCode, Request, Selection,
+    Address, AddressBuf, Command, Credentials, Domain, Host, InvalidValue, Malformed, Method, Reply,
+    ReplyCode, Request,
 };
 
 /// Writes `message`, reads it back, and returns its octets.

@@ -3,10 +3,10 @@
 
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
+use sans_socks::message::{AuthStatus, BufferTooSmall, Decoded, Greeting, Methods, Selection};
 use sans_socks::{
-    Address, AddressBuf, AuthStatus, BufferTooSmall, Command, Credentials, Decoded, Domain, Error, ErrorKind,
-    Greeting, Host, InvalidValue, Malformed, Method, Methods, PeerMisbehaved, Phase, Protocol, Reply,
-    ReplyCode, Request, Selection, client, server,
+    Address, AddressBuf, Command, Credentials, Domain, Error, ErrorKind, Host, InvalidValue, Malformed,
+    Method, OtherProtocol, PeerMisbehaved, Phase, Reply, ReplyCode, Request, client, server,
 };
 
 /// a machine holds what its longest message takes, in place.
@@ -43,7 +43,7 @@ fn everything_moves_between_threads() {
     is_owned::<InvalidValue>();
     is_owned::<BufferTooSmall>();
     is_owned::<Phase>();
-    is_owned::<Protocol>();
+    is_owned::<OtherProtocol>();
 
     is_shared::<Address<'_>>();
     is_shared::<Host<'_>>();
@@ -57,7 +57,7 @@ fn everything_moves_between_threads() {
     is_shared::<Decoded<Request<'_>>>();
 
     is_held_over_await::<server::Output<'_>>();
-    is_held_over_await::<server::Transmit<'_>>();
+    is_held_over_await::<sans_socks::Transmit<'_>>();
     is_held_over_await::<server::SelectMethod<'_>>();
     is_held_over_await::<server::Authenticate<'_>>();
     is_held_over_await::<server::Negotiate<'_>>();

@@ -9,6 +9,7 @@ mod common;
 use std::num::NonZeroU8;
 
 use common::exchange::Exchange;
+use common::faults::authentication_rejected;
 use common::{Client, Delivery, Due, Eof, Script, Server, Verdict, address};
 use proptest::prelude::*;
 use sans_socks::client::{self, Auth};
@@ -338,7 +339,7 @@ fn server_rejects_the_credentials() {
                 Due::SelectMethod(vec![Method::USERNAME_PASSWORD]),
                 Due::Authenticate(b"alice".to_vec(), b"secret".to_vec()),
             ])
-            .ends(&Due::Closed(Error::AuthenticationRejected { status }));
+            .ends(&Due::Closed(authentication_rejected(status)));
     }
 }
 
@@ -347,7 +348,7 @@ fn server_rejects_the_credentials() {
 #[test]
 fn server_takes_credentials_of_every_length() {
     let long = |octet| vec![octet; 255];
-    let lenient = server::Config::new().allow_empty_credentials(true);
+    let lenient = server::Config::new().with_empty_credentials(true);
     let strict = server::Config::new();
     for (config, username, password) in [
         (strict, b"a".to_vec(), b"b".to_vec()),
@@ -387,7 +388,7 @@ fn server_takes_credentials_of_every_length() {
 /// R-025, V-059: RSV is not looked at, unless that is asked for.
 #[test]
 fn server_strict_reserved_lets_zero_pass() {
-    let strict = server::Config::new().strict_reserved(true);
+    let strict = server::Config::new().with_strict_reserved(true);
     for (config, rsv) in [
         (server::Config::new(), "01"),
         (server::Config::new(), "ff"),
@@ -544,7 +545,7 @@ fn client_is_rejected() {
             .step(Phase::MethodSelection, "05 02", ALICE)
             .step(Phase::Authentication, &format!("{version} {status:02x}"), "")
             .leaves("00 01 00000000 0000")
-            .ends(&Due::Closed(Error::AuthenticationRejected { status }));
+            .ends(&Due::Closed(authentication_rejected(status)));
         }
     }
 }
@@ -553,8 +554,8 @@ fn client_is_rejected() {
 #[test]
 fn client_options() {
     let strict = client::Config::new()
-        .strict_reserved(true)
-        .strict_status_version(true);
+        .with_strict_reserved(true)
+        .with_strict_status_version(true);
     for (config, version, rsv) in [(client::Config::new(), "05", "01"), (strict, "01", "00")] {
         for (wire, reply) in bound() {
             let client = Client {
@@ -584,7 +585,7 @@ fn client_is_optimistic() {
     let request = "05 01 00 03 01 61 0001";
     let client = |auth| Client {
         auth,
-        config: client::Config::new().optimistic(true),
+        config: client::Config::new().with_optimistic(true),
         ..Client::new(Command::CONNECT, address("a:1"))
     };
     let none = || {
@@ -601,7 +602,7 @@ fn client_is_optimistic() {
     let connected = Due::Connected(ReplyCode::SUCCEEDED, Address::UNSPECIFIED.into());
     let refused = Due::Closed(Error::Refused(ReplyCode::CONNECTION_REFUSED));
     let unacceptable = Due::Closed(Error::NoAcceptableMethod);
-    let rejected = Due::Closed(Error::AuthenticationRejected { status: 1 });
+    let rejected = Due::Closed(authentication_rejected(1));
     let (selection, authentication, reply) = (Phase::MethodSelection, Phase::Authentication, Phase::Reply);
 
     none()
@@ -651,7 +652,7 @@ fn client_longest_flight() {
     let client = Client {
         request: Request::connect(target),
         auth: Auth::password(Credentials::new(&user, &password).unwrap()),
-        config: client::Config::new().optimistic(true),
+        config: client::Config::new().with_optimistic(true),
         raw_negotiation: 0,
     };
     let (user, password, name) = (hex::encode(user), hex::encode(password), hex::encode(name));
@@ -732,7 +733,7 @@ fn client_knows_the_method() {
             let client::Output::Transmit(transmit) = handshake.poll_output() else {
                 panic!("the greeting comes first");
             };
-            transmit.sent(usize::MAX);
+            transmit.sent_all();
             assert_eq!(handshake.method(), None);
             assert_eq!(handshake.handle_input(&[5, selected.get()]), 2);
             let stated = (selected == form.selected).then_some(selected);
@@ -829,9 +830,9 @@ proptest! {
         prefer in prop::sample::select(PREFERENCES),
     ) {
         let config = server::Config::new()
-            .allow_empty_credentials(empty)
-            .allow_control_octets(control)
-            .strict_reserved(reserved);
+            .with_empty_credentials(empty)
+            .with_control_bytes(control)
+            .with_strict_reserved(reserved);
         let server = Server { config, prefer, raw_negotiation: 1, ..Server::default() };
         is_never_cut_apart(&Script::Server(server), &input, at);
     }
@@ -846,9 +847,9 @@ proptest! {
         command in prop::sample::select(&[Command::CONNECT, Command::BIND]),
     ) {
         let config = client::Config::new()
-            .optimistic(optimistic)
-            .strict_reserved(reserved)
-            .strict_status_version(version);
+            .with_optimistic(optimistic)
+            .with_strict_reserved(reserved)
+            .with_strict_status_version(version);
         let auth = forms()[form].auth;
         let client = Client { auth, config, raw_negotiation: 1, ..Client::new(command, address("a:1")) };
         is_never_cut_apart(&Script::Client(client), &input, at);

@@ -12,12 +12,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use common::faults::{authentication_rejected, wrong_version};
 use common::{Client, Delivery, Due, Eof, Record, Script, Server, address, octets};
 use sans_socks::client::Auth;
+use sans_socks::message::{Decoded, Greeting};
 use sans_socks::server::{self, Established};
 use sans_socks::{
-    Address, Command, Credentials, Decoded, Domain, Error, Greeting, Malformed, Method, PeerMisbehaved,
-    Phase, ReplyCode, Request,
+    Address, Command, Credentials, Domain, Error, Malformed, Method, PeerMisbehaved, Phase, ReplyCode,
+    Request,
 };
 
 /// One connection.
@@ -103,11 +105,14 @@ enum Asks {
     /// It ends in this phase, without more than was taken.
     EndsIn(Phase),
     Closed(Error),
+    /// Closed, because the message of version 5 begins with this byte.
+    Version(u8),
+    /// The credentials were rejected with this status.
+    Rejected(u8),
     /// It is a request, and not the one that was meant.
     Misread,
 }
 
-const VERSION_4: Error = Error::Malformed(Malformed::Version { expected: 5, got: 4 });
 const CONNECT: Command = Command::CONNECT;
 const NAME: &str = "app.test:8080";
 const LONG_NAME: &str = concat!(
@@ -168,7 +173,7 @@ const CLIENTS: &[(&str, &str, Asks)] = &[
     (
         "curl-socks5h-badpass",
         "",
-        Asks::Closed(Error::AuthenticationRejected { status: 1 }),
+        Asks::Rejected(1),
     ),
     // Q-062: an empty password.
     (
@@ -197,10 +202,7 @@ const CLIENTS: &[(&str, &str, Asks)] = &[
     (
         "curl-method02-unoffered",
         "",
-        Asks::Closed(Error::Malformed(Malformed::Version {
-            expected: 5,
-            got: 1,
-        })),
+        Asks::Version(1),
     ),
     // curl does not even connect with a name of 256 octets.
     ("curl-host256", "", Asks::EndsIn(Phase::Greeting)),
@@ -208,7 +210,7 @@ const CLIENTS: &[(&str, &str, Asks)] = &[
     (
         "curl-socks4 curl-socks4-userid curl-socks4a",
         "",
-        Asks::Closed(VERSION_4),
+        Asks::Version(4),
     ),
     // Q-039b: see `a_length_counted_wrong_reads_as_another_name`.
     ("pysocks-host200", "", Asks::Misread),
@@ -269,6 +271,16 @@ fn every_client_is_understood_or_refused() {
                 assert_eq!(record.end(), Some(&Due::Closed(*error)), "{case}");
                 return;
             }
+            Asks::Version(got) => {
+                let error = wrong_version(5, *got).into();
+                assert_eq!(record.end(), Some(&Due::Closed(error)), "{case}");
+                return;
+            }
+            Asks::Rejected(status) => {
+                let error = authentication_rejected(*status);
+                assert_eq!(record.end(), Some(&Due::Closed(error)), "{case}");
+                return;
+            }
             Asks::Misread => {
                 assert_eq!(record.end(), Some(&Due::Served(Established::Stream)), "{case}");
                 return;
@@ -316,7 +328,7 @@ fn socks4_clients_can_be_handed_on() {
 fn an_empty_password_where_it_is_allowed() {
     let transcript = &transcripts("client-")[&("curl-emptypass".to_string(), String::new())];
     let script = Script::Server(Server {
-        config: server::Config::new().allow_empty_credentials(true),
+        config: server::Config::new().with_empty_credentials(true),
         prefer: &[Method::USERNAME_PASSWORD],
         ..Server::default()
     });
@@ -362,17 +374,15 @@ enum Answers {
     NoMethod,
     EndsIn(Phase),
     Closed(Error),
+    /// Closed, because the message of the first version begins with the second byte.
+    Version(u8, u8),
 }
 
-use Answers::{Closed, Connected, ConnectedFrom, EndsIn, NoMethod, Refused, Rejected};
+use Answers::{Closed, Connected, ConnectedFrom, EndsIn, NoMethod, Refused, Rejected, Version};
 
 const OK: &[u8] = b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
 const BANNER: &[u8] = b"220 banner\r\n";
 const NOWHERE: &str = "0.0.0.0:0";
-
-const fn version(expected: u8, got: u8) -> Answers {
-    Closed(Error::Malformed(Malformed::Version { expected, got }))
-}
 
 const SERVERS: &[(&str, &str, Answers)] = &[
     // Dante
@@ -401,7 +411,7 @@ const SERVERS: &[(&str, &str, Answers)] = &[
         EndsIn(Phase::MethodSelection),
     ),
     // What it says to SOCKS4 clients.
-    ("dante-1.4.2", "s26d s26e", version(5, 0)),
+    ("dante-1.4.2", "s26d s26e", Version(5, 0)),
     // Q-023, R-043: the reply and the tunnel's octets in one segment.
     ("dante-1.4.2", "s32", Connected("127.0.0.1:57507", BANNER)),
     ("dante-1.4.2", "b01", Connected("127.0.0.1:57278", b"peer-data")),
@@ -463,7 +473,7 @@ const SERVERS: &[(&str, &str, Answers)] = &[
         "s02 s02b s03 s26 s26b s26c",
         EndsIn(Phase::MethodSelection),
     ),
-    ("openssh-9.2p1-D", "s26d s26e", version(5, 0)),
+    ("openssh-9.2p1-D", "s26d s26e", Version(5, 0)),
     (
         "openssh-9.2p1-D",
         "s11 s13 s16 s16b s16c s17 s18 s18b s19 s19b s19c s19d s20 s20b s21 s21b s24 s25 s25b s29 s30 s31
@@ -484,9 +494,9 @@ const SERVERS: &[(&str, &str, Answers)] = &[
     ("tor-0.4.9.11", "s02 s02b s26c", EndsIn(Phase::MethodSelection)),
     ("tor-0.4.9.11", "s16c s19c s21 s25b s29 s31", EndsIn(Phase::Reply)),
     // It goes back to authentication where a request is due (s21b, s30), and answers with a page (s26).
-    ("tor-0.4.9.11", "s21b s30", version(5, 1)),
-    ("tor-0.4.9.11", "s26 s26b", version(5, b'H')),
-    ("tor-0.4.9.11", "s26d s26e", version(5, 0)),
+    ("tor-0.4.9.11", "s21b s30", Version(5, 1)),
+    ("tor-0.4.9.11", "s26 s26b", Version(5, b'H')),
+    ("tor-0.4.9.11", "s26d s26e", Version(5, 0)),
     // Q-053: a reply where the status is due. The rest of it is not looked at.
     ("tor-0.4.9.11", "s04 s05", Rejected(1)),
     ("tor-0.4.9.11-auth", "a08 a12", Rejected(1)),
@@ -497,7 +507,7 @@ const SERVERS: &[(&str, &str, Answers)] = &[
     ),
     ("tor-0.4.9.11-auth", "a15", NoMethod),
     // Q-021: the selection got lost.
-    ("tor-0.4.9.11-auth", "a13", version(5, 1)),
+    ("tor-0.4.9.11-auth", "a13", Version(5, 1)),
     ("tor-0.4.9.11-exterr", "x1 x2 x3", Refused(0xf6)),
     ("tor-0.4.9.11-exterr", "x4", Refused(4)),
     ("tor-0.4.9.11-exterr", "x5", Refused(8)),
@@ -574,15 +584,15 @@ fn understands(case: &str, transcript: &Transcript, stated: &Answers) {
             );
         }
         Rejected(status) => {
-            assert_eq!(
-                end,
-                Some(&Due::Closed(Error::AuthenticationRejected { status })),
-                "{case}"
-            );
+            assert_eq!(end, Some(&Due::Closed(authentication_rejected(status))), "{case}");
         }
         NoMethod => assert_eq!(end, Some(&Due::Closed(Error::NoAcceptableMethod)), "{case}"),
         EndsIn(phase) => assert_eq!(end.and_then(Due::eof_phase), Some(phase), "{case}"),
         Closed(error) => assert_eq!(end, Some(&Due::Closed(error)), "{case}"),
+        Version(expected, got) => {
+            let error = wrong_version(expected, got).into();
+            assert_eq!(end, Some(&Due::Closed(error)), "{case}");
+        }
     }
 }
 
@@ -654,10 +664,10 @@ const ANSWERS: &[(&str, &str, Answers)] = &[
         "curl-ver0 pysocks-ver0 curl-socks4-reply pysocks-socks4-reply curl-socks4 curl-socks4-userid
          curl-socks4a",
         "",
-        version(5, 0),
+        Version(5, 0),
     ),
-    ("curl-greet-ver4 pysocks-greet-ver4", "", version(5, 4)),
-    ("curl-http-reply pysocks-http-reply", "", version(5, b'H')),
+    ("curl-greet-ver4 pysocks-greet-ver4", "", Version(5, 4)),
+    ("curl-http-reply pysocks-http-reply", "", Version(5, b'H')),
     // Q-003: curl goes on.
     (
         "curl-method02-unoffered pysocks-method02-unoffered",

@@ -4,8 +4,9 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
+use sans_socks::message::{BufferTooSmall, Encode};
 use sans_socks::udp::{Datagram, Frag, Header, MAX_HEADER_LEN, fragments, max_payload};
-use sans_socks::{Address, BufferTooSmall, Domain, Encode, Malformed};
+use sans_socks::{Address, Domain, Malformed};
 
 /// Id, octets and result of the table's rows about datagrams.
 fn rows() -> Vec<(&'static str, Vec<u8>, &'static str)> {

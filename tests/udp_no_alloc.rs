@@ -3,10 +3,11 @@
 use core::time::Duration;
 
 use allocation_counter::measure;
+use sans_socks::Address;
+use sans_socks::message::Encode;
 use sans_socks::udp::{
     Association, Datagram, Header, MAX_HEADER_LEN, Outcome, Reassembler, Storage, fragments,
 };
-use sans_socks::{Address, Encode};
 
 /// Octets on the wire.
 fn wire(frag: u8, payload: &[u8]) -> Vec<u8> {

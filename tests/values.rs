@@ -1,13 +1,18 @@
 //! The values: code points, addresses, errors, and what they are as `std::io::Error`s.
 
+#[path = "common/faults.rs"]
+mod faults;
+
+use faults::{authentication_rejected, wrong_version};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use sans_socks::message::{AuthStatus, Encode, Greeting, Selection};
 use sans_socks::{
-    Address, AddressBuf, AuthStatus, Command, Credentials, Domain, Encode, Error, ErrorKind, Greeting, Host,
-    InvalidValue, Malformed, Method, PeerMisbehaved, Phase, Protocol, Reply, ReplyCode, Request, Selection,
+    Address, AddressBuf, Command, Credentials, Domain, Error, ErrorKind, Host, InvalidValue, Malformed,
+    Method, OtherProtocol, PeerMisbehaved, Phase, Reply, ReplyCode, Request,
 };
 
 /// the constants of the RFC.
@@ -409,11 +414,7 @@ fn error_kinds() {
             None,
         ),
         (Error::NoAcceptableMethod, ErrorKind::Refused, None),
-        (
-            Error::AuthenticationRejected { status: 1 },
-            ErrorKind::Refused,
-            None,
-        ),
+        (authentication_rejected(1), ErrorKind::Refused, None),
         (refused, ErrorKind::Refused, Some(ReplyCode::TTL_EXPIRED)),
         (Error::Abandoned, ErrorKind::Abandoned, None),
         (unexpected_eof(), ErrorKind::UnexpectedEof, None),
@@ -436,11 +437,7 @@ fn unexpected_eof() -> Error {
 fn errors_say_what_happened() {
     for (shown, stated) in [
         (
-            Error::from(Malformed::Version {
-                expected: 5,
-                got: 0x47,
-            })
-            .to_string(),
+            Error::from(wrong_version(5, 0x47)).to_string(),
             "version 0x47 where 0x05 was due",
         ),
         (
@@ -460,7 +457,7 @@ fn errors_say_what_happened() {
             "refused: reply code 0x09",
         ),
         (
-            Error::AuthenticationRejected { status: 0xff }.to_string(),
+            authentication_rejected(0xff).to_string(),
             "authentication rejected with status 0xff",
         ),
         (
@@ -490,9 +487,9 @@ fn phases_and_protocols_have_names() {
         assert_eq!(format!("{phase:>20}"), format!("{name:>20}"));
     }
     for (protocol, name) in [
-        (Protocol::Http, "HTTP"),
-        (Protocol::Tls, "TLS"),
-        (Protocol::Socks4, "SOCKS4"),
+        (OtherProtocol::Http, "HTTP"),
+        (OtherProtocol::Tls, "TLS"),
+        (OtherProtocol::Socks4, "SOCKS4"),
     ] {
         assert_eq!(protocol.to_string(), name);
         assert_eq!(format!("{protocol:>8}"), format!("{name:>8}"));
@@ -611,10 +608,7 @@ mod io {
         );
         for (error, code) in [
             (Error::NoAcceptableMethod, ReplyCode::NOT_ALLOWED),
-            (
-                Error::AuthenticationRejected { status: 1 },
-                ReplyCode::NOT_ALLOWED,
-            ),
+            (authentication_rejected(1), ReplyCode::NOT_ALLOWED),
             (Error::Malformed(Malformed::NoMethods), ReplyCode::GENERAL_FAILURE),
             (unexpected_eof(), ReplyCode::GENERAL_FAILURE),
             (Error::Abandoned, ReplyCode::GENERAL_FAILURE),
@@ -632,10 +626,7 @@ mod io {
             (Error::Malformed(Malformed::NoMethods), Kind::InvalidData),
             (Error::PeerMisbehaved(unoffered), Kind::InvalidData),
             (Error::NoAcceptableMethod, Kind::PermissionDenied),
-            (
-                Error::AuthenticationRejected { status: 1 },
-                Kind::PermissionDenied,
-            ),
+            (authentication_rejected(1), Kind::PermissionDenied),
             (Error::Refused(ReplyCode::GENERAL_FAILURE), Kind::Other),
             (Error::Refused(ReplyCode::NOT_ALLOWED), Kind::PermissionDenied),
             (

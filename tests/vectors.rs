@@ -7,10 +7,8 @@ use std::collections::BTreeMap;
 use common::exchange::{Message, decision_points};
 use common::{Client, Delivery, Due, Record, Script, address, octets};
 use sans_socks::client;
-use sans_socks::{
-    Address, AuthStatus, Command, Credentials, Decoded, Encode, Error, Greeting, Host, Malformed,
-    PeerMisbehaved, Reply, Request, Selection,
-};
+use sans_socks::message::{AuthStatus, Decoded, Encode, Greeting, Selection};
+use sans_socks::{Address, Command, Credentials, Error, Host, Malformed, PeerMisbehaved, Reply, Request};
 
 /// How many rows each decoder has: a row that gets lost, or that nothing here looks at, is noticed.
 const ROWS: [(&str, usize); 12] = [
@@ -266,7 +264,7 @@ fn the_client_machine_judges_its_rows() {
         };
         judged += 1;
         let script = Script::Client(Client {
-            config: client::Config::new().strict_reserved(strict),
+            config: client::Config::new().with_strict_reserved(strict),
             ..Client::new(Command::CONNECT, address("app.test:8080"))
         });
         let record: Record = common::run(&script, &Delivery::reads([selection, &row.input]));

@@ -14,8 +14,9 @@ use core::mem::MaybeUninit;
 use core::num::NonZeroU8;
 
 use sans_socks::client::{self, Auth};
+use sans_socks::message::Encode;
 use sans_socks::server;
-use sans_socks::{Address, Credentials, Encode, Method, Request};
+use sans_socks::{Address, Credentials, Method, Request};
 use session::{PASSWORD, USERNAME};
 
 /// A machine in a place of its own, where it is not moved and which outlives it.
@@ -209,7 +210,7 @@ fn client(optimistic: bool) -> Slot<client::Handshake> {
         Auth::new(&EVERY, Some(credentials())).unwrap()
     };
     let request = Request::connect(Address::try_from("example.com:80").unwrap());
-    let config = client::Config::new().optimistic(optimistic);
+    let config = client::Config::new().with_optimistic(optimistic);
     let slot = Slot::new(client::Handshake::with_config(&request, auth, config));
     slot.assert_holds();
     slot
@@ -305,7 +306,7 @@ fn a_client_whose_server_ends() {
 
     let mut slot = answered(&[5, 2]);
     slot.machine().handle_eof();
-    transmit(&mut slot).sent(usize::MAX);
+    transmit(&mut slot).sent_all();
     slot.assert_wiped();
     assert!(matches!(slot.machine().poll_output(), client::Output::Closed(_)));
 }

@@ -138,8 +138,8 @@ fn negotiate(bench: &mut impl Bench, name: &str, token: usize, len: usize) {
                 loop {
                     match negotiator.poll_output() {
                         Output::Transmit(transmit) => {
-                            black_box(transmit.bytes());
-                            transmit.sent(usize::MAX);
+                            black_box(transmit.as_bytes());
+                            transmit.sent_all();
                         }
                         Output::NeedInput { .. } => break,
                         Output::Step(step) => step.run(),

@@ -68,8 +68,8 @@ fn serve<'a>(
         loop {
             match handshake.poll_output() {
                 Output::Transmit(transmit) => {
-                    sent.send(transmit.bytes())?;
-                    transmit.sent(usize::MAX);
+                    sent.send(transmit.as_bytes())?;
+                    transmit.sent_all();
                 }
                 Output::NeedInput { .. } => break,
                 Output::SelectMethod(select) => {
@@ -83,9 +83,9 @@ fn serve<'a>(
                         authenticate.reject();
                     }
                 }
-                Output::Request(pending) => {
+                Output::PendingRequest(pending) => {
                     black_box(&pending.request());
-                    pending.succeed(bound());
+                    pending.accept(bound());
                 }
                 Output::Established(established) => return Some(established),
                 _ => return None,
@@ -115,8 +115,8 @@ fn connect<'a>(
     loop {
         match handshake.poll_output() {
             Output::Transmit(transmit) => {
-                sent.send(transmit.bytes())?;
-                transmit.sent(usize::MAX);
+                sent.send(transmit.as_bytes())?;
+                transmit.sent_all();
             }
             Output::NeedInput { .. } => {
                 let read = reads.next()?;

@@ -3,9 +3,8 @@
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use sans_socks::{
-    Address, Command, Credentials, Domain, Encode, Greeting, Method, Reply, ReplyCode, Request,
-};
+use sans_socks::message::{Encode, Greeting};
+use sans_socks::{Address, Command, Credentials, Domain, Method, Reply, ReplyCode, Request};
 
 use super::{Bench, HOST, PORT};
 

@@ -41,7 +41,7 @@ impl Options {
             _ => self.target()?,
         };
         let auth = self.login.credentials()?.map_or_else(Auth::none, Auth::password);
-        let config = Config::new().optimistic(self.optimistic);
+        let config = Config::new().with_optimistic(self.optimistic);
         Ok(Handshake::with_config(
             &Request::new(command, address),
             auth,

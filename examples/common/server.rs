@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use sans_socks::{Address, Credentials, Error, Host, InvalidValue, Method, Protocol, ReplyCode};
+use sans_socks::{Address, Credentials, Error, Host, InvalidValue, Method, OtherProtocol, ReplyCode};
 
 #[path = "cli.rs"]
 mod cli;

@@ -3,10 +3,9 @@
 use core::error::Error;
 use core::fmt;
 
+use sans_socks::message::{AuthStatus, Decoded, Greeting, Selection};
 use sans_socks::udp::{Datagram, Frag};
-use sans_socks::{
-    Address, AuthStatus, Credentials, Decoded, Greeting, Host, Method, Phase, Reply, Request, Selection,
-};
+use sans_socks::{Address, Credentials, Host, Method, Phase, Reply, Request};
 
 /// Which way octets go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -120,8 +120,8 @@ fn turn(
     loop {
         match side.poll_output() {
             Output::Transmit(transmit) => {
-                messages.push(message(direction, transmit.bytes())?);
-                transmit.sent(usize::MAX);
+                messages.push(message(direction, transmit.as_bytes())?);
+                transmit.sent_all();
             }
             Output::Step(step) => step.run(),
             Output::NeedInput { .. } => return Ok(false),

@@ -150,8 +150,8 @@ impl Run<'_> {
     fn client_turn(&mut self) -> Result<Turn, Box<dyn Error>> {
         match self.client.poll_output() {
             client::Output::Transmit(transmit) => {
-                let message = Message::new(Direction::ToServer, self.server.phase(), transmit.bytes())?;
-                self.to_server.extend_from_slice(transmit.bytes());
+                let message = Message::new(Direction::ToServer, self.server.phase(), transmit.as_bytes())?;
+                self.to_server.extend_from_slice(transmit.as_bytes());
                 transmit.sent(message.octets.len());
                 self.stream(message)?;
             }
@@ -166,10 +166,10 @@ impl Run<'_> {
                 };
                 let (messages, layers) = gssapi::negotiate(self.session.outcome != Outcome::Rejected)?;
                 if layers.is_some() {
-                    negotiate.finish();
+                    negotiate.accept();
                     server.finish();
                 } else {
-                    negotiate.abandon();
+                    negotiate.reject();
                     server.abandon();
                 }
                 self.layers = layers;
@@ -198,8 +198,8 @@ impl Run<'_> {
         let Session { outcome, target, .. } = self.session;
         match self.server.poll_output() {
             server::Output::Transmit(transmit) => {
-                let message = Message::new(Direction::ToClient, self.client.phase(), transmit.bytes())?;
-                self.to_client.extend_from_slice(transmit.bytes());
+                let message = Message::new(Direction::ToClient, self.client.phase(), transmit.as_bytes())?;
+                self.to_client.extend_from_slice(transmit.as_bytes());
                 transmit.sent(message.octets.len());
                 self.stream(message)?;
             }
@@ -227,9 +227,9 @@ impl Run<'_> {
             }
             // The client's turn is for both.
             server::Output::Negotiate(_) => return Ok(Turn::Waits),
-            server::Output::Request(pending) => {
+            server::Output::PendingRequest(pending) => {
                 if let Outcome::Refused(code) = *outcome {
-                    pending.fail(code);
+                    pending.reject(code);
                     self.note(format!("The server cannot or will not do that: {code}."));
                 } else {
                     let bound = self.session.server_address()?;
@@ -238,13 +238,13 @@ impl Run<'_> {
                         Command::BIND => format!("The server listens on {bound}."),
                         _ => format!("The server relays datagrams on {bound}, UDP."),
                     };
-                    pending.succeed(bound.as_address());
+                    pending.accept(bound.as_address());
                     self.note(note);
                 }
             }
-            server::Output::AwaitPeer(pending) => {
+            server::Output::PendingPeer(pending) => {
                 let peer = self.session.peer()?;
-                pending.connected(peer.as_address());
+                pending.accept(peer.as_address());
                 self.note(format!("The peer connects to the server from {peer}."));
             }
             server::Output::Established(_) | server::Output::Closed(_) => return Ok(Turn::Done),

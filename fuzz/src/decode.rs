@@ -4,10 +4,9 @@
 use std::fmt::{Debug, Display};
 
 use sans_socks::gssapi::Frame;
+use sans_socks::message::{AuthStatus, Decoded, Encode, Greeting, Selection};
 use sans_socks::udp::{Datagram, Header};
-use sans_socks::{
-    Address, AuthStatus, Credentials, Decoded, Encode, Greeting, Host, Malformed, Reply, Request, Selection,
-};
+use sans_socks::{Address, Credentials, Host, Malformed, Reply, Request};
 
 pub fn decode(input: &[u8]) {
     let out = &mut vec![0xee; input.len() + Credentials::MAX_LEN];

@@ -19,10 +19,8 @@
 
 use std::net::IpAddr;
 
-use sans_socks::{
-    Address, AddressBuf, Command, Credentials, Domain, Encode, Error, Host, Malformed, Method, Reply,
-    ReplyCode, Request, client, server,
-};
+use sans_socks::message::Encode;
+use sans_socks::{Address, AddressBuf, Command, Credentials, Domain, Error, Host, Malformed, Method, Reply, ReplyCode, Request, client, server};
 use sans_socks_fuzz::octets::Octets;
 use tor_socksproto::{
     Buffer, Handshake, NextStep, SocksAddr, SocksAuth, SocksClientHandshake, SocksCmd, SocksHostname,
@@ -87,15 +85,15 @@ fn our_server(octets: &[u8]) -> Run<Asked, Error> {
     use server::Output;
 
     let config = server::Config::new()
-        .allow_empty_credentials(true)
-        .allow_control_octets(true);
+        .with_empty_credentials(true)
+        .with_control_bytes(true);
     let mut handshake = server::Handshake::with_config(config);
     let (mut sent, mut rest, mut credentials) = (Vec::new(), octets, None);
     let end = loop {
         match handshake.poll_output() {
             Output::Transmit(transmit) => {
-                sent.extend_from_slice(transmit.bytes());
-                transmit.sent(usize::MAX);
+                sent.extend_from_slice(transmit.as_bytes());
+                transmit.sent_all();
             }
             Output::NeedInput { .. } if rest.is_empty() => break None,
             Output::NeedInput { .. } => rest = &rest[handshake.handle_input(rest)..],
@@ -107,7 +105,7 @@ fn our_server(octets: &[u8]) -> Run<Asked, Error> {
                 credentials = Some((given.username().to_vec(), given.password().to_vec()));
                 authenticate.accept();
             }
-            Output::Request(pending) => {
+            Output::PendingRequest(pending) => {
                 let Request { command, address } = pending.request();
                 break Some(Ok(Asked {
                     command,
@@ -247,14 +245,14 @@ fn our_client(
 ) -> Run<(ReplyCode, AddressBuf), Error> {
     use client::Output;
 
-    let config = client::Config::new().strict_status_version(true); // C3
+    let config = client::Config::new().with_strict_status_version(true); // C3
     let mut handshake = client::Handshake::with_config(request, auth, config);
     let (mut sent, mut rest) = (Vec::new(), octets);
     let end = loop {
         match handshake.poll_output() {
             Output::Transmit(transmit) => {
-                sent.extend_from_slice(transmit.bytes());
-                transmit.sent(usize::MAX);
+                sent.extend_from_slice(transmit.as_bytes());
+                transmit.sent_all();
             }
             Output::NeedInput { .. } if rest.is_empty() => break None,
             Output::NeedInput { .. } => rest = &rest[handshake.handle_input(rest)..],

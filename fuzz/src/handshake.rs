@@ -31,9 +31,9 @@ impl Octets<'_> {
         let flags = self.octet();
         Server {
             config: server::Config::new()
-                .allow_empty_credentials(flags & 1 != 0)
-                .allow_control_octets(flags & 2 != 0)
-                .strict_reserved(flags & 4 != 0),
+                .with_empty_credentials(flags & 1 != 0)
+                .with_control_bytes(flags & 2 != 0)
+                .with_strict_reserved(flags & 4 != 0),
             prefer: self.choose([
                 &[NONE],
                 &[PASSWORD],
@@ -73,9 +73,9 @@ impl Octets<'_> {
             request: Request::new(Command::new(self.octet()), self.address()),
             auth: Auth::new(offered, Some(credentials)).expect("an offer"),
             config: client::Config::new()
-                .optimistic(flags & 1 != 0)
-                .strict_reserved(flags & 2 != 0)
-                .strict_status_version(flags & 4 != 0),
+                .with_optimistic(flags & 1 != 0)
+                .with_strict_reserved(flags & 2 != 0)
+                .with_strict_status_version(flags & 4 != 0),
             raw_negotiation: usize::from(flags >> 5),
         }
     }

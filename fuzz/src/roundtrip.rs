@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use sans_socks::gssapi::Frame;
+use sans_socks::message::{AuthStatus, Decoded, Encode, Greeting, Selection};
 use sans_socks::udp::{Datagram, Discard, Frag, Header, Outcome, Reassembler, fragments, max_payload};
-use sans_socks::{
-    Address, AddressBuf, AuthStatus, Credentials, Decoded, Encode, Greeting, Host, Malformed, Reply, Request,
-    Selection,
-};
+use sans_socks::{Address, AddressBuf, Credentials, Host, Malformed, Reply, Request};
 
 #[derive(Arbitrary)]
 enum Value<'a> {

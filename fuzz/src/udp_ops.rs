@@ -4,8 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use sans_socks::message::Encode;
 use sans_socks::udp::{Association, Datagram, Discard, Reassembler};
-use sans_socks::{Address, Encode, Malformed};
+use sans_socks::{Address, Malformed};
 
 use super::model::{Machine, Pair};
 use super::octets::Octets;

@@ -17,7 +17,7 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{copy, length_octet};
+use super::{copy, length_byte};
 use crate::address::{Address, Domain, Host};
 use crate::error::Malformed;
 use crate::message::BufferTooSmall;
@@ -137,7 +137,7 @@ fn encode_to<'a>(
             let name = name.as_bytes();
             let needed = EMPTY_DOMAIN_LEN + name.len();
             if let [to_x, to_y, to_z, atyp, n, to @ .., to_p, to_q] = room(needed)? {
-                [*to_x, *to_y, *to_z, *atyp, *n] = [x, y, z, DOMAIN, length_octet(name)];
+                [*to_x, *to_y, *to_z, *atyp, *n] = [x, y, z, DOMAIN, length_byte(name)];
                 copy(name, to);
                 [*to_p, *to_q] = [p, q];
             }

@@ -91,13 +91,7 @@ impl<T> Decoded<T> {
         }
     }
 
-    /// The same outcome, without the message.
-    #[inline]
-    pub(crate) fn framing(self) -> Decoded<()> {
-        self.map(drop)
-    }
-
-    /// Of the `total` octets up to the next decision, there are `have`, which is fewer.
+    /// Of the `total` bytes up to the next decision there are `have`, which is fewer.
     #[inline]
     pub(crate) fn incomplete(total: usize, have: usize) -> Self {
         let needed = NonZeroUsize::new(total.saturating_sub(have)).unwrap_or(NonZeroUsize::MIN);
@@ -153,9 +147,9 @@ pub(crate) fn room(out: &mut [u8], needed: usize) -> Result<&mut [u8], BufferToo
     out.get_mut(..needed).ok_or(BufferTooSmall { needed })
 }
 
-/// The length octet of a field, which was checked to have at most 255 octets when its value was built.
+/// The length byte of a field, which was checked to have at most 255 bytes when its value was built.
 #[inline]
-pub(crate) const fn length_octet(field: &[u8]) -> u8 {
+pub(crate) const fn length_byte(field: &[u8]) -> u8 {
     field.len() as u8
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [RFC 1929 §2]: https://www.rfc-editor.org/rfc/rfc1929#section-2
 
-use super::{Decoded, Encode, copy, length_octet, private, room};
+use super::{Decoded, Encode, copy, length_byte, private, room};
 use crate::code::AuthStatus;
 use crate::credentials::Credentials;
 use crate::error::Malformed;
@@ -93,10 +93,10 @@ impl Encode for Credentials<'_> {
         let needed = self.encoded_len();
         if let [version, ulen, fields @ ..] = room(out, needed)? {
             *version = VERSION;
-            *ulen = length_octet(self.username());
+            *ulen = length_byte(self.username());
             if let Some((uname, [plen, passwd @ ..])) = fields.split_at_mut_checked(self.username().len()) {
                 copy(self.username(), uname);
-                *plen = length_octet(self.password());
+                *plen = length_byte(self.password());
                 copy(self.password(), passwd);
             }
         }

@@ -110,8 +110,8 @@ impl<'a> Exchange<'a> {
 
     fn strict_reserved(&self) -> bool {
         match &self.script {
-            Script::Server(server) => server.config == server.config.strict_reserved(true),
-            Script::Client(client) => client.config == client.config.strict_reserved(true),
+            Script::Server(server) => server.config == server.config.with_strict_reserved(true),
+            Script::Client(client) => client.config == client.config.with_strict_reserved(true),
         }
     }
 

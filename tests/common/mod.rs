@@ -7,6 +7,7 @@
 )]
 
 pub mod exchange;
+pub mod faults;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU8;
@@ -89,7 +90,7 @@ pub trait Machine {
     fn decide(&mut self);
     /// How many octets of the raw stream the method's own negotiation takes.
     fn raw_negotiation(&self) -> usize;
-    fn abandon(&mut self);
+    fn reject_negotiation(&mut self);
 }
 
 /// A server machine and what its program will say.
@@ -186,7 +187,7 @@ macro_rules! same_in_both {
 
         #[cfg(feature = "bytes")]
         fn handle_buf(&mut self, mut input: &mut dyn bytes::Buf) {
-            self.handshake.handle_buf(&mut input);
+            sans_socks::Machine::handle_buf(&mut self.handshake, &mut input);
         }
 
         fn handle_eof(&mut self) {
@@ -226,11 +227,11 @@ macro_rules! same_in_both {
             self.script.raw_negotiation
         }
 
-        fn abandon(&mut self) {
+        fn reject_negotiation(&mut self) {
             let $module::Output::Negotiate(negotiate) = self.handshake.poll_output() else {
                 panic!("nothing is negotiated");
             };
-            negotiate.abandon();
+            negotiate.reject();
         }
     };
 }
@@ -242,7 +243,7 @@ impl Machine for ServerMachine<'_> {
         use server::Output;
 
         match self.handshake.poll_output() {
-            Output::Transmit(transmit) => Due::Transmit(transmit.bytes().to_vec()),
+            Output::Transmit(transmit) => Due::Transmit(transmit.as_bytes().to_vec()),
             Output::NeedInput { needed } => Due::NeedInput(needed.get()),
             Output::SelectMethod(select) => Due::SelectMethod(select.offered().iter().collect()),
             Output::Authenticate(authenticate) => {
@@ -250,11 +251,11 @@ impl Machine for ServerMachine<'_> {
                 Due::Authenticate(credentials.username().to_vec(), credentials.password().to_vec())
             }
             Output::Negotiate(negotiate) => Due::Negotiate(negotiate.method()),
-            Output::Request(pending) => {
+            Output::PendingRequest(pending) => {
                 let request = pending.request();
                 Due::Request(request.command, request.address.into())
             }
-            Output::AwaitPeer(_) => Due::AwaitPeer,
+            Output::PendingPeer(_) => Due::AwaitPeer,
             Output::Established(established) => Due::Served(established),
             Output::Closed(error) => Due::Closed(error),
         }
@@ -273,14 +274,14 @@ impl Machine for ServerMachine<'_> {
                 Verdict::Reject => authenticate.reject(),
                 Verdict::RejectWith(status) => authenticate.reject_with(status),
             },
-            Output::Negotiate(negotiate) => negotiate.finish(),
-            Output::Request(pending) => match self.script.reply {
-                Ok(bound) => pending.succeed(bound),
-                Err(code) => pending.fail(code),
+            Output::Negotiate(negotiate) => negotiate.accept(),
+            Output::PendingRequest(pending) => match self.script.reply {
+                Ok(bound) => pending.accept(bound),
+                Err(code) => pending.reject(code),
             },
-            Output::AwaitPeer(pending) => match self.script.peer {
-                Ok(peer) => pending.connected(peer),
-                Err(code) => pending.fail(code),
+            Output::PendingPeer(pending) => match self.script.peer {
+                Ok(peer) => pending.accept(peer),
+                Err(code) => pending.reject(code),
             },
             other => panic!("not a decision: {other:?}"),
         }
@@ -294,7 +295,7 @@ impl Machine for ClientMachine<'_> {
         use client::Output;
 
         match self.handshake.poll_output() {
-            Output::Transmit(transmit) => Due::Transmit(transmit.bytes().to_vec()),
+            Output::Transmit(transmit) => Due::Transmit(transmit.as_bytes().to_vec()),
             Output::NeedInput { needed } => Due::NeedInput(needed.get()),
             Output::Negotiate(negotiate) => Due::Negotiate(negotiate.method()),
             Output::Bound(bound) => Due::Bound(bound.address().into()),
@@ -307,7 +308,7 @@ impl Machine for ClientMachine<'_> {
         use client::Output;
 
         match self.handshake.poll_output() {
-            Output::Negotiate(negotiate) => negotiate.finish(),
+            Output::Negotiate(negotiate) => negotiate.accept(),
             Output::Bound(bound) => bound.wait_for_peer(),
             other => panic!("not a decision: {other:?}"),
         }
@@ -422,7 +423,7 @@ pub fn run(script: &Script<'_>, delivery: &Delivery) -> Record {
                     input.eof_at_once(machine.as_mut());
                     machine.decide();
                 } else {
-                    machine.abandon();
+                    machine.reject_negotiation();
                 }
             }
             _ if due.is_end() => {

@@ -3,6 +3,8 @@
 //! The value, the octets taken, the octets still needed and the fault must be the same: on every input of up to 3
 //! octets, on every shape of a longer one, and on random ones. `SANS_SOCKS_RANDOM_INPUTS` says how many of the last.
 
+#[path = "../common/faults.rs"]
+mod faults;
 mod reference;
 
 use std::{env, thread};
@@ -10,10 +12,9 @@ use std::{env, thread};
 use fastrand::Rng;
 use reference::{Addr, Message, Verdict};
 use sans_socks::gssapi::Frame;
+use sans_socks::message::{AuthStatus, Decoded, Greeting, Selection};
 use sans_socks::udp::Datagram;
-use sans_socks::{
-    Address, AuthStatus, Credentials, Decoded, Greeting, Host, Malformed, Reply, Request, Selection,
-};
+use sans_socks::{Address, Credentials, Host, Malformed, Reply, Request};
 
 /// A decoder of the crate, and its reference.
 struct Decoder {
@@ -131,7 +132,7 @@ fn addr(address: Address<'_>) -> Addr<'_> {
 /// A greeting lends its methods one by one, and passes over FF: what is compared is the octets at their place,
 /// once they are known to be the methods.
 fn methods<'a>(greeting: &Greeting<'_>, octets: &'a [u8]) -> &'a [u8] {
-    let len = sans_socks::Encode::encoded_len(greeting) - 2;
+    let len = sans_socks::message::Encode::encoded_len(greeting) - 2;
     let methods = octets.get(2..2 + len).unwrap_or_default();
     let offered = methods.iter().copied().filter(|method| *method != 0xff);
     assert!(

@@ -6,6 +6,8 @@
 
 use sans_socks::Malformed;
 
+use crate::faults::wrong_version;
+
 /// What there is to say about some octets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Verdict<'a> {
@@ -304,7 +306,7 @@ impl<'a> Reader<'a> {
     fn version(&mut self, expected: u8) -> Result<(), Stop> {
         let got = self.octet()?;
         if got != expected {
-            return Err(Stop::Fault(Malformed::Version { expected, got }));
+            return Err(Stop::Fault(wrong_version(expected, got)));
         }
         Ok(())
     }

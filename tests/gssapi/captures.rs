@@ -7,7 +7,8 @@ use sans_socks::gssapi::{
     ClientConfig, Context, Encapsulation, Error, Frame, MessageType, Negotiator, Progress, Protection,
     ProtectionLevel, ServerConfig, Services,
 };
-use sans_socks::{Command, Decoded, Malformed, Reply, Request};
+use sans_socks::message::Decoded;
+use sans_socks::{Command, Malformed, Reply, Request};
 
 use crate::context::drive;
 

@@ -4,8 +4,9 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use sans_socks::gssapi::{ClientConfig, Encapsulation, Error, Negotiator, ProtectionLevel, ServerConfig};
+use sans_socks::message::Encode;
 use sans_socks::udp::{Association, Datagram, Header, Outcome, Reassembler, fragments, max_payload};
-use sans_socks::{Address, Command, Encode, Malformed, Method, Reply, ReplyCode, Request, client, server};
+use sans_socks::{Address, Command, Malformed, Method, Reply, ReplyCode, Request, client, server};
 
 use crate::context::{Fake, converse};
 
@@ -66,28 +67,28 @@ fn a_server_takes_a_request_and_leaves_what_is_behind_it() {
             let server::Output::Transmit(transmit) = handshake.poll_output() else {
                 panic!()
             };
-            assert_eq!(transmit.bytes(), [5, 1], "not encapsulated");
+            assert_eq!(transmit.as_bytes(), [5, 1], "not encapsulated");
             transmit.sent(2);
             let server::Output::Negotiate(negotiate) = handshake.poll_output() else {
                 panic!()
             };
-            negotiate.finish();
+            negotiate.accept();
 
             let wire = token(&mut of_client, &Request::connect(target()), b"early");
             let mut plain = opened(&mut of_server, &wire, size);
             let taken = handshake.handle_input(&plain);
             plain.drain(..taken);
-            let server::Output::Request(pending) = handshake.poll_output() else {
+            let server::Output::PendingRequest(pending) = handshake.poll_output() else {
                 panic!()
             };
             assert_eq!(pending.request(), Request::connect(target()));
-            pending.succeed(Address::UNSPECIFIED);
+            pending.accept(Address::UNSPECIFIED);
             let server::Output::Transmit(transmit) = handshake.poll_output() else {
                 panic!()
             };
             let mut wire = Vec::new();
-            of_server.encapsulate(transmit.bytes(), &mut wire).unwrap();
-            transmit.sent(usize::MAX);
+            of_server.encapsulate(transmit.as_bytes(), &mut wire).unwrap();
+            transmit.sent_all();
             assert!(matches!(handshake.poll_output(), server::Output::Established(_)));
             assert_eq!(handshake.handle_input(&plain), 0);
             assert_eq!(plain, b"early");
@@ -110,18 +111,18 @@ fn a_client_takes_both_replies_and_leaves_what_is_behind_them() {
             let client::Output::Transmit(transmit) = handshake.poll_output() else {
                 panic!()
             };
-            transmit.sent(usize::MAX);
+            transmit.sent_all();
             assert_eq!(handshake.handle_input(&[5, 1]), 2);
             let client::Output::Negotiate(negotiate) = handshake.poll_output() else {
                 panic!()
             };
-            negotiate.finish();
+            negotiate.accept();
             let client::Output::Transmit(transmit) = handshake.poll_output() else {
                 panic!()
             };
             let mut wire = Vec::new();
-            of_client.encapsulate(transmit.bytes(), &mut wire).unwrap();
-            transmit.sent(usize::MAX);
+            of_client.encapsulate(transmit.as_bytes(), &mut wire).unwrap();
+            transmit.sent_all();
             assert_eq!(opened(&mut of_server, &wire, size)[..4], [5, 2, 0, 3]);
 
             let reply = Reply::new(ReplyCode::SUCCEEDED, Address::UNSPECIFIED);

@@ -279,9 +279,9 @@ pub(crate) fn drive<C: Context>(mut negotiator: Negotiator<C>, pieces: &[&[u8]])
             }
             Output::Transmit(transmit) => {
                 // As a socket that takes a little at a time.
-                let n = transmit.bytes().len().min(5);
+                let n = transmit.as_bytes().len().min(5);
                 assert_ne!(n, 0);
-                sent.extend_from_slice(&transmit.bytes()[..n]);
+                sent.extend_from_slice(&transmit.as_bytes()[..n]);
                 transmit.sent(n);
             }
             Output::Step(step) => step.run(),
@@ -317,7 +317,7 @@ pub(crate) fn drive<C: Context>(mut negotiator: Negotiator<C>, pieces: &[&[u8]])
 fn due<C: Context>(negotiator: &mut Negotiator<C>) -> (String, Vec<u8>) {
     let due = negotiator.poll_output();
     let octets = match &due {
-        Output::Transmit(transmit) => transmit.bytes().to_vec(),
+        Output::Transmit(transmit) => transmit.as_bytes().to_vec(),
         _ => Vec::new(),
     };
     (format!("{due:?}"), octets)
@@ -346,9 +346,9 @@ pub(crate) fn converse<C: Context, S: Context>(
                     }
                 }
                 Output::Transmit(transmit) => {
-                    assert_ne!(transmit.bytes(), b"");
-                    sent.extend_from_slice(transmit.bytes());
-                    transmit.sent(usize::MAX);
+                    assert_ne!(transmit.as_bytes(), b"");
+                    sent.extend_from_slice(transmit.as_bytes());
+                    transmit.sent_all();
                 }
                 Output::Step(step) => step.run(),
                 Output::Established | Output::Closed(_) => return,

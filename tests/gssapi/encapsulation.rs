@@ -1,6 +1,7 @@
+use sans_socks::Malformed;
 use sans_socks::gssapi::{ClientConfig, ServerConfig};
 use sans_socks::gssapi::{Encapsulation, Error, MessageType, Negotiator, Protection, ProtectionLevel};
-use sans_socks::{Decoded, Malformed};
+use sans_socks::message::Decoded;
 
 use crate::context::{Fake, Fault, OVERHEAD, converse, every_split, frame, wrapped};
 

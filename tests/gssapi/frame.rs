@@ -1,5 +1,6 @@
 use sans_socks::gssapi::{Frame, MessageType, ProtectionLevel, Token};
-use sans_socks::{BufferTooSmall, Decoded, Encode, InvalidValue, Malformed};
+use sans_socks::message::{BufferTooSmall, Decoded, Encode};
+use sans_socks::{InvalidValue, Malformed};
 
 fn token(message_type: MessageType, octets: &[u8]) -> Frame<'_> {
     Frame::Token {

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
+use sans_socks::Malformed;
 use sans_socks::gssapi::{
     ClientConfig, Context, Encapsulation, Error, Frame, MessageType, Negotiator, Output, Progress,
     Protection, ProtectionLevel, ServerConfig, Services,
 };
-use sans_socks::{Decoded, Malformed};
+use sans_socks::message::Decoded;
 
 use crate::context::{Fake, Fault, Outcome, converse, drive, every_split, frame, wrapped};
 
@@ -134,7 +135,7 @@ fn needed_is_exact() {
                         assert_eq!(negotiator.handle_input(now), needed.get());
                         rest = later;
                     }
-                    Output::Transmit(transmit) => transmit.sent(usize::MAX),
+                    Output::Transmit(transmit) => transmit.sent_all(),
                     Output::Step(step) => step.run(),
                     Output::Established => break,
                     Output::Closed(error) => panic!("{error:?}"),
@@ -162,7 +163,7 @@ fn handle_buf_leaves_what_follows() {
         match negotiator.poll_output() {
             Output::NeedInput { .. } => negotiator.handle_buf(&mut input),
             Output::Transmit(mut transmit) => {
-                assert_eq!(transmit.remaining(), transmit.bytes().len());
+                assert_eq!(transmit.remaining(), transmit.as_bytes().len());
                 out.extend_from_slice(&transmit.copy_to_bytes(1));
             }
             Output::Step(step) => step.run(),
@@ -243,8 +244,8 @@ fn giving_up() {
         let Output::Transmit(transmit) = negotiator.poll_output() else {
             panic!("nothing is said")
         };
-        assert_eq!(transmit.bytes(), [0x01, 0xff]);
-        transmit.sent(usize::MAX);
+        assert_eq!(transmit.as_bytes(), [0x01, 0xff]);
+        transmit.sent_all();
         negotiator.abandon();
         assert!(matches!(
             negotiator.poll_output(),
@@ -275,8 +276,8 @@ fn eof_does_not_undo_what_is_due() {
     let Output::Transmit(transmit) = negotiator.poll_output() else {
         panic!("and what came of it")
     };
-    assert_eq!(transmit.bytes(), authentication(1));
-    transmit.sent(usize::MAX);
+    assert_eq!(transmit.as_bytes(), authentication(1));
+    transmit.sent_all();
     assert!(matches!(
         negotiator.poll_output(),
         Output::Closed(Error::UnexpectedEof {
@@ -451,7 +452,7 @@ fn the_ready_token() {
                 taken.push(n);
             }
             Output::Step(step) => step.run(),
-            Output::Transmit(transmit) => transmit.sent(usize::MAX),
+            Output::Transmit(transmit) => transmit.sent_all(),
             other => panic!("{other:?}"),
         }
     }
@@ -940,7 +941,7 @@ fn finish_before_the_end() {
         match negotiator.poll_output() {
             Output::NeedInput { .. } => input = &input[negotiator.handle_input(input)..],
             Output::Step(step) => step.run(),
-            Output::Transmit(transmit) => transmit.sent(usize::MAX),
+            Output::Transmit(transmit) => transmit.sent_all(),
             other => panic!("{other:?}"),
         }
     }
@@ -987,7 +988,7 @@ fn every_state_has_a_name() {
             match negotiator.poll_output() {
                 Output::NeedInput { .. } if rest.is_empty() => negotiator.handle_eof(),
                 Output::NeedInput { .. } => rest = &rest[negotiator.handle_input(rest)..],
-                Output::Transmit(transmit) => transmit.sent(usize::MAX),
+                Output::Transmit(transmit) => transmit.sent_all(),
                 Output::Step(step) => {
                     assert_eq!(format!("{step:?}"), "Step");
                     step.run();

@@ -94,7 +94,7 @@ pub(crate) fn every_session(mut with: impl FnMut(Session<'_>)) {
                     with(Session {
                         request: Request::new(command, Address::try_from(target).unwrap()),
                         auth,
-                        config: client::Config::new().optimistic(optimistic),
+                        config: client::Config::new().with_optimistic(optimistic),
                         method,
                         end,
                         chunk: usize::MAX,
@@ -189,8 +189,8 @@ impl Session<'_> {
     ) -> Turn {
         match client.poll_output() {
             client::Output::Transmit(transmit) => {
-                let n = transmit.bytes().len().min(self.chunk);
-                to_server.push(&transmit.bytes()[..n]);
+                let n = transmit.as_bytes().len().min(self.chunk);
+                to_server.push(&transmit.as_bytes()[..n]);
                 transmit.sent(n);
             }
             client::Output::NeedInput { .. } if to_client.len == 0 => return Turn::Waits,
@@ -199,8 +199,8 @@ impl Session<'_> {
                 let taken = client.handle_input(&to_client.get()[..n]);
                 to_client.drop_front(taken);
             }
-            client::Output::Negotiate(negotiate) if self.end == End::Rejected => negotiate.abandon(),
-            client::Output::Negotiate(negotiate) => negotiate.finish(),
+            client::Output::Negotiate(negotiate) if self.end == End::Rejected => negotiate.reject(),
+            client::Output::Negotiate(negotiate) => negotiate.accept(),
             client::Output::Bound(bound) => bound.wait_for_peer(),
             client::Output::Established(_) | client::Output::Closed(_) => return Turn::Done,
         }
@@ -216,8 +216,8 @@ impl Session<'_> {
         let bound = Address::try_from("[2001:db8::1]:40000").unwrap();
         match server.poll_output() {
             server::Output::Transmit(transmit) => {
-                let n = transmit.bytes().len().min(self.chunk);
-                to_client.push(&transmit.bytes()[..n]);
+                let n = transmit.as_bytes().len().min(self.chunk);
+                to_client.push(&transmit.as_bytes()[..n]);
                 transmit.sent(n);
             }
             server::Output::NeedInput { .. } if to_server.len == 0 => return Turn::Waits,
@@ -228,7 +228,8 @@ impl Session<'_> {
             }
             server::Output::SelectMethod(select) if self.end == End::NoAcceptableMethod => select.reject(),
             server::Output::SelectMethod(select) => {
-                assert_eq!(select.select_preferred(&[self.method]), Some(self.method));
+                select.select_preferred(&[self.method]);
+                assert_eq!(server.method(), Some(self.method));
             }
             server::Output::Authenticate(authenticate) => {
                 assert!(authenticate.credentials().verify(USERNAME, PASSWORD));
@@ -237,19 +238,19 @@ impl Session<'_> {
                     _ => authenticate.accept(),
                 }
             }
-            server::Output::Negotiate(negotiate) if self.end == End::Rejected => negotiate.abandon(),
-            server::Output::Negotiate(negotiate) => negotiate.finish(),
-            server::Output::Request(pending) if self.end == End::Refused => {
-                pending.fail(ReplyCode::CONNECTION_REFUSED);
+            server::Output::Negotiate(negotiate) if self.end == End::Rejected => negotiate.reject(),
+            server::Output::Negotiate(negotiate) => negotiate.accept(),
+            server::Output::PendingRequest(pending) if self.end == End::Refused => {
+                pending.reject(ReplyCode::CONNECTION_REFUSED);
             }
-            server::Output::Request(pending) => {
+            server::Output::PendingRequest(pending) => {
                 assert_eq!(pending.request(), self.request);
-                pending.succeed(bound);
+                pending.accept(bound);
             }
-            server::Output::AwaitPeer(pending) if self.end == End::PeerRefused => {
-                pending.fail(ReplyCode::NOT_ALLOWED);
+            server::Output::PendingPeer(pending) if self.end == End::PeerRefused => {
+                pending.reject(ReplyCode::NOT_ALLOWED);
             }
-            server::Output::AwaitPeer(pending) => pending.connected(bound),
+            server::Output::PendingPeer(pending) => pending.accept(bound),
             server::Output::Established(_) | server::Output::Closed(_) => return Turn::Done,
         }
         Turn::Acted

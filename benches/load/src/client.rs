@@ -59,7 +59,7 @@ fn step(
                 return Ok(Some(n - taken));
             }
         }
-        Output::Negotiate(negotiate) => negotiate.abandon(),
+        Output::Negotiate(negotiate) => negotiate.reject(),
         Output::Bound(bound) => bound.wait_for_peer(),
         Output::Established(_) => return Ok(Some(0)),
         Output::Closed(error) => return Err(error.into()),

@@ -25,10 +25,8 @@ use sans_socks::server;
 use sans_socks::udp::{
     Association, Datagram, Discard, Header, Outcome, Reassembler, TooManyFragments, fragments, max_payload,
 };
-use sans_socks::{
-    Address, AddressBuf, AuthStatus, BufferTooSmall, Credentials, Decoded, Domain, Encode, Greeting, Host,
-    InvalidValue, Malformed, Method, Methods, Phase, Protocol, Reply, ReplyCode, Request, Selection,
-};
+use sans_socks::message::{AuthStatus, BufferTooSmall, Decoded, Encode, Greeting, Methods, Selection};
+use sans_socks::{Address, AddressBuf, Credentials, Domain, Host, InvalidValue, Malformed, Method, Phase, OtherProtocol, Reply, ReplyCode, Request};
 
 /// Functions that are linked for any argument, and cannot panic.
 macro_rules! cannot_panic {

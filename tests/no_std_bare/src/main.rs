@@ -11,10 +11,8 @@ use core::panic::PanicInfo;
 use core::time::Duration;
 
 use sans_socks::udp::{Association, Datagram, Header, MAX_HEADER_LEN, Outcome, Reassembler, fragments};
-use sans_socks::{
-    Address, AddressBuf, AuthStatus, Command, Credentials, Encode, Greeting, Method, Reply, ReplyCode,
-    Request, Selection, client, server,
-};
+use sans_socks::message::{AuthStatus, Encode, Greeting, Selection};
+use sans_socks::{Address, AddressBuf, Command, Credentials, Method, Reply, ReplyCode, Request, client, server};
 
 // For `main` to be called, and for `memcpy`, which `core` itself wants.
 #[link(name = "c")]
@@ -100,18 +98,18 @@ fn handshake(request: &Request<'_>) -> Option<()> {
         }
         match client.poll_output() {
             client::Output::Transmit(transmit) => {
-                let taken = server.handle_input(transmit.bytes());
+                let taken = server.handle_input(transmit.as_bytes());
                 transmit.sent(taken);
             }
             client::Output::NeedInput { .. } => {}
-            client::Output::Negotiate(negotiate) => negotiate.abandon(),
+            client::Output::Negotiate(negotiate) => negotiate.reject(),
             client::Output::Bound(bound) => bound.wait_for_peer(),
             client::Output::Established(reply) => connected = reply.code.is_success(),
             client::Output::Closed(_) => return None,
         }
         match server.poll_output() {
             server::Output::Transmit(transmit) => {
-                let taken = client.handle_input(transmit.bytes());
+                let taken = client.handle_input(transmit.as_bytes());
                 transmit.sent(taken);
             }
             server::Output::NeedInput { .. } => {}
@@ -123,9 +121,9 @@ fn handshake(request: &Request<'_>) -> Option<()> {
                     authenticate.reject();
                 }
             }
-            server::Output::Negotiate(negotiate) => negotiate.abandon(),
-            server::Output::Request(pending) => pending.succeed(Address::UNSPECIFIED),
-            server::Output::AwaitPeer(pending) => pending.connected(Address::UNSPECIFIED),
+            server::Output::Negotiate(negotiate) => negotiate.reject(),
+            server::Output::PendingRequest(pending) => pending.accept(Address::UNSPECIFIED),
+            server::Output::PendingPeer(pending) => pending.accept(Address::UNSPECIFIED),
             server::Output::Established(_) => served = true,
             server::Output::Closed(_) => return None,
         }

@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 use std::slice;
 
 use sans_socks::udp::{Datagram, Header};
-use sans_socks::{
-    Address, Credentials, Domain, Encode, Host, Method, Reply, ReplyCode, Request, client, server,
-};
+use sans_socks::message::Encode;
+use sans_socks::{Address, Credentials, Domain, Host, Method, Reply, ReplyCode, Request, client, server};
 
 use crate::job::{BOUND, IP, Login, NAME, PORT, Script, Told};
 use crate::peer::{Context, Output, Peer, State, Witness, arrival};
@@ -40,9 +39,9 @@ fn advance(
     loop {
         match handshake.poll_output() {
             Transmit(transmit) => {
-                out.put(transmit.bytes())?;
+                out.put(transmit.as_bytes())?;
                 witness.wrote(out.written());
-                transmit.sent(usize::MAX);
+                transmit.sent_all();
             }
             NeedInput { .. } => return Some(false),
             SelectMethod(offer) => {
@@ -64,7 +63,7 @@ fn advance(
                 witness.read(&pending.request(), |request| {
                     told(request.command.get(), &request.address)
                 });
-                pending.succeed(address(BOUND));
+                pending.accept(address(BOUND));
             }
             Established(_) => return Some(true),
             _ => return None,
@@ -182,9 +181,9 @@ impl Peer for SansSocks {
         loop {
             match handshake.poll_output() {
                 Transmit(transmit) => {
-                    out.put(transmit.bytes())?;
+                    out.put(transmit.as_bytes())?;
                     witness.wrote(out.written());
-                    transmit.sent(usize::MAX);
+                    transmit.sent_all();
                 }
                 NeedInput { .. } => {
                     let chunk = chunks.next()?;
