@@ -3,15 +3,16 @@
 //! [RFC 1928 §3]: https://www.rfc-editor.org/rfc/rfc1928#section-3
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
-use super::{Decoded, Encode, VERSION, private, room};
+use super::{Decoded, Encode, VERSION, decode_pair, private, room};
 use crate::code::Method;
 use crate::error::{InvalidValue, Malformed};
 use crate::message::BufferTooSmall;
 
 /// A client's first message: the methods it can authenticate with, [RFC 1928 §3].
 ///
-/// 3 to 257 octets.
+/// 3 to 257 bytes.
 ///
 /// ```text
 /// +----+----------+----------+
@@ -22,27 +23,28 @@ use crate::message::BufferTooSmall;
 /// ```
 ///
 /// ```
-/// use sans_socks::{Encode, Greeting, Method};
+/// use sans_socks::Method;
+/// use sans_socks::message::{Encode, Greeting};
 ///
 /// let greeting = Greeting::new(&[Method::NO_AUTHENTICATION, Method::USERNAME_PASSWORD])?;
-/// let mut octets = [0; 4];
-/// assert_eq!(greeting.encode_into(&mut octets)?, 4);
-/// assert_eq!(octets, [5, 2, 0, 2]);
+/// let mut bytes = [0; 4];
+/// assert_eq!(greeting.encode_into(&mut bytes)?, 4);
+/// assert_eq!(bytes, [5, 2, 0, 2]);
 ///
-/// let (decoded, consumed) = Greeting::decode(&octets)?.complete().unwrap();
+/// let (decoded, consumed) = Greeting::decode(&bytes)?.complete().unwrap();
 /// assert_eq!((decoded, consumed), (greeting, 4));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// [RFC 1928 §3]: https://www.rfc-editor.org/rfc/rfc1928#section-3
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Greeting<'a> {
     methods: Methods<'a>,
 }
 
 impl<'a> Greeting<'a> {
-    /// A greeting that offers `methods`, in this order.
+    /// Creates a greeting that offers `methods`, in this order.
     ///
     /// # Errors
     ///
@@ -58,7 +60,7 @@ impl<'a> Greeting<'a> {
         Ok(Self::from_checked(methods))
     }
 
-    /// For methods that were checked to be 1 to 255.
+    /// Creates a greeting of methods that were checked to be 1 to 255.
     #[inline]
     pub(crate) const fn from_checked(methods: &'a [Method]) -> Self {
         Self {
@@ -66,7 +68,7 @@ impl<'a> Greeting<'a> {
         }
     }
 
-    /// Reads a greeting. Decides at octet 1 (VER), 2 (NMETHODS) and at the last.
+    /// Reads a greeting. Decides at byte 1 (VER), at byte 2 (NMETHODS) and at the last.
     ///
     /// # Errors
     ///
@@ -78,9 +80,9 @@ impl<'a> Greeting<'a> {
             [VERSION, n, ref rest @ ..] => {
                 let n = usize::from(n);
                 Ok(match rest.get(..n) {
-                    Some(octets) => Decoded::Complete {
+                    Some(bytes) => Decoded::Complete {
                         value: Self {
-                            methods: Methods(Offer::Wire(octets)),
+                            methods: Methods(Offer::Wire(bytes)),
                         },
                         consumed: 2 + n,
                     },
@@ -95,7 +97,7 @@ impl<'a> Greeting<'a> {
         }
     }
 
-    /// The methods offered.
+    /// Returns the methods offered.
     #[inline]
     #[must_use]
     pub const fn methods(&self) -> Methods<'a> {
@@ -119,7 +121,7 @@ impl Encode for Greeting<'_> {
             *version = VERSION;
             *n = methods.len() as u8;
             match self.methods.0 {
-                Offer::Wire(octets) => super::copy(octets, methods),
+                Offer::Wire(bytes) => super::copy(bytes, methods),
                 Offer::Built(built) => {
                     for (to, method) in methods.iter_mut().zip(built) {
                         *to = method.get();
@@ -131,14 +133,26 @@ impl Encode for Greeting<'_> {
     }
 }
 
-/// The methods of a greeting: a set, in the order of the client's preference by convention only.
+/// The methods of a greeting, as a set.
 ///
-/// Duplicates are the peer's business. `FF` may stand in a list that was received; it is no method, so it
-/// is passed over here (R-010).
+/// Clients usually list the preferred method first; the protocol gives the order no meaning. Duplicates are kept.
+/// `FF` in a received list is not a method and is skipped.
+///
+/// ```
+/// use sans_socks::Method;
+/// use sans_socks::message::Greeting;
+///
+/// let (greeting, _) = Greeting::decode(&[5, 2, 0x00, 0x02])?.complete().unwrap();
+/// assert!(greeting.methods().contains(Method::USERNAME_PASSWORD));
+/// for method in greeting.methods() {
+///     println!("{method}");
+/// }
+/// # Ok::<(), sans_socks::Malformed>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Methods<'a>(Offer<'a>);
 
-/// Where the methods stand: received, or given by the program.
+/// Methods as they were received, or as the caller gave them.
 #[derive(Clone, Copy)]
 enum Offer<'a> {
     Wire(&'a [u8]),
@@ -146,41 +160,82 @@ enum Offer<'a> {
 }
 
 impl<'a> Methods<'a> {
-    /// Whether `method` was offered; never true of `FF`.
+    /// Returns whether `method` was offered. `FF` never is.
     #[inline]
     #[must_use]
     pub fn contains(&self, method: Method) -> bool {
         method != Method::NO_ACCEPTABLE
             && match self.0 {
-                Offer::Wire(octets) => octets.contains(&method.get()),
+                Offer::Wire(bytes) => bytes.contains(&method.get()),
                 Offer::Built(methods) => methods.contains(&method),
             }
     }
 
-    /// The methods in the order of the list, without `FF`.
-    pub fn iter(&self) -> impl Iterator<Item = Method> + Clone + use<'a> {
-        let (wire, built) = match self.0 {
-            Offer::Wire(octets) => (octets, [].as_slice()),
-            Offer::Built(methods) => ([].as_slice(), methods),
-        };
-        let wire = wire.iter().copied().map(Method::new);
-        wire.chain(built.iter().copied())
-            .filter(|method| *method != Method::NO_ACCEPTABLE)
+    /// Returns the methods in the order of the list, without `FF`.
+    #[inline]
+    #[must_use]
+    pub const fn iter(&self) -> MethodsIter<'a> {
+        MethodsIter(self.0)
     }
 
-    /// NMETHODS.
+    /// Returns the value of NMETHODS.
     #[inline]
     const fn offer_len(&self) -> usize {
         match self.0 {
-            Offer::Wire(octets) => octets.len(),
+            Offer::Wire(bytes) => bytes.len(),
             Offer::Built(methods) => methods.len(),
         }
     }
 
-    /// For octets that were received as METHODS.
+    /// Creates the methods of a METHODS field that was received.
     #[inline]
-    pub(crate) const fn from_wire(octets: &'a [u8]) -> Self {
-        Self(Offer::Wire(octets))
+    pub(crate) const fn from_wire(bytes: &'a [u8]) -> Self {
+        Self(Offer::Wire(bytes))
+    }
+}
+
+impl<'a> IntoIterator for Methods<'a> {
+    type Item = Method;
+    type IntoIter = MethodsIter<'a>;
+
+    #[inline]
+    fn into_iter(self) -> MethodsIter<'a> {
+        self.iter()
+    }
+}
+
+/// An iterator over [`Methods`], in the order of the list, without `FF`.
+#[derive(Clone)]
+pub struct MethodsIter<'a>(Offer<'a>);
+
+impl Iterator for MethodsIter<'_> {
+    type Item = Method;
+
+    #[inline]
+    fn next(&mut self) -> Option<Method> {
+        loop {
+            let method = match &mut self.0 {
+                Offer::Wire(bytes) => Method::new(*split_off_first(bytes)?),
+                Offer::Built(methods) => *split_off_first(methods)?,
+            };
+            if method != Method::NO_ACCEPTABLE {
+                return Some(method);
+            }
+        }
+    }
+}
+
+/// As `<[T]>::split_off_first` of Rust 1.87.
+#[inline]
+fn split_off_first<'a, T>(list: &mut &'a [T]) -> Option<&'a T> {
+    let (first, rest) = list.split_first()?;
+    *list = rest;
+    Some(first)
+}
+
+impl fmt::Debug for MethodsIter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Methods(self.0).fmt(f)
     }
 }
 
@@ -192,6 +247,16 @@ impl PartialEq for Methods<'_> {
 
 impl Eq for Methods<'_> {}
 
+impl Hash for Methods<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for method in self.iter() {
+            method.hash(state);
+        }
+        // Keeps one list from being the beginning of another.
+        Method::NO_ACCEPTABLE.hash(state);
+    }
+}
+
 impl fmt::Debug for Methods<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
@@ -200,7 +265,7 @@ impl fmt::Debug for Methods<'_> {
 
 /// A server's answer to a greeting: the method it selected, [RFC 1928 §3].
 ///
-/// 2 octets. [`Method::NO_ACCEPTABLE`] is a refusal: the client must close.
+/// 2 bytes. [`Method::NO_ACCEPTABLE`] is a refusal: the client must close.
 ///
 /// ```text
 /// +----+--------+
@@ -215,36 +280,26 @@ impl fmt::Debug for Methods<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Selection {
-    /// METHOD. Whether it was offered is for the client machine to judge.
+    /// METHOD. The client's handshake checks that it was offered.
     pub method: Method,
 }
 
 impl Selection {
-    /// A selection of `method`.
+    /// Creates a selection of `method`.
     #[inline]
     #[must_use]
     pub const fn new(method: Method) -> Self {
         Self { method }
     }
 
-    /// Reads a selection. Decides at octet 1 (VER) and 2.
+    /// Reads a selection. Decides at byte 1 (VER) and at byte 2.
     ///
     /// # Errors
     ///
     /// [`Malformed::Version`] when VER is not `05`.
     #[inline]
     pub fn decode(input: &[u8]) -> Result<Decoded<Self>, Malformed> {
-        match *input {
-            [VERSION, method, ..] => Ok(Decoded::Complete {
-                value: Self::new(Method::new(method)),
-                consumed: 2,
-            }),
-            [VERSION] | [] => Ok(Decoded::incomplete(2, input.len())),
-            [got, ..] => Err(Malformed::Version {
-                expected: VERSION,
-                got,
-            }),
-        }
+        Ok(decode_pair(VERSION, input)?.map(|method| Self::new(Method::new(method))))
     }
 }
 

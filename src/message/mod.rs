@@ -16,13 +16,15 @@
 
 use core::num::NonZeroUsize;
 
+use crate::error::Malformed;
+
 pub(crate) mod addressing;
 pub(crate) mod greeting;
 pub(crate) mod request;
 pub(crate) mod userpass;
 
 pub use crate::code::AuthStatus;
-pub use greeting::{Greeting, Methods, Selection};
+pub use greeting::{Greeting, Methods, MethodsIter, Selection};
 pub use request::{Reply, Request};
 
 /// The buffer has no room for the whole message. Nothing was written.
@@ -37,21 +39,21 @@ pub struct BufferTooSmall {
 /// VER of RFC 1928.
 pub(crate) const VERSION: u8 = 5;
 
-/// What a decoder made of its input.
+/// The outcome of a decoder.
 ///
-/// "Not yet" is never an error, and an error is never "not yet".
+/// Incomplete input is never an error, and an error is final.
 #[expect(clippy::exhaustive_enums, reason = "there is no third outcome")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 pub enum Decoded<T> {
-    /// A whole message.
+    /// A complete message.
     Complete {
-        /// The message; what it borrows, it borrows from the input.
+        /// The message. It borrows from the input.
         value: T,
-        /// The octets that it took. What stands behind them is not this message's.
+        /// The length of the message in bytes. What follows is not part of it.
         consumed: usize,
     },
-    /// So far the input is the beginning of a message.
+    /// The input is the beginning of a message.
     Incomplete {
         /// At least this many more bytes are needed. Reading exactly this many never reads past the message.
         needed: NonZeroUsize,
@@ -59,7 +61,7 @@ pub enum Decoded<T> {
 }
 
 impl<T> Decoded<T> {
-    /// The message and its octets, if it is whole.
+    /// Returns the message and its length, if it is complete.
     ///
     /// ```
     /// use sans_socks::Method;
@@ -79,12 +81,12 @@ impl<T> Decoded<T> {
         }
     }
 
-    /// The same outcome about another view of the message.
+    /// Maps the message.
     #[inline]
-    pub fn map<U>(self, view: impl FnOnce(T) -> U) -> Decoded<U> {
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Decoded<U> {
         match self {
             Self::Complete { value, consumed } => Decoded::Complete {
-                value: view(value),
+                value: f(value),
                 consumed,
             },
             Self::Incomplete { needed } => Decoded::Incomplete { needed },
@@ -99,49 +101,61 @@ impl<T> Decoded<T> {
     }
 }
 
-/// A message that can be written out.
+/// A message that can be encoded.
 ///
-/// Lengths were checked when the value was built, so writing can fail for want of room alone, and it is
-/// all or nothing. This trait is sealed.
+/// Lengths are checked when a value is built, so encoding fails only for lack of room. It writes the whole message or
+/// nothing. This trait is sealed.
 pub trait Encode: private::Sealed {
-    /// The most octets such a message takes.
+    /// The length of the longest such message in bytes.
     const MAX_LEN: usize;
 
-    /// The octets that this message takes.
+    /// Returns the length of this message in bytes.
     fn encoded_len(&self) -> usize;
 
     /// Writes the message to the front of `out` and returns its length.
     ///
     /// # Errors
     ///
-    /// [`BufferTooSmall`] when `out` is shorter than [`encoded_len`](Self::encoded_len); `out` is then as
-    /// it was.
+    /// [`BufferTooSmall`] when `out` is shorter than [`encoded_len`](Self::encoded_len). `out` is then unchanged.
     fn encode_into(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall>;
 
     /// Appends the message to `out`.
     ///
     /// # Errors
     ///
-    /// [`BufferTooSmall`] when `out` has not [`encoded_len`](Self::encoded_len) octets of room; `out` is
-    /// then as it was. A `Vec<u8>` and a `BytesMut` grow, and never give it.
+    /// [`BufferTooSmall`] when `out` has less room than [`encoded_len`](Self::encoded_len). `out` is then unchanged.
+    /// A `Vec<u8>` and a `BytesMut` grow, so they never return it.
     #[cfg(feature = "bytes")]
     fn encode(&self, out: &mut impl bytes::BufMut) -> Result<(), BufferTooSmall> {
         let needed = self.encoded_len();
         if out.remaining_mut() < needed {
             return Err(BufferTooSmall { needed });
         }
-        let mut octets = zeroize::Zeroizing::new([0; LONGEST]);
-        let len = self.encode_into(&mut octets[..])?;
-        out.put_slice(octets.get(..len).unwrap_or_default());
+        let mut bytes = zeroize::Zeroizing::new([0; LONGEST]);
+        let len = self.encode_into(&mut bytes[..])?;
+        out.put_slice(bytes.get(..len).unwrap_or_default());
         Ok(())
     }
 }
 
-/// The most octets of any message: RFC 1929's with both fields of 255.
+/// The length of the longest message in bytes: RFC 1929's with both fields of 255.
 #[cfg(feature = "bytes")]
 const LONGEST: usize = 513;
 
-/// The first `needed` octets of `out`.
+/// Reads a message of two bytes: `version`, and the byte that is returned.
+#[inline]
+pub(crate) fn decode_pair(version: u8, input: &[u8]) -> Result<Decoded<u8>, Malformed> {
+    match *input {
+        [got, ..] if got != version => Err(Malformed::Version {
+            expected: version,
+            got,
+        }),
+        [_, value, ..] => Ok(Decoded::Complete { value, consumed: 2 }),
+        _ => Ok(Decoded::incomplete(2, input.len())),
+    }
+}
+
+/// Returns the first `needed` bytes of `out`.
 #[inline]
 pub(crate) fn room(out: &mut [u8], needed: usize) -> Result<&mut [u8], BufferTooSmall> {
     out.get_mut(..needed).ok_or(BufferTooSmall { needed })
@@ -153,7 +167,7 @@ pub(crate) const fn length_byte(field: &[u8]) -> u8 {
     field.len() as u8
 }
 
-/// Copies `from` to `to`, which has the same length. (`copy_from_slice` would have to be able to panic.)
+/// Copies `from` to `to`, which has the same length. `copy_from_slice` would link a panic.
 #[inline]
 pub(crate) fn copy(from: &[u8], to: &mut [u8]) {
     for (to, from) in to.iter_mut().zip(from) {

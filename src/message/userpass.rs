@@ -2,7 +2,7 @@
 //!
 //! [RFC 1929 §2]: https://www.rfc-editor.org/rfc/rfc1929#section-2
 
-use super::{Decoded, Encode, copy, length_byte, private, room};
+use super::{Decoded, Encode, copy, decode_pair, length_byte, private, room};
 use crate::code::AuthStatus;
 use crate::credentials::Credentials;
 use crate::error::Malformed;
@@ -113,17 +113,7 @@ impl AuthStatus {
     /// takes that, unless it is told not to.
     #[inline]
     pub fn decode(input: &[u8]) -> Result<Decoded<Self>, Malformed> {
-        match *input {
-            [VERSION, status, ..] => Ok(Decoded::Complete {
-                value: Self::new(status),
-                consumed: 2,
-            }),
-            [VERSION] | [] => Ok(Decoded::incomplete(2, input.len())),
-            [got, ..] => Err(Malformed::Version {
-                expected: VERSION,
-                got,
-            }),
-        }
+        Ok(decode_pair(VERSION, input)?.map(Self::new))
     }
 }
 
