@@ -6,7 +6,7 @@ use arbitrary::{Arbitrary, Error, Result, Unstructured};
 
 use crate::address::{Address, AddressBuf, Domain};
 use crate::client::Auth;
-use crate::code::Method;
+use crate::code_point::Method;
 use crate::credentials::Credentials;
 use crate::gssapi::{ClientConfig, ProtectionLevel, ServerConfig, Token};
 use crate::message::greeting::Methods;

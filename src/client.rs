@@ -67,7 +67,7 @@ use core::fmt;
 use core::num::NonZeroUsize;
 
 use crate::buffer::{Buffer, Progress, push};
-use crate::code::{AuthStatus, Command, Method, ReplyCode};
+use crate::code_point::{AuthStatus, Command, Method, ReplyCode};
 use crate::credentials::Credentials;
 use crate::error::{Error, PeerMisbehaved, Phase};
 use crate::machine::{self, Io, Machine};

@@ -7,7 +7,7 @@
 //!
 //! Incomplete input is none of these: see [`Decoded`](crate::message::Decoded).
 
-use crate::code::{Method, ReplyCode};
+use crate::code_point::{Method, ReplyCode};
 
 /// Bytes that are not the expected message.
 ///
@@ -288,36 +288,50 @@ pub enum Discard {
     Unterminated,
 }
 
-/// A value that the protocol has no octets for.
+/// A value that has no encoding, or text that is no value.
 ///
-/// Lengths are checked here, when a value is built, so that an encoder can never cut or wrap one.
+/// Lengths are checked when a value is built, so an encoder never truncates or wraps one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidValue {
-    /// A domain name that has not 1 to 255 octets.
-    #[error("a domain name has 1 to 255 octets, not {0}")]
+    /// A domain name that does not have 1 to 255 bytes.
+    #[error("domain name of {0} bytes, expected 1 to 255")]
     DomainLength(usize),
-    /// A user name that has not 1 to 255 octets.
-    #[error("a user name has 1 to 255 octets, not {0}")]
+    /// A domain name that is not UTF-8, or has control bytes.
+    #[error("domain name is not text without control bytes")]
+    DomainText,
+    /// A domain name where an IP address is required.
+    #[error("host is a domain name, expected an IP address")]
+    NotAnIp,
+    /// A user name that is empty where it must not be, or has more than 255 bytes.
+    #[error("user name of {0} bytes, expected {bound}", bound = length_bound(*.0))]
     UsernameLength(usize),
-    /// A password that has not 1 to 255 octets.
-    #[error("a password has 1 to 255 octets, not {0}")]
+    /// A password that is empty where it must not be, or has more than 255 bytes.
+    #[error("password of {0} bytes, expected {bound}", bound = length_bound(*.0))]
     PasswordLength(usize),
-    /// A GSSAPI token with more than 65,535 octets.
-    #[error("a token has at most 65535 octets, not {0}")]
+    /// A GSSAPI token of more than 65,535 bytes.
+    #[error("token of {0} bytes, expected at most 65535")]
     TokenLength(usize),
     /// Text that is not `host:port` or `[ipv6]:port`.
-    #[error("not an address of the form host:port or [ipv6]:port")]
+    #[error("invalid address, expected host:port or [ipv6]:port")]
     AddressSyntax,
+    /// Text that is neither the name of a code point nor its number.
+    #[error("unknown name, expected a name or a number from 0 to 255")]
+    CodePointSyntax,
     /// A greeting that offers no method, or more than 255.
-    #[error("a greeting offers 1 to 255 methods, not {0}")]
+    #[error("{0} methods offered, expected 1 to 255")]
     MethodCount(usize),
     /// A greeting that offers `FF`, which is an answer and not a method.
     #[error("method 0xff cannot be offered")]
     NoAcceptableOffered,
-    /// Username/password is offered, and there are no credentials to send.
+    /// User name and password are offered without credentials to send.
     #[error("username/password offered without credentials")]
     CredentialsMissing,
+}
+
+/// The bound that a field of this length breaks.
+const fn length_bound(len: usize) -> &'static str {
+    if len == 0 { "at least 1" } else { "at most 255" }
 }
 
 /// A call that the state of a handshake does not allow. Nothing has changed.

@@ -75,7 +75,7 @@ mod address;
 mod arbitrary;
 mod buffer;
 pub mod client;
-mod code;
+mod code_point;
 mod credentials;
 mod error;
 #[cfg(feature = "alloc")]
@@ -90,14 +90,14 @@ pub mod udp;
 
 use core::time::Duration;
 
-pub use address::{Address, AddressBuf, Domain, Host};
-pub use code::{Command, Method, ReplyCode};
-pub use credentials::Credentials;
+pub use address::{Address, AddressBuf, Domain, Host, Target};
+pub use code_point::{Command, Method, ReplyCode};
+pub use credentials::{Credentials, CredentialsBuf};
 pub use error::{ApiMisuse, Error, ErrorKind, InvalidValue, Malformed, PeerMisbehaved, Phase};
 pub use machine::{Io, Machine};
 pub use message::{Reply, Request};
 pub use other_protocol::OtherProtocol;
-pub use time::Instant;
+pub use time::Timestamp;
 pub use transmit::Transmit;
 
 /// 1080: where a SOCKS server listens by convention, [RFC 1928 §3](https://www.rfc-editor.org/rfc/rfc1928#section-3).

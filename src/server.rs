@@ -103,7 +103,7 @@ use core::num::NonZeroUsize;
 
 use crate::address::{Address, Domain, Host};
 use crate::buffer::{Buffer, Progress};
-use crate::code::{AuthStatus, Command, Method, ReplyCode};
+use crate::code_point::{AuthStatus, Command, Method, ReplyCode};
 use crate::credentials::Credentials;
 use crate::error::{Error, Malformed, Phase};
 use crate::machine::{self, Io, Machine};

@@ -1,6 +1,6 @@
 //! What a client offers and tolerates, and how it reads messages accordingly.
 
-use crate::code::{AuthStatus, Method, ReplyCode};
+use crate::code_point::{AuthStatus, Method, ReplyCode};
 use crate::credentials::Credentials;
 use crate::error::{Error, InvalidValue, Malformed};
 use crate::message::greeting::Greeting;

@@ -6,7 +6,7 @@
 use super::addressing::{self, EmptyDomain};
 use super::{Decoded, Encode, VERSION, private};
 use crate::address::Address;
-use crate::code::{Command, ReplyCode};
+use crate::code_point::{Command, ReplyCode};
 use crate::error::Malformed;
 use crate::message::BufferTooSmall;
 
@@ -54,11 +54,26 @@ impl<'a> Request<'a> {
         Self { command, address }
     }
 
-    /// A request to connect to `address`.
+    /// Creates a request to connect to `address`.
     #[inline]
     #[must_use]
     pub const fn connect(address: Address<'a>) -> Self {
         Self::new(Command::CONNECT, address)
+    }
+
+    /// Creates a request to listen for one connection from `peer`.
+    #[inline]
+    #[must_use]
+    pub const fn bind(peer: Address<'a>) -> Self {
+        Self::new(Command::BIND, peer)
+    }
+
+    /// Creates a request to relay datagrams that come from `client`. Pass [`Address::UNSPECIFIED`] if the client does
+    /// not know its address, as behind NAT.
+    #[inline]
+    #[must_use]
+    pub const fn udp_associate(client: Address<'a>) -> Self {
+        Self::new(Command::UDP_ASSOCIATE, client)
     }
 
     /// Reads a request. Decides at octet 1 (VER), 4 (ATYP), for a name at 5 (its length), and at the last.

@@ -3,7 +3,7 @@
 //! [RFC 1929 §2]: https://www.rfc-editor.org/rfc/rfc1929#section-2
 
 use super::{Decoded, Encode, copy, decode_pair, length_byte, private, room};
-use crate::code::AuthStatus;
+use crate::code_point::AuthStatus;
 use crate::credentials::Credentials;
 use crate::error::Malformed;
 use crate::message::BufferTooSmall;

@@ -139,7 +139,7 @@ impl Config {
             ..
         } = decoded
         {
-            if !self.control_bytes && !name.is_hostname() {
+            if !self.control_bytes && name.has_control_bytes() {
                 return Err(Malformed::ControlBytes);
             }
         }

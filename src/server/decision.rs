@@ -4,7 +4,7 @@ use core::num::{NonZeroU8, NonZeroUsize};
 
 use super::{Handshake, Message, Received, State};
 use crate::address::Address;
-use crate::code::{AuthStatus, Command, Method, ReplyCode};
+use crate::code_point::{AuthStatus, Command, Method, ReplyCode};
 use crate::credentials::Credentials;
 use crate::error::{ApiMisuse, Error};
 use crate::machine::Io;

@@ -5,7 +5,7 @@
 use core::fmt;
 
 use crate::address::Address;
-use crate::code::code_point;
+use crate::code_point::code_point;
 use crate::error::Malformed;
 use crate::message::BufferTooSmall;
 use crate::message::addressing::{self, EmptyDomain};

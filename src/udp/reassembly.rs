@@ -23,7 +23,7 @@ use core::time::Duration;
 use super::{Datagram, Frag, Header};
 use crate::address::{Address, AddressBuf};
 use crate::error::Discard;
-use crate::time::Instant;
+use crate::time::Timestamp;
 
 /// 5 s: the least time that a sequence is given to become whole, and the default, [RFC 1928 §7].
 ///
@@ -101,7 +101,7 @@ pub enum Outcome<'a> {
 }
 
 #[cfg(feature = "alloc")]
-impl<I: Instant> Reassembler<I, Vec<u8>> {
+impl<I: Timestamp> Reassembler<I, Vec<u8>> {
     /// A reassembler that takes memory from the heap when a first fragment comes, and gives it back.
     #[must_use]
     pub const fn new() -> Self {
@@ -110,13 +110,13 @@ impl<I: Instant> Reassembler<I, Vec<u8>> {
 }
 
 #[cfg(feature = "alloc")]
-impl<I: Instant> Default for Reassembler<I, Vec<u8>> {
+impl<I: Timestamp> Default for Reassembler<I, Vec<u8>> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<I: Instant, B: Storage> Reassembler<I, B> {
+impl<I: Timestamp, B: Storage> Reassembler<I, B> {
     /// A reassembler that keeps fragments in `storage`. What is in it has no meaning.
     ///
     /// An array or a slice that is shorter than [`max_datagram`](Self::max_datagram) is the limit of what can

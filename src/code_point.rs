@@ -1,15 +1,18 @@
-//! The one-octet code points: methods, commands, reply codes and the RFC 1929 status.
+//! The code points of one byte: methods, commands, reply codes and the RFC 1929 status.
 //!
-//! Each is a newtype over its octet, never an enum with an `Unknown` variant: a value of the wire has
-//! exactly one spelling, all 256 pass through unharmed, and a `match` on the constants stays honest.
+//! Each is a newtype over its byte, not an enum with an `Unknown` variant. So each byte has exactly one
+//! representation, and all 256 pass through unchanged.
 
+#[cfg(feature = "std")]
+use crate::error::Error;
+use crate::error::InvalidValue;
 use core::fmt;
 
 /// Defines a code point: the newtype, its constants, its conversions and its formatting.
 macro_rules! code_point {
     (
         $(#[$doc:meta])*
-        $type:ident($unnamed:literal) { $( $(#[$const_doc:meta])* $name:ident = $octet:literal, $text:literal; )* }
+        $type:ident($unnamed:literal) { $( $(#[$const_doc:meta])* $name:ident = $byte:literal, $text:literal; )* }
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,27 +20,50 @@ macro_rules! code_point {
         pub struct $type(u8);
 
         impl $type {
-            $( $(#[$const_doc])* pub const $name: Self = Self($octet); )*
+            $( $(#[$const_doc])* pub const $name: Self = Self($byte); )*
 
-            /// The code point with this octet; every octet is one.
+            /// Creates the code point of a byte. Every byte is one.
             #[inline]
             #[must_use]
-            pub const fn new(octet: u8) -> Self {
-                Self(octet)
+            pub const fn new(byte: u8) -> Self {
+                Self(byte)
             }
 
-            /// The octet as it stands on the wire.
+            /// Returns the byte that is sent.
             #[inline]
             #[must_use]
             pub const fn get(self) -> u8 {
                 self.0
             }
+
+            /// Returns the name of the constant, or `None` if the code point has no name.
+            #[must_use]
+            pub const fn name(self) -> Option<&'static str> {
+                match self {
+                    $( Self::$name => Some(stringify!($name)), )*
+                    _ => None,
+                }
+            }
+        }
+
+        /// Parses the name of a constant, in any case, or a number: decimal, or hexadecimal after `0x`.
+        ///
+        /// # Errors
+        ///
+        /// [`InvalidValue::CodePointSyntax`](crate::InvalidValue::CodePointSyntax).
+        impl core::str::FromStr for $type {
+            type Err = crate::error::InvalidValue;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                $( if text.eq_ignore_ascii_case(stringify!($name)) { return Ok(Self::$name); } )*
+                crate::code_point::byte_of(text).map(Self)
+            }
         }
 
         impl From<u8> for $type {
             #[inline]
-            fn from(octet: u8) -> Self {
-                Self(octet)
+            fn from(byte: u8) -> Self {
+                Self(byte)
             }
         }
 
@@ -48,22 +74,22 @@ macro_rules! code_point {
             }
         }
 
-        /// The constant's name, or the type's with the octet in hex.
+        /// Prints the constant's name, or the type's with the byte in hexadecimal.
         impl fmt::Debug for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match *self {
                     $( Self::$name => f.write_str(stringify!($name)), )*
-                    Self(octet) => write!(f, concat!(stringify!($type), "({:#04x})"), octet),
+                    Self(byte) => write!(f, concat!(stringify!($type), "({:#04x})"), byte),
                 }
             }
         }
 
-        /// The code's meaning in words.
+        /// Prints the meaning in words.
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match *self {
                     $( Self::$name => f.pad($text), )*
-                    Self(octet) => write!(f, concat!($unnamed, " {:#04x}"), octet),
+                    Self(byte) => write!(f, concat!($unnamed, " {:#04x}"), byte),
                 }
             }
         }
@@ -84,16 +110,31 @@ macro_rules! code_point {
 
 pub(crate) use code_point;
 
+/// Parses a number from 0 to 255.
+pub(crate) fn byte_of(text: &str) -> Result<u8, InvalidValue> {
+    let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => (digits, 16),
+        None => (text, 10),
+    };
+    // `from_str_radix` would accept a sign.
+    if digits.starts_with('+') {
+        return Err(InvalidValue::CodePointSyntax);
+    }
+    u8::from_str_radix(digits, radix).map_err(|_| InvalidValue::CodePointSyntax)
+}
+
 code_point! {
     /// METHOD: how a client may authenticate, [RFC 1928 §3] and IANA's "SOCKS Methods".
     ///
-    /// `03` to `7F` are IANA's to assign, `80` to `FE` are for private use.
+    /// IANA assigns `03` to `7F`; `80` to `FE` are for private use.
     ///
     /// ```
     /// use sans_socks::Method;
     ///
     /// assert_eq!(Method::new(0x02), Method::USERNAME_PASSWORD);
     /// assert_eq!(format!("{:?} {:?}", Method::GSSAPI, Method::new(0x80)), "GSSAPI Method(0x80)");
+    /// assert_eq!("username_password".parse(), Ok(Method::USERNAME_PASSWORD));
+    /// assert_eq!("0x80".parse(), Ok(Method::new(0x80)));
     /// ```
     ///
     /// [RFC 1928 §3]: https://www.rfc-editor.org/rfc/rfc1928#section-3
@@ -116,13 +157,13 @@ code_point! {
         MAF = 0x08, "MAF";
         /// `09`: JSON Parameter Block.
         JSON_PARAMETER_BLOCK = 0x09, "JSON parameter block";
-        /// `FF`: none of the offered methods is acceptable. An answer, never an offer.
+        /// `FF`: none of the offered methods is acceptable. Only an answer, never offered.
         NO_ACCEPTABLE = 0xff, "no acceptable method";
     }
 }
 
 impl Method {
-    /// Whether the method is for private use, `80` to `FE` ([RFC 1928 §3]).
+    /// Returns whether the method is for private use, `80` to `FE` ([RFC 1928 §3]).
     ///
     /// [RFC 1928 §3]: https://www.rfc-editor.org/rfc/rfc1928#section-3
     #[inline]
@@ -133,13 +174,13 @@ impl Method {
 }
 
 code_point! {
-    /// CMD: what a client asks for, [RFC 1928 §4], with Tor's two extensions.
+    /// CMD: the client's command, [RFC 1928 §4], with Tor's two extensions.
     ///
     /// [RFC 1928 §4]: https://www.rfc-editor.org/rfc/rfc1928#section-4
     Command("command") {
         /// `01`: a TCP connection to the address.
         CONNECT = 0x01, "CONNECT";
-        /// `02`: a listening socket for one connection from the address.
+        /// `02`: a listening socket for one connection from the address. An address of `0.0.0.0` accepts any peer.
         BIND = 0x02, "BIND";
         /// `03`: a relay for UDP datagrams.
         UDP_ASSOCIATE = 0x03, "UDP ASSOCIATE";
@@ -151,9 +192,9 @@ code_point! {
 }
 
 code_point! {
-    /// REP: what became of a request, [RFC 1928 §6], with Tor's extended errors.
+    /// REP: the outcome of a request, [RFC 1928 §6], with Tor's extended errors.
     ///
-    /// Only `00` is success. `09` to `FF` are unassigned *failures*; they keep their octet.
+    /// Only `00` is success. `09` to `FF` are unassigned failures; they keep their byte.
     ///
     /// [RFC 1928 §6]: https://www.rfc-editor.org/rfc/rfc1928#section-6
     ReplyCode("reply code") {
@@ -165,11 +206,11 @@ code_point! {
         NOT_ALLOWED = 0x02, "connection not allowed by ruleset";
         /// `03`: network unreachable.
         NETWORK_UNREACHABLE = 0x03, "network unreachable";
-        /// `04`: host unreachable. Also what most servers say of a name that does not resolve.
+        /// `04`: host unreachable. Most servers also send it for a name that does not resolve.
         HOST_UNREACHABLE = 0x04, "host unreachable";
         /// `05`: connection refused.
         CONNECTION_REFUSED = 0x05, "connection refused";
-        /// `06`: TTL expired. Also what some servers say of a time-out.
+        /// `06`: TTL expired. Some servers also send it for a timeout.
         TTL_EXPIRED = 0x06, "TTL expired";
         /// `07`: command not supported.
         COMMAND_NOT_SUPPORTED = 0x07, "command not supported";
@@ -195,7 +236,7 @@ code_point! {
 }
 
 impl ReplyCode {
-    /// Whether this is `00`. Everything else is a failure, named or not.
+    /// Returns whether this is `00`. Everything else is a failure, named or not.
     #[inline]
     #[must_use]
     pub const fn is_success(self) -> bool {
@@ -206,8 +247,8 @@ impl ReplyCode {
 code_point! {
     /// STATUS: a server's answer to credentials, [RFC 1929 §2].
     ///
-    /// As a message it is two octets. Only `00` is success; servers in the wild fail with `01`, `02`
-    /// and `FF`, and must then close the connection.
+    /// As a message it has two bytes. Only `00` is success. Deployed servers fail with `01`, `02` and `FF`; they must
+    /// then close the connection.
     ///
     /// ```text
     /// +----+--------+
@@ -227,7 +268,7 @@ code_point! {
 }
 
 impl AuthStatus {
-    /// Whether this is `00`.
+    /// Returns whether this is `00`.
     #[inline]
     #[must_use]
     pub const fn is_success(self) -> bool {
@@ -235,28 +276,36 @@ impl AuthStatus {
     }
 }
 
-/// What a failed dial or bind means as a reply.
+/// Converts the error of a failed dial or bind into the reply that reports it.
 ///
 /// | `std::io::Error` | REP |
 /// |---|---|
-/// | holds an [`Error::Refused`](crate::Error::Refused) (a chained proxy's refusal) | that code |
+/// | holds an [`Error::Refused`](crate::Error::Refused): a chained proxy's refusal | that code |
 /// | `ConnectionRefused` | 05 |
 /// | `NetworkUnreachable`, `NetworkDown` | 03 |
 /// | `HostUnreachable` | 04 |
+/// | a failed look-up by the [`Address`](crate::Address) implementation of `ToSocketAddrs` | 04 |
 /// | `TimedOut` | 06 |
 /// | `PermissionDenied` | 02 |
 /// | any other | 01 |
 ///
-/// A name that does not resolve has no stable `ErrorKind`: answer [`ReplyCode::HOST_UNREACHABLE`] where
-/// the look-up failed.
+/// Other failed look-ups have no stable `ErrorKind` and become 01: send [`ReplyCode::HOST_UNREACHABLE`] for them.
+///
+/// ```
+/// use sans_socks::ReplyCode;
+/// use std::io;
+///
+/// let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+/// assert_eq!(ReplyCode::from(&refused), ReplyCode::CONNECTION_REFUSED);
+/// ```
 #[cfg(feature = "std")]
 impl From<&std::io::Error> for ReplyCode {
     fn from(error: &std::io::Error) -> Self {
         use std::io::ErrorKind;
 
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-        match inner {
-            Some(crate::Error::Refused(code)) if !code.is_success() => return *code,
+        match inner.and_then(Error::reply_code) {
+            Some(code) if !code.is_success() => return code,
             _ => {}
         }
         match error.kind() {
@@ -267,5 +316,13 @@ impl From<&std::io::Error> for ReplyCode {
             ErrorKind::PermissionDenied => Self::NOT_ALLOWED,
             _ => Self::GENERAL_FAILURE,
         }
+    }
+}
+
+/// Converts as a borrowed error does.
+#[cfg(feature = "std")]
+impl From<std::io::Error> for ReplyCode {
+    fn from(error: std::io::Error) -> Self {
+        Self::from(&error)
     }
 }
