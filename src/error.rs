@@ -2,7 +2,7 @@
 //!
 //! [`Malformed`]: the bytes are wrong. [`PeerMisbehaved`]: the bytes are right, and what they mean is not allowed.
 //! [`Error`]: why a handshake ended without a tunnel; the two above are among its causes.
-//! [`Discard`]: why a UDP datagram was dropped. [`InvalidValue`]: a value that has no encoding. [`ApiMisuse`]: a
+//! [`Discard`](crate::udp::Discard): why a UDP datagram was dropped. [`InvalidValue`]: a value that has no encoding. [`ApiMisuse`]: a
 //! call that the state of the handshake does not allow.
 //!
 //! Incomplete input is none of these: see [`Decoded`](crate::message::Decoded).
@@ -241,51 +241,6 @@ impl From<Error> for std::io::Error {
         };
         Self::new(kind, error)
     }
-}
-
-/// Why a datagram was dropped. For a counter or a log line: nothing is sent about it, and it ends nothing.
-///
-/// A relay relays "silently, without any notification to the requesting client", [RFC 1928 §7], and drops
-/// alike: an answer to a datagram whose source is not known to be true would serve to flood a third party.
-///
-/// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum Discard {
-    /// It did not come from the client: another IP address than the control connection's peer, or another
-    /// port than the one that the client sends from.
-    #[error("a datagram from a foreign source")]
-    Source,
-    /// It is not a SOCKS datagram.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// FRAG is not `00`, and fragments were not asked for.
-    #[error("a fragment, and fragments are not accepted")]
-    Fragment,
-    /// FRAG `80`: the end of a sequence at position 0, which is no position. A sequence goes on.
-    #[error("an invalid FRAG")]
-    InvalidFrag,
-    /// A fragment that is not the first, with no sequence open.
-    #[error("a fragment of a sequence whose start is missing")]
-    NoStart,
-    /// A position that the sequence is already beyond. The sequence was emptied.
-    #[error("a fragment of a lower position than the one before")]
-    Reset,
-    /// The position that came last, once more. The sequence goes on.
-    #[error("a fragment that came twice")]
-    Duplicate,
-    /// A position beyond the next one. The sequence was emptied.
-    #[error("a fragment behind one that is missing")]
-    Gap,
-    /// Another address than the sequence's. The sequence was emptied.
-    #[error("a fragment with another address than the one before")]
-    AddressMismatch,
-    /// The datagram would be longer than allowed, or there is no memory for it. The sequence was emptied.
-    #[error("a fragment that makes its datagram too large")]
-    TooLarge,
-    /// Position 127 without the mark of the last one. The sequence was emptied.
-    #[error("a sequence without an end")]
-    Unterminated,
 }
 
 /// A value that has no encoding, or text that is no value.
