@@ -15,13 +15,13 @@ use sans_socks::udp::{Datagram, Discard, Frag, Header, Outcome, Reassembler};
 /// Runs a test with each storage, for sequences of `max_datagram` octets, of which `ROOM` fit.
 fn with_limits<const ROOM: usize>(max_datagram: usize, test: impl Fn(&mut dyn Machine)) {
     // What is in the storage has no meaning.
-    test(&mut Reassembler::with_storage([0xa5; ROOM]).max_datagram(max_datagram));
+    test(&mut Reassembler::with_storage([0xa5; ROOM]).with_max_datagram(max_datagram));
     let slice = &mut [0xa5; ROOM][..];
-    test(&mut Reassembler::with_storage(slice).max_datagram(max_datagram));
+    test(&mut Reassembler::with_storage(slice).with_max_datagram(max_datagram));
     #[cfg(feature = "alloc")]
     if ROOM >= max_datagram.min(65535) {
-        test(&mut Reassembler::new().max_datagram(max_datagram));
-        test(&mut Reassembler::with_storage(vec![0xa5; 9]).max_datagram(max_datagram));
+        test(&mut Reassembler::with_storage(Vec::new()).with_max_datagram(max_datagram));
+        test(&mut Reassembler::with_storage(vec![0xa5; 9]).with_max_datagram(max_datagram));
     }
 }
 
@@ -271,6 +271,44 @@ fn r_079_a_lower_position_empties_the_queue() {
     ]);
 }
 
+/// D-2: FRAG 01 begins a datagram, whatever is open; the pieces of two are never delivered as one.
+#[test]
+fn d_2_first_fragment_with_another_payload_starts_anew() {
+    scenario(&[
+        (0, 0x01, "PAY alice ", Pending),
+        (0, 0x01, "PAY mallory ", Pending),
+        (0, 0x82, "9999 EUR", deliver("PAY mallory 9999 EUR")),
+    ]);
+}
+
+/// D-2: nor is a first fragment to another address a repetition.
+#[test]
+fn d_2_first_fragment_with_another_address_starts_anew() {
+    with_every_storage(|machine| {
+        let other = "192.0.2.2:53";
+        let _ = machine.handle_datagram(Duration::ZERO, datagram(0x01, TO, b"a"));
+        let _ = machine.handle_datagram(Duration::ZERO, datagram(0x01, other, b"a"));
+        match machine.handle_datagram(Duration::ZERO, datagram(0x82, other, b"b")) {
+            Outcome::Deliver(whole) => {
+                assert_eq!(whole.header.address, Address::try_from(other).unwrap());
+                assert_eq!(whole.payload, b"ab");
+            }
+            outcome => panic!("{outcome:?}"),
+        }
+    });
+}
+
+/// D-2: the last position with another payload belongs to another datagram.
+#[test]
+fn d_2_last_position_with_another_payload_drops_the_sequence() {
+    scenario(&[
+        (0, 0x01, "a", Pending),
+        (0, 0x02, "b", Pending),
+        (0, 0x02, "x", Drop(Reset)),
+        (0, 0x83, "c", Drop(NoStart)),
+    ]);
+}
+
 /// D-2: also of a higher position, and with the end bit.
 #[test]
 fn d_2_duplicates_of_the_highest() {
@@ -311,7 +349,7 @@ fn r_080_the_timer_is_5_s_at_least() {
         (5001, 5001),
         (60_000, 60_000),
     ] {
-        let mut reassembler = Reassembler::with_storage([0; 1]).timeout(Duration::from_millis(asked));
+        let mut reassembler = Reassembler::with_storage([0; 1]).with_timeout(Duration::from_millis(asked));
         let _ = reassembler.handle_datagram(Duration::ZERO, datagram(0x01, TO, b"a"));
         assert_eq!(reassembler.poll_timeout(), Some(Duration::from_millis(is)));
     }
@@ -320,7 +358,7 @@ fn r_080_the_timer_is_5_s_at_least() {
 /// At the end of time nothing overflows.
 #[test]
 fn a_deadline_beyond_the_clock() {
-    let mut reassembler = Reassembler::with_storage([0; 2]).timeout(Duration::MAX);
+    let mut reassembler = Reassembler::with_storage([0; 2]).with_timeout(Duration::MAX);
     let now = Duration::from_secs(7);
     let _ = reassembler.handle_datagram(now, datagram(0x01, TO, b"a"));
     assert_eq!(reassembler.poll_timeout(), Some(Duration::MAX));
@@ -330,7 +368,7 @@ fn a_deadline_beyond_the_clock() {
 #[test]
 fn a_std_instant_is_an_instant() {
     let start = std::time::Instant::now();
-    let mut reassembler = Reassembler::new();
+    let mut reassembler = Reassembler::with_storage(Vec::new());
     let _ = reassembler.handle_datagram(start, datagram(0x01, TO, b"a"));
     assert_eq!(reassembler.poll_timeout(), Some(start + Duration::from_secs(5)));
     let outcome = reassembler.handle_datagram(start + Duration::from_millis(4999), datagram(0x82, TO, b"b"));
@@ -338,7 +376,7 @@ fn a_std_instant_is_an_instant() {
 
     // A sum that it cannot hold is still far away.
     let century = Duration::from_secs(100 * 365 * 86400);
-    assert!(sans_socks::Instant::saturating_add(start, Duration::MAX) > start + century);
+    assert!(sans_socks::Timestamp::saturating_add(start, Duration::MAX) > start + century);
 }
 
 /// D-15: `max_datagram` counts payload, of sequences alone, and cannot be more than 65535.
@@ -584,6 +622,83 @@ fn a_default_reassembler() {
     let default = Reassembler::<Duration, Vec<u8>>::default();
     assert_eq!(
         format!("{default:?}"),
-        format!("{:?}", Reassembler::<Duration, _>::new())
+        format!("{:?}", Reassembler::<Duration, _>::with_storage(Vec::new()))
+    );
+}
+
+/// D-2, R-079: over a link that loses, repeats and reorders the pieces of a datagram, no delivery mixes two datagrams
+/// whose first pieces both arrived. Every byte of a piece is the tag of its datagram.
+///
+/// A first piece must not overtake pieces of the datagram before: RFC 1928 has no identifier to tell those apart.
+#[test]
+fn reassembler_lossy_link_never_mixes_datagrams() {
+    use sans_socks::udp::fragments;
+
+    let mut random = fastrand::Rng::with_seed(1928);
+    let (mut delivered, mut lost) = (0, 0);
+    let mut reassembler = Reassembler::with_storage([0; 4096]);
+    for tag in 0..20_000_u32 {
+        let payload: Vec<u8> = tag.to_be_bytes().repeat(random.usize(1..8));
+        let to = Address::try_from(TO).unwrap();
+        let mut pieces: Vec<_> = fragments(to, &payload, 4.try_into().unwrap()).unwrap().collect();
+        let first = pieces.remove(0);
+        // Now and then a neighbour is overtaken, a piece is repeated, a piece is lost.
+        for index in 1..pieces.len() {
+            if random.u8(..) < 16 {
+                pieces.swap(index - 1, index);
+            }
+        }
+        let arrivals = core::iter::once(first).chain(pieces);
+        for (index, piece) in arrivals.enumerate() {
+            if index > 0 && random.u8(..) < 13 {
+                lost += 1;
+                continue;
+            }
+            for _ in 0..=u8::from(random.u8(..) < 8) {
+                if let Outcome::Deliver(whole) = reassembler.handle_datagram(Duration::ZERO, piece) {
+                    delivered += 1;
+                    let tags: Vec<_> = whole.payload.chunks(4).collect();
+                    assert!(
+                        tags.iter().all(|found| *found == tag.to_be_bytes()),
+                        "{tag}: {tags:02x?}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(
+        delivered > 10_000 && lost > 1_000,
+        "{delivered} delivered, {lost} lost"
+    );
+}
+
+/// `new` needs no annotation, also where the timer is asked first.
+#[cfg(feature = "std")]
+#[test]
+fn reassembler_new_infers_its_types() {
+    let mut reassembler = Reassembler::new();
+    assert_eq!(reassembler.poll_timeout(), None);
+    reassembler.handle_timeout(std::time::Instant::now());
+    struct Relay {
+        _reassembler: Reassembler,
+    }
+    let _ = Relay {
+        _reassembler: reassembler,
+    };
+}
+
+#[test]
+fn reassembler_settings_are_returned() {
+    let reassembler: Reassembler<Duration, _> = Reassembler::with_storage([0; 8]);
+    assert_eq!(reassembler.timeout(), Duration::from_secs(5));
+    assert_eq!(reassembler.max_datagram(), 65507);
+    let reassembler = reassembler
+        .with_timeout(Duration::from_secs(9))
+        .with_max_datagram(70_000);
+    assert_eq!(reassembler.timeout(), Duration::from_secs(9));
+    assert_eq!(reassembler.max_datagram(), 65535);
+    assert_eq!(
+        reassembler.with_timeout(Duration::ZERO).timeout(),
+        Duration::from_secs(5)
     );
 }

@@ -102,16 +102,21 @@ impl Naive {
 pub fn udp_ops(input: &[u8]) {
     let mut input = Octets(input);
     match input.octet() % 3 {
-        0 => relay(input, &mut Reassembler::new().max_datagram(24), 24, 24),
+        0 => relay(
+            input,
+            &mut Reassembler::with_storage(Vec::new()).with_max_datagram(24),
+            24,
+            24,
+        ),
         1 => relay(
             input,
-            &mut Reassembler::with_storage([0xa5; 17]).max_datagram(24),
+            &mut Reassembler::with_storage([0xa5; 17]).with_max_datagram(24),
             24,
             17,
         ),
         _ => relay(
             input,
-            &mut Reassembler::with_storage(&mut [0xa5; 300][..]).max_datagram(280),
+            &mut Reassembler::with_storage(&mut [0xa5; 300][..]).with_max_datagram(280),
             280,
             300,
         ),
@@ -128,10 +133,10 @@ fn relay(mut input: Octets<'_>, reassembler: &mut dyn Machine, max_datagram: usi
     };
     let mut association = Association::new(peer, &requested);
     if fragments {
-        association = association.accept_fragments();
+        association = association.with_fragments(true);
     }
     if strict {
-        association = association.strict_reserved();
+        association = association.with_strict_reserved(true);
     }
     let mut naive = Naive::new(peer, &requested, fragments, strict);
     let mut pair = Pair::new(reassembler, max_datagram, room);
@@ -176,7 +181,7 @@ fn relay(mut input: Octets<'_>, reassembler: &mut dyn Machine, max_datagram: usi
 
         let before = (association.client(), association.admits(usual));
         assert_eq!(association.admits(source), naive.admits(source));
-        let judged = association.from_client(source, &datagram);
+        let judged = association.accept(source, &datagram);
         let stated = naive.judge(source, &datagram);
         assert_eq!(association.client(), naive.client);
         match (judged, stated) {

@@ -188,7 +188,9 @@ impl Association {
             }
         }
         self.port = Some(source.port());
-        self.client = Some(source);
+        if self.any_port || self.client.is_none() {
+            self.client = Some(source);
+        }
         Ok(decoded)
     }
 

@@ -112,7 +112,8 @@ impl Naive {
             return Expected::Deliver(payload.to_vec());
         }
         let highest = self.pieces.len();
-        if position == highest && frag != 0x81 {
+        let again = (address.clone(), payload.to_vec());
+        if position == highest && frag != 0x81 && self.pieces.last() == Some(&again) {
             return Drop(Duplicate);
         }
         if position <= highest || position > highest + 1 {
@@ -121,7 +122,7 @@ impl Naive {
         if position != self.pieces.len() + 1 {
             return Drop(if highest == 0 {
                 NoStart
-            } else if position < highest {
+            } else if position <= highest {
                 Reset
             } else {
                 Gap

@@ -210,7 +210,7 @@ cannot_panic! {
         source: SocketAddr,
         datagram: &'a [u8]
     ) -> Result<Datagram<'a>, Discard> {
-        association.from_client(source, datagram)
+        association.accept(source, datagram)
     }
     fn association_client(association: &Association) -> Option<SocketAddr> { association.client() }
     fn fixed_handle_datagram<'a>(it: &'a mut Fixed, now: Duration, datagram: Datagram<'a>) -> Outcome<'a> {
@@ -220,7 +220,7 @@ cannot_panic! {
     fn fixed_handle_timeout(it: &mut Fixed, now: Duration) { it.handle_timeout(now); }
     fn fixed_reset(it: &mut Fixed) { it.reset(); }
     fn fixed_limits(it: Fixed, timeout: Duration, octets: usize) -> Fixed {
-        it.timeout(timeout).max_datagram(octets)
+        it.with_timeout(timeout).with_max_datagram(octets)
     }
     fn borrowed_new(storage: &mut [u8]) -> Borrowed<'_> { Reassembler::with_storage(storage) }
     fn borrowed_handle_datagram<'a>(
@@ -237,7 +237,7 @@ cannot_panic! {
         it.handle_datagram(now, datagram)
     }
     fn growing_limits(it: Growing, timeout: Duration, octets: usize) -> Growing {
-        it.timeout(timeout).max_datagram(octets)
+        it.with_timeout(timeout).with_max_datagram(octets)
     }
     fn growing_buffered(it: &Growing) -> usize { it.buffered() }
     fn growing_poll_timeout(it: &Growing) -> Option<Duration> { it.poll_timeout() }
