@@ -42,9 +42,9 @@ fn shake_hands(proxy: &mut TcpStream, mut handshake: Handshake) -> io::Result<Ve
     let mut input = Vec::new();
     loop {
         match handshake.poll_output() {
-            Output::Transmit(octets) => {
-                let n = proxy.write(octets.bytes())?;
-                octets.sent(n);
+            Output::Transmit(transmit) => {
+                let n = proxy.write(transmit.as_bytes())?;
+                transmit.sent(n);
             }
             Output::NeedInput { .. } => {
                 if input.is_empty() {

@@ -26,7 +26,7 @@ use std::process;
 use bytes::BytesMut;
 use clap::Parser;
 use sans_socks::client::{Handshake, Output};
-use sans_socks::{AddressBuf, Command};
+use sans_socks::{AddressBuf, Command, Machine};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -88,7 +88,7 @@ async fn shake_hands(proxy: &mut TcpStream, mut handshake: Handshake) -> io::Res
     let mut input = BytesMut::new();
     loop {
         match handshake.poll_output() {
-            Output::Transmit(mut octets) => proxy.write_all_buf(&mut octets).await?,
+            Output::Transmit(mut transmit) => proxy.write_all_buf(&mut transmit).await?,
             Output::NeedInput { .. } => {
                 if input.is_empty() && proxy.read_buf(&mut input).await? == 0 {
                     handshake.handle_eof();

@@ -167,10 +167,10 @@ impl Run<'_> {
                 let (messages, layers) = gssapi::negotiate(self.session.outcome != Outcome::Rejected)?;
                 if layers.is_some() {
                     negotiate.accept();
-                    server.finish();
+                    server.accept();
                 } else {
                     negotiate.reject();
-                    server.abandon();
+                    server.reject();
                 }
                 self.layers = layers;
                 self.note(
