@@ -87,15 +87,15 @@ impl<const N: usize> Buffer<N> {
     }
 
     fn missing_of<T, E>(&self, first: u16, decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>) -> u16 {
-        match self.received {
-            0 => first,
-            _ => match decode(self.received()) {
-                Ok(Decoded::Incomplete { needed }) => short(needed.get()),
-                _ => {
-                    debug_assert!(false, "a message in progress is incomplete");
-                    1
-                }
-            },
+        if self.received < first {
+            return first - self.received;
+        }
+        match decode(self.received()) {
+            Ok(Decoded::Incomplete { needed }) => short(needed.get()),
+            _ => {
+                debug_assert!(false, "a message in progress is incomplete");
+                1
+            }
         }
     }
 
