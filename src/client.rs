@@ -290,6 +290,7 @@ impl Handshake {
 
     fn decide(&mut self, input: &[u8]) -> usize {
         let Some(message) = self.wants_input() else {
+            self.buffer.hold(input);
             return 0;
         };
         let config = self.config;

@@ -325,10 +325,13 @@ impl Handshake {
     pub fn request(&self) -> Option<Request<'_>> {
         match self.state {
             State::Reply(request) => Some(self.pending(request)),
-            State::Closed(_) => Request::decode(self.buffer.received())
-                .ok()?
-                .complete()
-                .map(|(it, _)| it),
+            // In any other case the buffer holds something else, or part of a message.
+            State::Closed(Error::Refused(_) | Error::Malformed(Malformed::ControlBytes)) => {
+                Request::decode(self.buffer.received())
+                    .ok()?
+                    .complete()
+                    .map(|(it, _)| it)
+            }
             _ => None,
         }
     }
@@ -376,6 +379,7 @@ impl Handshake {
 
     fn decide(&mut self, input: &[u8]) -> usize {
         let Some(message) = self.wants_input() else {
+            self.buffer.hold(input);
             return 0;
         };
         let config = self.config;

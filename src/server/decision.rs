@@ -271,7 +271,6 @@ impl Negotiate<'_> {
     /// Marks the negotiation as successful. The request is read next.
     #[inline]
     pub fn accept(self) {
-        self.handshake.buffer.forget_reach();
         self.handshake.read(Message::Request);
     }
 
