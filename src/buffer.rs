@@ -286,6 +286,12 @@ impl<const N: usize> Buffer<N> {
         self.outgoing.set_secret(0, self.received + self.missing);
     }
 
+    /// Marks all bytes as secret, until [`wipe_secret`](Self::wipe_secret) or the end.
+    #[inline]
+    pub(crate) fn mark_all_secret(&mut self) {
+        self.outgoing.set_secret(0, N as u16);
+    }
+
     /// Overwrites the credentials.
     #[inline]
     pub(crate) fn wipe_secret(&mut self) {

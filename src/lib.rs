@@ -84,6 +84,7 @@ mod machine;
 pub mod message;
 mod other_protocol;
 pub mod server;
+pub mod socks4;
 mod time;
 mod transmit;
 pub mod udp;
@@ -91,12 +92,13 @@ pub mod udp;
 use core::time::Duration;
 
 pub use address::{Address, AddressBuf, Domain, Host, Target};
-pub use code_point::{Command, Method, ReplyCode};
+pub use code_point::{Command, Method, ParseCodePointError, ReplyCode};
 pub use credentials::{Credentials, CredentialsBuf};
 pub use error::{ApiMisuse, Error, ErrorKind, InvalidValue, Malformed, PeerMisbehaved, Phase};
 pub use machine::{Io, Machine};
 pub use message::{Reply, Request};
 pub use other_protocol::OtherProtocol;
+pub use socks4::Version;
 pub use time::Timestamp;
 pub use transmit::Transmit;
 

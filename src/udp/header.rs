@@ -2,8 +2,6 @@
 //!
 //! [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 
-use core::fmt;
-
 use crate::address::Address;
 use crate::code_point::code_point;
 use crate::error::Malformed;
