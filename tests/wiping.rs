@@ -216,7 +216,7 @@ fn client(optimistic: bool) -> Slot<client::Handshake> {
     slot
 }
 
-fn transmit(slot: &mut Slot<client::Handshake>) -> client::Transmit<'_> {
+fn transmit(slot: &mut Slot<client::Handshake>) -> sans_socks::Transmit<'_> {
     match slot.machine().poll_output() {
         client::Output::Transmit(transmit) => transmit,
         other => panic!("{other:?}"),
