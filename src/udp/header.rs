@@ -189,7 +189,6 @@ impl Encode for Header<'_> {
 /// ```
 #[expect(clippy::exhaustive_structs, reason = "the wire has these two parts")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Datagram<'a> {
     /// RSV to DST.PORT.
     pub header: Header<'a>,
