@@ -105,10 +105,10 @@ impl<'a> Arbitrary<'a> for ClientConfig {
         let accepted: Option<ProtectionLevel> = u.arbitrary()?;
         let config = proposed.map_or(Self::clear(), Self::new);
         Ok(accepted
-            .map_or(config, |level| config.accept(level))
-            .nec(u.arbitrary()?)
-            .max_token(u.arbitrary()?)
-            .max_level_token(u.arbitrary()?))
+            .map_or(config, |level| config.with_accepted(&[level]))
+            .with_nec(u.arbitrary()?)
+            .with_max_token(u.arbitrary()?)
+            .with_max_level_token(u.arbitrary()?))
     }
 }
 
@@ -116,11 +116,11 @@ impl<'a> Arbitrary<'a> for ServerConfig {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let allowed: Vec<ProtectionLevel> = u.arbitrary()?;
         let counter_offer: Option<ProtectionLevel> = u.arbitrary()?;
-        let config = Self::new().allow(&allowed).allow_clear(u.arbitrary()?);
-        Ok(counter_offer
-            .map_or(config, |level| config.counter_offer(level))
-            .nec(u.arbitrary()?)
-            .max_token(u.arbitrary()?)
-            .max_level_token(u.arbitrary()?))
+        let config = Self::new().with_allowed(&allowed).with_clear(u.arbitrary()?);
+        Ok(config
+            .with_counter_offer(counter_offer)
+            .with_nec(u.arbitrary()?)
+            .with_max_token(u.arbitrary()?)
+            .with_max_level_token(u.arbitrary()?))
     }
 }
