@@ -87,15 +87,15 @@ impl<const N: usize> Buffer<N> {
     }
 
     fn missing_of<T, E>(&self, first: u16, decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>) -> u16 {
-        match self.received {
-            0 => first,
-            _ => match decode(self.received()) {
-                Ok(Decoded::Incomplete { needed }) => short(needed.get()),
-                _ => {
-                    debug_assert!(false, "a message in progress is incomplete");
-                    1
-                }
-            },
+        if self.received < first {
+            return first - self.received;
+        }
+        match decode(self.received()) {
+            Ok(Decoded::Incomplete { needed }) => short(needed.get()),
+            _ => {
+                debug_assert!(false, "a message in progress is incomplete");
+                1
+            }
         }
     }
 
@@ -145,7 +145,7 @@ impl<const N: usize> Buffer<N> {
         decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
     ) -> (usize, Progress<T, E>) {
         let Some(first_byte) = input.get(..1) else {
-            self.hold_nothing();
+            self.reach = 0;
             return (0, Progress::Partial);
         };
         if self.received == 0 {
@@ -228,10 +228,12 @@ impl<const N: usize> Buffer<N> {
             .unwrap_or_default()
     }
 
-    /// Forgets how much input the caller holds: it has consumed some of it by itself.
-    #[inline]
-    pub(crate) fn forget_reach(&mut self) {
-        self.reach = 0;
+    /// Notes how much input the caller holds, for the next message. None of it is due.
+    pub(crate) fn hold(&mut self, input: &[u8]) {
+        self.reach = match short(input.len()) {
+            0 => 0,
+            len => self.reach.max(len),
+        };
     }
 
     /// Sends `message`, written over everything that was received.
@@ -271,24 +273,23 @@ impl<const N: usize> Buffer<N> {
     /// call then means that the caller holds no more of it.
     #[inline]
     pub(crate) fn handle_eof(&mut self, input_due: bool) {
-        if input_due {
-            self.hold_nothing();
+        if input_due && self.eof {
+            self.reach = 0;
         }
         self.eof = true;
         self.missing = 0;
-    }
-
-    /// After the end of input, the caller holds no more of it.
-    fn hold_nothing(&mut self) {
-        if self.eof {
-            self.reach = 0;
-        }
     }
 
     /// Marks what was received, and what will be until the next decision, as credentials.
     #[inline]
     pub(crate) fn mark_received_secret(&mut self) {
         self.outgoing.set_secret(0, self.received + self.missing);
+    }
+
+    /// Marks all bytes as secret, until [`wipe_secret`](Self::wipe_secret) or the end.
+    #[inline]
+    pub(crate) fn mark_all_secret(&mut self) {
+        self.outgoing.set_secret(0, N as u16);
     }
 
     /// Overwrites the credentials.

@@ -3,11 +3,6 @@
 //! Each is a newtype over its byte, not an enum with an `Unknown` variant. So each byte has exactly one
 //! representation, and all 256 pass through unchanged.
 
-#[cfg(feature = "std")]
-use crate::error::Error;
-use crate::error::InvalidValue;
-use core::fmt;
-
 /// Defines a code point: the newtype, its constants, its conversions and its formatting.
 macro_rules! code_point {
     (
@@ -16,11 +11,13 @@ macro_rules! code_point {
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
         pub struct $type(u8);
 
         impl $type {
             $( $(#[$const_doc])* pub const $name: Self = Self($byte); )*
+
+            #[cfg(feature = "arbitrary")]
+            pub(crate) const NAMED: &'static [Self] = &[$( Self::$name ),*];
 
             /// Creates the code point of a byte. Every byte is one.
             #[inline]
@@ -50,9 +47,9 @@ macro_rules! code_point {
         ///
         /// # Errors
         ///
-        /// [`InvalidValue::CodePointSyntax`](crate::InvalidValue::CodePointSyntax).
+        /// [`ParseCodePointError`](crate::ParseCodePointError) for anything else.
         impl core::str::FromStr for $type {
-            type Err = crate::error::InvalidValue;
+            type Err = crate::ParseCodePointError;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 $( if text.eq_ignore_ascii_case(stringify!($name)) { return Ok(Self::$name); } )*
@@ -75,8 +72,8 @@ macro_rules! code_point {
         }
 
         /// Prints the constant's name, or the type's with the byte in hexadecimal.
-        impl fmt::Debug for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl core::fmt::Debug for $type {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 match *self {
                     $( Self::$name => f.write_str(stringify!($name)), )*
                     Self(byte) => write!(f, concat!(stringify!($type), "({:#04x})"), byte),
@@ -85,8 +82,8 @@ macro_rules! code_point {
         }
 
         /// Prints the meaning in words.
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl core::fmt::Display for $type {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 match *self {
                     $( Self::$name => f.pad($text), )*
                     Self(byte) => write!(f, concat!($unnamed, " {:#04x}"), byte),
@@ -94,15 +91,15 @@ macro_rules! code_point {
             }
         }
 
-        impl fmt::LowerHex for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::LowerHex::fmt(&self.0, f)
+        impl core::fmt::LowerHex for $type {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                core::fmt::LowerHex::fmt(&self.0, f)
             }
         }
 
-        impl fmt::UpperHex for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::UpperHex::fmt(&self.0, f)
+        impl core::fmt::UpperHex for $type {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                core::fmt::UpperHex::fmt(&self.0, f)
             }
         }
     };
@@ -110,17 +107,22 @@ macro_rules! code_point {
 
 pub(crate) use code_point;
 
+/// Text that is neither the name of a code point nor its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("unknown name, expected a name or a number from 0 to 255")]
+pub struct ParseCodePointError(());
+
 /// Parses a number from 0 to 255.
-pub(crate) fn byte_of(text: &str) -> Result<u8, InvalidValue> {
+pub(crate) fn byte_of(text: &str) -> Result<u8, ParseCodePointError> {
     let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) => (digits, 16),
         None => (text, 10),
     };
     // `from_str_radix` would accept a sign.
     if digits.starts_with('+') {
-        return Err(InvalidValue::CodePointSyntax);
+        return Err(ParseCodePointError(()));
     }
-    u8::from_str_radix(digits, radix).map_err(|_| InvalidValue::CodePointSyntax)
+    u8::from_str_radix(digits, radix).map_err(|_| ParseCodePointError(()))
 }
 
 code_point! {
@@ -273,56 +275,5 @@ impl AuthStatus {
     #[must_use]
     pub const fn is_success(self) -> bool {
         self.0 == Self::SUCCESS.0
-    }
-}
-
-/// Converts the error of a failed dial or bind into the reply that reports it.
-///
-/// | `std::io::Error` | REP |
-/// |---|---|
-/// | holds an [`Error::Refused`](crate::Error::Refused): a chained proxy's refusal | that code |
-/// | `ConnectionRefused` | 05 |
-/// | `NetworkUnreachable`, `NetworkDown` | 03 |
-/// | `HostUnreachable` | 04 |
-/// | a failed look-up by the [`Address`](crate::Address) implementation of `ToSocketAddrs` | 04 |
-/// | `TimedOut` | 06 |
-/// | `PermissionDenied` | 02 |
-/// | any other | 01 |
-///
-/// Other failed look-ups have no stable `ErrorKind` and become 01: send [`ReplyCode::HOST_UNREACHABLE`] for them.
-///
-/// ```
-/// use sans_socks::ReplyCode;
-/// use std::io;
-///
-/// let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-/// assert_eq!(ReplyCode::from(&refused), ReplyCode::CONNECTION_REFUSED);
-/// ```
-#[cfg(feature = "std")]
-impl From<&std::io::Error> for ReplyCode {
-    fn from(error: &std::io::Error) -> Self {
-        use std::io::ErrorKind;
-
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-        match inner.and_then(Error::reply_code) {
-            Some(code) if !code.is_success() => return code,
-            _ => {}
-        }
-        match error.kind() {
-            ErrorKind::ConnectionRefused => Self::CONNECTION_REFUSED,
-            ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => Self::NETWORK_UNREACHABLE,
-            ErrorKind::HostUnreachable => Self::HOST_UNREACHABLE,
-            ErrorKind::TimedOut => Self::TTL_EXPIRED,
-            ErrorKind::PermissionDenied => Self::NOT_ALLOWED,
-            _ => Self::GENERAL_FAILURE,
-        }
-    }
-}
-
-/// Converts as a borrowed error does.
-#[cfg(feature = "std")]
-impl From<std::io::Error> for ReplyCode {
-    fn from(error: std::io::Error) -> Self {
-        Self::from(&error)
     }
 }

@@ -8,6 +8,7 @@
 //! Incomplete input is none of these: see [`Decoded`](crate::message::Decoded).
 
 use crate::code_point::{Method, ReplyCode};
+use crate::socks4::reply_code::ReplyCode as Socks4ReplyCode;
 
 /// Bytes that are not the expected message.
 ///
@@ -37,6 +38,12 @@ pub enum Malformed {
     /// [`Domain::has_control_bytes`](crate::Domain::has_control_bytes).
     #[error("control byte in a domain name")]
     ControlBytes,
+    /// A domain name of more than 255 bytes in SOCKS4a, which has no length field.
+    #[error("domain name of more than 255 bytes")]
+    DomainTooLong,
+    /// A user id of more than 255 bytes in SOCKS4, which has no length field.
+    #[error("user id of more than 255 bytes")]
+    UserIdTooLong,
     /// ULEN or PLEN is `00`.
     #[error("empty user name or password")]
     EmptyCredentials,
@@ -112,13 +119,13 @@ impl core::fmt::Display for Phase {
 /// | error | `std::io::ErrorKind` |
 /// |---|---|
 /// | `Malformed`, `PeerMisbehaved` | `InvalidData` |
-/// | `NoAcceptableMethod`, `AuthenticationRejected`, REP 02 | `PermissionDenied` |
+/// | `NoAcceptableMethod`, `AuthenticationRejected`, REP 02, SOCKS4's `5C` and `5D` | `PermissionDenied` |
 /// | REP 03 | `NetworkUnreachable` |
 /// | REP 04 | `HostUnreachable` |
 /// | REP 05 | `ConnectionRefused` |
 /// | REP 06 | `TimedOut` |
 /// | REP 07, REP 08 | `Unsupported` |
-/// | any other REP | `Other` |
+/// | any other REP, any other code of SOCKS4 | `Other` |
 /// | `UnexpectedEof` | `UnexpectedEof` |
 /// | `Abandoned` | `ConnectionAborted` |
 ///
@@ -163,6 +170,9 @@ pub enum Error {
     /// [`server::Handshake::request`](crate::server::Handshake::request) returns what was requested.
     #[error("refused: {0}")]
     Refused(ReplyCode),
+    /// The server refused a request of SOCKS4, with the code of that version.
+    #[error("refused: {0}")]
+    Socks4Refused(Socks4ReplyCode),
     /// The peer ended its side of the connection while a message from it was expected.
     #[error("connection ended in phase {phase}, after {received} bytes of the message")]
     #[non_exhaustive]
@@ -201,19 +211,21 @@ impl Error {
         match self {
             Self::Malformed(_) => ErrorKind::Malformed,
             Self::PeerMisbehaved(_) => ErrorKind::PeerMisbehaved,
-            Self::NoAcceptableMethod | Self::AuthenticationRejected { .. } | Self::Refused(_) => {
-                ErrorKind::Refused
-            }
+            Self::NoAcceptableMethod
+            | Self::AuthenticationRejected { .. }
+            | Self::Refused(_)
+            | Self::Socks4Refused(_) => ErrorKind::Refused,
             Self::UnexpectedEof { .. } => ErrorKind::UnexpectedEof,
             Self::Abandoned => ErrorKind::Abandoned,
         }
     }
 
-    /// Returns the REP of a refused request.
+    /// Returns the REP of a refused request. A code of SOCKS4 is converted.
     #[must_use]
-    pub const fn reply_code(&self) -> Option<ReplyCode> {
+    pub fn reply_code(&self) -> Option<ReplyCode> {
         match self {
             Self::Refused(code) => Some(*code),
+            Self::Socks4Refused(code) => Some((*code).into()),
             _ => None,
         }
     }
@@ -235,11 +247,65 @@ impl From<Error> for std::io::Error {
             Error::Refused(ReplyCode::COMMAND_NOT_SUPPORTED | ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED) => {
                 ErrorKind::Unsupported
             }
-            Error::Refused(_) => ErrorKind::Other,
+            Error::Socks4Refused(code) if ReplyCode::from(code) == ReplyCode::NOT_ALLOWED => {
+                ErrorKind::PermissionDenied
+            }
+            Error::Refused(_) | Error::Socks4Refused(_) => ErrorKind::Other,
             Error::UnexpectedEof { .. } => ErrorKind::UnexpectedEof,
             Error::Abandoned => ErrorKind::ConnectionAborted,
         };
         Self::new(kind, error)
+    }
+}
+
+/// Converts the error of a failed dial or bind into the reply that reports it.
+///
+/// | `std::io::Error` | REP |
+/// |---|---|
+/// | holds an [`Error::Refused`] or `Socks4Refused`: a chained proxy's refusal | that code |
+/// | `ConnectionRefused` | 05 |
+/// | `NetworkUnreachable`, `NetworkDown` | 03 |
+/// | `HostUnreachable` | 04 |
+/// | a failed look-up by the [`Address`](crate::Address) implementation of `ToSocketAddrs` | 04 |
+/// | `TimedOut` | 06 |
+/// | `PermissionDenied` | 02 |
+/// | any other | 01 |
+///
+/// Other failed look-ups have no stable `ErrorKind` and become 01: send [`ReplyCode::HOST_UNREACHABLE`] for them.
+///
+/// ```
+/// use sans_socks::ReplyCode;
+/// use std::io;
+///
+/// let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+/// assert_eq!(ReplyCode::from(&refused), ReplyCode::CONNECTION_REFUSED);
+/// ```
+#[cfg(feature = "std")]
+impl From<&std::io::Error> for ReplyCode {
+    fn from(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind;
+
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        match inner.and_then(Error::reply_code) {
+            Some(code) if !code.is_success() => return code,
+            _ => {}
+        }
+        match error.kind() {
+            ErrorKind::ConnectionRefused => Self::CONNECTION_REFUSED,
+            ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => Self::NETWORK_UNREACHABLE,
+            ErrorKind::HostUnreachable => Self::HOST_UNREACHABLE,
+            ErrorKind::TimedOut => Self::TTL_EXPIRED,
+            ErrorKind::PermissionDenied => Self::NOT_ALLOWED,
+            _ => Self::GENERAL_FAILURE,
+        }
+    }
+}
+
+/// Converts as a borrowed error does.
+#[cfg(feature = "std")]
+impl From<std::io::Error> for ReplyCode {
+    fn from(error: std::io::Error) -> Self {
+        Self::from(&error)
     }
 }
 
@@ -258,21 +324,30 @@ pub enum InvalidValue {
     /// A domain name where an IP address is required.
     #[error("host is a domain name, expected an IP address")]
     NotAnIp,
+    /// Port 0 where datagrams are to be sent.
+    #[error("port 0, expected 1 to 65535")]
+    PortZero,
     /// A user name that is empty where it must not be, or has more than 255 bytes.
     #[error("user name of {0} bytes, expected {bound}", bound = length_bound(*.0))]
     UsernameLength(usize),
     /// A password that is empty where it must not be, or has more than 255 bytes.
     #[error("password of {0} bytes, expected {bound}", bound = length_bound(*.0))]
     PasswordLength(usize),
+    /// A SOCKS4 user id of more than 255 bytes, or with a NUL.
+    #[error("user id of {0} bytes, expected at most 255 and no NUL")]
+    UserId(usize),
+    /// An address that SOCKS4 cannot carry: IPv6, `0.0.0.x` with x other than 0, or a name with a NUL.
+    #[error("address has no encoding in SOCKS4")]
+    Socks4Address,
+    /// A command that SOCKS4 does not have: UDP ASSOCIATE.
+    #[error("command does not exist in SOCKS4")]
+    Socks4Command,
     /// A GSSAPI token of more than 65,535 bytes.
     #[error("token of {0} bytes, expected at most 65535")]
     TokenLength(usize),
     /// Text that is not `host:port` or `[ipv6]:port`.
     #[error("invalid address, expected host:port or [ipv6]:port")]
     AddressSyntax,
-    /// Text that is neither the name of a code point nor its number.
-    #[error("unknown name, expected a name or a number from 0 to 255")]
-    CodePointSyntax,
     /// A greeting that offers no method, or more than 255.
     #[error("{0} methods offered, expected 1 to 255")]
     MethodCount(usize),

@@ -78,12 +78,14 @@ pub mod client;
 mod code_point;
 mod credentials;
 mod error;
-#[cfg(feature = "alloc")]
+// Where `usize` has 16 bits, a token and its header do not fit.
+#[cfg(all(feature = "alloc", not(target_pointer_width = "16")))]
 pub mod gssapi;
 mod machine;
 pub mod message;
 mod other_protocol;
 pub mod server;
+pub mod socks4;
 mod time;
 mod transmit;
 pub mod udp;
@@ -91,12 +93,13 @@ pub mod udp;
 use core::time::Duration;
 
 pub use address::{Address, AddressBuf, Domain, Host, Target};
-pub use code_point::{Command, Method, ReplyCode};
+pub use code_point::{Command, Method, ParseCodePointError, ReplyCode};
 pub use credentials::{Credentials, CredentialsBuf};
 pub use error::{ApiMisuse, Error, ErrorKind, InvalidValue, Malformed, PeerMisbehaved, Phase};
 pub use machine::{Io, Machine};
 pub use message::{Reply, Request};
 pub use other_protocol::OtherProtocol;
+pub use socks4::Version;
 pub use time::Timestamp;
 pub use transmit::Transmit;
 

@@ -124,7 +124,7 @@ pub trait Machine: private::Sealed {
     /// Bytes received before the end are not lost. As long as the machine has left some of the bytes that it was
     /// offered, it asks for them. If you learn of the end before you have offered what you hold, offer it next,
     /// before you poll. A second call, or an empty slice to [`handle_input`](Self::handle_input), means that you
-    /// hold nothing more.
+    /// hold nothing more. That is necessary where a negotiation of your own has consumed what the machine left.
     fn handle_eof(&mut self);
 
     /// Returns the input or output that is due, or `None` when a decision is.

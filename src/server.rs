@@ -98,21 +98,24 @@
 //! | any that waits for input | end of input | | closed: `UnexpectedEof` |
 
 use core::fmt;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::num::NonZeroUsize;
 
-use crate::address::{Address, Domain, Host};
+use crate::address::Address;
 use crate::buffer::{Buffer, Progress};
 use crate::code_point::{AuthStatus, Command, Method, ReplyCode};
-use crate::credentials::Credentials;
 use crate::error::{Error, Malformed, Phase};
 use crate::machine::{self, Io, Machine};
 use crate::message::greeting::{Greeting, Methods, Selection};
 use crate::message::request::{Reply, Request};
-use crate::message::{Decoded, Encode, length_byte};
+use crate::message::{Decoded, Encode};
+use crate::socks4::{self, Version};
 
 mod config;
 mod decision;
+mod received;
+
+use received::Received;
 
 pub use config::Config;
 pub use decision::{
@@ -126,7 +129,7 @@ pub use decision::{
 /// Credentials are overwritten when they are answered and when the machine is dropped. A move in between, as by a
 /// growing `Vec`, leaves a copy behind that nothing overwrites: keep the machine in its place until then.
 pub struct Handshake {
-    buffer: Buffer<{ Credentials::MAX_LEN }>,
+    buffer: Buffer<{ socks4::Request::MAX_LEN + socks4::Reply::MAX_LEN }>,
     config: Config,
     method: Option<Method>,
     state: State,
@@ -141,7 +144,7 @@ enum State {
     Authenticate,
     Negotiate(Method),
     Reply(Received),
-    AwaitPeer,
+    AwaitPeer(Version),
     Established(Established),
     Closed(Error),
 }
@@ -152,22 +155,6 @@ enum Message {
     Greeting,
     Credentials,
     Request,
-}
-
-/// A request in the buffer, decoded once.
-#[derive(Clone, Copy, Debug)]
-struct Received {
-    command: Command,
-    host: Place,
-    port: u16,
-}
-
-/// A host, or where its name is in the buffer.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    Ipv4(Ipv4Addr),
-    Ipv6(Ipv6Addr),
-    Name { len: u8 },
 }
 
 impl Message {
@@ -196,7 +183,7 @@ impl State {
             Self::Authenticate => Phase::Authentication,
             Self::Negotiate(_) => Phase::Negotiation,
             Self::Reply(_) => Phase::Reply,
-            Self::AwaitPeer => Phase::SecondReply,
+            Self::AwaitPeer(_) => Phase::SecondReply,
             Self::Established(_) => Phase::Established,
             Self::Closed(_) => Phase::Closed,
         }
@@ -206,30 +193,15 @@ impl State {
     #[inline]
     fn after(message: Message, config: Config, bytes: &[u8]) -> Result<Decoded<Self>, Malformed> {
         Ok(match message {
+            Message::Greeting if config.reads_socks4(bytes) => config
+                .decode_socks4(bytes)?
+                .map(|request| Self::Reply(Received::socks4(&request))),
             Message::Greeting => Greeting::decode(bytes)?.map(|_| Self::SelectMethod),
             Message::Credentials => config.decode_credentials(bytes)?.map(|_| Self::Authenticate),
             Message::Request => config
                 .decode_request(bytes)?
                 .map(|request| Self::Reply(Received::new(&request))),
         })
-    }
-}
-
-impl Received {
-    #[inline]
-    fn new(request: &Request<'_>) -> Self {
-        let host = match request.address.host {
-            Host::Ipv4(ip) => Place::Ipv4(ip),
-            Host::Ipv6(ip) => Place::Ipv6(ip),
-            Host::Domain(name) => Place::Name {
-                len: length_byte(name.as_bytes()),
-            },
-        };
-        Self {
-            command: request.command,
-            host,
-            port: request.address.port,
-        }
     }
 }
 
@@ -325,10 +297,19 @@ impl Handshake {
     pub fn request(&self) -> Option<Request<'_>> {
         match self.state {
             State::Reply(request) => Some(self.pending(request)),
-            State::Closed(_) => Request::decode(self.buffer.received())
-                .ok()?
-                .complete()
-                .map(|(it, _)| it),
+            // In any other case the buffer holds something else, or part of a message.
+            State::Closed(
+                Error::Refused(_) | Error::Socks4Refused(_) | Error::Malformed(Malformed::ControlBytes),
+            ) => {
+                let bytes = self.buffer.received();
+                let request = match self.config.reads_socks4(bytes) {
+                    true => socks4::Request::decode(bytes)
+                        .ok()?
+                        .map(|it| Received::socks4(&it)),
+                    false => Request::decode(bytes).ok()?.map(|it| Received::new(&it)),
+                };
+                Some(self.pending(request.complete()?.0))
+            }
             _ => None,
         }
     }
@@ -353,7 +334,10 @@ impl Handshake {
                 handshake: self,
                 request,
             }),
-            State::AwaitPeer => Output::PendingPeer(PendingPeer { handshake: self }),
+            State::AwaitPeer(version) => Output::PendingPeer(PendingPeer {
+                handshake: self,
+                version,
+            }),
             State::Established(established) => Output::Established(established),
             State::Closed(error) => Output::Closed(error),
         }
@@ -376,6 +360,7 @@ impl Handshake {
 
     fn decide(&mut self, input: &[u8]) -> usize {
         let Some(message) = self.wants_input() else {
+            self.buffer.hold(input);
             return 0;
         };
         let config = self.config;
@@ -384,13 +369,26 @@ impl Handshake {
             .receive(input, message.first_decision(config), |bytes| {
                 State::after(message, config, bytes)
             });
-        if message == Message::Credentials {
-            self.buffer.mark_received_secret();
+        let version = if message == Message::Greeting && config.reads_socks4(self.buffer.received()) {
+            Version::Socks4
+        } else {
+            Version::Socks5
+        };
+        match (message, version) {
+            (Message::Credentials, _) => self.buffer.mark_received_secret(),
+            (_, Version::Socks4) => self.buffer.mark_all_secret(), // the user id
+            _ => {}
         }
         match progress {
             Progress::Partial => {}
+            // The number means nothing in version 4.
+            Progress::Message(State::Reply(request))
+                if version == Version::Socks4 && request.command == Command::UDP_ASSOCIATE =>
+            {
+                self.reject(version, ReplyCode::COMMAND_NOT_SUPPORTED);
+            }
             Progress::Message(next) => self.state = next,
-            Progress::Fault(fault) => self.refuse(message, fault),
+            Progress::Fault(fault) => self.refuse(message, version, fault),
         }
         consumed
     }
@@ -402,19 +400,22 @@ impl Handshake {
         self.state = State::Read(message);
     }
 
-    /// Closes because of a fault in `message`, with the bytes that RFC 1928 and RFC 1929 have for it.
-    fn refuse(&mut self, message: Message, fault: Malformed) {
+    /// Closes because of a fault in `message`, with the bytes that the protocol has for it.
+    fn refuse(&mut self, message: Message, version: Version, fault: Malformed) {
         self.buffer.wipe_secret();
         match (message, fault) {
             (Message::Greeting, Malformed::Version { .. }) => {}
+            (Message::Greeting, _) if version == Version::Socks4 => {
+                self.send_failure(version, ReplyCode::GENERAL_FAILURE);
+            }
             (Message::Greeting, _) => self
                 .buffer
                 .send_after_received(&Selection::new(Method::NO_ACCEPTABLE)),
             (Message::Credentials, _) => self.buffer.send_message(&AuthStatus::FAILURE),
             (Message::Request, Malformed::AddressType(_)) => {
-                self.send_failure(ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED);
+                self.send_failure(version, ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED);
             }
-            (Message::Request, _) => self.send_failure(ReplyCode::GENERAL_FAILURE),
+            (Message::Request, _) => self.send_failure(version, ReplyCode::GENERAL_FAILURE),
         }
         self.state = State::Closed(fault.into());
     }
@@ -429,9 +430,19 @@ impl Handshake {
         error
     }
 
-    fn send_failure(&mut self, code: ReplyCode) {
+    fn send_failure(&mut self, version: Version, code: ReplyCode) {
+        match version {
+            Version::Socks5 => self
+                .buffer
+                .send_after_received(&Reply::new(code, Address::UNSPECIFIED)),
+            Version::Socks4 => self.send_socks4_failure(code.into()),
+        }
+    }
+
+    fn send_socks4_failure(&mut self, code: socks4::ReplyCode) {
+        let nowhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
         self.buffer
-            .send_after_received(&Reply::new(code, Address::UNSPECIFIED));
+            .send_after_received(&socks4::Reply::new(code, nowhere));
     }
 
     /// Answers a request, or BIND a second time, with success.
@@ -441,13 +452,30 @@ impl Handshake {
         self.state = next;
     }
 
-    fn reject(&mut self, code: ReplyCode) {
+    /// The same in version 4, which has no room for other than IPv4 addresses.
+    fn accept_socks4(&mut self, address: Address<'_>, next: State) {
+        let bound = match address.canonical().to_socket_addr() {
+            Some(SocketAddr::V4(bound)) => bound,
+            // The address is the answer to this command.
+            _ if matches!(next, State::Established(Established::Other(_))) => {
+                return self.reject(Version::Socks4, ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED);
+            }
+            // To CONNECT it means nothing; to BIND, zeros mean the address at which the client reached the server.
+            _ => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, address.port),
+        };
+        self.buffer.wipe_secret();
+        self.buffer
+            .send_message(&socks4::Reply::new(socks4::ReplyCode::GRANTED, bound));
+        self.state = next;
+    }
+
+    fn reject(&mut self, version: Version, code: ReplyCode) {
         let code = if code.is_success() {
             ReplyCode::GENERAL_FAILURE
         } else {
             code
         };
-        self.send_failure(code);
+        self.send_failure(version, code);
         self.state = State::Closed(Error::Refused(code));
     }
 
@@ -458,16 +486,7 @@ impl Handshake {
 
     #[inline]
     fn pending(&self, request: Received) -> Request<'_> {
-        let host = match request.host {
-            Place::Ipv4(ip) => Host::Ipv4(ip),
-            Place::Ipv6(ip) => Host::Ipv6(ip),
-            Place::Name { len } => {
-                let end = Request::NAME_START + u16::from(len);
-                Host::Domain(Domain::from_counted(self.buffer.range(Request::NAME_START, end)))
-            }
-        };
-        let port = request.port;
-        Request::new(request.command, Address { host, port })
+        request.view(self.buffer.received())
     }
 }
 

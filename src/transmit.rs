@@ -34,6 +34,12 @@ impl Cursor {
         self.end = end;
     }
 
+    /// Sends up to `end`, from where it was.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn extend(&mut self, end: u32) {
+        self.end = end;
+    }
+
     #[inline]
     pub(crate) fn set_secret(&mut self, start: u16, end: u16) {
         self.secret = (start, end);

@@ -1,11 +1,12 @@
-//! Bad input, one test a rule: what is refused, with which octets, and how much of it is taken.
+//! Bad input, one test for each rule: what is refused, which bytes are sent, and how many are consumed.
 //!
-//! [`Exchange::ends`] proves each for every split and every end of input, see `common/exchange.rs`.
+//! [`Exchange::ends`] checks each for every split and every end of input, see `common/exchange.rs`.
 
 mod common;
 
 use common::exchange::Exchange;
-use common::{Client, Delivery, Due, Eof, Script, Server, address, octets};
+use common::faults::authentication_rejected;
+use common::{Client, Delivery, Due, Eof, Machine, Script, Server, Verdict, address, unhex};
 use sans_socks::client::{self, Auth};
 use sans_socks::message::Greeting;
 use sans_socks::server::{self, Established};
@@ -25,15 +26,16 @@ fn alice() -> Credentials<'static> {
     Credentials::new("alice", "secret").unwrap()
 }
 
-/// A server that wants a password.
-fn password_server() -> Server<'static> {
+/// A server that requires a password.
+fn password_server(config: server::Config) -> Server<'static> {
     Server {
+        config,
         prefer: &[Method::USERNAME_PASSWORD],
         ..Server::default()
     }
 }
 
-/// A client for [`REQUEST`], or another command with its address.
+/// A client that sends [`REQUEST`], or another command with the same address.
 fn client(command: Command) -> Client<'static> {
     Client::new(command, address("127.0.0.1:8080"))
 }
@@ -49,14 +51,14 @@ fn connecting(name: impl Into<String>) -> Exchange<'static> {
     Exchange::client(name, client(Command::CONNECT), GREETING).step(Phase::MethodSelection, "05 00", REQUEST)
 }
 
-/// A client that waits for BIND's second reply.
+/// A client that needs BIND's second reply.
 fn bound(name: impl Into<String>) -> Exchange<'static> {
     Exchange::client(name, client(Command::BIND), GREETING)
         .step(Phase::MethodSelection, "05 00", BIND)
         .step(Phase::Reply, "05 00 00 01 7f000001 8307", "")
 }
 
-/// A server that waits for a request.
+/// A server that needs a request.
 fn requested(name: impl Into<String>, config: server::Config) -> Exchange<'static> {
     let server = Server {
         config,
@@ -73,30 +75,89 @@ fn wrong_version(expected: u8, got: u8) -> Due {
     malformed(common::faults::wrong_version(expected, got))
 }
 
-/// All octets but `allowed`.
+/// All bytes except `allowed`.
 fn all_but(allowed: &[u8]) -> impl Iterator<Item = u8> {
-    (0..=0xff).filter(|octet| !allowed.contains(octet))
+    (0..=0xff).filter(|byte| !allowed.contains(byte))
 }
 
-/// nothing is sent, the octet is not taken.
+/// nothing is sent, and the byte is not consumed.
 #[test]
-fn wrong_version_to_the_server() {
+fn greeting_wrong_version_sends_nothing() {
     for got in all_but(&[5]) {
         Exchange::server(format!("greeting {got:02x}"), Server::default())
             .step(Phase::Greeting, "", "")
             .leaves(&format!("{got:02x} 01 00"))
             .ends(&wrong_version(5, got));
+    }
+}
+
+/// REP 01 is sent, and the byte is not consumed.
+#[test]
+fn request_wrong_version_is_refused_with_01() {
+    for got in all_but(&[5]) {
         requested(format!("request {got:02x}"), server::Config::new())
-            .step(Phase::Request, "", "")
+            .step(Phase::Request, "", GENERAL_FAILURE)
             .leaves(&format!("{got:02x} 01 00 01 7f000001 1f90"))
+            .decides([Due::SelectMethod(vec![Method::NO_AUTHENTICATION])])
             .ends(&wrong_version(5, got));
     }
-    for got in all_but(&[1]) {
-        Exchange::server(format!("credentials {got:02x}"), password_server())
+}
+
+/// `01 01` is sent, and the byte is not consumed.
+#[test]
+fn credentials_wrong_version_is_rejected_with_01() {
+    let lenient = server::Config::new().with_lenient_version(true);
+    for (config, accepted) in [(server::Config::new(), &[1][..]), (lenient, &[1, 5])] {
+        for got in all_but(accepted) {
+            Exchange::server(format!("credentials {got:02x}"), password_server(config))
+                .step(Phase::Greeting, "05 01 02", "05 02")
+                .step(Phase::Authentication, "", "01 01")
+                .leaves(&format!("{got:02x} 05 616c696365 06 736563726574"))
+                .decides([Due::SelectMethod(vec![Method::USERNAME_PASSWORD])])
+                .ends(&wrong_version(1, got));
+        }
+    }
+}
+
+/// with `lenient_version`, 05 is read like 01, empty fields included.
+#[test]
+fn credentials_lenient_version_accepts_05() {
+    let lenient = server::Config::new().with_lenient_version(true);
+    for version in ["01", "05"] {
+        let alice = format!("{version} 05 616c696365 06 736563726574");
+        Exchange::server(format!("lenient, {version}"), password_server(lenient))
             .step(Phase::Greeting, "05 01 02", "05 02")
-            .step(Phase::Authentication, "", "")
-            .leaves(&format!("{got:02x} 05 616c696365 06 736563726574"))
-            .ends(&wrong_version(1, got));
+            .step(Phase::Authentication, &alice, "01 00")
+            .step(Phase::Request, REQUEST, SUCCESS)
+            .decides([
+                Due::SelectMethod(vec![Method::USERNAME_PASSWORD]),
+                Due::Authenticate(b"alice".to_vec(), b"secret".to_vec()),
+                Due::PendingRequest(Command::CONNECT, address("127.0.0.1:8080").into()),
+            ])
+            .ends(&Due::Served(Established::Stream));
+        let rejecting = Server {
+            verdict: Verdict::Reject,
+            ..password_server(lenient)
+        };
+        Exchange::server(format!("lenient, {version}, rejected"), rejecting)
+            .step(Phase::Greeting, "05 01 02", "05 02")
+            .step(Phase::Authentication, &alice, "01 01")
+            .leaves(REQUEST)
+            .ends(&Due::Closed(authentication_rejected(1)));
+        for (takes, leaves) in [("00", "06 736563726574"), ("05 616c696365 00", REQUEST)] {
+            let takes = format!("{version} {takes}");
+            Exchange::server(format!("lenient, {takes}"), password_server(lenient))
+                .step(Phase::Greeting, "05 01 02", "05 02")
+                .step(Phase::Authentication, &takes, "01 01")
+                .leaves(leaves)
+                .ends(&malformed(Malformed::EmptyCredentials));
+        }
+        let empty = lenient.with_empty_credentials(true);
+        Exchange::server(format!("lenient, {version}, empty"), password_server(empty))
+            .step(Phase::Greeting, "05 01 02", "05 02")
+            .step(Phase::Authentication, &format!("{version} 00 00"), "01 00")
+            .step(Phase::Request, REQUEST, SUCCESS)
+            .ends(&Due::Served(Established::Stream));
     }
 }
 
@@ -133,8 +194,8 @@ fn wrong_version_to_the_client() {
     }
 }
 
-/// Q-008..Q-010, Q-011, V-013, V-014, V-016, V-025, V-026, V-094: what speaks something else is named, and
-/// its octets are left whole.
+/// Q-008..Q-010, Q-011, V-013, V-014, V-016, V-025, V-026, V-094: another protocol is named, and none of its bytes
+/// are consumed.
 #[test]
 fn other_protocols_are_named() {
     let server = Script::Server(Server::default());
@@ -144,10 +205,10 @@ fn other_protocols_are_named() {
         Some(OtherProtocol::Tls),
         Some(OtherProtocol::Socks4),
     );
-    let tls_hello = octets("16 03 01 00 2e 01 00 00 2a 03 03");
-    let tls_alert = octets("15 03 01 00 02 02 0a");
-    let socks4_request = octets("04 01 1f90 7f000001 00");
-    let socks4_refusal = octets("00 5b 0000 00000000");
+    let tls_hello = unhex("16 03 01 00 2e 01 00 00 2a 03 03");
+    let tls_alert = unhex("15 03 01 00 02 02 0a");
+    let socks4_request = unhex("04 01 1f90 7f000001 00");
+    let socks4_refusal = unhex("00 5b 0000 00000000");
     let cases: [(&Script<'_>, &[u8], Option<OtherProtocol>); 14] = [
         (&server, b"GET / HTTP/1.0\r\n\r\n", http),
         (&server, b"HEAD / HTTP/1.0\r\n\r\n", http),
@@ -178,8 +239,8 @@ fn other_protocols_are_named() {
         };
         assert_eq!(hex::encode(record.sent()), sent);
     }
-    // Only the first octet says so: the same number anywhere else is no protocol.
-    for got in 0..=0xff {
+    // Only the first byte of a connection identifies a protocol.
+    for got in all_but(&[1]) {
         assert_eq!(common::faults::wrong_version(1, got).looks_like(), None);
     }
     assert_eq!(Malformed::AddressType(0x47).looks_like(), None);
@@ -187,7 +248,7 @@ fn other_protocols_are_named() {
     assert_eq!(Malformed::NoMethods.looks_like(), None);
 }
 
-/// R-006, V-010, Q-006: decided at the second octet.
+/// R-006, V-010, Q-006: decided at the second byte.
 #[test]
 fn no_methods() {
     Exchange::server("NMETHODS 00", Server::default())
@@ -197,7 +258,7 @@ fn no_methods() {
         .ends(&malformed(Malformed::NoMethods));
 }
 
-/// V-022, V-023: of all methods, only the ones offered.
+/// V-022, V-023: only a method that was offered can be selected.
 #[test]
 fn unoffered_selection() {
     let methods = [Method::GSSAPI, Method::new(0x80)];
@@ -221,7 +282,7 @@ fn unoffered_selection() {
     }
 }
 
-/// FF is no method. A client cannot offer it; a server passes over it, and cannot select it.
+/// FF is no method. A client cannot offer it. A server ignores it, and cannot select it.
 #[test]
 fn no_acceptable_offered() {
     for methods in [
@@ -239,7 +300,7 @@ fn no_acceptable_offered() {
         .step(Phase::Request, REQUEST, SUCCESS)
         .decides([
             Due::SelectMethod(vec![Method::NO_AUTHENTICATION]),
-            Due::Request(Command::CONNECT, address("127.0.0.1:8080").into()),
+            Due::PendingRequest(Command::CONNECT, address("127.0.0.1:8080").into()),
         ])
         .ends(&Due::Served(Established::Stream));
     let prefers_ff = Server {
@@ -252,16 +313,16 @@ fn no_acceptable_offered() {
         .ends(&Due::Closed(Error::NoAcceptableMethod));
 }
 
-/// selecting what was not offered is an error of the program, and decides nothing.
+/// selecting a method that was not offered is an error of the caller, and decides nothing.
 #[test]
 fn server_cannot_select_what_was_not_offered() {
     let mut handshake = server::Handshake::new();
     assert_eq!(handshake.handle_input(&[5, 2, 0xff, 0x80]), 4);
-    for octet in all_but(&[0x80]) {
+    for byte in all_but(&[0x80]) {
         let server::Output::SelectMethod(select) = handshake.poll_output() else {
             panic!("still to be selected");
         };
-        let method = Method::new(octet);
+        let method = Method::new(byte);
         assert_eq!(select.select(method), Err(ApiMisuse::MethodNotOffered(method)));
     }
     let server::Output::SelectMethod(select) = handshake.poll_output() else {
@@ -274,7 +335,7 @@ fn server_cannot_select_what_was_not_offered() {
     assert_eq!(transmit.as_bytes(), [5, 0x80]);
 }
 
-/// R-062, V-032, Q-062: ULEN or PLEN 00, seen at that octet.
+/// R-062, V-032, Q-062: ULEN or PLEN 00 is rejected at that byte.
 #[test]
 fn empty_credentials() {
     for (takes, leaves) in [
@@ -282,16 +343,19 @@ fn empty_credentials() {
         ("01 00", "00"),
         ("01 05 616c696365 00", REQUEST),
     ] {
-        Exchange::server(format!("{takes} {leaves}"), password_server())
-            .step(Phase::Greeting, "05 01 02", "05 02")
-            .step(Phase::Authentication, takes, "01 01")
-            .leaves(leaves)
-            .decides([Due::SelectMethod(vec![Method::USERNAME_PASSWORD])])
-            .ends(&malformed(Malformed::EmptyCredentials));
+        Exchange::server(
+            format!("{takes} {leaves}"),
+            password_server(server::Config::new()),
+        )
+        .step(Phase::Greeting, "05 01 02", "05 02")
+        .step(Phase::Authentication, takes, "01 01")
+        .leaves(leaves)
+        .decides([Due::SelectMethod(vec![Method::USERNAME_PASSWORD])])
+        .ends(&malformed(Malformed::EmptyCredentials));
     }
 }
 
-/// R-027, V-061: any ATYP but 01, 03, 04 is REP 08, and nothing behind it is taken.
+/// R-027, V-061: any ATYP except 01, 03 and 04 is refused with REP 08. Nothing after it is consumed.
 #[test]
 fn unknown_address_type_in_a_request() {
     for atyp in all_but(&[1, 3, 4]) {
@@ -307,7 +371,7 @@ fn unknown_address_type_in_a_request() {
     }
 }
 
-/// V-089, Q-044: success with an ATYP that has no length. ATYP 00 is one of them.
+/// V-089, Q-044: success with an ATYP of unknown length. ATYP 00 is one of them.
 #[test]
 fn unknown_address_type_in_a_success() {
     for atyp in all_but(&[1, 3, 4]) {
@@ -323,7 +387,7 @@ fn unknown_address_type_in_a_success() {
     }
 }
 
-/// V-088, Q-043: in a failure, REP is what counts, whatever ATYP says.
+/// V-088, Q-043: REP decides that a reply is a failure, whatever its ATYP.
 #[test]
 fn unknown_address_type_in_a_failure() {
     for atyp in all_but(&[1, 3, 4]) {
@@ -331,13 +395,13 @@ fn unknown_address_type_in_a_failure() {
             .step(Phase::Reply, "05 04", "")
             .leaves(&format!("00 {atyp:02x} 000000000000"))
             .ends(&Due::Closed(Error::Refused(ReplyCode::HOST_UNREACHABLE)));
-        // The decoder has no such judgement: it is the machine's.
+        // The machine judges REP; the decoder does not.
         let reply = [5, 4, 0, atyp, 0, 0, 0, 0, 0, 0];
         assert_eq!(Reply::decode(&reply), Err(Malformed::AddressType(atyp)));
     }
 }
 
-/// R-030, V-062, Q-030: a request for a name of length 0 is REP 01, seen at the length.
+/// R-030, V-062, Q-030: a request for a name of length 0 is refused with REP 01, at the length.
 #[test]
 fn empty_name_in_a_request() {
     requested("a name of length 0", server::Config::new())
@@ -347,25 +411,25 @@ fn empty_name_in_a_request() {
         .ends(&malformed(Malformed::EmptyDomain));
 }
 
-/// V-064, Q-031: NUL and the other control octets, anywhere in the name, are REP 01, unless they are allowed.
+/// V-064, Q-031: NUL and other control bytes in a name are refused with REP 01, unless they are allowed.
 #[test]
-fn control_octets_in_a_name() {
-    for octet in (0..=0x1f).chain([0x7f]) {
+fn control_bytes_in_a_name() {
+    for byte in (0..=0x1f).chain([0x7f]) {
         for name in [
-            format!("{octet:02x}"),
-            format!("{octet:02x} 6161"),
-            format!("6161 {octet:02x} 6161"),
-            format!("6161 {octet:02x}"),
+            format!("{byte:02x}"),
+            format!("{byte:02x} 6161"),
+            format!("6161 {byte:02x} 6161"),
+            format!("6161 {byte:02x}"),
         ] {
-            let len = octets(&name).len();
+            let len = unhex(&name).len();
             let request = format!("05 01 00 03 {len:02x} {name} 1f90");
             requested(format!("name {name}"), server::Config::new())
                 .step(Phase::Request, &request, GENERAL_FAILURE)
                 .decides([Due::SelectMethod(vec![Method::NO_AUTHENTICATION])])
                 .ends(&malformed(Malformed::ControlBytes));
 
-            let octets = octets(&name);
-            let target = Address::from((Domain::new(&octets).unwrap(), 8080));
+            let bytes = unhex(&name);
+            let target = Address::from((Domain::new(&bytes).unwrap(), 8080));
             requested(
                 format!("name {name}, allowed"),
                 server::Config::new().with_control_bytes(true),
@@ -373,17 +437,17 @@ fn control_octets_in_a_name() {
             .step(Phase::Request, &request, SUCCESS)
             .decides([
                 Due::SelectMethod(vec![Method::NO_AUTHENTICATION]),
-                Due::Request(Command::CONNECT, target.into()),
+                Due::PendingRequest(Command::CONNECT, target.into()),
             ])
             .ends(&Due::Served(Established::Stream));
         }
     }
 }
 
-/// V-065, Q-035: any other octet passes, text or not; so does the longest name (V-053).
+/// V-065, Q-035: a name may have any other byte, and need not be text. V-053: it may have 255 bytes.
 #[test]
-fn odd_names_pass() {
-    let every: Vec<u8> = (0x20..=0xff).filter(|octet| *octet != 0x7f).collect();
+fn odd_names_are_accepted() {
+    let every: Vec<u8> = (0x20..=0xff).filter(|byte| *byte != 0x7f).collect();
     for name in [
         every,
         b"\xff\xfe".to_vec(),
@@ -397,13 +461,13 @@ fn odd_names_pass() {
             .step(Phase::Request, &request, SUCCESS)
             .decides([
                 Due::SelectMethod(vec![Method::NO_AUTHENTICATION]),
-                Due::Request(Command::CONNECT, target.into()),
+                Due::PendingRequest(Command::CONNECT, target.into()),
             ])
             .ends(&Due::Served(Established::Stream));
     }
 }
 
-/// what does not fit its length octet cannot be built.
+/// a value that does not fit its length byte cannot be built.
 #[test]
 fn too_long_at_construction() {
     let (fits, long) = ([b'a'; 255], [b'a'; 256]);
@@ -441,7 +505,7 @@ fn too_long_at_construction() {
     assert_eq!(password.unwrap_err(), InvalidValue::CredentialsMissing);
 }
 
-/// R-025, V-059, V-092, Q-048: strict, RSV is judged at the octet itself, before ATYP.
+/// R-025, V-059, V-092, Q-048: with `strict_reserved`, RSV is judged at its own byte, before ATYP.
 #[test]
 fn strict_reserved() {
     for rsv in all_but(&[0]) {
@@ -479,7 +543,7 @@ fn strict_reserved() {
         .step(Phase::SecondReply, &takes, "")
         .leaves("01 7f000001 c001")
         .ends(&malformed(Malformed::Reserved(rsv)));
-        // A refusal is one, whatever its RSV.
+        // RSV of a refusal is not judged.
         Exchange::client(
             format!("refusal, RSV {rsv:02x}"),
             client(Command::CONNECT),
@@ -492,7 +556,7 @@ fn strict_reserved() {
     }
 }
 
-/// R-034, V-086, Q-042: everything but 00 is a failure and keeps its octet, 09..FF too.
+/// R-034, V-086, Q-042: every REP except 00 is a failure and keeps its value, 09 to FF included.
 #[test]
 fn unassigned_reply_codes_are_failures() {
     for rep in all_but(&[0]) {
@@ -511,8 +575,8 @@ fn unassigned_reply_codes_are_failures() {
     }
 }
 
-/// a failure cut after 2, 3 or 4 octets, and then the end: the code is kept. A success cut
-/// there, or anything cut after one octet, ended too early. (Every other cut: [`Exchange::ends`].)
+/// a failure that ends after 2, 3 or 4 bytes is reported with its code. A success that ends there, or a
+/// reply of one byte, is an unexpected end. [`Exchange::ends`] has the other cuts.
 #[test]
 fn cut_replies() {
     for optimistic in [false, true] {
@@ -522,7 +586,7 @@ fn cut_replies() {
         };
         let script = Script::Client(client);
         let cut = |reply: &str, eof| {
-            let input = octets(&format!("05 00 {reply}"));
+            let input = unhex(&format!("05 00 {reply}"));
             common::run(&script, &Delivery::reads([input]).eof(eof))
         };
         for eof in [Eof::WhenAsked, Eof::AtOnce] {
@@ -538,14 +602,14 @@ fn cut_replies() {
     }
 }
 
-/// V-076, Q-047: a reply of seven octets, and tunnel data behind it that looks like the rest of ten.
+/// V-076, Q-047: a reply of seven bytes, then tunnel data that looks like the last three of ten.
 #[test]
-fn seven_octet_reply_with_tunnel_data() {
-    connecting("seven octets")
+fn seven_byte_reply_with_tunnel_data() {
+    connecting("seven bytes")
         .step(Phase::Reply, "05 00 00 03 00 0000", "")
         .leaves("44415441 31323334")
         .ends(&Due::Connected(ReplyCode::SUCCEEDED, Address::UNSPECIFIED.into()));
-    bound("seven octets, second")
+    bound("seven bytes, second")
         .step(Phase::SecondReply, "05 00 00 03 00 1f90", "")
         .leaves("7065")
         .ends(&Due::Connected(
@@ -554,7 +618,7 @@ fn seven_octet_reply_with_tunnel_data() {
         ));
 }
 
-/// what stands behind a reply with a name, at every length where one could be wrong about it.
+/// tunnel data after a reply with a name, at the lengths that other programs get wrong.
 #[test]
 fn reply_with_a_name_and_tunnel_data() {
     for len in [1, 15, 16, 17, 127, 128, 255] {
@@ -570,8 +634,8 @@ fn reply_with_a_name_and_tunnel_data() {
     }
 }
 
-/// R-041..R-043, R-053, Q-023, Q-024: both of BIND's replies and the peer's data in one segment; the second
-/// waits.
+/// R-041..R-043, R-053, Q-023, Q-024: both of BIND's replies and the peer's data in one segment. The second is
+/// consumed after `wait_for_peer`.
 #[test]
 fn second_bind_reply_glued_to_the_first() {
     bound("both replies")
@@ -590,7 +654,7 @@ fn second_bind_reply_glued_to_the_first() {
     transmit_all(&mut handshake);
     assert_eq!(handshake.handle_input(&[5, 0]), 2);
     transmit_all(&mut handshake);
-    let glued = octets(&format!("{SUCCESS} 05 00 00 01 7f000001 dfbe 7065"));
+    let glued = unhex(&format!("{SUCCESS} 05 00 00 01 7f000001 dfbe 7065"));
     assert_eq!(handshake.handle_input(&glued), 10);
     assert!(matches!(handshake.poll_output(), client::Output::Bound(_)));
     assert_eq!(
@@ -611,15 +675,15 @@ fn second_bind_reply_glued_to_the_first() {
 
 fn transmit_all(handshake: &mut client::Handshake) {
     let client::Output::Transmit(transmit) = handshake.poll_output() else {
-        panic!("something is to be sent");
+        panic!("nothing to send");
     };
     transmit.sent_all();
 }
 
-/// octets that come before it is their turn are no error. They wait with the driver.
+/// bytes that are received too early are no error. The caller keeps them.
 #[test]
-fn early_surplus_octets() {
-    let early = octets(&format!("05 00 {SUCCESS} 44415441"));
+fn early_surplus_bytes() {
+    let early = unhex(&format!("05 00 {SUCCESS} 44415441"));
     let mut handshake = client::Handshake::new(&Request::connect(address("127.0.0.1:8080")), Auth::none());
     assert_eq!(handshake.handle_input(&early), 0, "before the greeting was sent");
     transmit_all(&mut handshake);
@@ -644,7 +708,7 @@ fn early_surplus_octets() {
     assert!(matches!(handshake.poll_output(), client::Output::Established(_)));
 }
 
-/// `fail(SUCCEEDED)` sends GENERAL_FAILURE, and so says the end; for both of BIND's replies.
+/// `reject(SUCCEEDED)` sends and reports GENERAL_FAILURE, also for BIND's second reply.
 #[test]
 fn success_cannot_be_sent_by_mistake() {
     let end = Due::Closed(Error::Refused(ReplyCode::GENERAL_FAILURE));
@@ -652,7 +716,7 @@ fn success_cannot_be_sent_by_mistake() {
         reply: Err(ReplyCode::SUCCEEDED),
         ..Server::default()
     };
-    Exchange::server("fail(SUCCEEDED)", failing)
+    Exchange::server("reject(SUCCEEDED)", failing)
         .step(Phase::Greeting, GREETING, "05 00")
         .step(Phase::Request, REQUEST, GENERAL_FAILURE)
         .ends(&end);
@@ -660,50 +724,232 @@ fn success_cannot_be_sent_by_mistake() {
         peer: Err(ReplyCode::SUCCEEDED),
         ..Server::default()
     };
-    Exchange::server("fail(SUCCEEDED) of the peer", failing)
+    Exchange::server("reject(SUCCEEDED) of the peer", failing)
         .step(Phase::Greeting, GREETING, "05 00")
         .step(Phase::Request, BIND, &format!("{SUCCESS} {GENERAL_FAILURE}"))
         .ends(&end);
-    // Status 0 cannot even be written: `reject_with` takes a `NonZeroU8`.
+    // Status 0 does not compile: `reject_with` takes a `NonZeroU8`.
 }
 
-/// The end of input undoes neither a decision nor a refusal that is pending, and it is
-/// latched: what needs input after it fails at once.
-#[test]
-fn end_of_input_is_latched_behind_what_is_pending() {
-    use server::Output;
+/// A machine that has consumed `first` of `input` and was offered the rest, after which the end was announced. It
+/// needs the next message, of which `needed` bytes lead to the first decision.
+struct Left {
+    script: Script<'static>,
+    input: String,
+    first: usize,
+    phase: Phase,
+    needed: usize,
+}
 
-    let mut handshake = server::Handshake::new();
-    assert_eq!(handshake.handle_input(&octets(GREETING)), 3);
-    handshake.handle_eof();
-    let Output::SelectMethod(select) = handshake.poll_output() else {
-        panic!("the selection is still to be made");
-    };
-    assert_eq!(select.select(Method::NO_AUTHENTICATION), Ok(()));
-    let Output::Transmit(transmit) = handshake.poll_output() else {
-        panic!("and sent");
-    };
-    assert_eq!(transmit.as_bytes(), [5, 0]);
-    transmit.sent(2);
-    assert_eq!(
-        handshake.handle_input(&octets(REQUEST)),
-        0,
-        "nothing can come after the end"
-    );
-    match handshake.poll_output() {
-        Output::Closed(Error::UnexpectedEof { phase, .. }) => assert_eq!(phase, Phase::Request),
-        other => panic!("{other:?}"),
+impl Left {
+    fn cases() -> [Self; 3] {
+        [
+            Self {
+                script: Script::Server(Server::default()),
+                input: format!("{GREETING} {REQUEST}"),
+                first: 3,
+                phase: Phase::Request,
+                needed: 4,
+            },
+            Self {
+                script: Script::Client(client(Command::CONNECT)),
+                input: format!("05 00 {SUCCESS}"),
+                first: 2,
+                phase: Phase::Reply,
+                needed: 2,
+            },
+            Self {
+                script: Script::Server(password_server(server::Config::new())),
+                input: format!("05 01 02 {ALICE}"),
+                first: 3,
+                phase: Phase::Authentication,
+                needed: 2,
+            },
+        ]
     }
 
-    // A client may half-close behind its request, and still gets both replies.
-    let half_closed = Script::Server(Server::default());
-    let input = octets(&format!("{GREETING} {BIND}"));
-    let record = common::run(&half_closed, &Delivery::reads([input]).eof(Eof::AtOnce));
-    assert_eq!(record.end(), Some(&Due::Served(Established::Stream)));
-    assert_eq!(record.sent(), octets(&format!("05 00 {SUCCESS} {SUCCESS}")));
+    /// Returns the machine, and the bytes that it has left. `announce` says when the end is announced: with the first
+    /// decision or the bytes to send pending, or when the next message is needed.
+    fn start(&self, announce: usize) -> (Box<dyn Machine + '_>, Vec<u8>) {
+        let input = unhex(&self.input);
+        let mut machine = self.script.start();
+        while let Due::Transmit(_) = machine.due() {
+            machine.sent(usize::MAX);
+        }
+        assert_eq!(machine.handle_input(&input), self.first);
+        for step in 0.. {
+            if step == announce {
+                machine.handle_eof();
+            }
+            match machine.due() {
+                Due::NeedInput(_) if step >= announce => break,
+                Due::NeedInput(_) => {}
+                Due::Transmit(_) => machine.sent(usize::MAX),
+                _ => machine.decide(),
+            }
+        }
+        assert_eq!(machine.due(), Due::NeedInput(self.needed));
+        (machine, input[self.first..].to_vec())
+    }
 }
 
-/// a finished machine takes nothing, and says the same for ever.
+/// bytes that the machine was offered before the end and has left are asked for, until all are consumed.
+#[test]
+fn eof_with_bytes_left_asks_for_them() {
+    for case in Left::cases() {
+        for announce in 0..4 {
+            let (mut machine, left) = case.start(announce);
+            for (at, byte) in left.iter().enumerate() {
+                assert!(matches!(machine.due(), Due::NeedInput(_)), "after {at} bytes");
+                assert_eq!(machine.handle_input(&[*byte]), 1);
+            }
+            assert!(!matches!(machine.due(), Due::NeedInput(_)), "complete");
+        }
+    }
+}
+
+/// a second announcement, or an empty slice, closes a machine that asks for bytes which are gone.
+#[test]
+fn eof_again_closes_a_machine_that_needs_input() {
+    for case in Left::cases() {
+        for announce in 0..4 {
+            for consumed in 0..case.needed {
+                let (mut machine, left) = case.start(announce);
+                assert_eq!(machine.handle_input(&left[..consumed]), consumed);
+                if consumed > 0 {
+                    assert!(matches!(machine.due(), Due::NeedInput(_)));
+                    machine.handle_eof();
+                    assert_eq!(machine.due().eof(), Some((case.phase, consumed)));
+                    continue;
+                }
+                // The empty slice above was the second announcement.
+                assert_eq!(machine.due().eof(), Some((case.phase, 0)));
+
+                let (mut machine, _) = case.start(announce);
+                machine.handle_eof();
+                assert_eq!(machine.due().eof(), Some((case.phase, 0)));
+            }
+        }
+    }
+}
+
+/// bytes that are offered after the end are consumed, or noted if they are not needed yet.
+#[test]
+fn eof_before_the_last_bytes_loses_nothing() {
+    for case in Left::cases() {
+        let input = unhex(&case.input);
+        let mut machine = case.script.start();
+        while let Due::Transmit(_) = machine.due() {
+            machine.sent(usize::MAX);
+        }
+        assert_eq!(machine.handle_input(&input[..case.first]), case.first);
+        machine.handle_eof();
+        let left = &input[case.first..];
+        assert_eq!(machine.handle_input(left), 0, "a selection comes before");
+        while !matches!(machine.due(), Due::NeedInput(_)) {
+            match machine.due() {
+                Due::Transmit(_) => machine.sent(usize::MAX),
+                due if due.is_end() => panic!("{due:?}"),
+                _ => machine.decide(),
+            }
+        }
+        assert_eq!(machine.due(), Due::NeedInput(case.needed));
+        assert_eq!(machine.handle_input(left), left.len());
+        assert!(!matches!(machine.due(), Due::NeedInput(_) | Due::Closed(_)));
+    }
+}
+
+/// a decision and bytes to send survive the end. A machine that then needs input closes.
+#[test]
+fn eof_with_nothing_left_closes_at_the_next_need_for_input() {
+    for case in Left::cases() {
+        for announce in 0..3 {
+            let mut machine = case.script.start();
+            while let Due::Transmit(_) = machine.due() {
+                machine.sent(usize::MAX);
+            }
+            assert_eq!(
+                machine.handle_input(&unhex(&case.input)[..case.first]),
+                case.first
+            );
+            let mut steps = 0;
+            let end = loop {
+                if steps == announce {
+                    machine.handle_eof();
+                }
+                steps += 1;
+                match machine.due() {
+                    Due::NeedInput(_) => assert!(steps <= announce, "the end was announced"),
+                    Due::Transmit(_) => machine.sent(usize::MAX),
+                    due if due.is_end() => break due,
+                    _ => machine.decide(),
+                }
+            };
+            assert_eq!(end.eof(), Some((case.phase, 0)));
+        }
+    }
+}
+
+/// a client may half-close after its request, and still receives both replies.
+#[test]
+fn half_closed_client_receives_both_replies() {
+    let half_closed = Script::Server(Server::default());
+    let input = unhex(&format!("{GREETING} {BIND}"));
+    for eof in [Eof::AtOnce, Eof::WhenAsked] {
+        let record = common::run(&half_closed, &Delivery::reads([&*input]).eof(eof));
+        assert_eq!(record.end(), Some(&Due::Served(Established::Stream)));
+        assert_eq!(record.sent(), unhex(&format!("05 00 {SUCCESS} {SUCCESS}")));
+    }
+}
+
+/// a peer that sends nothing is told from one that ends inside a message, for logs. Every other cut is in
+/// [`Exchange::ends`].
+#[test]
+fn eof_tells_silence_from_a_cut_message() {
+    let cases = [
+        (Script::Server(Server::default()), "", Phase::Greeting, 0),
+        (Script::Server(Server::default()), "05", Phase::Greeting, 1),
+        (Script::Server(Server::default()), "05 02 00", Phase::Greeting, 3),
+        (Script::Server(Server::default()), GREETING, Phase::Request, 0),
+        (
+            Script::Server(Server::default()),
+            "05 01 00 05 01 00 01 7f",
+            Phase::Request,
+            5,
+        ),
+        (
+            Script::Client(client(Command::CONNECT)),
+            "",
+            Phase::MethodSelection,
+            0,
+        ),
+        (
+            Script::Client(client(Command::CONNECT)),
+            "05",
+            Phase::MethodSelection,
+            1,
+        ),
+        (Script::Client(client(Command::CONNECT)), "05 00", Phase::Reply, 0),
+        (
+            Script::Client(client(Command::CONNECT)),
+            "05 00 05 00 00",
+            Phase::Reply,
+            3,
+        ),
+    ];
+    for (script, input, phase, received) in cases {
+        for eof in [Eof::WhenAsked, Eof::AtOnce] {
+            let record = common::run(&script, &Delivery::reads([unhex(input)]).eof(eof));
+            assert_eq!(
+                record.end().and_then(Due::eof),
+                Some((phase, received)),
+                "{input}"
+            );
+        }
+    }
+}
+
+/// a finished machine takes nothing/// R-051: a finished machine consumes nothing, and returns the same forever.
 #[test]
 fn every_call_on_a_finished_machine() {
     let ends: [(Script<'_>, String, Due, Phase); 6] = [
@@ -746,9 +992,9 @@ fn every_call_on_a_finished_machine() {
     ];
     for (script, input, end, phase) in ends {
         let mut machine = script.start();
-        let input = octets(&input);
+        let input = unhex(&input);
         let mut rest = &input[..];
-        // More than any of them has.
+        // More steps than any of them has.
         for _ in 0..20 {
             match machine.due() {
                 Due::NeedInput(_) => {
@@ -777,7 +1023,7 @@ fn every_call_on_a_finished_machine() {
     }
 }
 
-/// an unexpected end is an end like any other.
+/// an unexpected end of input is final.
 #[test]
 fn unexpected_end_of_input_is_stable() {
     let scripts = [
@@ -788,41 +1034,198 @@ fn unexpected_end_of_input_is_stable() {
         let mut machine = script.start();
         machine.handle_eof();
         if let Due::Transmit(greeting) = machine.due() {
-            assert_eq!(greeting, octets(GREETING), "what is to be sent comes first");
+            assert_eq!(greeting, unhex(GREETING), "bytes to send come first");
             machine.sent(3);
         }
         for _ in 0..3 {
-            assert_eq!(machine.due().eof_phase(), Some(phase));
+            assert_eq!(machine.due().eof(), Some((phase, 0)));
             assert_eq!(machine.phase(), Phase::Closed);
-            assert_eq!(machine.handle_input(&octets("05 01 00")), 0);
+            assert_eq!(machine.handle_input(&unhex("05 01 00")), 0);
             machine.handle_eof();
         }
     }
 }
 
-/// A token that is dropped without an answer has decided nothing.
+/// A token that is dropped without an answer is returned again.
 #[test]
-fn dropped_tokens_come_again() {
+fn dropped_tokens_are_returned_again() {
     let mut handshake = server::Handshake::new();
-    let _ = handshake.handle_input(&octets(GREETING));
+    let _ = handshake.handle_input(&unhex(GREETING));
     for _ in 0..3 {
         assert!(matches!(handshake.poll_output(), server::Output::SelectMethod(_)));
         assert_eq!(handshake.phase(), Phase::MethodSelection);
-        assert_eq!(handshake.handle_input(&octets(REQUEST)), 0);
+        assert_eq!(handshake.handle_input(&unhex(REQUEST)), 0);
     }
 }
 
-/// the two roles do not take each other's messages for their own.
+/// two machines of the same role do not accept each other's messages.
 #[test]
-fn a_machine_does_not_understand_its_own_role() {
-    // A selection is no greeting of one method: `05 00` offers none.
+fn two_machines_of_one_role_fail() {
+    // A selection `05 00` is a greeting without methods.
     Exchange::server("a server that meets a server", Server::default())
         .step(Phase::Greeting, "05 00", "05 ff")
         .ends(&malformed(Malformed::NoMethods));
-    // A greeting of one method reads as the selection of 01, which was not offered.
+    // A greeting with one method is a selection of 01, which was not offered.
     let unoffered = PeerMisbehaved::MethodNotOffered(Method::GSSAPI);
     Exchange::client("a client that meets a client", client(Command::CONNECT), GREETING)
         .step(Phase::MethodSelection, "05 01", "")
         .leaves("00")
         .ends(&Due::Closed(Error::PeerMisbehaved(unoffered)));
+}
+
+/// What `offered` and `request` return in a phase.
+fn known(handshake: &server::Handshake) -> (Option<Vec<u8>>, Option<Request<'_>>) {
+    let offered = handshake.offered().map(|it| it.iter().map(Method::get).collect());
+    (offered, handshake.request())
+}
+
+fn select(handshake: &mut server::Handshake, preferred: &[Method]) {
+    let server::Output::SelectMethod(select) = handshake.poll_output() else {
+        panic!("no selection to be made");
+    };
+    select.select_preferred(preferred);
+}
+
+fn send(handshake: &mut server::Handshake) {
+    let server::Output::Transmit(transmit) = handshake.poll_output() else {
+        panic!("nothing to send");
+    };
+    transmit.sent_all();
+}
+
+fn pending(handshake: &mut server::Handshake) -> server::PendingRequest<'_> {
+    match handshake.poll_output() {
+        server::Output::PendingRequest(pending) => pending,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A server that has consumed [`GREETING`] and `request`.
+fn server_with_request(request: &str, config: server::Config) -> server::Handshake {
+    let mut handshake = server::Handshake::with_config(config);
+    assert_eq!(handshake.handle_input(&unhex(GREETING)), 3);
+    select(&mut handshake, &[Method::NO_AUTHENTICATION]);
+    send(&mut handshake);
+    assert_eq!(handshake.handle_input(&unhex(request)), unhex(request).len());
+    handshake
+}
+
+/// the methods offered are known while one is to be selected, and after all were rejected.
+#[test]
+fn offered_methods_are_known_after_a_rejection() {
+    for reject in [false, true] {
+        let mut handshake = server::Handshake::new();
+        assert_eq!(known(&handshake), (None, None));
+        // These methods read as a request, if the greeting is taken for one.
+        assert_eq!(
+            handshake.handle_input(&unhex("05 09 00 01 02 03 04 05 06 07 ff")),
+            11
+        );
+        let offered = Some(vec![0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(known(&handshake), (offered.clone(), None));
+        let preferred: &[Method] = if reject { &[] } else { &[Method::NO_AUTHENTICATION] };
+        select(&mut handshake, preferred);
+        let after = if reject { offered } else { None };
+        assert_eq!(known(&handshake), (after.clone(), None));
+        send(&mut handshake);
+        assert_eq!(known(&handshake), (after, None));
+        let method = (!reject).then_some(Method::NO_AUTHENTICATION);
+        assert_eq!(handshake.method(), method);
+    }
+}
+
+/// a request is known while it is pending, and after it was refused.
+#[test]
+fn request_is_known_after_a_refusal() {
+    let request = Request::connect(address("127.0.0.1:8080"));
+    let mut handshake = server_with_request(REQUEST, server::Config::new());
+    assert_eq!(known(&handshake), (None, Some(request)));
+    pending(&mut handshake).reject(ReplyCode::NOT_ALLOWED);
+    assert_eq!(known(&handshake), (None, Some(request)));
+    send(&mut handshake);
+    assert!(matches!(handshake.poll_output(), server::Output::Closed(_)));
+    assert_eq!(known(&handshake), (None, Some(request)));
+    assert_eq!(handshake.method(), Some(Method::NO_AUTHENTICATION));
+
+    // A name with control bytes is refused by the machine.
+    let mut handshake = server_with_request("05 01 00 03 03 610a62 0050", server::Config::new());
+    let target = Address::from((Domain::new(b"a\nb").unwrap(), 80));
+    assert_eq!(known(&handshake), (None, Some(Request::connect(target))));
+    send(&mut handshake);
+    assert_eq!(known(&handshake), (None, Some(Request::connect(target))));
+}
+
+/// a request is unknown before it is complete, after it was accepted, and where the buffer holds another message.
+#[test]
+fn request_is_unknown_otherwise() {
+    let mut handshake = server_with_request(REQUEST, server::Config::new());
+    pending(&mut handshake).accept(Address::UNSPECIFIED);
+    assert_eq!(known(&handshake), (None, None));
+    send(&mut handshake);
+    assert_eq!(known(&handshake), (None, None));
+
+    // BIND: the first reply has overwritten it.
+    let mut handshake = server_with_request(BIND, server::Config::new());
+    pending(&mut handshake).accept(Address::UNSPECIFIED);
+    send(&mut handshake);
+    let server::Output::PendingPeer(peer) = handshake.poll_output() else {
+        panic!("BIND waits for its peer");
+    };
+    peer.reject(ReplyCode::TTL_EXPIRED);
+    assert_eq!(known(&handshake), (None, None));
+
+    // A fault, or the end, before it is complete.
+    let strict = server::Config::new().with_strict_reserved(true);
+    for (request, config) in [
+        ("05 01 00 02", server::Config::new()),
+        ("05 01 01", strict),
+        ("05 01 00 03 00", server::Config::new()),
+    ] {
+        assert_eq!(
+            known(&server_with_request(request, config)),
+            (None, None),
+            "{request}"
+        );
+    }
+    let mut handshake = server_with_request("05 01 00 01 7f", server::Config::new());
+    assert_eq!(known(&handshake), (None, None));
+    handshake.handle_eof();
+    assert!(matches!(handshake.poll_output(), server::Output::Closed(_)));
+    assert_eq!(known(&handshake), (None, None));
+
+    // Greetings that read as a request: one that ends early, and one without an acceptable method.
+    let greeting = unhex("05 09 00 01 02 03 04 05 06 07 08");
+    let mut handshake = server::Handshake::new();
+    assert_eq!(handshake.handle_input(&greeting[..10]), 10);
+    handshake.handle_eof();
+    assert!(matches!(handshake.poll_output(), server::Output::Closed(_)));
+    assert_eq!(known(&handshake), (None, None));
+    let mut handshake = server::Handshake::new();
+    assert_eq!(handshake.handle_input(&greeting), 11);
+    select(&mut handshake, &[Method::GSSAPI]);
+    send(&mut handshake);
+    let server::Output::Negotiate(negotiate) = handshake.poll_output() else {
+        panic!("GSSAPI was selected");
+    };
+    assert_eq!(negotiate.method(), Method::GSSAPI);
+    negotiate.reject();
+    assert_eq!(known(&handshake), (None, None));
+    assert_eq!(handshake.method(), Some(Method::GSSAPI));
+}
+
+/// a deadline or a log can compare phases.
+#[test]
+fn phases_are_ordered_as_in_the_protocol() {
+    let phases = [
+        Phase::Greeting,
+        Phase::MethodSelection,
+        Phase::Authentication,
+        Phase::Negotiation,
+        Phase::Request,
+        Phase::Reply,
+        Phase::SecondReply,
+        Phase::Established,
+        Phase::Closed,
+    ];
+    assert!(phases.is_sorted_by(|a, b| a < b));
 }

@@ -1,4 +1,4 @@
-//! A whole handshake of either role allocates nothing.
+//! A handshake of either role does not allocate.
 
 mod session;
 
@@ -7,7 +7,7 @@ use sans_socks::Phase;
 use session::{End, every_session};
 
 #[test]
-fn a_handshake_allocates_nothing() {
+fn handshake_allocates_nothing() {
     let mut sessions = 0;
     every_session(|session| {
         for chunk in [1, usize::MAX] {
@@ -16,7 +16,7 @@ fn a_handshake_allocates_nothing() {
             let allocations = measure(|| phases = Some(session.run(|_| {})));
             assert_eq!(allocations.count_total, 0, "{session:?}");
 
-            // It did go through.
+            // It was a whole handshake.
             let end = match session.end {
                 End::Tunnel => Phase::Established,
                 _ => Phase::Closed,
@@ -28,9 +28,9 @@ fn a_handshake_allocates_nothing() {
     assert!(sessions > 500, "{sessions}");
 }
 
-/// The counter counts: one allocation in the midst of a session is seen.
+/// The counter sees one allocation inside a session.
 #[test]
-fn an_allocation_would_be_seen() {
+fn one_allocation_is_counted() {
     every_session(|session| {
         let mut first = true;
         let allocations = measure(|| {

@@ -1,7 +1,7 @@
-//! The client machine against the server machine in memory: every combination of what one asks and the other
-//! answers, with tunnel octets glued behind on both sides.
+//! The client machine against the server machine in memory: every combination of request and answer, with tunnel bytes
+//! directly after the handshake on both sides.
 //!
-//! What must come of a combination is worked out here from the RFCs' rules alone ([`Combination::stated`]).
+//! [`Combination::stated`] derives the expected result from the RFCs alone.
 
 mod common;
 
@@ -14,9 +14,9 @@ use sans_socks::message::{Encode, Greeting};
 use sans_socks::server::Established;
 use sans_socks::{Address, Command, Credentials, Domain, Error, Method, Phase, ReplyCode, Request};
 
-/// Sent by the client's program as soon as its request is gone, before the reply.
+/// Sent by the client's caller right after the request, before the reply.
 const EARLY: &[u8] = b"\x05\x01\x00 early";
-/// Sent by the server's program right behind its last reply.
+/// Sent by the server's caller right after the last reply.
 const BANNER: &[u8] = b"\x05\x00\x00\x01 banner";
 
 const NONE: Method = Method::NO_AUTHENTICATION;
@@ -24,14 +24,14 @@ const PASSWORD: Method = Method::USERNAME_PASSWORD;
 const GSSAPI: Method = Method::GSSAPI;
 const PRIVATE: Method = Method::new(0x80);
 
-/// A machine, what was sent to it, and what came of it.
+/// A machine, its unread input, and what it did.
 struct Side<'a> {
     machine: Box<dyn Machine + 'a>,
     inbox: Vec<u8>,
     sent: Vec<u8>,
     decisions: Vec<Due>,
     end: Option<Due>,
-    spoke: bool,
+    has_used_tunnel: bool,
 }
 
 impl<'a> Side<'a> {
@@ -42,34 +42,34 @@ impl<'a> Side<'a> {
             sent: Vec::new(),
             decisions: Vec::new(),
             end: None,
-            spoke: false,
+            has_used_tunnel: false,
         }
     }
 
-    /// Goes on until input is missing, which comes at most `read` octets at a time; what is sent goes to
-    /// `peer`. Says whether anything was done.
-    fn go_on(&mut self, peer: &mut Vec<u8>, read: usize) -> bool {
+    /// Runs until input is missing. Reads at most `read` bytes at a time, and sends to `peer`. Returns whether anything
+    /// was done.
+    fn advance(&mut self, peer: &mut Vec<u8>, read: usize) -> bool {
         let mut done = false;
         while self.end.is_none() {
             match self.machine.due() {
                 Due::NeedInput(_) if self.inbox.is_empty() => break,
                 Due::NeedInput(_) => {
                     let given = read.min(self.inbox.len());
-                    let taken = self.machine.handle_input(&self.inbox[..given]);
-                    self.inbox.drain(..taken);
-                    let stuck = taken == 0 && matches!(self.machine.due(), Due::NeedInput(_));
-                    assert!(!stuck, "input is due and not taken: {:02x?}", self.inbox);
+                    let consumed = self.machine.handle_input(&self.inbox[..given]);
+                    self.inbox.drain(..consumed);
+                    let stuck = consumed == 0 && matches!(self.machine.due(), Due::NeedInput(_));
+                    assert!(!stuck, "needed input is not consumed: {:02x?}", self.inbox);
                 }
-                Due::Transmit(octets) => {
-                    let n = read.min(octets.len());
-                    assert_ne!(n, 0, "there is something to send");
+                Due::Transmit(bytes) => {
+                    let n = read.min(bytes.len());
+                    assert_ne!(n, 0, "`Transmit` is never empty");
                     self.machine.sent(n);
-                    self.send(&octets[..n], peer);
+                    self.send(&bytes[..n], peer);
                 }
                 due if due.is_end() => self.end = Some(due),
                 due => {
                     self.decisions.push(due);
-                    assert!(self.decisions.len() < 10, "it does not end: {:?}", self.decisions);
+                    assert!(self.decisions.len() < 10, "unlimited steps: {:?}", self.decisions);
                     self.machine.decide();
                 }
             }
@@ -78,31 +78,31 @@ impl<'a> Side<'a> {
         done
     }
 
-    /// The program speaks into the tunnel, once.
-    fn speak(&mut self, octets: &[u8], peer: &mut Vec<u8>) {
-        if !std::mem::replace(&mut self.spoke, true) {
-            self.send(octets, peer);
+    /// Sends tunnel bytes, once.
+    fn use_tunnel(&mut self, bytes: &[u8], peer: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.has_used_tunnel, true) {
+            self.send(bytes, peer);
         }
     }
 
-    fn send(&mut self, octets: &[u8], peer: &mut Vec<u8>) {
-        self.sent.extend_from_slice(octets);
-        assert!(self.sent.len() < 10_000, "it does not end: {:02x?}", self.sent);
-        peer.extend_from_slice(octets);
+    fn send(&mut self, bytes: &[u8], peer: &mut Vec<u8>) {
+        self.sent.extend_from_slice(bytes);
+        assert!(self.sent.len() < 10_000, "unlimited output: {:02x?}", self.sent);
+        peer.extend_from_slice(bytes);
     }
 }
 
-/// Runs one against the other until neither can go on.
+/// Runs one against the other until neither can continue.
 fn run(client: &mut Side<'_>, server: &mut Side<'_>, read: usize) {
     loop {
-        let mut done = client.go_on(&mut server.inbox, read);
+        let mut done = client.advance(&mut server.inbox, read);
         let waits_for_reply = client.machine.phase() == Phase::Reply;
         if waits_for_reply || matches!(client.end, Some(Due::Connected(..))) {
-            client.speak(EARLY, &mut server.inbox);
+            client.use_tunnel(EARLY, &mut server.inbox);
         }
-        done |= server.go_on(&mut client.inbox, read);
+        done |= server.advance(&mut client.inbox, read);
         if matches!(server.end, Some(Due::Served(_))) {
-            server.speak(BANNER, &mut client.inbox);
+            server.use_tunnel(BANNER, &mut client.inbox);
         }
         if !done && (client.inbox.is_empty() || client.end.is_some()) {
             return;
@@ -110,7 +110,7 @@ fn run(client: &mut Side<'_>, server: &mut Side<'_>, read: usize) {
     }
 }
 
-/// What the client asks, and what the server will say.
+/// What the client requests, and what the server answers.
 struct Combination<'a> {
     request: Request<'a>,
     offered: &'a [Method],
@@ -122,12 +122,12 @@ struct Combination<'a> {
     peer: Result<Address<'a>, ReplyCode>,
 }
 
-/// What must come of it.
+/// The expected result.
 struct Stated {
     client: Due,
     server: Due,
-    /// The octets of the client that the server takes.
-    taken: usize,
+    /// How many of the client's bytes the server consumes.
+    consumed: usize,
     client_decisions: Vec<Due>,
     server_decisions: Vec<Due>,
 }
@@ -137,7 +137,7 @@ impl Combination<'_> {
         let mut stated = Stated {
             client: Due::Closed(Error::NoAcceptableMethod),
             server: Due::Closed(Error::NoAcceptableMethod),
-            taken: Greeting::new(self.offered).unwrap().encoded_len(),
+            consumed: Greeting::new(self.offered).unwrap().encoded_len(),
             client_decisions: Vec::new(),
             server_decisions: vec![Due::SelectMethod(self.offered.to_vec())],
         };
@@ -153,7 +153,7 @@ impl Combination<'_> {
             let (username, password) = (self.credentials.username(), self.credentials.password());
             let due = Due::Authenticate(username.to_vec(), password.to_vec());
             stated.server_decisions.push(due);
-            stated.taken += self.credentials.encoded_len();
+            stated.consumed += self.credentials.encoded_len();
             let status = match self.verdict {
                 Verdict::Accept => 0,
                 Verdict::Reject => 1,
@@ -171,12 +171,12 @@ impl Combination<'_> {
         let Request { command, address } = self.request;
         stated
             .server_decisions
-            .push(Due::Request(command, address.into()));
-        stated.taken += self.request.encoded_len();
+            .push(Due::PendingRequest(command, address.into()));
+        stated.consumed += self.request.encoded_len();
         let mut answer = self.reply;
         if let (Ok(bound), Command::BIND) = (self.reply, command) {
             stated.client_decisions.push(Due::Bound(bound.into()));
-            stated.server_decisions.push(Due::AwaitPeer);
+            stated.server_decisions.push(Due::PendingPeer);
             answer = self.peer;
         }
         match answer {
@@ -227,12 +227,12 @@ impl Combination<'_> {
             assert_eq!(server.decisions, stated.server_decisions, "{what}");
             assert_eq!(
                 server.inbox,
-                client.sent[stated.taken..],
-                "{what}: what the server left"
+                client.sent[stated.consumed..],
+                "{what}: not consumed by the server"
             );
             match stated.client {
-                Due::Connected(..) => assert_eq!(client.inbox, BANNER, "{what}: what the client left"),
-                // A refusal is judged at REP: eight octets of it stay.
+                Due::Connected(..) => assert_eq!(client.inbox, BANNER, "{what}: not consumed by the client"),
+                // A refusal is judged at REP: eight of its bytes are not consumed.
                 Due::Closed(Error::Refused(_)) => {
                     assert_eq!(client.inbox, [0, 1, 0, 0, 0, 0, 0, 0], "{what}");
                 }
@@ -272,8 +272,8 @@ const PREFERENCES: [&[Method]; 6] = [
     &[PRIVATE],
 ];
 
-/// each command, form of host, offer,
-/// policy and verdict, granted and refused, optimistic or not.
+/// every command, form of host, offer, policy and
+/// verdict is granted and refused, optimistic or not.
 #[test]
 fn every_combination() {
     let long = [b'x'; 255];
@@ -323,7 +323,7 @@ fn every_combination() {
     assert_eq!(combinations, 6 * 4 * 7 * 6 * 3 * 3 * 2);
 }
 
-/// Each REP, as the one reply and as BIND's second.
+/// every REP, in the only reply and in BIND's second.
 #[test]
 fn every_refusal() {
     for command in commands() {
@@ -346,7 +346,7 @@ fn every_refusal() {
     }
 }
 
-/// every form of address in both of BIND's replies, and of Tor's answers, names among them.
+/// every form of address in both of BIND's replies and in Tor's answers, names included.
 #[test]
 fn every_bound_address() {
     let long = [0xfe; 255];
@@ -377,7 +377,7 @@ fn every_bound_address() {
     }
 }
 
-/// Credentials of every length, and of every octet, arrive as they were (R-062, R-063, R-068, Q-039b, Q-069).
+/// Q-039b, Q-069: credentials of every length and of every byte arrive unchanged.
 #[test]
 fn every_length_of_credentials() {
     let every: Vec<u8> = (0..=0xff).collect();

@@ -1,4 +1,4 @@
-//! Nothing that can be printed shows a user name or a password.
+//! No printable value shows a user name or a password.
 
 mod session;
 
@@ -10,11 +10,10 @@ use std::sync::LazyLock;
 use sans_socks::client::{self, Auth};
 use sans_socks::message::Encode;
 use sans_socks::server;
-use sans_socks::{Credentials, Error, Method};
+use sans_socks::{Credentials, Error, Machine, Method};
 use session::{Fault, PASSWORD, Seen, Session, USERNAME, every_session};
 
-/// Four octets of a secret in a row, as they would be printed: as text, as hex, or as a list of numbers with
-/// blanks between them.
+/// Four successive bytes of a secret, as they would be printed: as text, as hex, or as a list of numbers.
 static LEAKS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let list = |part: &[u8], number: fn(&u8) -> String| {
         let numbers: Vec<String> = part.iter().map(number).collect();
@@ -26,9 +25,9 @@ static LEAKS: LazyLock<Vec<String>> = LazyLock::new(|| {
         [
             part.escape_ascii().to_string().to_ascii_lowercase(),
             hex::encode(part),
-            list(part, |octet| format!("{octet}")),
-            list(part, |octet| format!("{octet:x}")),
-            list(part, |octet| format!("{octet:#x}")),
+            list(part, |byte| format!("{byte}")),
+            list(part, |byte| format!("{byte:x}")),
+            list(part, |byte| format!("{byte:#x}")),
         ]
     });
     leaks.collect()
@@ -43,7 +42,7 @@ fn leaks(text: &str) -> bool {
 }
 
 thread_local! {
-    /// Most texts come many times.
+    /// Most texts are printed many times.
     static CLEAN: RefCell<HashSet<String>> = RefCell::default();
 }
 
@@ -81,11 +80,11 @@ fn look_at_error(error: Error) {
     }
 }
 
-/// A search that finds nothing anywhere proves nothing.
+/// The search finds a secret in every form of output.
 #[test]
-fn a_leak_would_be_seen() {
+fn leaks_are_found() {
     #[derive(Debug)]
-    #[expect(dead_code, reason = "it is printed")]
+    #[expect(dead_code, reason = "`Debug` reads the fields")]
     struct Leaky<'a> {
         username: &'a str,
         password: &'a [u8],
@@ -94,24 +93,24 @@ fn a_leak_would_be_seen() {
         username: &USERNAME[3..9],
         password: b"",
     };
-    let octets = Leaky {
+    let bytes = Leaky {
         username: "",
         password: &PASSWORD.as_bytes()[2..],
     };
     for leak in [
         format!("{text:?}"),
         format!("{text:#?}"),
-        format!("{octets:?}"),
-        format!("{octets:#?}"),
-        format!("{octets:x?}"),
-        format!("{octets:#04X?}"),
+        format!("{bytes:?}"),
+        format!("{bytes:#?}"),
+        format!("{bytes:x?}"),
+        format!("{bytes:#04X?}"),
         hex::encode(PASSWORD),
         PASSWORD.as_bytes().escape_ascii().to_string(),
         String::from_utf8_lossy(&[b"\x01\x0c", PASSWORD.as_bytes()].concat()).into_owned(),
     ] {
         assert!(leaks(&leak), "{leak}");
     }
-    assert!(!leaks("Credentials { username: 12 octets, password: 12 octets }"));
+    assert!(!leaks("Credentials { username: 12 bytes, password: 12 bytes }"));
 }
 
 ///
@@ -128,15 +127,15 @@ fn values_and_messages() {
     ));
     look(&Auth::new(&[Method::NO_ACCEPTABLE], Some(credentials)));
 
-    let mut octets = [0; 27];
-    look(&credentials.encode_into(&mut octets[..10]));
-    assert_eq!(credentials.encode_into(&mut octets), Ok(27));
-    for end in 0..=octets.len() {
-        look(&Credentials::decode(&octets[..end]));
-        look(&Credentials::decode_allowing_empty(&octets[..end]));
+    let mut bytes = [0; 27];
+    look(&credentials.encode_into(&mut bytes[..10]));
+    assert_eq!(credentials.encode_into(&mut bytes), Ok(27));
+    for end in 0..=bytes.len() {
+        look(&Credentials::decode(&bytes[..end]));
+        look(&Credentials::decode_allowing_empty(&bytes[..end]));
     }
-    for start in 1..octets.len() {
-        let error = Credentials::decode(&octets[start..]).unwrap_err();
+    for start in 1..bytes.len() {
+        let error = Credentials::decode(&bytes[start..]).unwrap_err();
         look(&error);
         look_at_display(&error);
     }
@@ -152,7 +151,7 @@ fn values_and_messages() {
     }
 }
 
-/// What has been looked at, to be sure that everything was.
+/// What was printed, to be sure that everything was.
 type Looked = HashSet<(&'static str, String)>;
 
 fn name(value: &impl Debug) -> String {
@@ -164,6 +163,11 @@ fn name(value: &impl Debug) -> String {
 fn look_at_server(handshake: &mut server::Handshake, looked: &mut Looked) {
     look(handshake);
     looked.insert(("server phase", name(&handshake.phase())));
+    look(&handshake.method());
+    look(&handshake.offered());
+    look(&handshake.request());
+    look(&handshake.poll_io());
+    look(&handshake.poll_decision());
     let output = handshake.poll_output();
     look(&output);
     looked.insert(("server output", name(&output)));
@@ -195,6 +199,9 @@ fn look_at_server(handshake: &mut server::Handshake, looked: &mut Looked) {
 fn look_at_client(handshake: &mut client::Handshake, looked: &mut Looked) {
     look(handshake);
     looked.insert(("client phase", name(&handshake.phase())));
+    look(&handshake.method());
+    look(&handshake.poll_io());
+    look(&handshake.poll_decision());
     let output = handshake.poll_output();
     look(&output);
     looked.insert(("client output", name(&output)));
@@ -214,13 +221,13 @@ fn look_at_client(handshake: &mut client::Handshake, looked: &mut Looked) {
     }
 }
 
-/// both machines after every step of every session, octet by octet too, and when the wire is
-/// cut or carries a secret where it should not.
+/// both machines after every step of every session, byte by byte too, and with connections that end early
+/// or carry a secret in the wrong place.
 #[test]
 fn machines_and_their_outputs_in_every_phase() {
     let mut looked = Looked::new();
     every_session(|session| {
-        // The address makes no difference here.
+        // The form of the address makes no difference.
         if session.request.address.to_socket_addr().is_some() {
             return;
         }
@@ -257,7 +264,7 @@ fn machines_and_their_outputs_in_every_phase() {
     );
     assert_eq!(
         of("server output"),
-        "Authenticate AwaitPeer Closed Established NeedInput Negotiate Request SelectMethod Transmit"
+        "Authenticate Closed Established NeedInput Negotiate PendingPeer PendingRequest SelectMethod Transmit"
     );
     assert_eq!(
         of("client output"),

@@ -1,19 +1,19 @@
-//! What a program that keeps thousands of handshakes in a slab relies on: small machines, free to move between
-//! threads.
+//! The machines are small and can move between threads, so that thousands fit in a slab.
 
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use sans_socks::message::{AuthStatus, BufferTooSmall, Decoded, Greeting, Methods, Selection};
 use sans_socks::{
-    Address, AddressBuf, Command, Credentials, Domain, Error, ErrorKind, Host, InvalidValue, Malformed,
-    Method, OtherProtocol, PeerMisbehaved, Phase, Reply, ReplyCode, Request, client, server,
+    Address, AddressBuf, ApiMisuse, Command, Credentials, Domain, Error, ErrorKind, Host, InvalidValue, Io,
+    Malformed, Method, OtherProtocol, PeerMisbehaved, Phase, Reply, ReplyCode, Request, Transmit, client,
+    server,
 };
 
-/// a machine holds what its longest message takes, in place.
+/// a machine holds its longest message inline.
 #[test]
 fn machines_are_small() {
     let (server, client) = (size_of::<server::Handshake>(), size_of::<client::Handshake>());
-    println!("server machine {server} octets, client machine {client} octets");
+    println!("server machine {server} bytes, client machine {client} bytes");
     assert!(server <= 560, "{server}");
     assert!(client <= 1100, "{client}");
 }
@@ -22,9 +22,9 @@ const fn is_shared<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
 const fn is_owned<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + 'static>() {}
 const fn is_held_over_await<T: Send + Sync + Unpin>() {}
 
-/// A type that is none of this does not compile here.
+/// A type that does not implement these traits fails to compile here.
 #[test]
-fn everything_moves_between_threads() {
+fn types_move_between_threads() {
     is_owned::<server::Handshake>();
     is_owned::<client::Handshake>();
     is_owned::<server::Config>();
@@ -41,6 +41,7 @@ fn everything_moves_between_threads() {
     is_owned::<Malformed>();
     is_owned::<PeerMisbehaved>();
     is_owned::<InvalidValue>();
+    is_owned::<ApiMisuse>();
     is_owned::<BufferTooSmall>();
     is_owned::<Phase>();
     is_owned::<OtherProtocol>();
@@ -56,14 +57,17 @@ fn everything_moves_between_threads() {
     is_shared::<Reply<'_>>();
     is_shared::<Decoded<Request<'_>>>();
 
+    is_held_over_await::<Io<'_>>();
+    is_held_over_await::<Transmit<'_>>();
     is_held_over_await::<server::Output<'_>>();
-    is_held_over_await::<sans_socks::Transmit<'_>>();
+    is_held_over_await::<server::Decision<'_>>();
     is_held_over_await::<server::SelectMethod<'_>>();
     is_held_over_await::<server::Authenticate<'_>>();
     is_held_over_await::<server::Negotiate<'_>>();
     is_held_over_await::<server::PendingRequest<'_>>();
     is_held_over_await::<server::PendingPeer<'_>>();
     is_held_over_await::<client::Output<'_>>();
+    is_held_over_await::<client::Decision<'_>>();
     is_held_over_await::<client::Negotiate<'_>>();
     is_held_over_await::<client::Bound<'_>>();
 }

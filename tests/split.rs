@@ -1,13 +1,14 @@
-//! Split invariance: however its octets are cut, an exchange gives the same outputs and leaves the same
-//! octets unread (R-003, R-032, R-043, R-049, Q-020..Q-026).
+//! Split invariance: an exchange has the same steps and leaves the same bytes, however its input is split
+//! (R-003, R-032, R-043, R-049, Q-020..Q-028).
 //!
-//! The exchanges stand here as the RFCs state them, or the machines' documentation where those are silent.
-//! What [`Exchange::ends`] does with each is in `common/exchange.rs`; `bad_input.rs` does it with faulty ones.
+//! The exchanges follow the RFCs, or the documentation of the machines where the RFCs are silent.
+//! [`Exchange::ends`] checks each, see `common/exchange.rs`. Malformed input is in `bad_input.rs`.
 
 mod common;
 
 use std::num::NonZeroU8;
 
+use common::early::{Early, RESTS, run_early};
 use common::exchange::Exchange;
 use common::faults::authentication_rejected;
 use common::{Client, Delivery, Due, Eof, Script, Server, Verdict, address};
@@ -16,7 +17,7 @@ use sans_socks::client::{self, Auth};
 use sans_socks::server::{self, Established};
 use sans_socks::{Address, Command, Credentials, Domain, Error, Method, Phase, ReplyCode, Request};
 
-/// Host and port on the wire, and the address that they are; port 0 too.
+/// Hosts and ports on the wire and as an address, port 0 included.
 fn hosts() -> Vec<(String, Address<'static>)> {
     let wire = |text: &str| text.to_string();
     vec![
@@ -31,7 +32,7 @@ fn hosts() -> Vec<(String, Address<'static>)> {
     ]
 }
 
-/// The longest name, one that is no text, and a dot at the end that stays.
+/// The longest name, names that are not text, and one with a trailing dot.
 fn odd_hosts() -> Vec<(String, Address<'static>)> {
     let odd = |name: &'static [u8]| {
         let name = Domain::new(name).unwrap();
@@ -68,15 +69,14 @@ fn alice() -> Credentials<'static> {
     Credentials::new("alice", "secret").unwrap()
 }
 
-/// How a client gets past authentication: what it offers, what the server selects, and the octets of both
-/// directions up to the request.
+/// A way through authentication: the offer, the selection, and the bytes of both directions up to the request.
 struct Form {
     name: &'static str,
     greeting: &'static str,
     offered: &'static [u8],
     selected: Method,
     auth: Auth<'static>,
-    /// A sub-negotiation on the raw stream: what comes from the client, and what from the server.
+    /// A sub-negotiation on the raw stream: the client's bytes and the server's.
     raw: Option<(&'static str, &'static str)>,
 }
 
@@ -135,11 +135,11 @@ impl Form {
         [self.selected]
     }
 
-    /// The server's exchange up to the request, and the decisions on the way.
+    /// The server's exchange up to the request, and its decisions.
     fn server<'a>(&self, name: String, script: Server<'a>) -> (Exchange<'a>, Vec<Due>) {
         let raw = self.raw.map_or("", |(from_client, _)| from_client);
         let script = Server {
-            raw_negotiation: common::octets(raw).len(),
+            raw_negotiation: common::unhex(raw).len(),
             ..script
         };
         let selection = format!("05 {:02x}", self.selected);
@@ -160,12 +160,12 @@ impl Form {
         (exchange, decisions)
     }
 
-    /// The client's exchange up to the reply.
+    /// The client's exchange up to the reply, and its decisions.
     fn client<'a>(&self, name: String, script: Client<'a>, request: &str) -> (Exchange<'a>, Vec<Due>) {
         let raw = self.raw.map_or("", |(_, from_server)| from_server);
         let script = Client {
             auth: self.auth,
-            raw_negotiation: common::octets(raw).len(),
+            raw_negotiation: common::unhex(raw).len(),
             ..script
         };
         let selection = format!("05 {:02x}", self.selected);
@@ -186,14 +186,14 @@ impl Form {
 }
 
 ///
-/// every command, host form and auth form, granted.
+/// every command, form of host and form of authentication is accepted.
 #[test]
 fn server_grants() {
     for form in forms() {
         let prefer = form.prefer();
         let odd = if form.name == "none" { odd_hosts() } else { vec![] };
         for (wire, target) in hosts().into_iter().chain(odd) {
-            for (octet, command, established) in COMMANDS {
+            for (byte, command, established) in COMMANDS {
                 let script = Server {
                     prefer: &prefer,
                     reply: Ok(address("[::1]:56916")),
@@ -202,14 +202,14 @@ fn server_grants() {
                 };
                 let name = format!("server, {}, {command:?} {target}", form.name);
                 let (exchange, mut decisions) = form.server(name, script);
-                decisions.push(Due::Request(command, target.into()));
+                decisions.push(Due::PendingRequest(command, target.into()));
                 let mut replies = "05 00 00 04 00000000000000000000000000000001 de54".to_string();
                 if command == Command::BIND {
-                    decisions.push(Due::AwaitPeer);
+                    decisions.push(Due::PendingPeer);
                     replies += "05 00 00 01 7f000001 dfbe";
                 }
                 exchange
-                    .step(Phase::Request, &format!("05 {octet:02x} 00 {wire}"), &replies)
+                    .step(Phase::Request, &format!("05 {byte:02x} 00 {wire}"), &replies)
                     .decides(decisions)
                     .ends(&Due::Served(established));
             }
@@ -217,8 +217,7 @@ fn server_grants() {
     }
 }
 
-/// a refusal is ten octets, zeros behind REP, and
-/// then the end.
+/// a refusal has ten bytes, an address of zeros, and closes.
 #[test]
 fn server_refuses_the_request() {
     for code in [1, 2, 3, 4, 5, 6, 7, 8, 9, 0xf0, 0xff] {
@@ -254,7 +253,7 @@ fn server_refuses_the_request() {
     }
 }
 
-/// no common method is `05 ff`.
+/// without a common method the server sends `05 ff`.
 #[test]
 fn server_refuses_the_methods() {
     const NOTHING: &[Method] = &[];
@@ -269,10 +268,10 @@ fn server_refuses_the_methods() {
             prefer,
             ..Server::default()
         };
-        let offered = common::octets(greeting)
+        let offered = common::unhex(greeting)
             .into_iter()
             .skip(2)
-            .filter(|octet| *octet != 0xff);
+            .filter(|byte| *byte != 0xff);
         Exchange::server(format!("server refuses {greeting}"), script)
             .step(Phase::Greeting, greeting, "05 ff")
             .decides([Due::SelectMethod(offered.map(Method::new).collect())])
@@ -280,25 +279,25 @@ fn server_refuses_the_methods() {
     }
 }
 
-/// a method twice, FF among them, and 255 methods are an offer like any other.
+/// an offer may repeat a method, contain FF, and have 255 methods.
 #[test]
-fn server_takes_odd_offers() {
+fn server_accepts_odd_offers() {
     let long = format!("05 ff {}", "00".repeat(255));
     for greeting in ["05 04 00 00 02 02", "05 03 ff 00 ff", &long] {
-        let offered = common::octets(greeting).into_iter().skip(2);
-        let offered = offered.filter(|octet| *octet != 0xff).map(Method::new).collect();
-        Exchange::server(format!("server takes {greeting}"), Server::default())
+        let offered = common::unhex(greeting).into_iter().skip(2);
+        let offered = offered.filter(|byte| *byte != 0xff).map(Method::new).collect();
+        Exchange::server(format!("server accepts {greeting}"), Server::default())
             .step(Phase::Greeting, greeting, "05 00")
             .step(Phase::Request, "05 01 00 01 7f000001 1f90", SUCCESS)
             .decides([
                 Due::SelectMethod(offered),
-                Due::Request(Command::CONNECT, address("127.0.0.1:8080").into()),
+                Due::PendingRequest(Command::CONNECT, address("127.0.0.1:8080").into()),
             ])
             .ends(&Due::Served(Established::Stream));
     }
 }
 
-/// the server goes by its own preference, not by the order of the offer.
+/// the server follows its own preference, not the order of the offer.
 #[test]
 fn server_prefers_by_its_own_list() {
     const PASSWORD_FIRST: &[Method] = &[Method::USERNAME_PASSWORD, Method::NO_AUTHENTICATION];
@@ -318,7 +317,7 @@ fn server_prefers_by_its_own_list() {
         .ends(&Due::Served(Established::Stream));
 }
 
-/// a failed authentication is answered, and nothing behind it is read.
+/// rejected credentials are answered, and nothing after them is consumed.
 #[test]
 fn server_rejects_the_credentials() {
     let statuses = [(Verdict::Reject, 1)].into_iter();
@@ -343,11 +342,11 @@ fn server_rejects_the_credentials() {
     }
 }
 
-/// V-031, V-034, Q-062, Q-063, Q-141: the shortest and the longest credentials, NULs, and empty ones
-/// where they are allowed.
+/// V-031, V-034, Q-062, Q-063, Q-141: the shortest and the longest credentials, NULs, and empty
+/// credentials where they are allowed.
 #[test]
-fn server_takes_credentials_of_every_length() {
-    let long = |octet| vec![octet; 255];
+fn server_accepts_credentials_of_every_length() {
+    let long = |byte| vec![byte; 255];
     let lenient = server::Config::new().with_empty_credentials(true);
     let strict = server::Config::new();
     for (config, username, password) in [
@@ -372,22 +371,22 @@ fn server_takes_credentials_of_every_length() {
             hex::encode(&username),
             hex::encode(&password)
         );
-        Exchange::server(format!("server, {u} and {p} octets"), script)
+        Exchange::server(format!("server, {u} and {p} bytes"), script)
             .step(Phase::Greeting, "05 01 02", "05 02")
             .step(Phase::Authentication, &message, "01 00")
             .step(Phase::Request, "05 01 00 01 7f000001 1f90", SUCCESS)
             .decides([
                 Due::SelectMethod(vec![Method::USERNAME_PASSWORD]),
                 Due::Authenticate(username, password),
-                Due::Request(Command::CONNECT, address("127.0.0.1:8080").into()),
+                Due::PendingRequest(Command::CONNECT, address("127.0.0.1:8080").into()),
             ])
             .ends(&Due::Served(Established::Stream));
     }
 }
 
-/// R-025, V-059: RSV is not looked at, unless that is asked for.
+/// R-025, V-059: RSV is ignored by default, and 00 is always accepted.
 #[test]
-fn server_strict_reserved_lets_zero_pass() {
+fn server_accepts_reserved_bytes() {
     let strict = server::Config::new().with_strict_reserved(true);
     for (config, rsv) in [
         (server::Config::new(), "01"),
@@ -404,32 +403,32 @@ fn server_strict_reserved_lets_zero_pass() {
                 .step(Phase::Request, &format!("05 01 {rsv} {wire}"), SUCCESS)
                 .decides([
                     Due::SelectMethod(vec![Method::NO_AUTHENTICATION]),
-                    Due::Request(Command::CONNECT, target.into()),
+                    Due::PendingRequest(Command::CONNECT, target.into()),
                 ])
                 .ends(&Due::Served(Established::Stream));
         }
     }
 }
 
-/// The replies that come in the wild, and the address that they mean.
+/// BND of replies in the wild, and the address that it means.
 fn bound() -> Vec<(String, Address<'static>)> {
     let mut bound = hosts();
-    // V-076: a name of length 0 is no address, and seven octets.
+    // V-076: a name of length 0 is no address, and makes a reply of seven bytes.
     bound.push(("03 00 0000".to_string(), Address::UNSPECIFIED));
     bound.push(("03 00 1f90".to_string(), address("0.0.0.0:8080")));
     bound
 }
 
 /// ..R-043, R-044, R-047, R-049, R-060, R-066, Q-020, Q-023..Q-025,
-/// every command, host form and auth form, granted.
+/// every command, form of host and form of authentication is granted.
 #[test]
 fn client_is_granted() {
     for form in forms() {
         let odd = if form.name == "none" { odd_hosts() } else { vec![] };
         for (wire, target) in hosts().into_iter().chain(odd) {
-            for (octet, command, _) in COMMANDS {
+            for (byte, command, _) in COMMANDS {
                 let name = format!("client, {}, {command:?} {target}", form.name);
-                let request = format!("05 {octet:02x} 00 {wire}");
+                let request = format!("05 {byte:02x} 00 {wire}");
                 let (exchange, mut decisions) = form.client(name, Client::new(command, target), &request);
                 let mut exchange = exchange.step(Phase::Reply, "05 00 00 01 7f000001 8307", "");
                 let mut reply = address("127.0.0.1:33543");
@@ -445,7 +444,7 @@ fn client_is_granted() {
     }
 }
 
-/// V-073, V-074, V-076: every form of BND, as the one reply and as BIND's two.
+/// V-073, V-074, V-076: every form of BND, in CONNECT's reply and in both of BIND's.
 #[test]
 fn client_reads_every_form_of_bound_address() {
     for (wire, reply) in bound().into_iter().chain(odd_hosts()) {
@@ -472,11 +471,10 @@ fn client_reads_every_form_of_bound_address() {
     }
 }
 
-/// REP is judged as soon as it is there, and what stands behind it
-/// is not read.
+/// REP is judged as soon as it is received. Nothing after it is consumed.
 #[test]
 fn client_is_refused() {
-    let behind = [
+    let after = [
         "",
         "00",
         "00 01",
@@ -493,29 +491,29 @@ fn client_is_refused() {
             let (exchange, _) = form.client(name, client, "05 01 00 03 01 61 0001");
             exchange
                 .step(Phase::Reply, &refusal, "")
-                .leaves(behind[3])
+                .leaves(after[3])
                 .ends(&end);
         }
-        for behind in behind {
+        for after in after {
             let client = Client::new(Command::BIND, address("a:1"));
             Exchange::client(
-                format!("client, peer refused with {refusal} {behind}"),
+                format!("client, peer refused with {refusal} {after}"),
                 client,
                 "05 01 00",
             )
             .step(Phase::MethodSelection, "05 00", "05 02 00 03 01 61 0001")
             .step(Phase::Reply, "05 00 00 01 7f000001 8307", "")
             .step(Phase::SecondReply, &refusal, "")
-            .leaves(behind)
+            .leaves(after)
             .decides([Due::Bound(address("127.0.0.1:33543").into())])
             .ends(&end);
         }
     }
 }
 
-/// `05 ff` ends it, whatever stands behind.
+/// `05 ff` closes, whatever follows.
 #[test]
-fn client_is_told_no_method() {
+fn client_without_acceptable_method_closes() {
     for form in forms() {
         let client = Client {
             auth: form.auth,
@@ -528,7 +526,7 @@ fn client_is_told_no_method() {
     }
 }
 
-/// any status but 00 is a rejection; `05 xx` is judged by xx.
+/// any status except 00 is a rejection, also after version 05.
 #[test]
 fn client_is_rejected() {
     for version in ["01", "05"] {
@@ -550,9 +548,9 @@ fn client_is_rejected() {
     }
 }
 
-/// V-091: the strict options let pass what is right, the default lets pass what is common.
+/// V-091: by default deviations that are common are accepted. Strict settings accept the RFC's form.
 #[test]
-fn client_options() {
+fn client_settings_accept_what_they_should() {
     let strict = client::Config::new()
         .with_strict_reserved(true)
         .with_strict_status_version(true);
@@ -578,8 +576,8 @@ fn client_options() {
     }
 }
 
-/// greeting, credentials and request in one flight, in the RFC's order, when the one method
-/// offered is 00 or 02; the answers are judged as ever.
+/// greeting, credentials and request are sent at once, in the RFC's order, if the only method offered is
+/// 00 or 02. The answers are judged as always.
 #[test]
 fn client_is_optimistic() {
     let request = "05 01 00 03 01 61 0001";
@@ -625,7 +623,7 @@ fn client_is_optimistic() {
     selected().step(authentication, "01 01", "").ends(&rejected);
     password().step(selection, "05 ff", "").ends(&unacceptable);
 
-    // With any other offer nothing is certain, and nothing goes early.
+    // With any other offer the selection is uncertain, and nothing is sent early.
     let both = Auth::password_or_none(alice());
     Exchange::client("optimistic, both", client(both), "05 02 00 02")
         .step(selection, "05 02", ALICE)
@@ -643,7 +641,7 @@ fn client_is_optimistic() {
         .ends(&connected);
 }
 
-/// The longest flight: 255 methods' greeting is not certain, so 3 + 513 + 262 octets.
+/// The most that is sent at once: 3 + 513 + 262 bytes, since an offer of more methods is uncertain.
 #[test]
 fn client_longest_flight() {
     let (user, password) = ([b'u'; 255], [b'p'; 255]);
@@ -657,7 +655,7 @@ fn client_longest_flight() {
     };
     let (user, password, name) = (hex::encode(user), hex::encode(password), hex::encode(name));
     let flight = format!("05 01 02 01 ff {user} ff {password} 05 01 00 03 ff {name} ffff");
-    assert_eq!(common::octets(&flight).len(), 3 + 513 + 262);
+    assert_eq!(common::unhex(&flight).len(), 3 + 513 + 262);
     Exchange::client("the longest flight", client, &flight)
         .step(Phase::MethodSelection, "05 02", "")
         .step(Phase::Authentication, "01 00", "")
@@ -668,10 +666,9 @@ fn client_longest_flight() {
         ));
 }
 
-/// a client has room for all that it says: for the longest of each message beside the shortest and the
-/// longest of the others.
+/// a client has room for the longest of each message, with the shortest and the longest of the others.
 #[test]
-fn client_says_messages_of_every_length() {
+fn client_sends_messages_of_every_length() {
     let long = [b'u'; 255];
     let (short, longest) = (
         Credentials::new("u", "p").unwrap(),
@@ -702,7 +699,7 @@ fn client_says_messages_of_every_length() {
                 let (n, selected) = (offered.len(), method.get());
                 let greeting = format!("05 {n:02x} {}", format!("{selected:02x}").repeat(n));
                 let request = format!("05 01 00 03 {:02x} {} 1f90", name.len(), hex::encode(&name));
-                let described = format!("{n} methods, {login:.20}, {} octets", name.len());
+                let described = format!("{n} methods, {login:.20}, {} bytes", name.len());
                 let selection = Exchange::client(described, client, &greeting);
                 let selected = format!("05 {selected:02x}");
                 let authenticated = if login.is_empty() {
@@ -722,7 +719,7 @@ fn client_says_messages_of_every_length() {
     }
 }
 
-/// the method that was selected is known from then on, and only if it was offered.
+/// the selected method is known from the selection on, if it was offered.
 #[test]
 fn client_knows_the_method() {
     for form in forms() {
@@ -731,7 +728,7 @@ fn client_knows_the_method() {
             let mut handshake = client::Handshake::new(&request, form.auth);
             assert_eq!(handshake.phase(), Phase::Greeting);
             let client::Output::Transmit(transmit) = handshake.poll_output() else {
-                panic!("the greeting comes first");
+                panic!("the greeting is sent first");
             };
             transmit.sent_all();
             assert_eq!(handshake.method(), None);
@@ -742,17 +739,17 @@ fn client_knows_the_method() {
     }
 }
 
-/// While the program negotiates, the machine keeps away; what the program makes of it counts.
+/// A negotiation that the caller rejects closes the machine, which consumed nothing meanwhile.
 #[test]
-fn abandoned_negotiation() {
-    // The raw stream gives less than the negotiation needs: the driver gives it up.
+fn rejected_negotiation_closes() {
+    // The raw stream ends before the negotiation does.
     let server = Server {
         prefer: &[Method::GSSAPI],
         raw_negotiation: 100,
         ..Server::default()
     };
     let script = Script::Server(server);
-    let record = common::run(&script, &Delivery::reads([common::octets("05 01 01 01 ff")]));
+    let record = common::run(&script, &Delivery::reads([common::unhex("05 01 01 01 ff")]));
     assert_eq!(record.sent(), [5, 1]);
     assert_eq!(record.end(), Some(&Due::Closed(Error::Abandoned)));
 
@@ -762,12 +759,12 @@ fn abandoned_negotiation() {
         ..Client::new(Command::CONNECT, address("a:1"))
     };
     let script = Script::Client(client);
-    let record = common::run(&script, &Delivery::reads([common::octets("05 01 01 ff")]));
+    let record = common::run(&script, &Delivery::reads([common::unhex("05 01 01 ff")]));
     assert_eq!(record.sent(), [5, 1, 1]);
     assert_eq!(record.end(), Some(&Due::Closed(Error::Abandoned)));
 }
 
-/// Octets that often are a message, or the beginning of one.
+/// Bytes that often are a message, or the beginning of one.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     let message = prop_oneof![
         Just("05 01 00"),
@@ -788,27 +785,41 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
         Just("05 00 00 04 00000000000000000000000000000001 1f90"),
         Just("05 05 00 00"),
     ];
-    let message = message.prop_map(common::octets);
+    let message = message.prop_map(common::unhex);
     let likely = prop_oneof![0..6u8, Just(0xff), any::<u8>()];
-    let octets = proptest::collection::vec(likely, 0..6);
-    let piece = prop_oneof![3 => message, 1 => octets];
+    let bytes = proptest::collection::vec(likely, 0..6);
+    let piece = prop_oneof![3 => message, 1 => bytes];
     proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
 }
 
-/// One read, octet by octet, as `needed` says, and in two pieces: it is all the same.
-fn is_never_cut_apart(script: &Script<'_>, input: &[u8], at: prop::sample::Index) {
+/// One read, single bytes, reads of `needed` bytes and two pieces have the same result, and so has an end of input that
+/// is announced early.
+fn is_split_invariant(script: &Script<'_>, input: &[u8], at: prop::sample::Index) {
     let (first, second) = input.split_at(at.index(input.len() + 1));
     for eof in [Eof::Never, Eof::WhenAsked, Eof::AtOnce] {
         let whole = common::run(script, &Delivery::reads([input]).eof(eof));
-        let octetwise = Delivery::reads(input.chunks(1)).eof(eof);
-        assert_eq!(common::run(script, &octetwise), whole, "octet by octet");
+        let bytewise = Delivery::reads(input.chunks(1)).eof(eof);
+        assert_eq!(common::run(script, &bytewise), whole, "byte by byte");
         let exact = Delivery {
             exact: true,
-            ..octetwise
+            ..bytewise
         };
-        assert_eq!(common::run(script, &exact), whole, "as `needed` says");
+        assert_eq!(common::run(script, &exact), whole, "`needed` bytes at a time");
         let split = Delivery::reads([first, second]).eof(eof);
         assert_eq!(common::run(script, &split), whole, "{first:02x?} {second:02x?}");
+    }
+    let late = common::run(script, &Delivery::reads([input]).eof(Eof::WhenAsked));
+    for rest in RESTS {
+        for when_asked in [false, true] {
+            let at = first.len();
+            let early = Early { at, when_asked, rest };
+            let record = run_early(script, input, early);
+            assert_eq!(
+                (&record.trace, &record.unread),
+                (&late.trace, &late.unread),
+                "{early:?}"
+            );
+        }
     }
 }
 
@@ -821,23 +832,24 @@ const PREFERENCES: &[&[Method]] = &[
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// not only for exchanges that somebody has thought of.
+    ///
     #[test]
     fn server_with_any_input(
         input in input(),
         at: prop::sample::Index,
-        (empty, control, reserved) in any::<(bool, bool, bool)>(),
+        (empty, control, reserved, version) in any::<(bool, bool, bool, bool)>(),
         prefer in prop::sample::select(PREFERENCES),
     ) {
         let config = server::Config::new()
             .with_empty_credentials(empty)
             .with_control_bytes(control)
-            .with_strict_reserved(reserved);
+            .with_strict_reserved(reserved)
+            .with_lenient_version(version);
         let server = Server { config, prefer, raw_negotiation: 1, ..Server::default() };
-        is_never_cut_apart(&Script::Server(server), &input, at);
+        is_split_invariant(&Script::Server(server), &input, at);
     }
 
-    ///
+    ///
     #[test]
     fn client_with_any_input(
         input in input(),
@@ -852,6 +864,6 @@ proptest! {
             .with_strict_status_version(version);
         let auth = forms()[form].auth;
         let client = Client { auth, config, raw_negotiation: 1, ..Client::new(command, address("a:1")) };
-        is_never_cut_apart(&Script::Client(client), &input, at);
+        is_split_invariant(&Script::Client(client), &input, at);
     }
 }

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::Path;
 
 use common::faults::{authentication_rejected, wrong_version};
-use common::{Client, Delivery, Due, Eof, Record, Script, Server, address, octets};
+use common::{Client, Delivery, Due, Eof, Record, Script, Server, address, unhex};
 use sans_socks::client::Auth;
 use sans_socks::message::{Decoded, Greeting};
 use sans_socks::server::{self, Established};
@@ -63,8 +63,8 @@ fn transcripts(role: &str) -> BTreeMap<(String, String), Transcript> {
             let transcript: &mut Transcript = transcripts.entry(case).or_default();
             match line.trim_end_matches(" ...").split_at(4) {
                 (_, "EOF" | "RST") => {}
-                ("C>S ", sent) => transcript.client.push(octets(sent)),
-                ("S>C ", sent) => transcript.server.push(octets(sent)),
+                ("C>S ", sent) => transcript.client.push(unhex(sent)),
+                ("S>C ", sent) => transcript.server.push(unhex(sent)),
                 _ => panic!("{file}: {line}"),
             }
         }
@@ -292,7 +292,7 @@ fn every_client_is_understood_or_refused() {
         };
         assert_eq!(record.end(), Some(&Due::Served(established)), "{case}");
         let decisions = record.decisions();
-        let request = Due::Request(*command, address(target).into());
+        let request = Due::PendingRequest(*command, address(target).into());
         assert_eq!(decisions.last(), Some(&request), "{case}");
         let user = user.map(|(username, password)| {
             Due::Authenticate(username.as_bytes().to_vec(), password.as_bytes().to_vec())
@@ -354,7 +354,10 @@ fn a_length_counted_wrong_reads_as_another_name() {
     let misread = [b"\x87", &name[..194]].concat();
     let port = u16::from_be_bytes(*b"aa");
     let misread = Address::from((Domain::new(&misread).unwrap(), port));
-    assert_eq!(record.decisions()[1], Due::Request(CONNECT, misread.into()));
+    assert_eq!(
+        record.decisions()[1],
+        Due::PendingRequest(CONNECT, misread.into())
+    );
     assert_eq!(
         record.unread,
         [&name[196..], b"\x1f\x90", b"GET / HTTP/1.0\r\n\r\n"].concat()

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use sans_socks::message::{AuthStatus, Encode, Greeting, Selection};
 use sans_socks::{
-    Address, AddressBuf, Command, Credentials, Domain, Error, ErrorKind, Host, InvalidValue, Malformed,
-    Method, OtherProtocol, PeerMisbehaved, Phase, Reply, ReplyCode, Request,
+    Address, AddressBuf, Command, Credentials, CredentialsBuf, Domain, Error, ErrorKind, Host, InvalidValue,
+    Malformed, Method, OtherProtocol, PeerMisbehaved, Phase, Reply, ReplyCode, Request, Target,
 };
 
 /// the constants of the RFC.
@@ -179,7 +179,6 @@ fn addresses_are_read_and_written() {
         ("example.com:443", name(b"example.com", 443)),
         ("app.test.:1", name(b"app.test.", 1)),
         ("localhost:0", name(b"localhost", 0)),
-        ("b\u{fc}cher.test:80", name("b\u{fc}cher.test".as_bytes(), 80)),
         // No address of four numbers, so a name.
         ("127.1:80", name(b"127.1", 80)),
         ("256.0.0.1:80", name(b"256.0.0.1", 80)),
@@ -189,8 +188,10 @@ fn addresses_are_read_and_written() {
         assert_eq!(address.to_string(), text);
         assert_eq!(AddressBuf::from(address).to_string(), text);
     }
-    // Written as they are read, but not the other way round.
-    assert_eq!(Address::try_from("[0:0::1]:0080"), Ok(ip("[::1]:80")));
+    // Printed as they parse, but not the other way round.
+    let foreign = name("b\u{fc}cher.test".as_bytes(), 80);
+    assert_eq!(Address::try_from("b\u{fc}cher.test:80"), Ok(foreign));
+    assert_eq!(Address::try_from("[0:0::1]:00080"), Ok(ip("[::1]:80")));
 }
 
 #[test]
@@ -217,6 +218,19 @@ fn what_is_no_address() {
         "[127.0.0.1]:80",
         "[example.com]:80",
         "a:b:80",
+        "example.com:000080",
+        " example.com:80",
+        "example.com :80",
+        "ex ample.com:80",
+        "a\nb:80",
+        "a\r\nX:80",
+        "a\0b:80",
+        "a\u{2028}b:80",
+        "user@example.com:80",
+        "/etc:1",
+        "http://example.com:80",
+        "\"example.com\":80",
+        "a\\x00b:80",
     ] {
         assert_eq!(
             Address::try_from(text),
@@ -246,6 +260,10 @@ fn canonical() {
         (name(b"[::1]", 80), ip("[::1]:80")),
         (name(b"::ffff:127.0.0.1", 80), ip("127.0.0.1:80")),
         (name(b"[::FFFF:7f00:1]", 80), ip("127.0.0.1:80")),
+        (name(b"::1%1", 80), ip("[::1]:80")),
+        (name(b"[::1%1]", 80), ip("[::1]:80")),
+        (name(b"[::ffff:127.0.0.1%0]", 80), ip("127.0.0.1:80")),
+        (name(b"fe80::1%eth0", 80), ip("[fe80::1]:80")),
     ] {
         assert_eq!(spelling.canonical(), stated, "{spelling:?}");
         assert_eq!(spelling.canonical().canonical(), stated, "{spelling:?}");
@@ -256,6 +274,15 @@ fn canonical() {
         b"localhost",
         b"127.1",
         b"0x7f000001",
+        b"0x7f.1",
+        b"2130706433",
+        b"017700000001",
+        b"0177.0.0.1",
+        b"0",
+        b"LOCALHOST",
+        b"localhost.",
+        b"127.0.0.1.",
+        b"127.0.0.1%1",
         b"[127.0.0.1]",
         b"[::1",
         b"::1]",
@@ -265,6 +292,10 @@ fn canonical() {
         b"[]",
     ] {
         assert_eq!(name(other, 80).canonical(), name(other, 80), "{other:?}");
+    }
+    // Nor are the other embeddings of IPv4 unified.
+    for other in ["[::127.0.0.1]:80", "[64:ff9b::7f00:1]:80", "[2002:7f00:1::]:80"] {
+        assert_eq!(ip(other).canonical(), ip(other));
     }
 }
 
@@ -324,6 +355,187 @@ fn owned_addresses() {
     );
 }
 
+/// Names that would read as something else are quoted, so a log tells ATYP 01 from ATYP 03.
+#[test]
+fn address_ambiguous_names_are_quoted() {
+    for (raw, shown) in [
+        (&b"127.0.0.1"[..], "\"127.0.0.1\":80"),
+        (b"::1", "\"::1\":80"),
+        (b"[::1]", "\"[::1]\":80"),
+        (b"evil.com:80", "\"evil.com:80\":80"),
+        (b"a\\x00b", "\"a\\\\x00b\":80"),
+        (b"a\0b", "\"a\\x00b\":80"),
+        (b"a\"b", "\"a\\\"b\":80"),
+        (b" ", "\"\\x20\":80"),
+        (b"01.2.3.4", "01.2.3.4:80"),
+    ] {
+        let address = name(raw, 80);
+        assert_eq!(address.to_string(), shown);
+        match Address::try_from(shown) {
+            Ok(read) => assert_eq!(read, address),
+            Err(error) => assert_eq!(error, InvalidValue::AddressSyntax),
+        }
+    }
+}
+
+/// The conversions that users of `std::net` try first.
+#[test]
+fn address_conversions() {
+    let socket: SocketAddr = "127.0.0.1:80".parse().unwrap();
+    for host in ["127.0.0.1", "::1", "[::1]", "example.com"] {
+        let address = Address::try_from((host, 80)).unwrap();
+        assert_eq!(Host::try_from(host), Ok(address.host));
+        assert_eq!(AddressBuf::try_from((host, 80)), Ok(address.into()));
+    }
+    assert_eq!(Address::try_from(("::1", 80)), Ok(ip("[::1]:80")));
+    assert_eq!(Address::try_from(("a\0b", 80)), Err(InvalidValue::AddressSyntax));
+    assert_eq!(Address::try_from(("", 80)), Err(InvalidValue::AddressSyntax));
+    assert_eq!(Address::from((Ipv4Addr::LOCALHOST, 80)), ip("127.0.0.1:80"));
+    assert_eq!(Address::from((Ipv6Addr::LOCALHOST, 80)), ip("[::1]:80"));
+    assert_eq!(AddressBuf::from((socket.ip(), 80)), ip("127.0.0.1:80"));
+    assert_eq!(
+        AddressBuf::try_from("127.0.0.1:80"),
+        Ok(ip("127.0.0.1:80").into())
+    );
+    assert_eq!(SocketAddr::try_from(Address::from(socket)), Ok(socket));
+    assert_eq!(IpAddr::try_from(Host::from(socket.ip())), Ok(socket.ip()));
+    let spelled = name(b"127.0.0.1", 80);
+    assert_eq!(SocketAddr::try_from(spelled), Err(InvalidValue::NotAnIp));
+    assert_eq!(IpAddr::try_from(spelled.host), Err(InvalidValue::NotAnIp));
+    let owned = AddressBuf::from(spelled);
+    assert_eq!((owned.host(), owned.port()), (spelled.host, 80));
+    assert_eq!(owned, spelled);
+    assert_eq!(spelled, owned);
+}
+
+/// A map of owned addresses is in the order of the borrowed ones.
+#[test]
+fn address_buf_order_is_that_of_address() {
+    let addresses = [
+        ip("127.0.0.1:80"),
+        ip("127.0.0.1:81"),
+        ip("[::1]:80"),
+        name(b"a", 80),
+        name(b"aa", 1),
+        name(b"b", 80),
+    ];
+    for a in addresses {
+        for b in addresses {
+            assert_eq!(
+                AddressBuf::from(a).cmp(&AddressBuf::from(b)),
+                a.cmp(&b),
+                "{a} {b}"
+            );
+            assert_eq!(
+                AddressBuf::from(a).partial_cmp(&AddressBuf::from(b)),
+                Some(a.cmp(&b))
+            );
+        }
+    }
+}
+
+/// what spells an IP never reaches a resolver, nor does what is not text.
+#[test]
+fn address_to_target() {
+    let socket = |text: &str| Ok(Target::Socket(text.parse().unwrap()));
+    for (address, target) in [
+        (ip("127.0.0.1:80"), socket("127.0.0.1:80")),
+        (ip("[::ffff:127.0.0.1]:80"), socket("127.0.0.1:80")),
+        (name(b"127.0.0.1", 80), socket("127.0.0.1:80")),
+        (name(b"[::1]", 80), socket("[::1]:80")),
+        (name(b"example.com", 80), Ok(Target::Name("example.com", 80))),
+        (name(b"\xff\xfe", 80), Err(InvalidValue::DomainText)),
+        (name(b"localhost\0x", 80), Err(InvalidValue::DomainText)),
+    ] {
+        assert_eq!(address.to_target(), target, "{address}");
+    }
+}
+
+#[test]
+fn code_points_parse_their_names_and_numbers() {
+    assert_eq!("CONNECT".parse(), Ok(Command::CONNECT));
+    assert_eq!("udp_associate".parse(), Ok(Command::UDP_ASSOCIATE));
+    assert_eq!("0xf0".parse(), Ok(Command::RESOLVE));
+    assert_eq!("240".parse(), Ok(Command::RESOLVE));
+    assert_eq!("NOT_ALLOWED".parse(), Ok(ReplyCode::NOT_ALLOWED));
+    for text in [
+        "",
+        "256",
+        "-1",
+        "+1",
+        "0x",
+        "0x100",
+        "0x+1",
+        "CONNECT ",
+        "f0",
+        "UDP ASSOCIATE",
+    ] {
+        let error = text.parse::<Command>().unwrap_err();
+        assert!(error.to_string().contains("0 to 255"), "{text:?}");
+    }
+    for byte in 0..=0xff {
+        let method = Method::new(byte);
+        if let Some(name) = method.name() {
+            assert_eq!(name.parse(), Ok(method));
+            assert_eq!(format!("{method:?}"), name);
+        }
+        assert_eq!(byte.to_string().parse(), Ok(method));
+        assert_eq!(format!("{method:#04x}").parse(), Ok(method));
+    }
+    assert_eq!(Method::new(0x80).name(), None);
+}
+
+#[test]
+fn requests_of_each_command() {
+    let address = ip("127.0.0.1:80");
+    assert_eq!(Request::bind(address), Request::new(Command::BIND, address));
+    assert_eq!(
+        Request::udp_associate(address),
+        Request::new(Command::UDP_ASSOCIATE, address)
+    );
+}
+
+/// lengths are checked when they are built, and the message says which bound was broken.
+#[test]
+fn credentials_buf_is_checked_and_compares_as_borrowed() {
+    let long = [b'x'; 256];
+    let owned = CredentialsBuf::new("alice", "secret").unwrap();
+    assert_eq!(owned.as_credentials().username(), b"alice");
+    assert_eq!(owned.as_credentials().password(), b"secret");
+    assert!(owned.clone().as_credentials().verify("alice", "secret"));
+    assert_eq!(
+        format!("{owned:?}"),
+        "Credentials { username: 5 bytes, password: 6 bytes }"
+    );
+    let longest = CredentialsBuf::new(&long[..255], &long[..255]).unwrap();
+    assert!(longest.as_credentials().verify(&long[..255], &long[..255]));
+    let error = |result: Result<CredentialsBuf, InvalidValue>| result.unwrap_err().to_string();
+    assert_eq!(
+        error(CredentialsBuf::new("", "p")),
+        "user name of 0 bytes, expected at least 1"
+    );
+    assert_eq!(
+        error(CredentialsBuf::new("u", "")),
+        "password of 0 bytes, expected at least 1"
+    );
+    assert_eq!(
+        error(CredentialsBuf::new_allowing_empty("", long)),
+        "password of 256 bytes, expected at most 255"
+    );
+    assert!(
+        CredentialsBuf::new_allowing_empty("", "")
+            .unwrap()
+            .as_credentials()
+            .verify("", "")
+    );
+    let borrowed = Credentials::new("bob", "hunter2").unwrap();
+    assert!(
+        CredentialsBuf::from(borrowed)
+            .as_credentials()
+            .verify("bob", "hunter2")
+    );
+}
+
 /// a name is octets. As text only where it is some, and in a log always one line.
 #[test]
 fn names() {
@@ -335,25 +547,39 @@ fn names() {
     assert_eq!(format!("{plain:?}"), "Domain(\"example.com\")");
     assert_eq!(plain.as_ref(), b"example.com");
     let foreign = Domain::new("b\u{fc}cher.test").unwrap();
-    assert_eq!(foreign.to_string(), "b\u{fc}cher.test");
+    assert_eq!(foreign.to_string(), "\"b\\xc3\\xbccher.test\"");
     let binary = Domain::new(b"\xff\xfe").unwrap();
     assert!(binary.to_str().is_err());
-    assert_eq!(binary.to_string(), "\\xff\\xfe");
-    for forged in ["a\nb", "a\r\nb", "a\0b", "a\x1b[2Jb", "a\u{85}b", "a\u{9b}b"] {
+    assert_eq!(binary.to_string(), "\"\\xff\\xfe\"");
+    for forged in [
+        "a\nb",
+        "a\r\nb",
+        "a\0b",
+        "a\x1b[2Jb",
+        "a\u{85}b",
+        "a\u{9b}b",
+        "a\u{2028}b",
+        "a\u{202e}b",
+        "a\u{2066}b",
+        "a\u{200b}b",
+        "a\u{feff}b",
+        "a\u{e0041}b",
+        "ok:443 10.0.0.1:5: allowed",
+    ] {
         let forged = Domain::new(forged).unwrap();
         for shown in [
             forged.to_string(),
             format!("{forged:?}"),
             name(forged.as_bytes(), 1).to_string(),
         ] {
-            assert!(!shown.chars().any(char::is_control), "{shown}");
+            assert!(shown.bytes().all(|byte| byte.is_ascii_graphic()), "{shown}");
         }
     }
 }
 
 /// free of NUL and of control octets, wherever they stand, and no more is asked of a host name.
 #[test]
-fn host_names() {
+fn domain_control_bytes_are_found_at_every_place() {
     // Eight octets are looked at together: every octet at every place of every length up to three times that, and
     // between neighbours that come near to being a control octet.
     for neighbour in [b'a', 0x20, 0x7e, 0x80, 0x9f, 0xff] {
@@ -363,7 +589,11 @@ fn host_names() {
                 for octet in 0..=0xff_u8 {
                     name[at] = octet;
                     let stated = !(octet < 0x20 || octet == 0x7f);
-                    assert_eq!(Domain::new(&name).unwrap().is_hostname(), stated, "{name:02x?}");
+                    assert_eq!(
+                        !Domain::new(&name).unwrap().has_control_bytes(),
+                        stated,
+                        "{name:02x?}"
+                    );
                 }
                 name[at] = neighbour;
             }
@@ -371,9 +601,9 @@ fn host_names() {
     }
     for at in 0..Domain::MAX_LEN {
         let mut name = [b'a'; Domain::MAX_LEN];
-        assert!(Domain::new(&name).unwrap().is_hostname());
+        assert!(!Domain::new(&name).unwrap().has_control_bytes());
         name[at] = 0;
-        assert!(!Domain::new(&name).unwrap().is_hostname(), "{at}");
+        assert!(Domain::new(&name).unwrap().has_control_bytes(), "{at}");
     }
 }
 
@@ -384,7 +614,7 @@ fn credentials_are_compared_whole() {
     assert!(given.verify("alice", "secret\0x"));
     assert_eq!(
         format!("{given:?}"),
-        "Credentials { username: 5 octets, password: 8 octets }"
+        "Credentials { username: 5 bytes, password: 8 bytes }"
     );
     for (username, password) in [
         ("alice", "secret"),
@@ -438,7 +668,7 @@ fn errors_say_what_happened() {
     for (shown, stated) in [
         (
             Error::from(wrong_version(5, 0x47)).to_string(),
-            "version 0x47 where 0x05 was due",
+            "unexpected version 0x47, expected 0x05",
         ),
         (
             Error::from(Malformed::AddressType(2)).to_string(),
@@ -446,7 +676,7 @@ fn errors_say_what_happened() {
         ),
         (
             Error::from(PeerMisbehaved::MethodNotOffered(Method::new(0x80))).to_string(),
-            "the server selected method 0x80, which was not offered",
+            "server selected method 0x80, which was not offered",
         ),
         (
             Error::Refused(ReplyCode::CONNECTION_REFUSED).to_string(),
@@ -462,7 +692,7 @@ fn errors_say_what_happened() {
         ),
         (
             unexpected_eof().to_string(),
-            "the connection ended in phase greeting",
+            "connection ended in phase greeting, after 0 bytes of the message",
         ),
     ] {
         assert_eq!(shown, stated);
@@ -557,7 +787,7 @@ fn debug_of_a_machine() {
     assert_eq!(format!("{client:?}"), "Handshake { phase: Greeting, .. }");
     assert_eq!(
         format!("{:?}", client.poll_output()),
-        "Transmit(Transmit(3 octets))"
+        "Transmit(Transmit(3 bytes))"
     );
     let server = server::Handshake::new();
     assert_eq!(format!("{server:?}"), "Handshake { phase: Greeting, .. }");
@@ -567,7 +797,12 @@ fn debug_of_a_machine() {
 mod io {
     use std::io;
 
-    use super::{Error, Malformed, Method, PeerMisbehaved, ReplyCode, unexpected_eof};
+    use core::net::SocketAddr;
+
+    use super::faults::authentication_rejected;
+    use super::{
+        Address, AddressBuf, Error, Malformed, Method, PeerMisbehaved, ReplyCode, ip, name, unexpected_eof,
+    };
 
     /// what a failed dial is as a reply.
     #[test]
@@ -591,6 +826,32 @@ mod io {
             // What an error holds that is none of ours changes nothing.
             assert_eq!(ReplyCode::from(&io::Error::new(kind, "text")), code, "{kind:?}");
         }
+    }
+
+    /// what cannot be resolved is REP 04, without a look-up of what is no text.
+    #[test]
+    fn address_as_socket_addresses() {
+        use std::net::ToSocketAddrs;
+
+        let resolved = |address: Address<'_>| address.to_socket_addrs().map(Vec::from_iter);
+        let socket: SocketAddr = "127.0.0.1:80".parse().unwrap();
+        assert_eq!(resolved(ip("127.0.0.1:80")).unwrap(), [socket]);
+        assert_eq!(resolved(name(b"127.0.0.1", 80)).unwrap(), [socket]);
+        let owned = AddressBuf::from(ip("127.0.0.1:80"));
+        assert_eq!(owned.to_socket_addrs().unwrap().collect::<Vec<_>>(), [socket]);
+        for raw in [&b"localhost\0x"[..], b"\xff"] {
+            let error = resolved(name(raw, 80)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+        // No resolver has this name: RFC 6761 reserves its end.
+        let error = resolved(name(b"name.invalid", 80)).unwrap_err();
+        assert_eq!(ReplyCode::from(error), ReplyCode::HOST_UNREACHABLE);
+    }
+
+    #[test]
+    fn owned_and_borrowed_errors_convert_alike() {
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(ReplyCode::from(refused()), ReplyCode::from(&refused()));
     }
 
     /// A chained proxy passes the next one's refusal on, every octet of it; its other failures are its own.

@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::exchange::{Message, decision_points};
-use common::{Client, Delivery, Due, Record, Script, address, octets};
+use common::{Client, Delivery, Due, Record, Script, address, unhex};
 use sans_socks::client;
 use sans_socks::message::{AuthStatus, Decoded, Encode, Greeting, Selection};
 use sans_socks::{Address, Command, Credentials, Error, Host, Malformed, PeerMisbehaved, Reply, Request};
@@ -50,7 +50,7 @@ fn rows() -> Vec<Row> {
         let &[id, decoder, input, result, _meaning] = columns.as_slice() else {
             panic!("not five columns: {line}");
         };
-        let input = octets(input);
+        let input = unhex(input);
         Row {
             id,
             decoder,
@@ -163,7 +163,7 @@ fn decode(decoder: &str, input: &[u8]) -> Outcome {
 fn message(decoder: &str) -> Message {
     match decoder {
         "greeting" => Message::Greeting,
-        "method" | "status" => Message::TwoOctets,
+        "method" | "status" => Message::TwoBytes,
         "userpass" | "userpass-lenient" => Message::Credentials,
         "request" => Message::Request,
         "reply" => Message::Reply,
@@ -207,7 +207,7 @@ fn every_message_is_encoded_again() {
         };
         let otherwise = WRITTEN_OTHERWISE.iter().find(|(other, _)| *other == id);
         match otherwise {
-            Some((_, written)) => assert_eq!(encoded, octets(written), "{id}"),
+            Some((_, written)) => assert_eq!(encoded, unhex(written), "{id}"),
             // FF in METHODS is received and not acted on, but it is written as it came.
             None => assert!(input.starts_with(&encoded), "{id}: {encoded:02x?}"),
         }

@@ -98,7 +98,6 @@ impl Negotiate<'_> {
     /// Marks the negotiation as successful. The request is sent next.
     #[inline]
     pub fn accept(self) {
-        self.handshake.buffer.forget_reach();
         self.handshake.send_request();
     }
 

@@ -18,7 +18,7 @@ use crate::message::{Decoded, copy};
 /// +------+------+------+.......................+
 /// ```
 ///
-/// It comes from [`Negotiator::finish`](super::Negotiator::finish). What is in a token:
+/// It comes from [`Negotiator::into_encapsulation`](super::Negotiator::into_encapsulation). What is in a token:
 ///
 /// | level | is sent | is taken |
 /// |---|---|---|
@@ -45,6 +45,7 @@ pub struct Encapsulation<C> {
     services: Services,
     level: Option<ProtectionLevel>,
     selected: Protection,
+    last: Option<Protection>,
     partial: Vec<u8>,
     failed: bool,
 }
@@ -69,6 +70,7 @@ impl<C: Context> Encapsulation<C> {
             services,
             level,
             selected,
+            last: None,
             partial: Vec::new(),
             failed: false,
         }
@@ -84,6 +86,16 @@ impl<C: Context> Encapsulation<C> {
     #[must_use]
     pub const fn context(&self) -> &C {
         &self.context
+    }
+
+    /// Returns how the last message was protected whose plaintext was appended, of the stream or a datagram.
+    ///
+    /// Each call of [`decapsulate`](Self::decapsulate) opens one message at most, so at level
+    /// [`Selective`](ProtectionLevel::Selective) the receiver learns it for each. `None` before the first message, and
+    /// where nothing is protected.
+    #[must_use]
+    pub const fn last_protection(&self) -> Option<Protection> {
+        self.last
     }
 
     /// At level [`Selective`](ProtectionLevel::Selective), what the messages from here on get; at any other
@@ -128,7 +140,7 @@ impl<C: Context> Encapsulation<C> {
             }
             if this.partial.is_empty() {
                 if let Decoded::Complete { value, consumed } = decode(wire)? {
-                    open(&mut this.context, this.level, value, plain)?;
+                    this.last = Some(open(&mut this.context, this.level, value, plain)?);
                     return Ok(consumed);
                 }
             }
@@ -136,7 +148,7 @@ impl<C: Context> Encapsulation<C> {
             loop {
                 match decode(&this.partial)? {
                     Decoded::Complete { value, .. } => {
-                        open(&mut this.context, this.level, value, plain)?;
+                        this.last = Some(open(&mut this.context, this.level, value, plain)?);
                         this.partial = Vec::new();
                         break;
                     }
@@ -177,7 +189,8 @@ impl<C: Context> Encapsulation<C> {
     ///
     /// Each is the stream's end, and nothing was appended: [`Error::Context`] when the context cannot wrap,
     /// [`Error::LevelUnavailable`] when it has no service for what is agreed on or
-    /// [selected](Self::select), [`Error::PlainTooLong`] when it has room for no octet,
+    /// [selected](Self::select), [`Error::NotConfidential`] when it left confidentiality out,
+    /// [`Error::PlainTooLong`] when it has room for no byte,
     /// [`Error::TokenTooLong`] when it made a token longer than it said; [`Error::Failed`] after any of these.
     pub fn encapsulate(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> Result<(), Error<C::Error>> {
         let start = wire.len();
@@ -222,7 +235,8 @@ impl<C: Context> Encapsulation<C> {
         }
         match decode(datagram)? {
             Decoded::Complete { value, consumed } if consumed == datagram.len() => {
-                open(&mut self.context, self.level, value, plain)
+                self.last = Some(open(&mut self.context, self.level, value, plain)?);
+                Ok(())
             }
             _ => Err(Error::DatagramLength),
         }
@@ -309,11 +323,11 @@ fn open<C: Context>(
     level: Option<ProtectionLevel>,
     token: &[u8],
     plain: &mut Vec<u8>,
-) -> Result<(), Error<C::Error>> {
+) -> Result<Protection, Error<C::Error>> {
     let start = plain.len();
     let opened = match (level, context.unwrap(token, plain)) {
         (Some(ProtectionLevel::Confidentiality), Ok(Protection::Integrity)) => Err(Error::NotConfidential),
-        (_, opened) => opened.map(drop).map_err(Error::Context),
+        (_, opened) => opened.map_err(Error::Context),
     };
     if opened.is_err() {
         plain.truncate(start);
@@ -332,7 +346,10 @@ fn seal<C: Context>(
     wire.extend_from_slice(&header(MessageType::Encapsulated, 0));
     let token = wire.len();
     let sealed = context.wrap(protection, plain, wire).map_err(Error::Context);
-    let sealed = sealed.and_then(|()| {
+    let sealed = sealed.and_then(|given| {
+        if (protection, given) == (Protection::Confidentiality, Protection::Integrity) {
+            return Err(Error::NotConfidential);
+        }
         let len = wire.len().saturating_sub(token);
         let octets = u16::try_from(len).map_err(|_| Error::TokenTooLong {
             len,

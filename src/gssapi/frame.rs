@@ -78,16 +78,16 @@ impl<'a> Token<'a> {
         Ok(Self(octets))
     }
 
-    /// The octets.
+    /// Returns the bytes.
     #[must_use]
-    pub const fn octets(self) -> &'a [u8] {
+    pub const fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 }
 
 impl fmt::Debug for Token<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Token({} octets)", self.0.len())
+        write!(f, "Token({} bytes)", self.0.len())
     }
 }
 
@@ -107,7 +107,7 @@ impl fmt::Debug for Token<'_> {
 /// let (frame, consumed) = Frame::decode(b"\x01\x03\x00\x02\xaa\xbb\x01\x03")?.complete().unwrap();
 /// let Frame::Token { message_type, token } = frame else { unreachable!() };
 /// assert_eq!(message_type, MessageType::Encapsulated);
-/// assert_eq!((token.octets(), consumed), (&b"\xaa\xbb"[..], 6));
+/// assert_eq!((token.as_bytes(), consumed), (&b"\xaa\xbb"[..], 6));
 /// # Ok::<(), sans_socks::Malformed>(())
 /// ```
 #[expect(clippy::exhaustive_enums, reason = "RFC 1961 has these two forms")]

@@ -5,236 +5,35 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroUsize;
 
+use super::config::{ClientConfig, Framing, Refusal, ServerConfig, available, byte_of};
 use super::frame::{Frame, HEADER_LEN, MessageType, Token, VERSION, decode_token};
-use super::{Context, Encapsulation, Error, Progress, Protection, ProtectionLevel};
+use super::{Context, Encapsulation, Error, Progress, Protection, ProtectionLevel, Services};
 use crate::error::{InvalidValue, Malformed};
+use crate::machine::{self, Io, Machine};
 use crate::message::{Decoded, Encode};
-
-/// A set of levels, a bit each; bit 0 is the clear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Levels(u8);
-
-impl Levels {
-    const fn of(level: Option<ProtectionLevel>) -> Self {
-        Self(1 << octet(level))
-    }
-
-    const fn with(self, level: Option<ProtectionLevel>) -> Self {
-        Self(self.0 | Self::of(level).0)
-    }
-
-    const fn has(self, level: Option<ProtectionLevel>) -> bool {
-        self.0 & Self::of(level).0 != 0
-    }
-}
-
-/// The octet of a level; that of none is `00`.
-const fn octet(level: Option<ProtectionLevel>) -> u8 {
-    match level {
-        Some(level) => level.get(),
-        None => 0,
-    }
-}
-
-/// What both roles have a say in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Framing {
-    nec: bool,
-    max_token: u16,
-    max_level_token: u16,
-}
-
-impl Framing {
-    const DEFAULT: Self = Self {
-        nec: false,
-        max_token: 16 * 1024,
-        max_level_token: 256,
-    };
-}
-
-/// What a client proposes, and which answers it takes.
-///
-/// ```
-/// use sans_socks::gssapi::{ClientConfig, ProtectionLevel};
-///
-/// // Confidentiality; integrity alone, should the server say so.
-/// let config = ClientConfig::new(ProtectionLevel::Confidentiality).accept(ProtectionLevel::Integrity);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ClientConfig {
-    propose: Option<ProtectionLevel>,
-    accept: Levels,
-    framing: Framing,
-}
-
-impl ClientConfig {
-    /// Proposes `level`, and takes no other answer.
-    #[must_use]
-    pub const fn new(level: ProtectionLevel) -> Self {
-        Self::proposing(Some(level))
-    }
-
-    /// Proposes level `00`, which RFC 1961 does not have, and takes no other answer: who the client is gets
-    /// proved, and nothing of what follows is protected.
-    ///
-    /// For old curl, and servers set up for it.
-    #[must_use]
-    pub const fn clear() -> Self {
-        Self::proposing(None)
-    }
-
-    const fn proposing(level: Option<ProtectionLevel>) -> Self {
-        Self {
-            propose: level,
-            accept: Levels::of(level),
-            framing: Framing::DEFAULT,
-        }
-    }
-
-    /// Takes `level` for an answer, too.
-    #[must_use]
-    pub const fn accept(self, level: ProtectionLevel) -> Self {
-        Self {
-            accept: self.accept.with(Some(level)),
-            ..self
-        }
-    }
-
-    /// Whether the level octets are sent, and expected, without a wrapping, as NEC's implementation did it;
-    /// anybody on the way can then change them. A wrapped one is not taken: nothing is detected.
-    #[must_use]
-    pub const fn nec(mut self, nec: bool) -> Self {
-        self.framing.nec = nec;
-        self
-    }
-
-    /// The longest authentication token that is taken; at first 16,384 octets.
-    #[must_use]
-    pub const fn max_token(mut self, max: u16) -> Self {
-        self.framing.max_token = max;
-        self
-    }
-
-    /// The longest token with a level that is taken; at first 256 octets.
-    #[must_use]
-    pub const fn max_level_token(mut self, max: u16) -> Self {
-        self.framing.max_level_token = max;
-        self
-    }
-}
-
-/// [`ProtectionLevel::Confidentiality`], and nothing less.
-impl Default for ClientConfig {
-    fn default() -> Self {
-        Self::new(ProtectionLevel::Confidentiality)
-    }
-}
-
-/// Which levels a server agrees to.
-///
-/// ```
-/// use sans_socks::gssapi::{ProtectionLevel, ServerConfig};
-///
-/// // Confidentiality is what a client gets, whatever it proposes.
-/// let config = ServerConfig::new()
-///     .allow(&[ProtectionLevel::Confidentiality])
-///     .counter_offer(ProtectionLevel::Confidentiality);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerConfig {
-    allow: Levels,
-    counter_offer: Option<ProtectionLevel>,
-    framing: Framing,
-}
-
-impl ServerConfig {
-    /// The defaults: agrees to any of the three levels, as the client proposes.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            allow: Levels::of(Some(ProtectionLevel::Integrity))
-                .with(Some(ProtectionLevel::Confidentiality))
-                .with(Some(ProtectionLevel::Selective)),
-            counter_offer: None,
-            framing: Framing::DEFAULT,
-        }
-    }
-
-    /// Agrees to these levels, and to no other.
-    #[must_use]
-    pub const fn allow(self, levels: &[ProtectionLevel]) -> Self {
-        let mut allow = Levels(self.allow.0 & Levels::of(None).0);
-        let mut rest = levels;
-        while let [level, others @ ..] = rest {
-            allow = allow.with(Some(*level));
-            rest = others;
-        }
-        Self { allow, ..self }
-    }
-
-    /// Answers `level` to a client that proposes another of the three which it may not have, or which the
-    /// context cannot do, and leaves it to the client to close; else that is refused with `01 FF`.
-    ///
-    /// `level` need not be among those that are [allowed](Self::allow).
-    #[must_use]
-    pub const fn counter_offer(self, level: ProtectionLevel) -> Self {
-        Self {
-            counter_offer: Some(level),
-            ..self
-        }
-    }
-
-    /// Whether a client that proposes level `00`, which RFC 1961 does not have, may have it: who it is was
-    /// proved, and nothing of what follows is protected.
-    ///
-    /// For old curl, which proposes nothing else.
-    #[must_use]
-    pub const fn allow_clear(self, allow: bool) -> Self {
-        let clear = Levels::of(None).0;
-        Self {
-            allow: Levels(if allow {
-                self.allow.0 | clear
-            } else {
-                self.allow.0 & !clear
-            }),
-            ..self
-        }
-    }
-
-    /// As [`ClientConfig::nec`].
-    #[must_use]
-    pub const fn nec(mut self, nec: bool) -> Self {
-        self.framing.nec = nec;
-        self
-    }
-
-    /// As [`ClientConfig::max_token`].
-    #[must_use]
-    pub const fn max_token(mut self, max: u16) -> Self {
-        self.framing.max_token = max;
-        self
-    }
-
-    /// As [`ClientConfig::max_level_token`].
-    #[must_use]
-    pub const fn max_level_token(mut self, max: u16) -> Self {
-        self.framing.max_level_token = max;
-        self
-    }
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+use crate::transmit::{Cursor, Transmit};
 
 #[derive(Clone, Copy)]
 enum Role {
     Client(ClientConfig),
     Server(ServerConfig),
+}
+
+impl Role {
+    const fn framing(&self) -> Framing {
+        match self {
+            Self::Client(config) => config.framing(),
+            Self::Server(config) => config.framing(),
+        }
+    }
+
+    /// Returns the level agreed on when the peer names `byte`.
+    fn judge(self, byte: u8, services: Services) -> Result<Option<ProtectionLevel>, Refusal> {
+        match self {
+            Self::Client(config) => config.judge(byte, services),
+            Self::Server(config) => config.judge(byte, services),
+        }
+    }
 }
 
 /// What is due when nothing is left to send.
@@ -293,62 +92,63 @@ pub struct Negotiator<C: Context> {
     context: C,
     role: Role,
     state: State<C::Error>,
-    /// The message in progress, and over a step the one before it.
+    /// The message in progress; during a step, the one before it.
     received: Vec<u8>,
-    outgoing: Outgoing,
+    outgoing: Vec<u8>,
+    cursor: Cursor,
+    /// How far the input reached that was offered last, counted like `received`.
+    reach: usize,
     eof: bool,
 }
 
-/// The octets of a message to send.
-#[derive(Default)]
-struct Outgoing {
-    octets: Vec<u8>,
-    sent: usize,
-}
-
-impl Outgoing {
-    fn unsent(&self) -> &[u8] {
-        self.octets.get(self.sent..).unwrap_or_default()
-    }
-
-    fn push(&mut self, frame: &Frame<'_>) {
-        let start = self.octets.len();
-        self.octets.resize(start + frame.encoded_len(), 0);
-        // There is room: it was just made.
-        let _ = frame.encode_into(self.octets.get_mut(start..).unwrap_or_default());
-    }
-
-    fn skip(&mut self, n: usize) {
-        self.sent = self.sent.saturating_add(n);
-        if self.unsent().is_empty() {
-            self.octets.clear();
-            self.sent = 0;
-        }
-    }
-}
-
-/// The one thing to do next.
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "a new thing to do must not be overlooked by a driver"
-)]
+/// The next step.
+#[expect(clippy::exhaustive_enums, reason = "a driver must not overlook a new step")]
 #[must_use]
 pub enum Output<'a, C: Context> {
-    /// Send these octets.
+    /// Send these bytes.
     Transmit(Transmit<'a>),
-    /// Give [`handle_input`](Negotiator::handle_input) what has been read; read, if nothing is left of that.
+    /// Pass received bytes to [`handle_input`](Negotiator::handle_input). Read from the stream if you have none.
+    ///
+    /// Flush a buffered stream before you read.
     NeedInput {
-        /// The octets up to the next decision: a hint for exact reads, not a minimum to wait for.
+        /// Bytes until the next decision. Fewer are fine. Read at most this many, and nothing is ever left over.
         needed: NonZeroUsize,
     },
-    /// Run a step of context establishment, on a thread that may wait for it.
+    /// Run a step of context establishment, on a thread that may block.
     Step(Step<'a, C>),
-    /// The level is agreed. [`finish`](Negotiator::finish) gives the [`Encapsulation`]; what has not been
-    /// taken of the input is its. Stable.
+    /// The level is agreed. [`into_encapsulation`](Negotiator::into_encapsulation) returns the [`Encapsulation`]. Bytes
+    /// that you still hold belong to it. Further calls return the same.
     Established,
-    /// The negotiation has failed, and the peer was told so as far as it is to be. Close; `finish` gives the
-    /// error away. Stable.
+    /// The negotiation has failed, and a server has told the peer by `01 FF`. Close the connection.
+    /// [`into_encapsulation`](Negotiator::into_encapsulation) returns the error by value. Further calls return the same.
     Closed(&'a Error<C::Error>),
+}
+
+/// A decision, or the end of the negotiation: [`Output`] without input and output.
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a driver must not overlook a new decision"
+)]
+#[must_use]
+pub enum Decision<'a, C: Context> {
+    /// See [`Output::Step`].
+    Step(Step<'a, C>),
+    /// See [`Output::Established`].
+    Established,
+    /// See [`Output::Closed`].
+    Closed(&'a Error<C::Error>),
+}
+
+impl<'a, C: Context> Output<'a, C> {
+    fn split(self) -> Result<Io<'a>, Decision<'a, C>> {
+        Err(match self {
+            Self::Transmit(transmit) => return Ok(Io::Transmit(transmit)),
+            Self::NeedInput { needed } => return Ok(Io::NeedInput { needed }),
+            Self::Step(step) => Decision::Step(step),
+            Self::Established => Decision::Established,
+            Self::Closed(error) => Decision::Closed(error),
+        })
+    }
 }
 
 impl<C: Context> Negotiator<C> {
@@ -370,20 +170,25 @@ impl<C: Context> Negotiator<C> {
             role,
             state,
             received: Vec::new(),
-            outgoing: Outgoing {
-                octets: Vec::new(),
-                sent: 0,
-            },
+            outgoing: Vec::new(),
+            cursor: Cursor::new(0, 0, (0, 0)),
+            reach: 0,
             eof: false,
         }
     }
 
-    /// Takes octets from the peer: those of the message in progress, and not one more.
+    /// Consumes bytes from the peer: those of the message in progress, and not one more.
     ///
-    /// Returns how many were taken; 0 while anything but [`Output::NeedInput`] is due. What was not taken is
-    /// given again later, or is the [`Encapsulation`]'s. An octet that shows a wrong version is not taken.
-    #[must_use = "what was not taken has to be given again, or is the encapsulation's"]
+    /// Returns how many: 0 unless [`Output::NeedInput`] is due. Keep the rest; it belongs to a later call or to the
+    /// [`Encapsulation`]. Always poll again afterwards, also after 0: a wrong version byte is not consumed, and still
+    /// ends the negotiation.
+    #[must_use = "what was not consumed belongs to a later call or to the encapsulation"]
     pub fn handle_input(&mut self, input: &[u8]) -> usize {
+        if input.is_empty() {
+            self.reach = 0;
+            return 0;
+        }
+        self.reach = self.reach.max(self.received.len().saturating_add(input.len()));
         let mut rest = input;
         while let (Some(needed), Some(first)) = (self.needed(), rest.first()) {
             if self.received.is_empty() && *first != VERSION {
@@ -396,44 +201,35 @@ impl<C: Context> Negotiator<C> {
             let (now, later) = rest.split_at_checked(needed.get()).unwrap_or((rest, &[]));
             self.received.extend_from_slice(now);
             rest = later;
+            let received = self.received.len();
             if self.decide() {
+                self.reach = self.reach.saturating_sub(received);
                 break;
             }
         }
         input.len() - rest.len()
     }
 
-    /// As [`handle_input`](Self::handle_input), and advances `input` over what was taken.
-    #[cfg(feature = "bytes")]
-    pub fn handle_buf(&mut self, input: &mut impl bytes::Buf) {
-        while input.has_remaining() {
-            match self.handle_input(input.chunk()) {
-                0 => break,
-                taken => input.advance(taken),
-            }
-        }
-    }
-
-    /// The peer has ended its side, and all octets before that have been taken.
+    /// Notes that the peer has ended its side, as [`Machine::handle_eof`] says.
     ///
-    /// Where input is due, now or later, that is [`Error::UnexpectedEof`]: to a client as good as `01 FF`, and
-    /// Dante sends nothing else. A step or a refusal that is pending is still carried out.
+    /// To a client that is as good as `01 FF`, and Dante sends nothing else. A pending step or refusal is finished first.
     pub fn handle_eof(&mut self) {
+        if self.eof && self.needed().is_some() {
+            self.reach = 0;
+        }
         self.eof = true;
     }
 
-    /// The one thing to do next. Asking again without doing it gives the same.
+    /// Returns the next step. Until it is performed, further calls return the same one.
     pub fn poll_output(&mut self) -> Output<'_, C> {
-        if !self.outgoing.unsent().is_empty() {
-            return Output::Transmit(Transmit {
-                outgoing: &mut self.outgoing,
-            });
+        if self.cursor.is_sending() {
+            return Output::Transmit(Transmit::new(&mut self.outgoing, &mut self.cursor));
         }
-        if let Some(needed) = self.needed() {
-            return Output::NeedInput { needed };
-        }
-        if let Some(due) = self.due() {
-            // Input is due and cannot come: the peer has ended its side.
+        self.outgoing = Vec::new();
+        if let (Some(needed), Some(due)) = (self.needed(), self.due()) {
+            if !self.eof || self.reach > self.received.len() {
+                return Output::NeedInput { needed };
+            }
             self.state = State::Closed(Error::UnexpectedEof { due });
         }
         match self.state {
@@ -443,42 +239,43 @@ impl<C: Context> Negotiator<C> {
         }
     }
 
-    /// Gives up, whatever the reason: a server says `01 FF` (R-114), a client nothing. Then
-    /// [`Output::Closed`] comes, with [`Error::Abandoned`]. It does nothing to a negotiation that has failed.
+    /// Runs the step that is due, as [`Step::run`] does; does nothing if none is.
     ///
-    /// For a client whose name the [`context`](Self::context) tells, and who is not to come in.
-    pub fn abandon(&mut self) {
+    /// With it a negotiator can move to a thread that may block, and back.
+    pub fn run_step(&mut self) {
+        if !self.cursor.is_sending() && matches!(self.state, State::Step) {
+            self.step();
+        }
+    }
+
+    /// Rejects the peer, for any reason. A server sends `01 FF`, a client nothing. Then [`Output::Closed`] follows, with
+    /// [`Error::Abandoned`]. A negotiation that has failed stays as it is.
+    ///
+    /// For instance, the name that the [`context`](Self::context) reports may not be allowed.
+    pub fn reject(&mut self) {
         if !matches!(self.state, State::Closed(_)) {
             self.refuse(Error::Abandoned);
         }
     }
 
-    /// The context, to ask it who the peer is.
+    /// Returns the context, which knows who the peer is.
     #[must_use]
     pub const fn context(&self) -> &C {
         &self.context
     }
 
-    /// What was negotiated.
+    /// Returns the layer over the stream, at the level agreed on.
     ///
     /// # Errors
     ///
-    /// After [`Output::Closed`], its error. Before that and before [`Output::Established`],
-    /// [`Error::Abandoned`].
-    pub fn finish(self) -> Result<Encapsulation<C>, Error<C::Error>> {
+    /// After [`Output::Closed`], its error. Before that and before [`Output::Established`], [`Error::Abandoned`].
+    pub fn into_encapsulation(self) -> Result<Encapsulation<C>, Error<C::Error>> {
         match self.state {
-            State::Established(level) if self.outgoing.unsent().is_empty() => {
+            State::Established(level) if !self.cursor.is_sending() => {
                 Ok(Encapsulation::agreed(self.context, level))
             }
             State::Closed(error) => Err(error),
             _ => Err(Error::Abandoned),
-        }
-    }
-
-    const fn framing(&self) -> Framing {
-        match self.role {
-            Role::Client(config) => config.framing,
-            Role::Server(config) => config.framing,
         }
     }
 
@@ -491,9 +288,9 @@ impl<C: Context> Negotiator<C> {
         }
     }
 
-    /// The octets up to the next decision, if input can be taken.
+    /// Returns how many bytes are missing to the next decision, if input is due.
     fn needed(&self) -> Option<NonZeroUsize> {
-        if self.due().is_none() || self.eof || !self.outgoing.unsent().is_empty() {
+        if self.due().is_none() || self.cursor.is_sending() {
             return None;
         }
         match Frame::decode(&self.received) {
@@ -505,7 +302,7 @@ impl<C: Context> Negotiator<C> {
     /// Judges what has been received so far; says whether that is all of a message.
     fn decide(&mut self) -> bool {
         let Some(due) = self.due() else { return true };
-        let framing = self.framing();
+        let framing = self.role.framing();
         let (expected, max) = match (due, &self.state, self.received.get(1)) {
             (MessageType::ProtectionLevel, State::ReadLevel { may_be_ready: true }, Some(1)) => {
                 (MessageType::Authentication, 0)
@@ -574,36 +371,14 @@ impl<C: Context> Negotiator<C> {
         let Role::Client(config) = self.role else {
             return Ok(());
         };
-        self.check_service(config.propose)?;
+        let level = available(config.proposed(), self.context.services())?;
         self.state = State::ReadLevel { may_be_ready: true };
-        self.send_level(config.propose)
+        self.send_level(level)
     }
 
-    /// The peer has named the level with this octet: the server answers, the client accepts.
-    fn agree(&mut self, octet: u8) -> Result<(), Error<C::Error>> {
-        let level = ProtectionLevel::new(octet);
-        if level.is_none() && octet != 0 {
-            return Err(Error::LevelNotAllowed(octet));
-        }
-        let allowed = match self.role {
-            Role::Client(config) => config.accept.has(level),
-            Role::Server(config) => config.allow.has(level),
-        };
-        let judged = if allowed {
-            self.check_service(level)
-        } else {
-            Err(Error::LevelNotAllowed(octet))
-        };
-        let agreed = match (judged, self.role) {
-            (Ok(()), _) => level,
-            (Err(_), Role::Server(ServerConfig { counter_offer, .. }))
-                if level.is_some() && counter_offer.is_some() =>
-            {
-                self.check_service(counter_offer)?;
-                counter_offer
-            }
-            (Err(error), _) => return Err(error),
-        };
+    /// The peer has named a level by this byte: the server answers, the client accepts.
+    fn agree(&mut self, byte: u8) -> Result<(), Error<C::Error>> {
+        let agreed = self.role.judge(byte, self.context.services())?;
         self.state = State::Established(agreed);
         match self.role {
             Role::Client(_) => Ok(()),
@@ -611,18 +386,9 @@ impl<C: Context> Negotiator<C> {
         }
     }
 
-    /// Whether the context has what `level` takes (R-115).
-    fn check_service(&self, level: Option<ProtectionLevel>) -> Result<(), Error<C::Error>> {
-        let services = self.context.services();
-        match level {
-            Some(level) if !services.suffice_for(level) => Err(Error::LevelUnavailable(level)),
-            _ => Ok(()),
-        }
-    }
-
     fn send_level(&mut self, level: Option<ProtectionLevel>) -> Result<(), Error<C::Error>> {
-        let plain = [octet(level)];
-        if self.framing().nec {
+        let plain = [byte_of(level)];
+        if self.role.framing().nec {
             return self.send(MessageType::ProtectionLevel, &plain);
         }
         let mut token = Vec::new();
@@ -637,14 +403,27 @@ impl<C: Context> Negotiator<C> {
             len: token.len(),
             max: Token::MAX_LEN,
         })?;
-        self.outgoing.push(&Frame::Token { message_type, token });
+        self.push(&Frame::Token { message_type, token });
         Ok(())
+    }
+
+    /// Adds a message to those that are being sent.
+    fn push(&mut self, frame: &Frame<'_>) {
+        if !self.cursor.is_sending() {
+            self.outgoing = Vec::new();
+            self.cursor.send(0, 0);
+        }
+        let start = self.outgoing.len();
+        self.outgoing.resize(start + frame.encoded_len(), 0);
+        let written = frame.encode_into(self.outgoing.get_mut(start..).unwrap_or_default());
+        debug_assert!(written.is_ok(), "there is room: it was just made");
+        self.cursor.extend(self.outgoing.len() as u32);
     }
 
     /// Closes because of `error`: a server says so with `01 FF`, a client with nothing.
     fn refuse(&mut self, error: Error<C::Error>) {
         if let (Role::Server(_), false) = (self.role, matches!(error, Error::Rejected)) {
-            self.outgoing.push(&Frame::Abort);
+            self.push(&Frame::Abort);
         }
         self.received.clear();
         self.state = State::Closed(error);
@@ -682,6 +461,16 @@ impl<C: Context> fmt::Debug for Negotiator<C> {
     }
 }
 
+impl<C: Context> fmt::Debug for Decision<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Step(_) => "Step",
+            Self::Established => "Established",
+            Self::Closed(_) => "Closed",
+        })
+    }
+}
+
 impl<C: Context> fmt::Debug for Output<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -691,6 +480,30 @@ impl<C: Context> fmt::Debug for Output<'_, C> {
             Self::Established => f.write_str("Established"),
             Self::Closed(_) => f.write_str("Closed"),
         }
+    }
+}
+
+impl<C: Context> machine::private::Sealed for Negotiator<C> {}
+impl<C: Context> Machine for Negotiator<C> {
+    type Decision<'a>
+        = Decision<'a, C>
+    where
+        C: 'a;
+
+    fn handle_input(&mut self, input: &[u8]) -> usize {
+        self.handle_input(input)
+    }
+
+    fn handle_eof(&mut self) {
+        self.handle_eof();
+    }
+
+    fn poll_io(&mut self) -> Option<Io<'_>> {
+        self.poll_output().split().ok()
+    }
+
+    fn poll_decision(&mut self) -> Option<Decision<'_, C>> {
+        self.poll_output().split().err()
     }
 }
 
@@ -715,49 +528,5 @@ impl<C: Context> Step<'_, C> {
 impl<C: Context> fmt::Debug for Step<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Step")
-    }
-}
-
-/// Octets to send, in this order, before anything else is done.
-///
-/// With feature `bytes` this is also a [`bytes::Buf`].
-#[must_use = "the octets are due until `sent` says that they are gone"]
-pub struct Transmit<'a> {
-    outgoing: &'a mut Outgoing,
-}
-
-impl Transmit<'_> {
-    /// The octets that have not been sent; never empty when it comes from `poll_output`.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        self.outgoing.unsent()
-    }
-
-    /// The first `n` of them are gone; all, if there are fewer.
-    pub fn sent(self, n: usize) {
-        self.outgoing.skip(n);
-    }
-}
-
-#[cfg(feature = "bytes")]
-impl bytes::Buf for Transmit<'_> {
-    fn remaining(&self) -> usize {
-        self.bytes().len()
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.bytes()
-    }
-
-    /// As [`Transmit::sent`], with the same clamp.
-    fn advance(&mut self, n: usize) {
-        self.outgoing.skip(n);
-    }
-}
-
-/// How many octets are left, not which.
-impl fmt::Debug for Transmit<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Transmit({} octets)", self.bytes().len())
     }
 }

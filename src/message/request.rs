@@ -93,7 +93,7 @@ impl<'a> Request<'a> {
 
 impl Request<'_> {
     /// Where a name begins: after VER, CMD, RSV, ATYP and its length.
-    pub(crate) const NAME_START: u16 = addressing::TO_ATYP as u16 + 1;
+    pub(crate) const NAME_START: usize = addressing::TO_ATYP + 1;
 }
 
 impl private::Sealed for Request<'_> {}

@@ -5,6 +5,7 @@ use crate::credentials::Credentials;
 use crate::error::Malformed;
 use crate::message::request::Request;
 use crate::message::{Decoded, VERSION, userpass};
+use crate::socks4;
 
 /// Server leniency settings. The defaults interoperate with deployed clients.
 ///
@@ -23,6 +24,7 @@ pub struct Config {
     control_bytes: bool,
     strict_reserved: bool,
     lenient_version: bool,
+    socks4: bool,
 }
 
 impl Config {
@@ -34,6 +36,7 @@ impl Config {
             control_bytes: false,
             strict_reserved: false,
             lenient_version: false,
+            socks4: false,
         }
     }
 
@@ -99,6 +102,25 @@ impl Config {
         self.lenient_version
     }
 
+    /// Sets whether clients of SOCKS4 and SOCKS4a are accepted on the same port. By default their first byte closes
+    /// the handshake, and is not consumed.
+    ///
+    /// **Version 4 has no authentication.** Its request reaches [`PendingRequest`](super::PendingRequest) without
+    /// [`SelectMethod`](super::SelectMethod) and [`Authenticate`](super::Authenticate). A server that requires
+    /// credentials must leave this off, or reject every request whose
+    /// [`version`](super::PendingRequest::version) is 4.
+    #[must_use]
+    pub const fn with_socks4(mut self, socks4: bool) -> Self {
+        self.socks4 = socks4;
+        self
+    }
+
+    /// Returns whether clients of SOCKS4 and SOCKS4a are accepted.
+    #[must_use]
+    pub const fn socks4(&self) -> bool {
+        self.socks4
+    }
+
     /// The first decision about a request is at ATYP, or at RSV before it.
     pub(super) const fn first_decision_of_request(self) -> u16 {
         if self.strict_reserved { 3 } else { 4 }
@@ -126,23 +148,37 @@ impl Config {
             }
         }
         let decoded = Request::decode(bytes)?;
-        if let Decoded::Complete {
-            value:
-                Request {
-                    address:
-                        Address {
-                            host: Host::Domain(name),
-                            ..
-                        },
-                    ..
-                },
-            ..
-        } = decoded
-        {
-            if !self.control_bytes && name.has_control_bytes() {
-                return Err(Malformed::ControlBytes);
-            }
+        if let Decoded::Complete { value, .. } = &decoded {
+            self.check(&value.address)?;
         }
         Ok(decoded)
+    }
+
+    /// Reads a request of SOCKS4, as this configuration tolerates it.
+    pub(super) fn decode_socks4<'a>(
+        &self,
+        bytes: &'a [u8],
+    ) -> Result<Decoded<socks4::Request<'a>>, Malformed> {
+        let decoded = socks4::Request::decode(bytes)?;
+        if let Decoded::Complete { value, .. } = &decoded {
+            self.check(&value.address())?;
+        }
+        Ok(decoded)
+    }
+
+    /// Returns whether the client's first byte is a request of SOCKS4, which is accepted.
+    #[inline]
+    pub(super) fn reads_socks4(&self, bytes: &[u8]) -> bool {
+        self.socks4 && matches!(bytes, [socks4::VERSION, ..])
+    }
+
+    #[inline]
+    fn check(&self, address: &Address<'_>) -> Result<(), Malformed> {
+        match address.host {
+            Host::Domain(name) if !self.control_bytes && name.has_control_bytes() => {
+                Err(Malformed::ControlBytes)
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -13,7 +13,8 @@ use crate::error::Malformed;
 /// association", [RFC 1928 §7].
 ///
 /// - The host is the control connection's peer, whatever DST.ADDR of the request is. An IPv4-mapped IPv6 address is the
-///   IPv4 address. IPv6 scopes are compared where both addresses have one.
+///   IPv4 address. IPv6 scopes are compared where both addresses have one; if the control connection's has none, the
+///   first datagram's is used.
 /// - The port is DST.PORT if the request names it together with the peer's own address. Otherwise it is learned from
 ///   the first datagram accepted, then fixed. [`with_any_port`](Self::with_any_port) accepts every port.
 /// - Fragments are dropped, unless [`with_fragments`](Self::with_fragments) says that a
@@ -150,9 +151,11 @@ impl Association {
     #[must_use]
     pub fn admits(&self, source: SocketAddr) -> bool {
         let port = source.port();
-        port != 0
-            && (self.any_port || self.port.is_none_or(|fixed| fixed == port))
-            && is_same_host(source, self.control_peer)
+        self.client == Some(source)
+            || port != 0
+                && (self.any_port || self.port.is_none_or(|fixed| fixed == port))
+                && is_same_host(source, self.control_peer)
+                && self.client.is_none_or(|client| is_same_host(source, client))
     }
 
     /// Decodes a datagram that the relay received from `source`, if it is the client's.

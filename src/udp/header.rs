@@ -2,8 +2,6 @@
 //!
 //! [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 
-use core::fmt;
-
 use crate::address::Address;
 use crate::code_point::code_point;
 use crate::error::Malformed;
@@ -191,7 +189,6 @@ impl Encode for Header<'_> {
 /// ```
 #[expect(clippy::exhaustive_structs, reason = "the wire has these two parts")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Datagram<'a> {
     /// RSV to DST.PORT.
     pub header: Header<'a>,

@@ -1,43 +1,43 @@
-//! An exchange as the RFCs say that it goes, and the proof that a machine goes through it however its
-//! octets are cut.
+//! An exchange as the RFCs specify it, and checks that a machine follows it however the bytes are split.
 
 use sans_socks::{Error, Phase};
 
-use super::{Client, Delivery, Due, Eof, Record, Script, Server, octets, run};
+use super::early::{Early, RESTS, run_early};
+use super::{Client, Delivery, Due, Eof, Record, Script, Server, run, unhex};
 
-/// What stands behind the handshake in the same read. It begins like a message, so that a machine that reads
-/// on too far has something to misread.
+/// Bytes after the handshake in the same read. They begin like a message, so a machine that reads too far
+/// misinterprets them.
 const TUNNEL: &[u8] = b"\x05\x01\x00\x01\x00 tunnel";
 
-/// The messages, by what they are decided at.
+/// The messages, by their decision points.
 #[derive(Clone, Copy, Debug)]
 pub enum Message {
     Greeting,
     /// A selection or a status.
-    TwoOctets,
+    TwoBytes,
     Credentials,
     Request,
     Reply,
 }
 
-/// The octets that `message` is decided at, counted from its first: where `needed` must end.
+/// Returns how many bytes each decision about `message` takes: the sums that `needed` must lead to.
 ///
-/// `octets` is a whole message, or one cut off where it shows a fault.
-pub fn decision_points(message: Message, strict_reserved: bool, octets: &[u8]) -> Vec<usize> {
-    let octet = |at: usize| octets.get(at).map_or(0, |octet| usize::from(*octet));
+/// `bytes` is a whole message, or one that ends at a fault.
+pub fn decision_points(message: Message, strict_reserved: bool, bytes: &[u8]) -> Vec<usize> {
+    let byte = |at: usize| bytes.get(at).map_or(0, |byte| usize::from(*byte));
     let mut points = match message {
-        Message::Greeting => return vec![2, 2 + octet(1)],
-        Message::TwoOctets => return vec![2],
-        Message::Credentials => return vec![2, 3 + octet(1), 3 + octet(1) + octet(2 + octet(1))],
+        Message::Greeting => return vec![2, 2 + byte(1)],
+        Message::TwoBytes => return vec![2],
+        Message::Credentials => return vec![2, 3 + byte(1), 3 + byte(1) + byte(2 + byte(1))],
         Message::Request => vec![4],
         Message::Reply => vec![2, 4],
     };
     if strict_reserved {
         points.push(3);
     }
-    match octet(3) {
+    match byte(3) {
         1 => points.push(10),
-        3 => points.extend([5, 7 + octet(4)]),
+        3 => points.extend([5, 7 + byte(4)]),
         4 => points.push(22),
         _ => {}
     }
@@ -45,14 +45,14 @@ pub fn decision_points(message: Message, strict_reserved: bool, octets: &[u8]) -
     points
 }
 
-/// One message that comes, as far as it is the handshake's, and what is sent before the next one is due.
+/// A message from the peer, as far as it is consumed, and what is sent before the next one is needed.
 struct Step {
     phase: Phase,
     takes: Vec<u8>,
     sends: Vec<u8>,
 }
 
-/// A script, what comes, and all that follows from it.
+/// A script, the input, and everything that must follow from it.
 pub struct Exchange<'a> {
     name: String,
     script: Script<'a>,
@@ -67,7 +67,7 @@ impl<'a> Exchange<'a> {
         Self::new(name.into(), Script::Server(script), "")
     }
 
-    /// `first`: what the client sends before anything comes.
+    /// `first` is what the client sends before it has received anything.
     pub fn client(name: impl Into<String>, script: Client<'a>, first: &str) -> Self {
         Self::new(name.into(), Script::Client(script), first)
     }
@@ -76,29 +76,29 @@ impl<'a> Exchange<'a> {
         Self {
             name,
             script,
-            first: octets(first),
+            first: unhex(first),
             steps: Vec::new(),
             leaves: Vec::new(),
             decisions: None,
         }
     }
 
-    /// In `phase` comes `takes`, upon which `sends` is sent.
+    /// In `phase` the machine consumes `takes` and sends `sends`.
     ///
-    /// A faulty message is taken up to the octet that shows the fault: none, if that is VER.
+    /// A malformed message is consumed up to the byte that shows the fault, and not at all if that is VER.
     pub fn step(mut self, phase: Phase, takes: &str, sends: &str) -> Self {
-        let (takes, sends) = (octets(takes), octets(sends));
+        let (takes, sends) = (unhex(takes), unhex(sends));
         self.steps.push(Step { phase, takes, sends });
         self
     }
 
-    /// Octets that come behind, and are not the handshake's.
+    /// Bytes after the last step, which are not consumed.
     pub fn leaves(self, leaves: &str) -> Self {
-        let leaves = octets(leaves);
+        let leaves = unhex(leaves);
         Self { leaves, ..self }
     }
 
-    /// What the program is asked to decide, in order.
+    /// The decisions that the caller must take, in order.
     pub fn decides(self, decisions: impl IntoIterator<Item = Due>) -> Self {
         let decisions = Some(decisions.into_iter().collect());
         Self { decisions, ..self }
@@ -115,25 +115,24 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Proves that the exchange goes so and ends with `end`: in one read, in every two, octet by octet, in
-    /// reads of what `needed` says, as a chained `Buf`; with tunnel octets behind it; with every size of
-    /// write; and what the end of input after each of its octets makes of it.
+    /// Checks the exchange, and that it ends with `end`:
+    ///
+    /// - in one read, in every two, byte by byte, in reads of `needed` bytes, as a chained `Buf`;
+    /// - with tunnel bytes after it;
+    /// - with writes of every size;
+    /// - with the end of input after each byte, announced in time or early.
     pub fn ends(&self, end: &Due) {
-        let whole = self.run(&Delivery::reads([[self.taken(), self.leaves.clone()].concat()]));
+        let whole = self.run(&Delivery::reads([self.input()]));
         let name = &self.name;
         let answers: Vec<u8> = self.steps.iter().flat_map(|step| step.sends.clone()).collect();
         let sends = [self.first.clone(), answers].concat();
         assert_eq!(hex::encode(whole.sent()), hex::encode(sends), "{name}: sent");
-        assert_eq!(whole.end(), Some(end), "{name}: the end");
-        assert_eq!(
-            whole.waits,
-            self.waits(),
-            "{name}: the phases that wait for input"
-        );
+        assert_eq!(whole.end(), Some(end), "{name}: end");
+        assert_eq!(whole.waits, self.waits(), "{name}: phases that need input");
         assert_eq!(
             hex::encode(&whole.unread),
             hex::encode(&self.leaves),
-            "{name}: left unread"
+            "{name}: not consumed"
         );
         if let Some(decisions) = &self.decisions {
             assert_eq!(whole.decisions(), *decisions, "{name}: decisions");
@@ -141,7 +140,13 @@ impl<'a> Exchange<'a> {
         self.is_split_invariant(&whole);
         self.is_write_invariant(&whole);
         self.asks_up_to_the_next_decision();
-        self.names_the_phase_that_input_ends_in(&whole);
+        self.reports_where_input_ends(&whole);
+        self.loses_nothing_to_an_early_end(&whole);
+    }
+
+    /// Everything that is received.
+    fn input(&self) -> Vec<u8> {
+        [self.taken(), self.leaves.clone()].concat()
     }
 
     fn run(&self, delivery: &Delivery) -> Record {
@@ -155,7 +160,7 @@ impl<'a> Exchange<'a> {
 
     fn is_split_invariant(&self, whole: &Record) {
         let name = &self.name;
-        let handshake = [self.taken(), self.leaves.clone()].concat();
+        let handshake = self.input();
         for behind in [&b""[..], TUNNEL] {
             let input = [&handshake, behind].concat();
             let stated = Record {
@@ -167,7 +172,7 @@ impl<'a> Exchange<'a> {
                 let split = Delivery::reads([first, second]);
                 assert_eq!(self.run(&split), stated, "{name}: split at {at}");
                 if cfg!(feature = "bytes") && !behind.is_empty() {
-                    // This goes on from message to message where nothing is due between them.
+                    // `handle_buf` continues with the next message, without a poll in between.
                     let chained = Delivery {
                         chained: true,
                         ..split
@@ -180,20 +185,20 @@ impl<'a> Exchange<'a> {
                     assert_eq!(chained, stated, "{name}: chained at {at}");
                 }
             }
-            let octetwise = Delivery::reads(input.chunks(1));
-            assert_eq!(self.run(&octetwise), stated, "{name}: octet by octet");
+            let bytewise = Delivery::reads(input.chunks(1));
+            assert_eq!(self.run(&bytewise), stated, "{name}: byte by byte");
             let exact = Delivery {
                 exact: true,
-                ..octetwise
+                ..bytewise
             };
-            assert_eq!(self.run(&exact), stated, "{name}: as `needed` says");
+            assert_eq!(self.run(&exact), stated, "{name}: `needed` bytes at a time");
         }
     }
 
     fn is_write_invariant(&self, whole: &Record) {
-        let input = [self.taken(), self.leaves.clone()].concat();
+        let input = self.input();
         let transmits = whole.trace.iter().map(|due| match due {
-            Due::Transmit(octets) => octets.len(),
+            Due::Transmit(bytes) => bytes.len(),
             _ => 0,
         });
         let longest = transmits.max().unwrap_or(0);
@@ -207,14 +212,14 @@ impl<'a> Exchange<'a> {
                 assert_eq!(
                     self.run(&delivery),
                     *whole,
-                    "{}: {write} octets a write",
+                    "{}: {write} bytes a write",
                     self.name
                 );
             }
         }
     }
 
-    /// What the machine needs after each octet is what is missing up to the next decision.
+    /// After each byte, `needed` leads to the next decision.
     fn asks_up_to_the_next_decision(&self) {
         let strict = self.strict_reserved();
         let taken = self.taken();
@@ -228,7 +233,7 @@ impl<'a> Exchange<'a> {
                     assert_eq!(
                         Some(have + needed),
                         point,
-                        "{}: after {have} octets in {phase}",
+                        "{}: after {have} bytes in {phase}",
                         self.name
                     );
                 }
@@ -237,68 +242,106 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// What comes in `phase`; `None` while the program negotiates.
+    /// The message that is read in `phase`, or `None` during a negotiation.
     fn message(&self, phase: Phase) -> Option<Message> {
         match (phase, &self.script) {
             (Phase::Greeting, _) => Some(Message::Greeting),
             (Phase::Authentication, Script::Server(_)) => Some(Message::Credentials),
-            (Phase::MethodSelection | Phase::Authentication, _) => Some(Message::TwoOctets),
+            (Phase::MethodSelection | Phase::Authentication, _) => Some(Message::TwoBytes),
             (Phase::Request, _) => Some(Message::Request),
             (Phase::Reply | Phase::SecondReply, _) => Some(Message::Reply),
             _ => None,
         }
     }
 
-    /// What a machine needs once it has gone as far as `come` takes it.
-    fn needed(&self, come: &[u8]) -> usize {
+    /// What a machine needs after it has consumed `received`.
+    fn needed(&self, received: &[u8]) -> usize {
         let mut machine = self.script.start();
-        let mut rest = come;
+        let mut rest = received;
         loop {
             match machine.due() {
                 Due::NeedInput(needed) if rest.is_empty() => return needed,
                 Due::NeedInput(_) => {
-                    let taken = machine.handle_input(rest);
-                    assert_ne!(taken, 0, "{}: {rest:02x?} is not taken", self.name);
-                    rest = &rest[taken..];
+                    let consumed = machine.handle_input(rest);
+                    assert_ne!(consumed, 0, "{}: {rest:02x?} is not consumed", self.name);
+                    rest = &rest[consumed..];
                 }
                 Due::Transmit(_) => machine.sent(usize::MAX),
                 Due::Negotiate(_) => {
                     rest = &rest[machine.raw_negotiation()..];
                     machine.decide();
                 }
-                due if due.is_end() => panic!("{}: over after {come:02x?}: {due:?}", self.name),
+                due if due.is_end() => panic!("{}: ends after {received:02x?}: {due:?}", self.name),
                 _ => machine.decide(),
             }
         }
     }
 
-    fn names_the_phase_that_input_ends_in(&self, whole: &Record) {
+    /// Where the input ends in a message, the error names its phase and its length so far.
+    fn reports_where_input_ends(&self, whole: &Record) {
         let name = &self.name;
-        let input = [self.taken(), self.leaves.clone()].concat();
+        let input = self.input();
         for at in 0..=input.len() {
             let mut sent = self.first.clone();
             let mut end = 0;
             let mut cut = None;
             for step in &self.steps {
+                let start = end;
                 end += step.takes.len();
-                // A version octet that is not taken must still be seen.
+                // A version byte that is not consumed must still be seen.
                 if at < end + usize::from(step.takes.is_empty()) {
-                    cut = Some(step.phase);
+                    cut = Some((step.phase, at - start));
                     break;
                 }
                 sent.extend_from_slice(&step.sends);
             }
             for eof in [Eof::WhenAsked, Eof::AtOnce] {
                 let record = self.run(&Delivery::reads([&input[..at]]).eof(eof));
-                let what = format!("{name}: input ends after {at} octets, {eof:?}");
+                let what = format!("{name}: input ends after {at} bytes, {eof:?}");
                 match cut {
                     None => assert_eq!(record.trace, whole.trace, "{what}"),
-                    Some(Phase::Negotiation) => {
+                    Some((Phase::Negotiation, _)) => {
                         assert_eq!(record.end(), Some(&Due::Closed(Error::Abandoned)), "{what}");
                     }
-                    Some(phase) => assert_eq!(record.end().and_then(Due::eof_phase), Some(phase), "{what}"),
+                    Some(cut) => assert_eq!(record.end().and_then(Due::eof), Some(cut), "{what}"),
                 }
                 assert_eq!(hex::encode(record.sent()), hex::encode(&sent), "{what}: sent");
+            }
+        }
+    }
+
+    /// An end of input that is announced before the last bytes are handed over makes no difference.
+    fn loses_nothing_to_an_early_end(&self, whole: &Record) {
+        let input = self.input();
+        // Every position in short exchanges, and in long ones those around the first bytes of each message.
+        let mut starts = vec![0];
+        for step in &self.steps {
+            starts.push(starts.last().unwrap_or(&0) + step.takes.len());
+        }
+        let is_near = |at: usize| starts.iter().any(|start| at.abs_diff(*start) < 6);
+        let mut positions: Vec<usize> = (0..=input.len()).collect();
+        if input.len() > 64 {
+            positions.retain(|at| at % 64 == 0 || is_near(*at));
+        }
+        for at in positions {
+            self.is_told_early(&input, at, whole);
+            // The same with a part of the input: it ends in the middle of a message.
+            let part = &input[..at];
+            let cut = self.run(&Delivery::reads([part]).eof(Eof::WhenAsked));
+            for before in [at.saturating_sub(1), at / 2, 0] {
+                self.is_told_early(part, before, &cut);
+            }
+        }
+    }
+
+    fn is_told_early(&self, input: &[u8], at: usize, late: &Record) {
+        for rest in RESTS {
+            for when_asked in [false, true] {
+                let early = Early { at, when_asked, rest };
+                let what = || format!("{}: {early:?} of {} bytes", self.name, input.len());
+                let record = run_early(&self.script, input, early);
+                assert_eq!(record.trace, late.trace, "{}", what());
+                assert_eq!(record.unread, late.unread, "{}: not consumed", what());
             }
         }
     }

@@ -1,18 +1,20 @@
-//! Errors whose fields only the crate can fill in, made the way a peer makes them.
+//! Errors that only the crate can construct, caused as a peer causes them.
 
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "every test compiles this as its own, and takes what it needs"
+    reason = "each test compiles its own copy and uses a part of it"
 )]
 
 use sans_socks::client::{Auth, Handshake, Output};
 use sans_socks::message::{AuthStatus, Selection};
-use sans_socks::{Address, Credentials, Error, Malformed, Request};
+use sans_socks::{Address, Credentials, Error, Malformed, Request, socks4};
 
-/// The fault of a message that begins with `got` where version `expected` is required.
+/// Returns the fault of a message that begins with `got`, where version `expected` is required.
 pub fn wrong_version(expected: u8, got: u8) -> Malformed {
     let decoded = match expected {
+        0 => socks4::Reply::decode(&[got]).map(drop),
+        4 => socks4::Request::decode(&[got]).map(drop),
         1 => AuthStatus::decode(&[got]).map(drop),
         5 => Selection::decode(&[got]).map(drop),
         other => panic!("no message has version {other}"),
@@ -20,7 +22,7 @@ pub fn wrong_version(expected: u8, got: u8) -> Malformed {
     decoded.expect_err("a wrong version")
 }
 
-/// The end of a client whose credentials were answered with `status`.
+/// Returns the error of a client whose credentials were answered with `status`.
 pub fn authentication_rejected(status: u8) -> Error {
     let credentials = Credentials::new("u", "p").expect("valid lengths");
     let request = Request::connect(Address::UNSPECIFIED);

@@ -1,6 +1,7 @@
 //! Sessions captured between real programs over Kerberos, `tests/data/gssapi/`: each side is played by a machine
 //! with the tokens of the capture, and sends what the capture has, octet for octet.
 
+use crate::faults::wrong_version;
 use std::collections::VecDeque;
 
 use sans_socks::gssapi::{
@@ -39,7 +40,7 @@ fn tokens(mut octets: &[u8]) -> (Vec<(MessageType, &[u8])>, &[u8]) {
     }) = Frame::decode(octets)
     {
         assert_ne!(consumed, 0);
-        tokens.push((message_type, token.octets()));
+        tokens.push((message_type, token.as_bytes()));
         octets = &octets[consumed..];
     }
     (tokens, octets)
@@ -78,19 +79,21 @@ impl Context for Recorded {
     }
 
     fn services(&self) -> Services {
-        Services {
-            integrity: true,
-            confidentiality: true,
-        }
+        Services::new().with_integrity(true).with_confidentiality(true)
     }
 
-    fn wrap(&mut self, protection: Protection, plain: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    fn wrap(
+        &mut self,
+        protection: Protection,
+        plain: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Protection, String> {
         let token = self.own.pop_front().ok_or("no token left")?;
         if cfx(&token) != (protection, plain.to_vec()) {
             return Err(format!("{protection:?} {plain:x?} is not what was captured"));
         }
         out.extend(token);
-        Ok(())
+        Ok(protection)
     }
 
     fn unwrap(&mut self, token: &[u8], out: &mut Vec<u8>) -> Result<Protection, String> {
@@ -197,7 +200,9 @@ fn sessions() -> [Session; 13] {
 }
 
 fn client_config(level: Option<ProtectionLevel>, nec: bool) -> ClientConfig {
-    level.map_or(ClientConfig::clear(), ClientConfig::new).nec(nec)
+    level
+        .map_or(ClientConfig::clear(), ClientConfig::new)
+        .with_nec(nec)
 }
 
 /// The frames of the relay that one side sent, made and read again. How many, and what is in them.
@@ -234,7 +239,7 @@ fn captured_sessions() {
     for session in sessions() {
         let (from_client, from_server) = (side(session.capture, "C>"), side(session.capture, "S>"));
         let client_config = client_config(session.level, session.nec);
-        let server_config = ServerConfig::new().allow_clear(true).nec(session.nec);
+        let server_config = ServerConfig::new().with_clear(true).with_nec(session.nec);
         let (of_client, to_client) = play(
             |context| Negotiator::client(context, client_config),
             true,
@@ -274,7 +279,7 @@ fn curl_that_does_not_encapsulate() {
     ] {
         let (from_client, from_server) = (side(capture, "C>"), side(capture, "S>"));
         let (layer, rest) = play(
-            |context| Negotiator::server(context, ServerConfig::new().nec(nec)),
+            |context| Negotiator::server(context, ServerConfig::new().with_nec(nec)),
             false,
             nec,
             &from_server.concat(),
@@ -285,7 +290,7 @@ fn curl_that_does_not_encapsulate() {
         let mut plain = Vec::new();
         assert_eq!(
             layer.decapsulate(&rest, &mut plain),
-            Err(Error::Malformed(Malformed::Version { expected: 1, got: 5 }))
+            Err(Error::Malformed(wrong_version(1, 5)))
         );
         assert!(plain.is_empty());
     }

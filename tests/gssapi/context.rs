@@ -68,10 +68,7 @@ impl Fake {
             failing_step: None,
             steps: 0,
             token_len: 0,
-            services: Services {
-                integrity: true,
-                confidentiality: true,
-            },
+            services: Services::new().with_integrity(true).with_confidentiality(true),
             sequence: true,
             sent: 0,
             received: 0,
@@ -148,7 +145,7 @@ impl Context for Fake {
         self.services
     }
 
-    fn wrap(&mut self, protection: Protection, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
+    fn wrap(&mut self, protection: Protection, plain: &[u8], out: &mut Vec<u8>) -> Result<Protection, Fault> {
         if self.failing_wrap == Some(self.sent) {
             out.extend_from_slice(b"half a token");
             return Err(Fault::Told);
@@ -165,7 +162,7 @@ impl Context for Fake {
         );
         out.extend_from_slice(&Self::checksum(self.initiator, &out[start..]));
         self.sent += 1;
-        Ok(())
+        Ok(protection)
     }
 
     fn unwrap(&mut self, token: &[u8], out: &mut Vec<u8>) -> Result<Protection, Fault> {
@@ -309,7 +306,7 @@ pub(crate) fn drive<C: Context>(mut negotiator: Negotiator<C>, pieces: &[&[u8]])
     Outcome {
         sent,
         unread,
-        end: negotiator.finish(),
+        end: negotiator.into_encapsulation(),
     }
 }
 
@@ -383,12 +380,12 @@ pub(crate) fn converse<C: Context, S: Context>(
         Outcome {
             unread: from_server[read_by_client..].to_vec(),
             sent: from_client.clone(),
-            end: client.finish(),
+            end: client.into_encapsulation(),
         },
         Outcome {
             unread: from_client[read_by_server..].to_vec(),
             sent: from_server,
-            end: server.finish(),
+            end: server.into_encapsulation(),
         },
     )
 }

@@ -1,3 +1,4 @@
+use crate::faults::wrong_version;
 use sans_socks::Malformed;
 use sans_socks::gssapi::{ClientConfig, ServerConfig};
 use sans_socks::gssapi::{Encapsulation, Error, MessageType, Negotiator, Protection, ProtectionLevel};
@@ -33,7 +34,7 @@ fn datagram_layers(level: ProtectionLevel) -> (Layer, Layer) {
 fn clear_layers() -> (Layer, Layer) {
     let (client, server) = converse(
         Negotiator::client(Fake::initiator(2), ClientConfig::clear()),
-        Negotiator::server(Fake::acceptor(2), ServerConfig::new().allow_clear(true)),
+        Negotiator::server(Fake::acceptor(2), ServerConfig::new().with_clear(true)),
     );
     (client.end.unwrap(), server.end.unwrap())
 }
@@ -329,7 +330,7 @@ fn a_bad_datagram_is_not_fatal() {
     let mut good = Vec::new();
     client.encapsulate_datagram(b"payload", &mut good).unwrap();
     let mut plain = b"before".to_vec();
-    let version = Malformed::Version { expected: 1, got: 5 };
+    let version = wrong_version(1, 5);
     for (bad, error) in [
         (b"\x05\x03\x00\x00".to_vec(), Error::Malformed(version)),
         (
@@ -387,7 +388,7 @@ fn datagrams_in_any_order() {
 /// what is no encapsulated message ends the stream, in both directions and for good.
 #[test]
 fn faults_of_a_stream_are_fatal() {
-    let version = Malformed::Version { expected: 1, got: 5 };
+    let version = wrong_version(1, 5);
     for (bad, error) in [
         (b"\x05".to_vec(), Error::Malformed(version)),
         (b"\x01\x09".to_vec(), Error::Malformed(Malformed::MessageType(9))),

@@ -1,3 +1,4 @@
+use crate::faults::wrong_version;
 use sans_socks::gssapi::{Frame, MessageType, ProtectionLevel, Token};
 use sans_socks::message::{BufferTooSmall, Decoded, Encode};
 use sans_socks::{InvalidValue, Malformed};
@@ -85,10 +86,7 @@ fn vectors_of_parts_and_what_is_needed() {
 fn vectors_of_faults() {
     let version = vector("V-121");
     for at in 1..=version.len() {
-        assert_eq!(
-            Frame::decode(&version[..at]),
-            Err(Malformed::Version { expected: 1, got: 2 })
-        );
+        assert_eq!(Frame::decode(&version[..at]), Err(wrong_version(1, 2)));
     }
     let mtyp = vector("V-122");
     for at in 2..=mtyp.len() {

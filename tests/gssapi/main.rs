@@ -6,6 +6,8 @@ mod captures;
 mod composition;
 mod context;
 mod encapsulation;
+#[path = "../common/faults.rs"]
+mod faults;
 mod frame;
 mod memory;
 mod negotiation;

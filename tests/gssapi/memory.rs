@@ -11,7 +11,7 @@ const FEW: u64 = 256;
 ///
 #[test]
 fn a_negotiator_makes_no_room_for_what_has_not_come() {
-    let mut negotiator = Negotiator::server(Fake::acceptor(2), ServerConfig::new().max_token(u16::MAX));
+    let mut negotiator = Negotiator::server(Fake::acceptor(2), ServerConfig::new().with_max_token(u16::MAX));
     let info = measure(|| {
         assert_eq!(negotiator.handle_input(b"\x01\x01\xff\xffabcdef"), 10);
         assert!(matches!(negotiator.poll_output(), Output::NeedInput { .. }));

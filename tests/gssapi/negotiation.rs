@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use crate::faults::wrong_version;
 use sans_socks::Malformed;
 use sans_socks::gssapi::{
     ClientConfig, Context, Encapsulation, Error, Frame, MessageType, Negotiator, Output, Progress,
@@ -240,13 +241,13 @@ fn giving_up() {
     for received in [&[][..], &authentication(0)] {
         let mut negotiator = server(2, ServerConfig::new());
         let _ = negotiator.handle_input(received);
-        negotiator.abandon();
+        negotiator.reject();
         let Output::Transmit(transmit) = negotiator.poll_output() else {
             panic!("nothing is said")
         };
         assert_eq!(transmit.as_bytes(), [0x01, 0xff]);
         transmit.sent_all();
-        negotiator.abandon();
+        negotiator.reject();
         assert!(matches!(
             negotiator.poll_output(),
             Output::Closed(Error::Abandoned)
@@ -255,12 +256,12 @@ fn giving_up() {
     }
 
     let mut negotiator = client(2, proposing(ProtectionLevel::Integrity));
-    negotiator.abandon();
+    negotiator.reject();
     assert!(matches!(
         negotiator.poll_output(),
         Output::Closed(Error::Abandoned)
     ));
-    assert!(matches!(negotiator.finish(), Err(Error::Abandoned)));
+    assert!(matches!(negotiator.into_encapsulation(), Err(Error::Abandoned)));
 }
 
 /// The end of input is latched: told before it matters, it waits for the step and the octets that are due.
@@ -392,7 +393,7 @@ fn no_frame() {
     let facts = every_split(b"\x05\x01\x00", |pieces| {
         drive(server(2, ServerConfig::new()), pieces).facts()
     });
-    let version = Malformed::Version { expected: 1, got: 5 };
+    let version = wrong_version(1, 5);
     assert_eq!(
         facts,
         (ABORT.to_vec(), b"\x05\x01\x00".to_vec(), Err(version.into()))
@@ -579,7 +580,7 @@ fn a_server_agrees_to_the_levels_that_its_policy_has() {
     for allowed in LEVELS {
         for proposed in LEVELS {
             let input = [authentication(0), level_of(true, proposed.get())].concat();
-            let config = ServerConfig::new().allow(&[allowed]);
+            let config = ServerConfig::new().with_allowed(&[allowed]);
             let outcome = drive(server(2, config), &[&input]);
             if proposed == allowed {
                 assert_eq!(outcome.end.unwrap().level(), Some(allowed));
@@ -588,7 +589,7 @@ fn a_server_agrees_to_the_levels_that_its_policy_has() {
                 assert_eq!(outcome.error(), Error::LevelNotAllowed(proposed.get()));
             }
 
-            let outcome = drive(server(2, config.counter_offer(allowed)), &[&input]);
+            let outcome = drive(server(2, config.with_counter_offer(Some(allowed))), &[&input]);
             assert_eq!(
                 outcome.sent,
                 [authentication(1), level_of(false, allowed.get())].concat()
@@ -601,7 +602,10 @@ fn a_server_agrees_to_the_levels_that_its_policy_has() {
     for proposed in LEVELS {
         for offer in LEVELS {
             let input = [authentication(0), level_of(true, proposed.get())].concat();
-            let outcome = drive(server(2, ServerConfig::new().counter_offer(offer)), &[&input]);
+            let outcome = drive(
+                server(2, ServerConfig::new().with_counter_offer(Some(offer))),
+                &[&input],
+            );
             assert_eq!(
                 outcome.sent,
                 [authentication(1), level_of(false, proposed.get())].concat()
@@ -616,7 +620,7 @@ fn a_server_agrees_to_the_levels_that_its_policy_has() {
         (Integrity, Ok(Some(Integrity))),
         (Confidentiality, Err(Error::LevelUnavailable(Confidentiality))),
     ] {
-        let config = ServerConfig::new().counter_offer(offer);
+        let config = ServerConfig::new().with_counter_offer(Some(offer));
         let context = Fake::acceptor(2).integrity_only();
         let outcome = drive(Negotiator::server(context, config), &[&input]);
         assert_eq!(outcome.facts().2, expected);
@@ -630,7 +634,7 @@ fn the_clear_is_an_opt_in() {
     assert_eq!(refused.0.error(), Error::Rejected);
     assert_eq!(refused.1.error(), Error::LevelNotAllowed(0));
 
-    let config = ServerConfig::new().allow_clear(true).allow(&[Integrity]);
+    let config = ServerConfig::new().with_clear(true).with_allowed(&[Integrity]);
     let (of_client, of_server) = converse(client(2, ClientConfig::clear()), server(2, config));
     let (from_client, from_server) = exchange(2, 0);
     assert_eq!(of_client.facts(), (from_client, vec![], Ok(None)));
@@ -650,22 +654,22 @@ fn the_clear_is_an_opt_in() {
     // And it is one octet of the 253 that RFC 1961 does not have.
     for octet in 4..=255 {
         let input = [authentication(0), level_of(true, octet)].concat();
-        let outcome = drive(server(2, ServerConfig::new().allow_clear(true)), &[&input]);
+        let outcome = drive(server(2, ServerConfig::new().with_clear(true)), &[&input]);
         assert_eq!(outcome.error(), Error::LevelNotAllowed(octet));
         let input = [authentication(1), level_of(false, octet)].concat();
         let outcome = drive(client(2, ClientConfig::clear()), &[&input]);
         assert_eq!(outcome.error(), Error::LevelNotAllowed(octet));
     }
-    let allowed = ServerConfig::new().allow_clear(true);
-    assert_eq!(allowed.allow_clear(true), allowed);
-    assert_eq!(allowed.allow_clear(false), ServerConfig::new());
+    let allowed = ServerConfig::new().with_clear(true);
+    assert_eq!(allowed.with_clear(true), allowed);
+    assert_eq!(allowed.with_clear(false), ServerConfig::new());
 }
 
 /// the level unwrapped, V-112, where both sides have opted in; it is never detected.
 #[test]
 fn nec_is_an_opt_in() {
-    let nec = proposing(Confidentiality).nec(true);
-    let (of_client, of_server) = converse(client(2, nec), server(2, ServerConfig::new().nec(true)));
+    let nec = proposing(Confidentiality).with_nec(true);
+    let (of_client, of_server) = converse(client(2, nec), server(2, ServerConfig::new().with_nec(true)));
     let bare = b"\x01\x02\x00\x01\x02";
     assert_eq!(of_client.sent, [&authentication(0), &bare[..]].concat());
     assert_eq!(of_server.sent, [&authentication(1), &bare[..]].concat());
@@ -678,7 +682,7 @@ fn nec_is_an_opt_in() {
 
     let of_server = converse(
         client(2, proposing(Confidentiality)),
-        server(2, ServerConfig::new().nec(true)),
+        server(2, ServerConfig::new().with_nec(true)),
     )
     .1;
     assert_eq!(
@@ -753,8 +757,8 @@ fn caps_before_authentication() {
     let default = ServerConfig::new();
     for (len, config) in [
         (16_384, default),
-        (16_385, default.max_token(16_385)),
-        (65_535, default.max_token(65_535)),
+        (16_385, default.with_max_token(16_385)),
+        (65_535, default.with_max_token(65_535)),
     ] {
         assert_eq!(
             with_token(len, config).end.unwrap().level(),
@@ -764,7 +768,7 @@ fn caps_before_authentication() {
     }
     for (len, max, config) in [
         (16_385, 16_384, default),
-        (65_535, 65_534, default.max_token(65_534)),
+        (65_535, 65_534, default.with_max_token(65_534)),
     ] {
         let outcome = with_token(len, config);
         assert_eq!(outcome.sent, ABORT);
@@ -775,7 +779,7 @@ fn caps_before_authentication() {
     let overhead = wrapped(true, INTEG, b"").len();
     for (len, max, config) in [
         (257, 256, default),
-        (65_535, 65_534, default.max_level_token(65_534)),
+        (65_535, 65_534, default.with_max_level_token(65_534)),
     ] {
         let long = wrapped(true, INTEG, &vec![0; len - overhead]);
         let input = [authentication(0), frame(2, &long)].concat();
@@ -800,7 +804,7 @@ fn caps_before_authentication() {
         max: 16_384,
     };
     assert_eq!(facts, (authentication(0), b"rest".to_vec(), Err(error)));
-    let config = proposing(Integrity).max_token(3).max_level_token(3);
+    let config = proposing(Integrity).with_max_token(3).with_max_level_token(3);
     assert_eq!(
         drive(client(2, config), &[&authentication(1)]).error(),
         Error::TokenTooLong { len: 7, max: 3 }
@@ -833,7 +837,7 @@ impl Context for Scripted {
         Services::default()
     }
 
-    fn wrap(&mut self, _: Protection, _: &[u8], _: &mut Vec<u8>) -> Result<(), Fault> {
+    fn wrap(&mut self, _: Protection, _: &[u8], _: &mut Vec<u8>) -> Result<Protection, Fault> {
         Err(Fault::Told)
     }
 
@@ -946,7 +950,7 @@ fn finish_before_the_end() {
         }
     }
     assert!(matches!(negotiator.poll_output(), Output::Transmit(_)));
-    assert_eq!(negotiator.finish().unwrap_err(), Error::Abandoned);
+    assert_eq!(negotiator.into_encapsulation().unwrap_err(), Error::Abandoned);
 }
 
 /// the context goes with the machine, whatever becomes of it. R-124: nothing is sent for it.
@@ -956,7 +960,7 @@ fn the_context_is_dropped() {
     let life = Arc::downgrade(&context.life);
     let negotiator = Negotiator::client(context, proposing(Integrity));
     assert!(life.upgrade().is_some());
-    assert!(negotiator.finish().is_err());
+    assert!(negotiator.into_encapsulation().is_err());
     assert!(life.upgrade().is_none(), "failed");
 
     let context = Fake::initiator(2);

@@ -1,58 +1,58 @@
-//! Sessions between both machines, without an allocation, with a look at a machine after every step.
+//! Sessions between both machines, without allocation. The test inspects each machine after every step.
 
-#![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use sans_socks::client::{self, Auth};
 use sans_socks::server;
 use sans_socks::{Address, Command, Credentials, Method, Phase, ReplyCode, Request};
 
-/// What a test looks for.
+/// What a test searches for.
 pub(crate) const USERNAME: &str = "Zq7xKw9vHd3m";
 pub(crate) const PASSWORD: &str = "Wj4kYb2qTg8n";
 
-/// Who wants what of whom, and what becomes of it.
+/// A request, the answer, and what happens to the connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Session<'a> {
     pub(crate) request: Request<'a>,
     pub(crate) auth: Auth<'a>,
-    /// Of the client.
+    /// The client's configuration.
     pub(crate) config: client::Config,
-    /// What the server selects.
+    /// The method that the server selects.
     pub(crate) method: Method,
     pub(crate) end: End,
-    /// The most octets that go over the wire, or into a machine, at a time.
+    /// The most bytes that are sent or offered at a time.
     pub(crate) chunk: usize,
-    /// What happens to the wire, and after how many turns of both sides.
+    /// A fault of the connection, and after how many turns of both sides.
     pub(crate) fault: Option<(usize, Fault)>,
 }
 
-/// How it ends, if nothing happens to the wire.
+/// How it ends, if the connection has no fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Tunnel,
     NoAcceptableMethod,
-    /// The password, or whatever another method negotiates.
+    /// The password, or another method's negotiation, is rejected.
     Rejected,
     Refused,
-    /// BIND, the second reply.
+    /// BIND's second reply is a refusal.
     PeerRefused,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It is cut.
+    /// It ends.
     Eof,
-    /// Octets that belong to no message stand on it.
+    /// It carries bytes that belong to no message.
     Garbage,
 }
 
-/// A machine after something was done with it.
+/// A machine after one of its turns.
 pub(crate) enum Seen<'a> {
     Client(&'a mut client::Handshake),
     Server(&'a mut server::Handshake),
 }
 
-/// Every command with every kind of authentication and every end.
+/// Runs every command with every kind of authentication and every end.
 pub(crate) fn every_session(mut with: impl FnMut(Session<'_>)) {
     let credentials = Credentials::new(USERNAME, PASSWORD).unwrap();
     let all = [Method::USERNAME_PASSWORD, Method::GSSAPI];
@@ -106,31 +106,31 @@ pub(crate) fn every_session(mut with: impl FnMut(Session<'_>)) {
     }
 }
 
-/// Octets on their way.
+/// Bytes in transit.
 struct Wire {
-    octets: [u8; 2048],
+    bytes: [u8; 2048],
     len: usize,
 }
 
 impl Wire {
     const fn new() -> Self {
         Self {
-            octets: [0; 2048],
+            bytes: [0; 2048],
             len: 0,
         }
     }
 
-    fn push(&mut self, octets: &[u8]) {
-        self.octets[self.len..][..octets.len()].copy_from_slice(octets);
-        self.len += octets.len();
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..][..bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
     }
 
     fn get(&self) -> &[u8] {
-        &self.octets[..self.len]
+        &self.bytes[..self.len]
     }
 
     fn drop_front(&mut self, n: usize) {
-        self.octets.copy_within(n..self.len, 0);
+        self.bytes.copy_within(n..self.len, 0);
         self.len -= n;
     }
 }
@@ -143,7 +143,7 @@ enum Turn {
 }
 
 impl Session<'_> {
-    /// Runs it, shows each machine after each of its turns, and returns the phases that they end in.
+    /// Runs the session, passes each machine to `see` after each of its turns, and returns the final phases.
     pub(crate) fn run(&self, mut see: impl FnMut(Seen<'_>)) -> (Phase, Phase) {
         let mut client = client::Handshake::with_config(&self.request, self.auth, self.config);
         let mut server = server::Handshake::new();
@@ -164,7 +164,7 @@ impl Session<'_> {
                 _ => {}
             }
             turns += 1;
-            assert!(turns < 10_000, "it does not end: {self:?}");
+            assert!(turns < 10_000, "unlimited turns: {self:?}");
             match self.fault {
                 Some((at, Fault::Eof)) if at == turns => {
                     (to_client.len, to_server.len) = (0, 0);
@@ -196,8 +196,8 @@ impl Session<'_> {
             client::Output::NeedInput { .. } if to_client.len == 0 => return Turn::Waits,
             client::Output::NeedInput { .. } => {
                 let n = to_client.len.min(self.chunk);
-                let taken = client.handle_input(&to_client.get()[..n]);
-                to_client.drop_front(taken);
+                let consumed = client.handle_input(&to_client.get()[..n]);
+                to_client.drop_front(consumed);
             }
             client::Output::Negotiate(negotiate) if self.end == End::Rejected => negotiate.reject(),
             client::Output::Negotiate(negotiate) => negotiate.accept(),
@@ -223,8 +223,8 @@ impl Session<'_> {
             server::Output::NeedInput { .. } if to_server.len == 0 => return Turn::Waits,
             server::Output::NeedInput { .. } => {
                 let n = to_server.len.min(self.chunk);
-                let taken = server.handle_input(&to_server.get()[..n]);
-                to_server.drop_front(taken);
+                let consumed = server.handle_input(&to_server.get()[..n]);
+                to_server.drop_front(consumed);
             }
             server::Output::SelectMethod(select) if self.end == End::NoAcceptableMethod => select.reject(),
             server::Output::SelectMethod(select) => {

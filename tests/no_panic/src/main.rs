@@ -71,7 +71,7 @@ impl Context for Mechanism {
         max_token.saturating_sub(self.overhead)
     }
 
-    fn wrap(&mut self, _: Protection, _: &[u8], _: &mut Vec<u8>) -> Result<(), u32> {
+    fn wrap(&mut self, _: Protection, _: &[u8], _: &mut Vec<u8>) -> Result<Protection, u32> {
         Err(0)
     }
 

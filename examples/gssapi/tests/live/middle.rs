@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use sans_socks::Decoded;
+use sans_socks::message::Decoded;
 use sans_socks::gssapi::Frame;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
