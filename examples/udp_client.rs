@@ -24,7 +24,7 @@ fn associate(proxy: &str, auth: Auth<'_>) -> io::Result<(TcpStream, ClientAssoci
     let mut handshake = Handshake::new(&Request::udp_associate(Address::UNSPECIFIED), auth);
     match handshake.advance_exact(&mut control)? {
         Decision::Established(reply) => {
-            let association = ClientAssociation::new(&reply.address, control.peer_addr()?.ip());
+            let association = ClientAssociation::new(&reply.address, control.peer_addr()?);
             Ok((control, association.map_err(io::Error::other)?))
         }
         Decision::Closed(error) => Err(error.into()),
