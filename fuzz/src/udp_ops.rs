@@ -131,7 +131,7 @@ fn relay(mut input: Octets<'_>, reassembler: &mut dyn Machine, max_datagram: usi
         0 => Address::from((input.ip(), input.port())),
         _ => input.address(),
     };
-    let mut association = Association::new(peer, &requested);
+    let mut association = Association::new(SocketAddr::new(peer, 51000), &requested);
     if fragments {
         association = association.with_fragments(true);
     }
