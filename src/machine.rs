@@ -77,7 +77,9 @@ pub enum Io<'a> {
 ///         }
 ///     }
 ///     stream.flush().await?;
-///     machine.poll_decision().ok_or_else(|| io::ErrorKind::WouldBlock.into())
+///     machine
+///         .poll_decision()
+///         .ok_or_else(|| io::ErrorKind::WouldBlock.into())
 /// }
 /// # pub async fn run() -> io::Result<()> {
 /// #     use sans_socks::client::{Auth, Decision, Handshake};
