@@ -98,17 +98,17 @@
 //! | any that waits for input | end of input | | closed: `UnexpectedEof` |
 
 use core::fmt;
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{Ipv4Addr, SocketAddrV4};
 use core::num::NonZeroUsize;
 
-use crate::address::Address;
+use crate::address::{Address, Host};
 use crate::buffer::{Buffer, Progress};
 use crate::code_point::{AuthStatus, Command, Method, ReplyCode};
 use crate::error::{Error, Malformed, Phase};
 use crate::machine::{self, Io, Machine};
 use crate::message::greeting::{Greeting, Methods, Selection};
 use crate::message::request::{Reply, Request};
-use crate::message::{Decoded, Encode};
+use crate::message::{Decoded, Encode, length_byte};
 use crate::socks4::{self, Version};
 
 mod config;
@@ -129,7 +129,7 @@ pub use decision::{
 /// Credentials are overwritten when they are answered and when the machine is dropped. A move in between, as by a
 /// growing `Vec`, leaves a copy behind that nothing overwrites: keep the machine in its place until then.
 pub struct Handshake {
-    buffer: Buffer<{ socks4::Request::MAX_LEN + socks4::Reply::MAX_LEN }>,
+    buffer: Buffer<{ socks4::Request::MAX_LEN }>,
     config: Config,
     method: Option<Method>,
     state: State,
@@ -402,16 +402,18 @@ impl Handshake {
 
     /// Closes because of a fault in `message`, with the bytes that the protocol has for it.
     fn refuse(&mut self, message: Message, version: Version, fault: Malformed) {
-        self.buffer.wipe_secret();
         match (message, fault) {
             (Message::Greeting, Malformed::Version { .. }) => {}
             (Message::Greeting, _) if version == Version::Socks4 => {
-                self.send_failure(version, ReplyCode::GENERAL_FAILURE);
+                self.send_socks4_failure(socks4::ReplyCode::REJECTED);
             }
             (Message::Greeting, _) => self
                 .buffer
                 .send_after_received(&Selection::new(Method::NO_ACCEPTABLE)),
-            (Message::Credentials, _) => self.buffer.send_message(&AuthStatus::FAILURE),
+            (Message::Credentials, _) => {
+                self.buffer.wipe_secret();
+                self.buffer.send_message(&AuthStatus::FAILURE);
+            }
             (Message::Request, Malformed::AddressType(_)) => {
                 self.send_failure(version, ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED);
             }
@@ -439,7 +441,18 @@ impl Handshake {
         }
     }
 
+    /// Sends a failure of version 4. A complete request stays for [`request`](Self::request), without its user id.
     fn send_socks4_failure(&mut self, code: socks4::ReplyCode) {
+        match socks4::Request::decode(self.buffer.received()) {
+            Ok(Decoded::Complete { value, .. }) => {
+                let len = length_byte(value.user_id().as_bytes());
+                self.buffer.remove(socks4::Request::USER_ID_START, len);
+            }
+            _ => {
+                self.buffer.wipe_secret();
+                self.buffer.begin();
+            }
+        }
         let nowhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
         self.buffer
             .send_after_received(&socks4::Reply::new(code, nowhere));
@@ -454,14 +467,19 @@ impl Handshake {
 
     /// The same in version 4, which has no room for other than IPv4 addresses.
     fn accept_socks4(&mut self, address: Address<'_>, next: State) {
-        let bound = match address.canonical().to_socket_addr() {
-            Some(SocketAddr::V4(bound)) => bound,
+        let ip = match address.host {
+            Host::Ipv4(ip) => Some(ip),
+            Host::Ipv6(ip) => ip.to_ipv4_mapped(),
+            Host::Domain(_) => None,
+        };
+        let bound = match ip {
+            Some(ip) => SocketAddrV4::new(ip, address.port),
             // The address is the answer to this command.
-            _ if matches!(next, State::Established(Established::Other(_))) => {
+            None if matches!(next, State::Established(Established::Other(_))) => {
                 return self.reject(Version::Socks4, ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED);
             }
             // To CONNECT it means nothing; to BIND, zeros mean the address at which the client reached the server.
-            _ => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, address.port),
+            None => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, address.port),
         };
         self.buffer.wipe_secret();
         self.buffer
