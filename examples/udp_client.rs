@@ -20,7 +20,7 @@ use sans_socks::{Address, Credentials, Machine, Request};
 /// Returns the control connection, and where to send datagrams.
 fn associate(proxy: &str, auth: Auth<'_>) -> io::Result<(TcpStream, ClientAssociation)> {
     let mut control = TcpStream::connect(proxy)?;
-    // Zeros: where the datagrams will come from is not known, since a NAT may change it.
+    // Zeros: the source address of the datagrams is not known, since a NAT may change it.
     let mut handshake = Handshake::new(&Request::udp_associate(Address::UNSPECIFIED), auth);
     match handshake.advance_exact(&mut control)? {
         Decision::Established(reply) => {
