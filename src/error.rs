@@ -324,6 +324,9 @@ pub enum InvalidValue {
     /// A domain name where an IP address is required.
     #[error("host is a domain name, expected an IP address")]
     NotAnIp,
+    /// Port 0 where datagrams are to be sent.
+    #[error("port 0, expected 1 to 65535")]
+    PortZero,
     /// A user name that is empty where it must not be, or has more than 255 bytes.
     #[error("user name of {0} bytes, expected {bound}", bound = length_bound(*.0))]
     UsernameLength(usize),

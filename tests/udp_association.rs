@@ -380,6 +380,23 @@ fn association_scopes_are_compared_where_both_have_one() {
     }
 }
 
+/// Where the control connection has no scope, the first datagram's is fixed, as its port is.
+#[test]
+fn association_scope_of_the_first_datagram_is_fixed() {
+    for any_port in [false, true] {
+        let mut association =
+            Association::new(socket("[fe80::1]:51000"), &Address::UNSPECIFIED).with_any_port(any_port);
+        assert!(association.admits(socket("[fe80::1%3]:4000")));
+        association.accept(socket("[fe80::1%2]:4000"), QUERY).unwrap();
+        assert!(association.admits(socket("[fe80::1%2]:4000")));
+        assert!(association.admits(socket("[fe80::1]:4000")));
+        assert!(
+            !association.admits(socket("[fe80::1%3]:4000")),
+            "any port: {any_port}"
+        );
+    }
+}
+
 /// A name that spells the peer's address counts as the address.
 #[test]
 fn association_name_that_spells_the_peer_fixes_the_port() {

@@ -28,14 +28,14 @@ fn table_second_datagram_of_a_client_stays_with_its_association() {
     // In the order of keys, the unused association is found first.
     table.insert(2, of_host("192.0.2.7")).unwrap();
     let first = socket("192.0.2.7:4000");
-    assert_eq!(table.accept(first, QUERY).map(|(key, _)| *key), Ok(2));
+    assert_eq!(table.accept(first, QUERY).map(|(key, _)| key), Ok(2));
     table.insert(1, of_host("192.0.2.7")).unwrap();
-    assert_eq!(table.accept(first, QUERY).map(|(key, _)| *key), Ok(2));
+    assert_eq!(table.accept(first, QUERY).map(|(key, _)| key), Ok(2));
     let second = socket("192.0.2.7:4001");
-    assert_eq!(table.accept(second, QUERY).map(|(key, _)| *key), Ok(1));
+    assert_eq!(table.accept(second, QUERY).map(|(key, _)| key), Ok(1));
     assert_eq!(table.get(&1).and_then(Association::client), Some(second));
     assert_eq!(
-        table.accept(socket("192.0.2.7:4002"), QUERY).map(|(key, _)| *key),
+        table.accept(socket("192.0.2.7:4002"), QUERY).map(|(key, _)| key),
         Err(Discard::Source)
     );
 }
@@ -48,9 +48,9 @@ fn table_required_port_goes_before_a_learned_one() {
     table.insert("any", of_host("192.0.2.7")).unwrap();
     let required = Association::new(peer, &Address::from(socket("192.0.2.7:4000")));
     table.insert("required", required).unwrap();
-    let key = table.accept(socket("192.0.2.7:4000"), QUERY).map(|(key, _)| *key);
+    let key = table.accept(socket("192.0.2.7:4000"), QUERY).map(|(key, _)| key);
     assert_eq!(key, Ok("required"));
-    let key = table.accept(socket("192.0.2.7:4001"), QUERY).map(|(key, _)| *key);
+    let key = table.accept(socket("192.0.2.7:4001"), QUERY).map(|(key, _)| key);
     assert_eq!(key, Ok("any"));
 }
 
@@ -80,7 +80,7 @@ fn table_port_is_reused_after_removal() {
     let client = socket("192.0.2.7:4000");
     for key in 0..100 {
         table.insert(key, of_host("192.0.2.7")).unwrap();
-        assert_eq!(table.accept(client, QUERY).map(|(key, _)| *key), Ok(key));
+        assert_eq!(table.accept(client, QUERY).map(|(key, _)| key), Ok(key));
         table.remove(&key).unwrap();
         assert_eq!(table.accept(client, QUERY).map(|_| ()), Err(Discard::Source));
     }
@@ -95,6 +95,46 @@ fn table_discard_changes_nothing() {
     assert_eq!(malformed, Err(Discard::Malformed(Malformed::Truncated)));
     assert_eq!(table.get(&1).and_then(Association::client), None);
     assert!(table.accept(socket("192.0.2.7:4001"), QUERY).is_ok());
+}
+
+/// A link-local address on another link is another host.
+#[test]
+fn table_scopes_are_told_apart() {
+    let mut table = AssociationTable::new(4);
+    for scope in [2, 3] {
+        let peer = socket(&format!("[fe80::7%{scope}]:51000"));
+        table
+            .insert(scope, Association::new(peer, &Address::UNSPECIFIED))
+            .unwrap();
+    }
+    for _ in 0..2 {
+        for scope in [3, 2] {
+            let source = socket(&format!("[fe80::7%{scope}]:4000"));
+            assert_eq!(table.accept(source, QUERY).map(|(key, _)| key), Ok(scope));
+        }
+    }
+    let elsewhere = table.accept(socket("[fe80::7%4]:4000"), QUERY).map(|_| ());
+    assert_eq!(elsewhere, Err(Discard::Source));
+}
+
+/// Of two clients that use any port, the older gets what comes from a new one, however often it has moved.
+#[test]
+fn table_new_port_goes_to_the_oldest_client_of_any_port() {
+    let mut table = AssociationTable::new(4);
+    for key in [1, 2] {
+        table
+            .insert(key, of_host("192.0.2.7").with_any_port(true))
+            .unwrap();
+    }
+    for (port, key) in [(4000, 1), (4001, 2), (4002, 1), (4003, 1), (4001, 2), (4000, 1)] {
+        let source = socket(&format!("192.0.2.7:{port}"));
+        assert_eq!(
+            table.accept(source, QUERY).map(|(key, _)| key),
+            Ok(key),
+            "port {port}"
+        );
+        assert_eq!(table.get(&key).and_then(Association::client), Some(source));
+    }
 }
 
 /// The rule without an index: the client's own; then one that requires the port; then one without a client; then one
@@ -140,14 +180,23 @@ fn table_does_what_the_model_does() {
         let mut model = Model::default();
         let mut counts = BTreeMap::new();
         for step in 0..400_u32 {
-            let host = ["192.0.2.7", "::ffff:192.0.2.7", "192.0.2.8", "2001:db8::7"][random.usize(..4)];
+            let hosts = [
+                "192.0.2.7",
+                "192.0.2.8",
+                "[::ffff:192.0.2.7]",
+                "[2001:db8::7]",
+                "[fe80::7%2]",
+                "[fe80::7%3]",
+            ];
+            let host = hosts[random.usize(..hosts.len())];
             let port = random.u16(4000..4006);
-            let source = SocketAddr::new(host.parse().unwrap(), port);
+            let source = socket(&format!("{host}:{port}"));
             let what = match random.u8(..10) {
                 0 | 1 => {
                     let required = (random.u8(..3) == 0).then_some(port);
                     let requested = required.map_or(Address::UNSPECIFIED, |_| source.into());
-                    let peer = SocketAddr::new(source.ip(), 51000);
+                    let mut peer = source;
+                    peer.set_port(51000);
                     // Who may come from any port does not require one.
                     let any_port = required.is_none() && random.u8(..4) == 0;
                     let association = Association::new(peer, &requested).with_any_port(any_port);
@@ -175,7 +224,7 @@ fn table_does_what_the_model_does() {
                 }
                 _ => {
                     let stated = model.accept(source);
-                    let got = table.accept(source, QUERY).map(|(key, _)| *key).ok();
+                    let got = table.accept(source, QUERY).map(|(key, _)| key).ok();
                     assert_eq!(got, stated, "round {round}, step {step}, {source}");
                     if got.is_some() { "accepted" } else { "dropped" }
                 }

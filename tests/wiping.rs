@@ -1,75 +1,95 @@
-//! Credentials do not stay in a machine's memory: they are overwritten once they are answered or sent, when the
-//! handshake fails, and when the machine is dropped.
+//! Credentials do not stay in memory: they are overwritten once they are answered or sent, when the handshake fails, and
+//! when the machine is dropped. `advance` overwrites what it has consumed of its carry.
 //!
-//! That can only be seen by looking at the memory itself.
+//! Only the memory itself shows this.
 
 #![expect(
     unsafe_code,
-    reason = "there is no safe way to see what a machine no longer shows"
+    reason = "no safe code can read what a machine no longer returns"
 )]
-
-mod session;
 
 use core::mem::MaybeUninit;
 use core::num::NonZeroU8;
+use std::collections::BTreeSet;
 
 use sans_socks::client::{self, Auth};
 use sans_socks::message::Encode;
 use sans_socks::server;
-use sans_socks::{Address, Credentials, Method, Request};
-use session::{PASSWORD, USERNAME};
+use sans_socks::{Address, Credentials, Method, Request, Transmit};
 
-/// A machine in a place of its own, where it is not moved and which outlives it.
+/// Bytes that no field of a machine has otherwise, so that a single one left over is found.
+const USERNAME: &[u8] = &[0xfd; 12];
+const PASSWORD: &[u8] = &[0xfe; 12];
+
+fn is_secret(byte: u8) -> bool {
+    byte == USERNAME[0] || byte == PASSWORD[0]
+}
+
+/// A machine in memory that it does not leave and that outlives it.
 struct Slot<M> {
     place: Box<MaybeUninit<M>>,
     occupied: bool,
+    /// Where the machine has held credentials.
+    held: BTreeSet<usize>,
 }
 
 impl<M> Slot<M> {
-    /// The place is zeroed, so that padding too has a value until the machine is written.
     fn new(machine: M) -> Self {
         let mut place = Box::new(MaybeUninit::zeroed());
         place.write(machine);
         Self {
             place,
             occupied: true,
+            held: BTreeSet::new(),
         }
     }
 
     fn machine(&mut self) -> &mut M {
         assert!(self.occupied);
-        // SAFETY: `new` wrote a machine, and only `drop_machine` takes it away.
+        // SAFETY: `new` wrote a machine, which only `drop_machine` drops.
         unsafe { self.place.assume_init_mut() }
     }
 
     fn drop_machine(&mut self) {
         assert!(core::mem::take(&mut self.occupied));
-        // SAFETY: there was a machine, and there will be none for `machine` and `drop` to find.
+        // SAFETY: there was a machine, and `occupied` keeps `machine` and `drop` from using it again.
         unsafe { self.place.assume_init_drop() }
     }
 
-    /// Whether two octets of a user name or password stand in the place in a row.
-    fn holds_credentials(&self) -> bool {
+    /// Returns the positions of bytes that a user name or password has.
+    fn positions(&self) -> Vec<usize> {
         let start = self.place.as_ptr().cast::<u8>();
-        let octets: Vec<u8> = (0..size_of::<M>())
-            // SAFETY: the octet is inside of the place. It is one of a field, or of padding, which the
-            // machine's move may by the letter have left without a value: hence a volatile read, of which the
-            // compiler can assume nothing. Whatever it gives, it is only compared.
-            .map(|i| unsafe { start.add(i).read_volatile() })
-            .collect();
-        let secrets = [USERNAME.as_bytes(), PASSWORD.as_bytes()];
-        let mut parts = secrets.iter().flat_map(|secret| secret.windows(2));
-        parts.any(|part| octets.windows(2).any(|window| window == part))
+        (0..size_of::<M>())
+            // SAFETY: the byte is inside of the place. It belongs to a field, or to padding that the move into the
+            // place may have left uninitialized; the compiler can assume nothing about a volatile read, and the
+            // value is only compared.
+            .filter(|i| is_secret(unsafe { start.add(*i).read_volatile() }))
+            .collect()
+    }
+
+    /// Returns the positions of credentials: three bytes in a row, or a single one where they have been before.
+    /// Padding may hold any byte.
+    fn credentials(&self) -> BTreeSet<usize> {
+        let positions = self.positions();
+        let rows = positions.windows(3).filter(|row| row[0] + 2 == row[2]);
+        let left_over = positions.iter().filter(|at| self.held.contains(at));
+        rows.flatten().chain(left_over).copied().collect()
     }
 
     #[track_caller]
-    fn assert_holds(&self) {
-        assert!(self.holds_credentials(), "the search finds nothing");
+    fn assert_holds(&mut self) {
+        let credentials = self.credentials();
+        assert!(!credentials.is_empty(), "the search finds no credentials");
+        self.held.extend(credentials);
     }
 
     #[track_caller]
     fn assert_wiped(&self) {
-        assert!(!self.holds_credentials(), "credentials were left behind");
+        let credentials = self.credentials();
+        assert!(
+            credentials.is_empty(),
+            "credentials were left behind at {credentials:?}"
+        );
     }
 }
 
@@ -86,12 +106,12 @@ fn credentials() -> Credentials<'static> {
 }
 
 fn message() -> Vec<u8> {
-    let mut octets = vec![0; credentials().encoded_len()];
-    credentials().encode_into(&mut octets).unwrap();
-    octets
+    let mut bytes = vec![0; credentials().encoded_len()];
+    credentials().encode_into(&mut bytes).unwrap();
+    bytes
 }
 
-/// A server that waits for credentials.
+/// A server that needs credentials.
 fn server() -> Slot<server::Handshake> {
     let mut slot = Slot::new(server::Handshake::new());
     assert_eq!(slot.machine().handle_input(&[5, 1, 2]), 3);
@@ -106,16 +126,16 @@ fn server() -> Slot<server::Handshake> {
     slot
 }
 
-/// Gives the server `octets`, `chunk` at a time.
-fn feed(slot: &mut Slot<server::Handshake>, octets: &[u8], chunk: usize) {
-    for piece in octets.chunks(chunk) {
+/// Hands `bytes` over to the server, `chunk` at a time.
+fn feed(slot: &mut Slot<server::Handshake>, bytes: &[u8], chunk: usize) {
+    for piece in bytes.chunks(chunk) {
         assert_eq!(slot.machine().handle_input(piece), piece.len());
     }
 }
 
 ///
 #[test]
-fn a_server_that_has_answered() {
+fn server_wipes_credentials_when_answered() {
     let answers: [fn(server::Authenticate<'_>); 3] = [
         |authenticate| authenticate.accept(),
         |authenticate| authenticate.reject(),
@@ -139,7 +159,7 @@ fn a_server_that_has_answered() {
 
 /// Every prefix of the message, in pieces of every size.
 fn partial_messages(mut with: impl FnMut(Slot<server::Handshake>)) {
-    for len in 4..=message().len() {
+    for len in 5..=message().len() {
         for chunk in 1..=len {
             let mut slot = server();
             feed(&mut slot, &message()[..len], chunk);
@@ -150,7 +170,7 @@ fn partial_messages(mut with: impl FnMut(Slot<server::Handshake>)) {
 }
 
 #[test]
-fn a_server_that_is_dropped() {
+fn server_wipes_credentials_when_dropped() {
     partial_messages(|mut slot| {
         slot.drop_machine();
         slot.assert_wiped();
@@ -158,12 +178,12 @@ fn a_server_that_is_dropped() {
 }
 
 #[test]
-fn a_server_whose_client_ends() {
+fn server_wipes_credentials_at_the_end_of_input() {
     partial_messages(|mut slot| {
         slot.machine().handle_eof();
         match slot.machine().poll_output() {
             server::Output::Closed(_) => slot.assert_wiped(),
-            // A whole message is still judged.
+            // A complete message still has to be judged.
             server::Output::Authenticate(authenticate) => {
                 authenticate.reject();
                 slot.assert_wiped();
@@ -178,20 +198,20 @@ fn a_server_whose_client_ends() {
     });
 }
 
-/// A user name, and an empty password.
+/// A user name with an empty password is malformed.
 #[test]
-fn a_server_that_refuses_the_message() {
-    let octets = [&[1, USERNAME.len() as u8], USERNAME.as_bytes(), &[0]].concat();
-    for chunk in 1..=octets.len() {
+fn server_wipes_malformed_credentials() {
+    let bytes = [&[1, USERNAME.len() as u8], USERNAME, &[0]].concat();
+    for chunk in 1..=bytes.len() {
         let mut slot = server();
-        let (last, before) = octets.split_last().unwrap();
+        let (last, before) = bytes.split_last().unwrap();
         feed(&mut slot, before, chunk);
         slot.assert_holds();
         feed(&mut slot, &[*last], 1);
         slot.assert_wiped();
 
         let mut slot = server();
-        feed(&mut slot, &octets, chunk);
+        feed(&mut slot, &bytes, chunk);
         slot.assert_wiped();
     }
 }
@@ -202,7 +222,7 @@ const EVERY: [Method; 3] = [
     Method::USERNAME_PASSWORD,
 ];
 
-/// A client that offers all methods, or username/password alone and optimistically.
+/// A client that offers all methods, or only username/password and optimistically.
 fn client(optimistic: bool) -> Slot<client::Handshake> {
     let auth = if optimistic {
         Auth::password(credentials())
@@ -211,41 +231,41 @@ fn client(optimistic: bool) -> Slot<client::Handshake> {
     };
     let request = Request::connect(Address::try_from("example.com:80").unwrap());
     let config = client::Config::new().with_optimistic(optimistic);
-    let slot = Slot::new(client::Handshake::with_config(&request, auth, config));
+    let mut slot = Slot::new(client::Handshake::with_config(&request, auth, config));
     slot.assert_holds();
     slot
 }
 
-fn transmit(slot: &mut Slot<client::Handshake>) -> sans_socks::Transmit<'_> {
+fn transmit(slot: &mut Slot<client::Handshake>) -> Transmit<'_> {
     match slot.machine().poll_output() {
         client::Output::Transmit(transmit) => transmit,
         other => panic!("{other:?}"),
     }
 }
 
-/// A client that has sent its greeting, and got `octets` for an answer.
-fn answered(octets: &[u8]) -> Slot<client::Handshake> {
+/// A client that has sent its greeting and received `bytes`.
+fn answered(bytes: &[u8]) -> Slot<client::Handshake> {
     let mut slot = client(false);
-    assert_eq!(transmit(&mut slot).bytes(), [5, 3, 0, 1, 2]);
+    assert_eq!(transmit(&mut slot).as_bytes(), [5, 3, 0, 1, 2]);
     transmit(&mut slot).sent(5);
     slot.assert_holds();
-    let _ = slot.machine().handle_input(octets);
+    let _ = slot.machine().handle_input(bytes);
     slot
 }
 
 ///
 #[test]
-fn a_client_that_has_sent_them() {
+fn client_wipes_credentials_when_sent() {
     for optimistic in [false, true] {
         let mut slot = if optimistic {
             client(true)
         } else {
             answered(&[5, 2])
         };
-        let len = transmit(&mut slot).bytes().len();
+        let len = transmit(&mut slot).as_bytes().len();
         for left in (1..len).rev() {
             transmit(&mut slot).sent(1);
-            assert_eq!(transmit(&mut slot).bytes().len(), left);
+            assert_eq!(transmit(&mut slot).as_bytes().len(), left);
             slot.assert_holds();
         }
         transmit(&mut slot).sent(1);
@@ -255,7 +275,7 @@ fn a_client_that_has_sent_them() {
 
 #[cfg(feature = "bytes")]
 #[test]
-fn a_client_that_has_sent_them_as_a_buf() {
+fn client_wipes_credentials_when_drained_as_a_buf() {
     use bytes::Buf;
 
     for optimistic in [false, true] {
@@ -264,10 +284,10 @@ fn a_client_that_has_sent_them_as_a_buf() {
         } else {
             answered(&[5, 2])
         };
-        let mut octets = transmit(&mut slot);
-        octets.advance(octets.remaining() - 1);
+        let mut bytes = transmit(&mut slot);
+        bytes.advance(bytes.remaining() - 1);
         slot.assert_holds();
-        // More than there is, as `sent` has it: all of it, and then nothing.
+        // As with `sent`, more than is left means all.
         let mut last = transmit(&mut slot);
         last.advance(2);
         last.advance(1);
@@ -277,7 +297,7 @@ fn a_client_that_has_sent_them_as_a_buf() {
 }
 
 #[test]
-fn a_client_that_need_not_send_them() {
+fn client_wipes_credentials_that_are_not_requested() {
     for method in [Method::NO_AUTHENTICATION, Method::GSSAPI] {
         let mut slot = answered(&[5, method.get()]);
         assert_eq!(slot.machine().method(), Some(method));
@@ -286,8 +306,8 @@ fn a_client_that_need_not_send_them() {
 }
 
 #[test]
-fn a_client_that_is_not_let_in() {
-    // No acceptable method, one that was not offered, another protocol.
+fn client_wipes_credentials_when_it_closes() {
+    // No acceptable method, a method that was not offered, another protocol.
     for refusal in [&[5, 0xff][..], &[5, 0x80], &[4]] {
         let mut slot = answered(refusal);
         assert!(matches!(slot.machine().poll_output(), client::Output::Closed(_)));
@@ -296,9 +316,9 @@ fn a_client_that_is_not_let_in() {
 }
 
 #[test]
-fn a_client_whose_server_ends() {
-    for octets in [&[][..], &[5]] {
-        let mut slot = answered(octets);
+fn client_wipes_credentials_at_the_end_of_input() {
+    for bytes in [&[][..], &[5]] {
+        let mut slot = answered(bytes);
         slot.machine().handle_eof();
         assert!(matches!(slot.machine().poll_output(), client::Output::Closed(_)));
         slot.assert_wiped();
@@ -312,7 +332,7 @@ fn a_client_whose_server_ends() {
 }
 
 #[test]
-fn a_client_that_is_dropped() {
+fn client_wipes_credentials_when_dropped() {
     for mut slot in [client(false), client(true), answered(&[]), answered(&[5, 2])] {
         slot.assert_holds();
         slot.drop_machine();
@@ -323,6 +343,87 @@ fn a_client_that_is_dropped() {
             transmit(&mut slot).sent(sent);
             slot.drop_machine();
             slot.assert_wiped();
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+mod carry {
+    use std::io::{Cursor, Read, Write};
+
+    use sans_socks::{Machine, Method, server};
+
+    use super::{is_secret, message};
+
+    /// Input that is returned in one read, and output that is ignored.
+    struct Stream(Cursor<Vec<u8>>);
+
+    impl Read for Stream {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+
+    impl Write for Stream {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// An empty carry whose memory is initialized, and large enough.
+    fn carry() -> Vec<u8> {
+        let mut carry = vec![0; 256];
+        carry.clear();
+        carry
+    }
+
+    /// Whether the memory of `carry` holds credentials, its spare capacity included.
+    fn holds_credentials(carry: &Vec<u8>) -> bool {
+        assert_eq!(carry.capacity(), 256, "it was not moved");
+        let start = carry.as_ptr();
+        // SAFETY: `carry` initialized the whole capacity.
+        (0..carry.capacity()).any(|i| is_secret(unsafe { start.add(i).read_volatile() }))
+    }
+
+    /// what `advance` has consumed of its carry is overwritten, whatever follows.
+    #[test]
+    fn advance_wipes_what_it_consumes() {
+        let greeting = [5, 1, 2];
+        for rest in [
+            &[][..],
+            &[5],
+            &[5, 1, 0, 1, 127, 0, 0, 1, 0, 80, 1, 2, 3],
+            &[7; 100],
+        ] {
+            for prefilled in [false, true] {
+                let input = [&greeting, &*message(), rest].concat();
+                let mut carry = carry();
+                let mut stream = Stream(Cursor::new(Vec::new()));
+                if prefilled {
+                    carry.extend_from_slice(&input);
+                } else {
+                    stream.0 = Cursor::new(input);
+                }
+                let mut handshake = server::Handshake::new();
+                let Ok(server::Decision::SelectMethod(select)) = handshake.advance(&mut stream, &mut carry)
+                else {
+                    panic!("no selection");
+                };
+                select.select(Method::USERNAME_PASSWORD).unwrap();
+                assert!(holds_credentials(&carry), "the search finds no credentials");
+                let Ok(server::Decision::Authenticate(authenticate)) =
+                    handshake.advance(&mut stream, &mut carry)
+                else {
+                    panic!("no credentials");
+                };
+                assert!(!holds_credentials(&carry), "credentials were left behind");
+                assert_eq!(carry, rest);
+                authenticate.reject();
+            }
         }
     }
 }

@@ -162,7 +162,7 @@ pub fn pair_ops(input: &[u8]) {
                 cut = true;
             }
             6 if n == 4 && matches!(side.due(), Due::Negotiate(_)) => {
-                side.machine.abandon();
+                side.machine.reject_negotiation();
                 cut = true;
             }
             // Said too early or too late, it ends nothing that does not wait.

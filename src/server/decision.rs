@@ -102,7 +102,6 @@ impl<'a> Output<'a> {
 /// What the connection is after the handshake.
 #[expect(clippy::exhaustive_enums, reason = "part of `Output`")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Established {
     /// CONNECT and BIND: a tunnel to the target or the peer.
     Stream,

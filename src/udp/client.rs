@@ -19,9 +19,13 @@ macro_rules! client_association {
     ($($clock:ty, $storage:ty)?) => {
         /// The client's side of one UDP ASSOCIATE: where to send datagrams, and which to accept.
         ///
-        /// Send [`Datagram::encode_into`](super::Datagram::encode_into) or [`Header::prepend`](super::Header::prepend)
-        /// to [`relay`](Self::relay). The address in an answer need not be the one that was asked: a name returns as
-        /// the IP address that it stood for.
+        /// - Send [`Datagram::encode_into`](super::Datagram::encode_into), or
+        ///   [`Header::prepend`](super::Header::prepend) in front of a payload, to [`relay`](Self::relay).
+        /// - The address in an answer may differ from the one in the query: a name is answered with the IP address
+        ///   that it stands for.
+        /// - The proxy chooses where datagrams are sent, which may be any host, also one of the client's own network.
+        ///   Compare the IP address of [`relay`](Self::relay) with the proxy's if that matters.
+        /// - Ignore errors of `recv_from`: some systems report there that an earlier datagram was not delivered.
         ///
         /// Keep the control connection open: the association ends with it.
         ///
@@ -30,13 +34,13 @@ macro_rules! client_association {
         /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
         /// use sans_socks::udp::{ClientAssociation, Datagram, Header, Outcome};
         /// use sans_socks::Address;
-        /// use std::net::{SocketAddr, UdpSocket};
+        /// use std::net::UdpSocket;
         /// use std::time::Instant;
         ///
         /// # let relay = UdpSocket::bind("127.0.0.1:0")?;
-        /// # let bound = Address::from(SocketAddr::from(([0, 0, 0, 0], relay.local_addr()?.port())));
-        /// # let proxy = [127, 0, 0, 1].into();
-        /// // `bound` is the address of the reply, `proxy` the peer address of the control connection.
+        /// # let bound = Address { port: relay.local_addr()?.port(), ..Address::UNSPECIFIED };
+        /// # let proxy = "127.0.0.1:1080".parse()?;
+        /// // `bound` is the address in the reply, `proxy` the peer address of the control connection.
         /// let mut association = ClientAssociation::new(&bound, proxy)?;
         /// let socket = UdpSocket::bind("127.0.0.1:0")?;
         ///
@@ -57,7 +61,9 @@ macro_rules! client_association {
         /// # }
         /// ```
         pub struct ClientAssociation<T $(= $clock)?, B $(= $storage)?> {
-            relay: SocketAddr,
+            bound: SocketAddr,
+            proxy: SocketAddr,
+            proxy_host: bool,
             reassembler: Reassembler<T, B>,
         }
     };
@@ -73,12 +79,13 @@ impl ClientAssociation {
     /// Creates the association of a reply with the address `bound`, from a proxy whose control connection has the peer
     /// address `proxy`.
     ///
-    /// An unspecified BND.ADDR, as many servers send it, means `proxy`.
+    /// An unspecified BND.ADDR, as many servers send it, means the host of `proxy`. A link-local BND.ADDR gets the
+    /// scope of `proxy`.
     ///
     /// # Errors
     ///
-    /// [`InvalidValue::NotAnIp`] if BND.ADDR is a name.
-    pub fn new(bound: &Address<'_>, proxy: IpAddr) -> Result<Self, InvalidValue> {
+    /// [`InvalidValue::NotAnIp`] if BND.ADDR is a name. [`InvalidValue::PortZero`] if BND.PORT is 0.
+    pub fn new(bound: &Address<'_>, proxy: SocketAddr) -> Result<Self, InvalidValue> {
         Self::with_reassembler(bound, proxy, Reassembler::new())
     }
 }
@@ -88,38 +95,62 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
     ///
     /// # Errors
     ///
-    /// [`InvalidValue::NotAnIp`] if BND.ADDR is a name.
+    /// [`InvalidValue::NotAnIp`] if BND.ADDR is a name. [`InvalidValue::PortZero`] if BND.PORT is 0.
     pub fn with_reassembler(
         bound: &Address<'_>,
-        proxy: IpAddr,
+        proxy: SocketAddr,
         reassembler: Reassembler<T, B>,
     ) -> Result<Self, InvalidValue> {
-        let relay = bound.canonical().or_host(proxy).try_into()?;
-        Ok(Self { relay, reassembler })
+        let mut bound = SocketAddr::try_from(bound.canonical().or_host(proxy.ip()))?;
+        if bound.port() == 0 {
+            return Err(InvalidValue::PortZero);
+        }
+        // SOCKS addresses have no scope, and a link-local address is useless without one.
+        if let (SocketAddr::V6(bound), SocketAddr::V6(proxy)) = (&mut bound, proxy) {
+            if bound.ip().is_unicast_link_local() {
+                bound.set_scope_id(proxy.scope_id());
+            }
+        }
+        Ok(Self {
+            bound,
+            proxy,
+            proxy_host: false,
+            reassembler,
+        })
     }
 
-    /// Replaces BND.ADDR by `proxy`, and keeps the port.
+    /// Sets whether datagrams are sent to the proxy's host instead of BND.ADDR, at BND.PORT.
     ///
-    /// For a server behind NAT, which reports an address that its clients cannot reach.
+    /// For a server behind NAT, which reports an address that its clients cannot reach. It also keeps a proxy from
+    /// directing datagrams to other hosts.
     #[must_use]
-    pub const fn with_relay_host(mut self, proxy: IpAddr) -> Self {
-        self.relay.set_ip(proxy);
+    pub const fn with_proxy_host(mut self, proxy_host: bool) -> Self {
+        self.proxy_host = proxy_host;
         self
+    }
+
+    /// Returns whether datagrams are sent to the proxy's host instead of BND.ADDR.
+    #[inline]
+    #[must_use]
+    pub const fn proxy_host(&self) -> bool {
+        self.proxy_host
     }
 
     /// Returns where to send datagrams.
     #[inline]
     #[must_use]
     pub const fn relay(&self) -> SocketAddr {
-        self.relay
+        let mut relay = if self.proxy_host { self.proxy } else { self.bound };
+        relay.set_port(self.bound.port());
+        relay
     }
 
     /// Returns the largest payload in bytes that a datagram to `to` can carry to the relay.
     #[must_use]
     pub fn max_payload(&self, to: &Address<'_>) -> usize {
-        let limit = match self.relay {
-            SocketAddr::V4(_) => MAX_OVER_IPV4,
-            SocketAddr::V6(_) => MAX_OVER_IPV6,
+        let limit = match self.relay().ip().to_canonical() {
+            IpAddr::V4(_) => MAX_OVER_IPV4,
+            IpAddr::V6(_) => MAX_OVER_IPV6,
         };
         max_payload(limit, to)
     }
@@ -128,7 +159,8 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
     #[inline]
     #[must_use]
     pub fn admits(&self, source: SocketAddr) -> bool {
-        source.port() == self.relay.port() && is_same_host(source, self.relay)
+        let relay = self.relay();
+        source.port() == relay.port() && is_same_host(source, relay)
     }
 
     /// Decodes a datagram that the client received from `source`, if it is the relay's, and reassembles fragments.
@@ -162,7 +194,9 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
 impl<T: fmt::Debug, B> fmt::Debug for ClientAssociation<T, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientAssociation")
-            .field("relay", &self.relay)
+            .field("bound", &self.bound)
+            .field("proxy", &self.proxy)
+            .field("proxy_host", &self.proxy_host)
             .field("reassembler", &self.reassembler)
             .finish()
     }

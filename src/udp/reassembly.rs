@@ -14,9 +14,8 @@
 //! | p = h + 1 | `NoStart` | appended, delivered if it is the last; `AddressMismatch`, `TooLarge`, `Unterminated`: sequence dropped |
 //! | p > h + 1 | `NoStart` | `Gap`, sequence dropped: the missing piece could only arrive as a lower position |
 //!
-//! Position 1 always begins a datagram. If it did not replace an open sequence, the pieces of two datagrams could be
-//! delivered as one. The RFC gives sequences no identifier, so that can still happen when a first piece is lost, or
-//! overtakes the last pieces of the datagram before.
+//! Position 1 always begins a datagram. If it did not replace an open sequence, the pieces of two datagrams would be
+//! delivered as one after the loss of a single later piece.
 //!
 //! [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 
@@ -51,6 +50,9 @@ macro_rules! reassembler {
         /// `T` is the caller's time. `B` is the storage of fragments: a `Vec<u8>`, or without an allocator an array or
         /// a slice of the caller's ([`with_storage`](Self::with_storage)). With `std` they default to
         /// `std::time::Instant` and `Vec<u8>`, which `new` uses.
+        ///
+        /// The RFC gives a sequence no identifier. When a first piece is lost, or changes places with another piece, the
+        /// pieces of two datagrams to one address can be delivered as one. Payloads need a checksum of their own.
         ///
         /// Memory: none before a first fragment. Then exactly the bytes received, and never more than
         /// [`max_datagram`](Self::max_datagram). Memory is released when a sequence is dropped. After a delivery, the

@@ -1,24 +1,44 @@
 //! The relay's side: many associations on one socket.
 
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use super::association::is_same_host;
 use super::{Association, Datagram, Discard};
 
 /// The associations that share one UDP socket, by a key of the caller's, such as a connection number.
 ///
-/// A datagram belongs to the association whose client is its source. Only if there is none, it may be the first datagram
-/// of an association that has no client yet. The obvious loop over all associations with [`Association::accept`] gets
-/// this wrong: an unused association of the same host takes the next datagram of the first client, fixes its port, and
-/// locks its own client out.
+/// A datagram belongs to the first of these, and to the oldest if there are several:
 ///
-/// Several clients of one host that do not name their port in the request cannot be told apart before their first
-/// datagram; associations are then assigned in the order of insertion. Use a socket for each where that matters.
+/// 1. the association whose client is the source,
+/// 2. an association without a client, whose request named the source's port,
+/// 3. an association without a client, which accepts any port,
+/// 4. an association with a client that [may use any port](Association::with_any_port).
 ///
-/// Finding an association takes time logarithmic in the number of hosts and clients, plus linear in the number of
-/// associations of the same host that have no client yet or accept any port.
+/// The obvious loop over all associations gets this wrong. If an unused association of the same host precedes the
+/// client's own, it takes the client's next datagram, fixes its port, and locks its own client out:
+///
+/// ```
+/// # use sans_socks::udp::Association;
+/// # use sans_socks::Address;
+/// # let bytes = b"\0\0\0\x01\xc6\x33\x64\x09\0\x35query";
+/// # let (first, second) = ("192.0.2.7:4000".parse()?, "192.0.2.7:4001".parse()?);
+/// # let unused = Association::new("192.0.2.7:51000".parse()?, &Address::UNSPECIFIED);
+/// # let mut used = unused.clone();
+/// # used.accept(first, bytes)?;
+/// # let mut associations = [unused, used];
+/// let found = associations.iter_mut().position(|it| it.accept(first, bytes).is_ok());
+/// assert_eq!(found, Some(0)); // wrong: `first` is the client of associations[1]
+/// let found = associations.iter_mut().position(|it| it.accept(second, bytes).is_ok());
+/// assert_eq!(found, None); // and the client of associations[0] is locked out
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Clients of one host that do not name their port in the request cannot be told apart before their first datagram.
+/// Associations are then assigned in the order of insertion, which may be the wrong way round. Use a socket for each
+/// association where that matters.
+///
+/// Every method takes time logarithmic in the number of associations. Only hosts that share a link-local address, on
+/// different links, are searched one by one. Keys are cloned, so use small ones.
 ///
 /// ```
 /// use sans_socks::udp::{Association, AssociationTable};
@@ -33,9 +53,9 @@ use super::{Association, Datagram, Discard};
 /// let (first, second) = ("192.0.2.7:4000".parse()?, "192.0.2.7:4001".parse()?);
 /// for _ in 0..2 {
 ///     let (key, datagram) = table.accept(first, bytes)?;
-///     assert_eq!((*key, datagram.payload), (1, &b"query"[..]));
+///     assert_eq!((key, datagram.payload), (1, &b"query"[..]));
 /// }
-/// assert_eq!(*table.accept(second, bytes)?.0, 2);
+/// assert_eq!(table.accept(second, bytes)?.0, 2);
 ///
 /// // An answer for association 1 goes here.
 /// assert_eq!(table.get(&1).and_then(Association::client), Some(first));
@@ -44,11 +64,44 @@ use super::{Association, Datagram, Discard};
 #[derive(Clone, Debug)]
 pub struct AssociationTable<K> {
     limit: usize,
-    associations: BTreeMap<K, Association>,
-    /// The association of each client, by its source.
-    clients: BTreeMap<(IpAddr, u16), Vec<K>>,
-    /// The associations of each host that may accept another source, in the order of insertion.
-    open: BTreeMap<IpAddr, Vec<K>>,
+    /// How many associations were ever inserted.
+    inserted: u64,
+    entries: BTreeMap<K, Entry>,
+    /// Where `accept` looks for a datagram's association. Of several in one place, the oldest is first.
+    places: BTreeMap<(Place, u64), K>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    association: Association,
+    /// The value of `inserted` before this one.
+    age: u64,
+}
+
+/// The sources whose datagrams may belong to an association, in the order of precedence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// The client's own address and port.
+    Client(IpAddr, u16),
+    /// Without a client yet: the port that the request named, or any port.
+    Unused(IpAddr, Option<u16>),
+    /// With a client: any other port.
+    AnyPort(IpAddr),
+}
+
+impl Place {
+    /// Returns the places of an association: one, or two with a client that may use any port.
+    fn of(association: &Association) -> impl Iterator<Item = Self> + use<> {
+        let host = association.control_peer().ip().to_canonical();
+        let (first, second) = match association.client() {
+            None => (Self::Unused(host, association.required_port()), None),
+            Some(client) => (
+                Self::Client(host, client.port()),
+                association.any_port().then_some(Self::AnyPort(host)),
+            ),
+        };
+        core::iter::once(first).chain(second)
+    }
 }
 
 /// The table has as many associations as it may, or one with this key. It is unchanged.
@@ -69,9 +122,9 @@ impl<K: Clone + Ord> AssociationTable<K> {
     pub const fn new(limit: usize) -> Self {
         Self {
             limit,
-            associations: BTreeMap::new(),
-            clients: BTreeMap::new(),
-            open: BTreeMap::new(),
+            inserted: 0,
+            entries: BTreeMap::new(),
+            places: BTreeMap::new(),
         }
     }
 
@@ -84,19 +137,19 @@ impl<K: Clone + Ord> AssociationTable<K> {
     /// Returns how many associations the table holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.associations.len()
+        self.entries.len()
     }
 
     /// Returns whether the table holds no association.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.associations.is_empty()
+        self.entries.is_empty()
     }
 
     /// Returns the association of `key`. Its [`client`](Association::client) is where answers go.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<&Association> {
-        self.associations.get(key)
+        self.entries.get(key).map(|entry| &entry.association)
     }
 
     /// Adds an association.
@@ -105,26 +158,33 @@ impl<K: Clone + Ord> AssociationTable<K> {
     ///
     /// [`TableError::KeyInUse`] or [`TableError::Full`].
     pub fn insert(&mut self, key: K, association: Association) -> Result<(), TableError> {
-        if self.associations.contains_key(&key) {
+        if self.entries.contains_key(&key) {
             return Err(TableError::KeyInUse);
         }
-        if self.associations.len() >= self.limit {
+        if self.entries.len() >= self.limit {
             return Err(TableError::Full(self.limit));
         }
-        self.index(&key, &association);
-        self.associations.insert(key, association);
+        let age = self.inserted;
+        self.inserted = age.wrapping_add(1);
+        for place in Place::of(&association) {
+            self.places.insert((place, age), key.clone());
+        }
+        self.entries.insert(key, Entry { association, age });
         Ok(())
     }
 
     /// Removes the association of `key`, and returns it. Do so as soon as its control connection closes: until then it
     /// keeps its client's address and port.
     pub fn remove(&mut self, key: &K) -> Option<Association> {
-        let association = self.associations.remove(key)?;
-        self.unindex(key, &association);
+        let Entry { association, age } = self.entries.remove(key)?;
+        for place in Place::of(&association) {
+            self.places.remove(&(place, age));
+        }
         Some(association)
     }
 
-    /// Decodes a datagram that the socket received from `source`, and returns the association that it belongs to.
+    /// Decodes a datagram that the socket received from `source`, and returns the key of the association that it belongs
+    /// to.
     ///
     /// # Errors
     ///
@@ -133,91 +193,41 @@ impl<K: Clone + Ord> AssociationTable<K> {
         &mut self,
         source: SocketAddr,
         datagram: &'a [u8],
-    ) -> Result<(&K, Datagram<'a>), Discard> {
-        let key = self.find(source).ok_or(Discard::Source)?;
-        let association = self.associations.get_mut(&key).ok_or(Discard::Source)?;
-        let before = association.clone();
+    ) -> Result<(K, Datagram<'a>), Discard> {
+        let key = self.find(source).ok_or(Discard::Source)?.clone();
+        let Entry { association, age } = self.entries.get_mut(&key).ok_or(Discard::Source)?;
+        let before = association.client();
+        let old_places = Place::of(association);
         let decoded = association.accept(source, datagram)?;
-        if before.client() != association.client() {
-            let after = association.clone();
-            self.unindex(&key, &before);
-            self.index(&key, &after);
+        if association.client() != before {
+            for place in old_places {
+                self.places.remove(&(place, *age));
+            }
+            for place in Place::of(association) {
+                self.places.insert((place, *age), key.clone());
+            }
         }
-        let (key, _) = self.associations.get_key_value(&key).ok_or(Discard::Source)?;
         Ok((key, decoded))
     }
 
     /// Returns the key of the association that a datagram from `source` belongs to.
-    fn find(&self, source: SocketAddr) -> Option<K> {
-        let admitting = |keys: &'_ Vec<K>| {
-            let admits = |key: &&K| {
-                self.get(key)
-                    .is_some_and(|association| association.admits(source))
-            };
-            keys.iter()
-                .filter(admits)
-                .min_by_key(|key| self.rank(key, source))
-                .cloned()
+    fn find(&self, source: SocketAddr) -> Option<&K> {
+        let (host, port) = (source.ip().to_canonical(), source.port());
+        let places = [
+            Place::Client(host, port),
+            Place::Unused(host, Some(port)),
+            Place::Unused(host, None),
+            Place::AnyPort(host),
+        ];
+        let keys = |place| {
+            self.places
+                .range((place, 0)..=(place, u64::MAX))
+                .map(|(_, key)| key)
         };
-        let ip = source.ip().to_canonical();
-        let of_client = self.clients.get(&(ip, source.port())).and_then(admitting);
-        of_client.or_else(|| self.open.get(&ip).and_then(admitting))
-    }
-
-    /// Orders the associations that admit `source`: its own; one that waits for its port; one that waits for any; one
-    /// that accepts any port and has a client.
-    fn rank(&self, key: &K, source: SocketAddr) -> u8 {
-        let Some(association) = self.get(key) else {
-            return u8::MAX;
-        };
-        match association.client() {
-            Some(client) if client.port() == source.port() && is_same_host(client, source) => 0,
-            None if association.required_port().is_some() => 1,
-            None => 2,
-            Some(_) => 3,
-        }
-    }
-
-    fn index(&mut self, key: &K, association: &Association) {
-        if let Some(client) = association.client() {
-            let source = (client.ip().to_canonical(), client.port());
-            self.clients.entry(source).or_default().push(key.clone());
-        }
-        if is_open(association) {
-            let ip = association.control_peer().ip().to_canonical();
-            self.open.entry(ip).or_default().push(key.clone());
-        }
-    }
-
-    fn unindex(&mut self, key: &K, association: &Association) {
-        if let Some(client) = association.client() {
-            take(
-                &mut self.clients,
-                &(client.ip().to_canonical(), client.port()),
-                key,
-            );
-        }
-        if is_open(association) {
-            take(
-                &mut self.open,
-                &association.control_peer().ip().to_canonical(),
-                key,
-            );
-        }
-    }
-}
-
-/// Returns whether an association may accept a source that is not its client's.
-fn is_open(association: &Association) -> bool {
-    association.client().is_none() || association.any_port()
-}
-
-/// Removes `key` from the keys under `place`.
-fn take<P: Ord, K: PartialEq>(index: &mut BTreeMap<P, Vec<K>>, place: &P, key: &K) {
-    if let Some(keys) = index.get_mut(place) {
-        keys.retain(|other| other != key);
-        if keys.is_empty() {
-            index.remove(place);
-        }
+        // The first one, unless it is of another scope.
+        places.into_iter().flat_map(keys).find(|key| {
+            self.get(key)
+                .is_some_and(|association| association.admits(source))
+        })
     }
 }

@@ -9,7 +9,7 @@ use sans_socks::gssapi::{
     ProtectionLevel, ServerConfig, Services,
 };
 use sans_socks::message::Decoded;
-use sans_socks::{Command, Malformed, Reply, Request};
+use sans_socks::{Command, Reply, Request};
 
 use crate::context::drive;
 

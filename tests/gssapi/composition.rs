@@ -7,7 +7,7 @@ use std::time::Duration;
 use sans_socks::gssapi::{ClientConfig, Encapsulation, Error, Negotiator, ProtectionLevel, ServerConfig};
 use sans_socks::message::Encode;
 use sans_socks::udp::{Association, Datagram, Header, Outcome, Reassembler, fragments, max_payload};
-use sans_socks::{Address, Command, Malformed, Method, Reply, ReplyCode, Request, client, server};
+use sans_socks::{Address, Command, Method, Reply, ReplyCode, Request, client, server};
 
 use crate::context::{Fake, converse};
 
@@ -159,7 +159,7 @@ fn fragments_are_wrapped_one_by_one() {
         let pieces = fragments(target(), &payload, size).unwrap();
         let (count, mut delivered) = (pieces.len(), Vec::new());
         assert!(count > 2);
-        let mut reassembler = Reassembler::<Duration, Vec<u8>>::new();
+        let mut reassembler = Reassembler::<Duration, Vec<u8>>::with_storage(Vec::new());
         for (at, piece) in pieces.enumerate() {
             let mut wire = Vec::new();
             of_client
@@ -191,7 +191,7 @@ fn datagrams_are_opened_before_they_are_judged() {
     let source = "192.0.2.7:4000".parse().unwrap();
     for level in LEVELS {
         let (mut of_client, mut of_server) = layers(level);
-        let mut association = Association::new([192, 0, 2, 7].into(), &Address::UNSPECIFIED);
+        let mut association = Association::new(([192, 0, 2, 7], 51000).into(), &Address::UNSPECIFIED);
         let query = Datagram::new(Header::standalone(target()), b"query");
         let answer = Datagram::new(Header::standalone(target()), b"answer");
         let (mut wire, mut plain) = (Vec::new(), Vec::new());
@@ -204,7 +204,7 @@ fn datagrams_are_opened_before_they_are_judged() {
             .unwrap();
         assert_eq!(wire[..2], [1, 3]);
         of_server.decapsulate_datagram(&wire, &mut plain).unwrap();
-        assert_eq!(association.from_client(source, &plain), Ok(query));
+        assert_eq!(association.accept(source, &plain), Ok(query));
 
         (wire, plain) = (Vec::new(), Vec::new());
         of_server

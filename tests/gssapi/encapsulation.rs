@@ -1,3 +1,4 @@
+use crate::errors::{plain_too_long, token_too_long, unexpected_message};
 use crate::faults::wrong_version;
 use sans_socks::Malformed;
 use sans_socks::gssapi::{ClientConfig, ServerConfig};
@@ -236,10 +237,7 @@ fn a_datagram_is_not_split() {
     let mut wire = b"before".to_vec();
     assert_eq!(
         client.encapsulate_datagram(&vec![0; room + 1], &mut wire),
-        Err(Error::PlainTooLong {
-            len: room + 1,
-            max: room,
-        })
+        Err(plain_too_long(room + 1, room))
     );
     assert_eq!(wire, b"before");
     for len in [0, 1, room] {
@@ -282,10 +280,7 @@ fn the_room_is_that_of_the_protection() {
         layer.select(selected);
         let room = 65_535 - OVERHEAD - added;
         assert_eq!(layer.max_plain(65_539), room);
-        let error = Error::PlainTooLong {
-            len: room + 1,
-            max: room,
-        };
+        let error = plain_too_long(room + 1, room);
         assert_eq!(
             layer.encapsulate_datagram(&vec![0; room + 1], &mut Vec::new()),
             Err(error)
@@ -340,10 +335,7 @@ fn a_bad_datagram_is_not_fatal() {
         (b"\x01\xff".to_vec(), Error::Rejected),
         (
             frame(1, b""),
-            Error::UnexpectedMessage {
-                expected: MessageType::Encapsulated,
-                got: MessageType::Authentication,
-            },
+            unexpected_message(MessageType::Encapsulated, MessageType::Authentication),
         ),
         (
             frame(3, b"rubbish that is longer"),
@@ -395,17 +387,11 @@ fn faults_of_a_stream_are_fatal() {
         (b"\x01\xff".to_vec(), Error::Rejected),
         (
             b"\x01\x01".to_vec(),
-            Error::UnexpectedMessage {
-                expected: MessageType::Encapsulated,
-                got: MessageType::Authentication,
-            },
+            unexpected_message(MessageType::Encapsulated, MessageType::Authentication),
         ),
         (
             b"\x01\x02".to_vec(),
-            Error::UnexpectedMessage {
-                expected: MessageType::Encapsulated,
-                got: MessageType::ProtectionLevel,
-            },
+            unexpected_message(MessageType::Encapsulated, MessageType::ProtectionLevel),
         ),
         (frame(3, b""), Error::Context(Fault::Checksum)),
         (
@@ -551,14 +537,11 @@ fn a_context_that_fails_to_wrap() {
         ),
         (
             |context| context.claimed_overhead = 65_535,
-            Error::PlainTooLong { len: 70_000, max: 0 },
+            plain_too_long(70_000, 0),
         ),
         (
             |context| context.claimed_overhead = OVERHEAD - 1,
-            Error::TokenTooLong {
-                len: 65_536,
-                max: 65_535,
-            },
+            token_too_long(65_536, 65_535),
         ),
     ];
     for (fail, error) in failing {
@@ -576,10 +559,7 @@ fn a_context_that_fails_to_wrap() {
     context.claimed_overhead = OVERHEAD - 1;
     let mut layer = Encapsulation::new(context, Integrity);
     let mut wire = b"before".to_vec();
-    let error = Error::TokenTooLong {
-        len: 65_536,
-        max: 65_535,
-    };
+    let error = token_too_long(65_536, 65_535);
     assert_eq!(
         layer.encapsulate_datagram(&vec![0; 65_536 - OVERHEAD], &mut wire),
         Err(error)

@@ -1,3 +1,4 @@
+use crate::errors::{plain_too_long, token_too_long, unexpected_message};
 use crate::faults::wrong_version;
 use sans_socks::gssapi::{Frame, MessageType, ProtectionLevel, Token};
 use sans_socks::message::{BufferTooSmall, Decoded, Encode};
@@ -179,7 +180,7 @@ fn debug_shows_lengths_only() {
     let frame = token(MessageType::Encapsulated, b"secret");
     assert_eq!(
         format!("{frame:?}"),
-        "Token { message_type: Encapsulated, token: Token(6 octets) }"
+        "Token { message_type: Encapsulated, token: Token(6 bytes) }"
     );
 }
 
@@ -221,11 +222,8 @@ fn errors_convert_and_have_a_source() {
     let (len, max) = (2, 1);
     for (error, kind) in [
         (Malformed::MessageType(4).into(), io::ErrorKind::InvalidData),
-        (
-            Error::UnexpectedMessage { expected, got },
-            io::ErrorKind::InvalidData,
-        ),
-        (Error::TokenTooLong { len, max }, io::ErrorKind::InvalidData),
+        (unexpected_message(expected, got), io::ErrorKind::InvalidData),
+        (token_too_long(len, max), io::ErrorKind::InvalidData),
         (Error::LevelLength(2), io::ErrorKind::InvalidData),
         (Error::NotConfidential, io::ErrorKind::InvalidData),
         (Error::DatagramLength, io::ErrorKind::InvalidData),
@@ -235,7 +233,7 @@ fn errors_convert_and_have_a_source() {
             Error::LevelUnavailable(ProtectionLevel::Selective),
             io::ErrorKind::Unsupported,
         ),
-        (Error::PlainTooLong { len, max }, io::ErrorKind::InvalidInput),
+        (plain_too_long(len, max), io::ErrorKind::InvalidInput),
         (Error::Abandoned, io::ErrorKind::ConnectionAborted),
         (Error::Failed, io::ErrorKind::ConnectionAborted),
         (

@@ -6,6 +6,7 @@ mod captures;
 mod composition;
 mod context;
 mod encapsulation;
+mod errors;
 #[path = "../common/faults.rs"]
 mod faults;
 mod frame;
