@@ -113,32 +113,33 @@ impl<const N: usize> Buffer<N> {
         Some(input.len())
     }
 
-    /// Consumes the bytes of the message in progress and not one more, and returns how many.
-    ///
-    /// `first` is the first decision point of the message. `decode` reads it from its first byte on; it must
-    /// never find a fault in a part of what it called complete. A fault of the very first byte leaves that byte
-    /// unconsumed.
-    #[inline]
-    pub(crate) fn receive<T, E>(
+    /// Consumes a message that arrives whole, and keeps it; returns `None` for any other input.
+    #[inline(always)] // Once for each message: with one decoder for all of them, a handshake takes a third more.
+    pub(crate) fn take_whole<'a, T, E>(
         &mut self,
-        input: &[u8],
-        first: u16,
-        decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
-    ) -> (usize, Progress<T, E>) {
-        if self.received == 0 {
-            if let Ok(Decoded::Complete { value, consumed }) = decode(input) {
-                self.reach = self.reach.max(short(input.len()));
-                self.append(input.get(..consumed).unwrap_or(input));
-                self.missing = 0;
-                self.end_message();
-                return (consumed, Progress::Message(value));
-            }
+        input: &'a [u8],
+        decode: impl FnOnce(&'a [u8]) -> Result<Decoded<T>, E>,
+    ) -> Option<(usize, T)> {
+        if self.received != 0 {
+            return None;
         }
-        self.receive_stepwise(input, first, decode)
+        match decode(input) {
+            Ok(Decoded::Complete { value, consumed }) => {
+                self.append(input.get(..consumed).unwrap_or(input));
+                self.reach = self.reach.max(short(input.len())) - self.received;
+                self.missing = 0;
+                Some((consumed, value))
+            }
+            _ => None,
+        }
     }
 
-    /// Goes from decision point to decision point, so that nothing is consumed after a fault.
-    fn receive_stepwise<T, E>(
+    /// Consumes the bytes of the message in progress and not one more, and returns how many.
+    ///
+    /// Goes from decision point to decision point, so that nothing is consumed after a fault. `first` is the first
+    /// decision point of the message. `decode` reads it from its first byte on. A fault of the very first byte
+    /// leaves that byte unconsumed.
+    pub(crate) fn receive<T, E>(
         &mut self,
         input: &[u8],
         first: u16,
@@ -234,6 +235,18 @@ impl<const N: usize> Buffer<N> {
             0 => 0,
             len => self.reach.max(len),
         };
+    }
+
+    /// Writes `message` from `start` on, and returns where it ends.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, start: u16, message: &impl Encode) -> u16 {
+        push(&mut self.bytes, start, message)
+    }
+
+    /// Marks the bytes from `start` to `end` as credentials.
+    #[inline]
+    pub(crate) fn mark_secret(&mut self, start: u16, end: u16) {
+        self.outgoing.set_secret(start, end);
     }
 
     /// Sends `message`, written over everything that was received.

@@ -190,7 +190,6 @@ impl State {
     }
 
     /// Reads `message`, and returns what is due when it is complete.
-    #[inline]
     fn after(message: Message, config: Config, bytes: &[u8]) -> Result<Decoded<Self>, Malformed> {
         Ok(match message {
             Message::Greeting if config.reads_socks4(bytes) => config
@@ -363,6 +362,42 @@ impl Handshake {
             self.buffer.hold(input);
             return 0;
         };
+        let config = self.config;
+        let whole = match message {
+            Message::Greeting => self.take_whole(input, Greeting::decode, |_| State::SelectMethod),
+            Message::Credentials => self.take_whole(
+                input,
+                |bytes| config.decode_credentials(bytes),
+                |_| State::Authenticate,
+            ),
+            Message::Request => self.take_whole(
+                input,
+                |bytes| config.decode_request(bytes),
+                |request| State::Reply(Received::new(&request)),
+            ),
+        };
+        whole.unwrap_or_else(|| self.receive(message, input))
+    }
+
+    /// Consumes a message that arrives whole.
+    #[inline(always)]
+    fn take_whole<'a, T>(
+        &mut self,
+        input: &'a [u8],
+        decode: impl FnOnce(&'a [u8]) -> Result<Decoded<T>, Malformed>,
+        next: impl FnOnce(T) -> State,
+    ) -> Option<usize> {
+        let (consumed, message) = self.buffer.take_whole(input, decode)?;
+        self.state = next(message);
+        if matches!(self.state, State::Authenticate) {
+            self.buffer.mark_received_secret();
+        }
+        Some(consumed)
+    }
+
+    /// Consumes part of a message, or one of version 4.
+    #[inline(never)]
+    fn receive(&mut self, message: Message, input: &[u8]) -> usize {
         let config = self.config;
         let (consumed, progress) = self
             .buffer
