@@ -71,7 +71,21 @@ impl<const N: usize> Buffer<N> {
     /// peer has ended its side and the caller holds no more input.
     ///
     /// `first` is the first decision point of the message.
+    #[inline(always)] // The usual case, a message that begins, is decided in the caller: 20 instructions a message.
     pub(crate) fn want<T, E>(
+        &mut self,
+        first: u16,
+        decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
+    ) -> Option<NonZeroUsize> {
+        if self.received == 0 && !self.eof {
+            self.missing = first;
+            return NonZeroUsize::new(first.into());
+        }
+        self.want_rest(first, decode)
+    }
+
+    #[inline(never)]
+    fn want_rest<T, E>(
         &mut self,
         first: u16,
         decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
@@ -219,6 +233,12 @@ impl<const N: usize> Buffer<N> {
     #[inline]
     pub(crate) const fn received_len(&self) -> u16 {
         self.received
+    }
+
+    /// Returns the message so far, and what is behind it. Its length is known to the compiler.
+    #[inline]
+    pub(crate) const fn bytes(&self) -> &[u8; N] {
+        &self.bytes
     }
 
     /// Returns the bytes from `start` to `end`.

@@ -333,6 +333,7 @@ impl Handshake {
         }
     }
 
+    #[inline]
     fn want(&mut self, message: Message) -> Option<NonZeroUsize> {
         let (version, config) = (self.version, self.config);
         self.buffer

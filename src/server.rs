@@ -350,6 +350,7 @@ impl Handshake {
         }
     }
 
+    #[inline]
     fn want(&mut self, message: Message) -> Option<NonZeroUsize> {
         let config = self.config;
         self.buffer.want(message.first_decision(config), |bytes| {
@@ -521,7 +522,7 @@ impl Handshake {
 
     #[inline]
     fn pending(&self, request: Received) -> Request<'_> {
-        request.view(self.buffer.received())
+        request.view(self.buffer.bytes())
     }
 }
 
