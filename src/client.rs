@@ -356,13 +356,15 @@ impl Handshake {
                 |bytes| config.decode_status(bytes),
                 Answer::Status,
             ),
-            Message::Reply | Message::SecondReply if self.version == Version::Socks5 => self.take_whole(
-                message,
-                input,
-                |bytes| config.decode_reply(bytes),
-                |_| Answer::Succeeded,
-            ),
-            Message::Reply | Message::SecondReply => None,
+            Message::Reply | Message::SecondReply => match self.version {
+                Version::Socks5 => self.take_whole(
+                    message,
+                    input,
+                    |bytes| config.decode_reply(bytes),
+                    |_| Answer::Succeeded,
+                ),
+                Version::Socks4 => None,
+            },
         };
         whole.unwrap_or_else(|| self.receive(message, input))
     }
@@ -414,10 +416,10 @@ impl Handshake {
     }
 
     fn selected(&mut self, method: Method) {
-        let offered = Methods::from_wire(self.buffer.range(2, self.greeting_end));
         if method == Method::NO_ACCEPTABLE {
             return self.close(Error::NoAcceptableMethod);
         }
+        let offered = Methods::from_wire(self.buffer.range(2, self.greeting_end));
         if !offered.contains(method) {
             return self.close(PeerMisbehaved::MethodNotOffered(method).into());
         }
@@ -460,7 +462,7 @@ impl Handshake {
         if self.version == Version::Socks4 {
             return self.socks4_reply();
         }
-        match Reply::decode(self.buffer.received()) {
+        match Reply::decode(self.buffer.bytes()) {
             Ok(Decoded::Complete { value, .. }) => value,
             _ => {
                 debug_assert!(false, "the reply was decoded before");
