@@ -129,23 +129,23 @@ impl<const N: usize> Buffer<N> {
 
     /// Consumes a message that arrives whole, and keeps it; returns `None` for any other input.
     #[inline(always)] // Once for each message: with one decoder for all of them, a handshake takes a third more.
-    pub(crate) fn take_whole<'a, T, E>(
+    pub(crate) fn take_whole<T, E>(
         &mut self,
-        input: &'a [u8],
-        decode: impl FnOnce(&'a [u8]) -> Result<Decoded<T>, E>,
+        input: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<Decoded<T>, E>,
     ) -> Option<(usize, T)> {
         if self.received != 0 {
             return None;
         }
-        match decode(input) {
-            Ok(Decoded::Complete { value, consumed }) => {
-                self.append(input.get(..consumed).unwrap_or(input));
-                self.reach = self.reach.max(short(input.len())) - self.received;
-                self.missing = 0;
-                Some((consumed, value))
-            }
-            _ => None,
-        }
+        let Ok(Decoded::Complete { value, consumed }) = decode(input) else {
+            return None;
+        };
+        let (message, room) = (input.get(..consumed)?, self.bytes.get_mut(..consumed)?);
+        copy(message, room);
+        self.received = consumed as u16;
+        self.reach = self.reach.max(short(input.len())) - self.received;
+        self.missing = 0;
+        Some((consumed, value))
     }
 
     /// Consumes the bytes of the message in progress and not one more, and returns how many.

@@ -347,22 +347,16 @@ impl Handshake {
         };
         let config = self.config;
         let whole = match message {
-            Message::Selection => self.take_whole(message, input, Selection::decode, |it| {
-                Answer::Selected(it.method)
+            Message::Selection => self.take_whole(message, input, |bytes| {
+                Ok(Selection::decode(bytes)?.map(|selection| Answer::Selected(selection.method)))
             }),
-            Message::Status => self.take_whole(
-                message,
-                input,
-                |bytes| config.decode_status(bytes),
-                Answer::Status,
-            ),
+            Message::Status => self.take_whole(message, input, |bytes| {
+                Ok(config.decode_status(bytes)?.map(Answer::Status))
+            }),
             Message::Reply | Message::SecondReply => match self.version {
-                Version::Socks5 => self.take_whole(
-                    message,
-                    input,
-                    |bytes| config.decode_reply(bytes),
-                    |_| Answer::Succeeded,
-                ),
+                Version::Socks5 => self.take_whole(message, input, |bytes| {
+                    Ok(config.decode_reply(bytes)?.map(|_| Answer::Succeeded))
+                }),
                 Version::Socks4 => None,
             },
         };
@@ -371,15 +365,14 @@ impl Handshake {
 
     /// Consumes a message that arrives whole.
     #[inline(always)]
-    fn take_whole<'a, T, E>(
+    fn take_whole(
         &mut self,
         message: Message,
-        input: &'a [u8],
-        decode: impl FnOnce(&'a [u8]) -> Result<Decoded<T>, E>,
-        answer: impl FnOnce(T) -> Answer,
+        input: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<Decoded<Answer>, Error>,
     ) -> Option<usize> {
-        let (consumed, value) = self.buffer.take_whole(input, decode)?;
-        self.answered(message, answer(value));
+        let (consumed, answer) = self.buffer.take_whole(input, decode)?;
+        self.answered(message, answer);
         Some(consumed)
     }
 

@@ -365,32 +365,30 @@ impl Handshake {
         };
         let config = self.config;
         let whole = match message {
-            Message::Greeting => self.take_whole(input, Greeting::decode, |_| State::SelectMethod),
-            Message::Credentials => self.take_whole(
-                input,
-                |bytes| config.decode_credentials(bytes),
-                |_| State::Authenticate,
-            ),
-            Message::Request => self.take_whole(
-                input,
-                |bytes| config.decode_request(bytes),
-                |request| State::Reply(Received::new(&request)),
-            ),
+            Message::Greeting => self.take_whole(input, |bytes| {
+                Ok(Greeting::decode(bytes)?.map(|_| State::SelectMethod))
+            }),
+            Message::Credentials => self.take_whole(input, |bytes| {
+                Ok(config.decode_credentials(bytes)?.map(|_| State::Authenticate))
+            }),
+            Message::Request => self.take_whole(input, |bytes| {
+                let decoded = config.decode_request(bytes)?;
+                Ok(decoded.map(|request| State::Reply(Received::new(&request))))
+            }),
         };
         whole.unwrap_or_else(|| self.receive(message, input))
     }
 
     /// Consumes a message that arrives whole.
     #[inline(always)]
-    fn take_whole<'a, T>(
+    fn take_whole(
         &mut self,
-        input: &'a [u8],
-        decode: impl FnOnce(&'a [u8]) -> Result<Decoded<T>, Malformed>,
-        next: impl FnOnce(T) -> State,
+        input: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<Decoded<State>, Malformed>,
     ) -> Option<usize> {
-        let (consumed, message) = self.buffer.take_whole(input, decode)?;
-        self.state = next(message);
-        if matches!(self.state, State::Authenticate) {
+        let (consumed, next) = self.buffer.take_whole(input, decode)?;
+        self.state = next;
+        if matches!(next, State::Authenticate) {
             self.buffer.mark_received_secret();
         }
         Some(consumed)
