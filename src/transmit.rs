@@ -47,8 +47,9 @@ impl Cursor {
 
     #[inline]
     pub(crate) fn wipe_secret(&mut self, bytes: &mut [u8]) {
-        let (start, end) = core::mem::take(&mut self.secret);
+        let (start, end) = self.secret;
         if start < end {
+            self.secret = (0, 0);
             if let Some(secret) = bytes.get_mut(start.into()..end.into()) {
                 secret.zeroize();
             }
