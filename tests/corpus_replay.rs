@@ -1,7 +1,7 @@
 //! The fuzz targets over their committed inputs, without a fuzzer.
 //!
-//! `roundtrip` wants the feature `arbitrary`; `differential` is replayed in `fuzz/`, which depends on another SOCKS
-//! crate.
+//! Targets of typed values need feature `arbitrary`. `differential` is replayed in `fuzz/`, which depends on another
+//! SOCKS crate.
 
 #![allow(missing_docs)]
 
@@ -16,13 +16,16 @@ fn fuzz(directory: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(directory)
 }
 
+/// `typed` targets take a value that is made of the input.
 macro_rules! replay {
-    ($($(#[$needs:meta])* $target:ident)*) => {
+    (@run typed $target:ident) => { |input| targets::of_bytes(targets::$target, input) };
+    (@run bytes $target:ident) => { targets::$target };
+    ($($(#[$needs:meta])* $kind:ident $target:ident)*) => {
         $(
             $(#[$needs])*
             #[test]
             fn $target() {
-                targets::replay(&fuzz("seeds").join(stringify!($target)), targets::$target);
+                targets::replay(&fuzz("seeds").join(stringify!($target)), replay!(@run $kind $target));
             }
         )*
 
@@ -31,14 +34,15 @@ macro_rules! replay {
 }
 
 replay! {
-    decode
+    bytes decode
     #[cfg(feature = "arbitrary")]
-    roundtrip
-    server_split
-    client_split
-    pair_ops
-    udp_ops
-    gssapi_ops
+    bytes roundtrip
+    bytes server_split
+    bytes client_split
+    bytes pair_ops
+    #[cfg(feature = "arbitrary")]
+    typed udp_ops
+    bytes gssapi_ops
 }
 
 /// What the decoders are fuzzed from.

@@ -15,7 +15,10 @@ mod pair_ops;
 mod replay;
 #[cfg(feature = "arbitrary")]
 mod roundtrip;
+#[cfg(feature = "arbitrary")]
 mod udp_ops;
+#[cfg(all(test, feature = "arbitrary"))]
+mod udp_seeds;
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
@@ -23,6 +26,7 @@ mod common;
 #[path = "../../tests/gssapi/context.rs"]
 mod context;
 #[allow(dead_code, reason = "so is of the tests' model")]
+#[cfg(feature = "arbitrary")]
 #[path = "../../tests/model/reassembly.rs"]
 mod model;
 
@@ -33,4 +37,13 @@ pub use pair_ops::pair_ops;
 pub use replay::replay;
 #[cfg(feature = "arbitrary")]
 pub use roundtrip::roundtrip;
-pub use udp_ops::udp_ops;
+#[cfg(feature = "arbitrary")]
+pub use udp_ops::{Scenario as UdpScenario, udp_ops};
+
+/// The target as a function of bytes, as the fuzzer calls it.
+#[cfg(feature = "arbitrary")]
+pub fn of_bytes<'a, T: arbitrary::Arbitrary<'a>>(target: fn(T), input: &'a [u8]) {
+    if let Ok(input) = T::arbitrary_take_rest(arbitrary::Unstructured::new(input)) {
+        target(input);
+    }
+}

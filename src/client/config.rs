@@ -190,7 +190,7 @@ impl Config {
     }
 
     /// Reads a reply, and judges REP before anything after it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn decode_reply<'a>(&self, bytes: &'a [u8]) -> Result<Decoded<Reply<'a>>, Error> {
         if let [VERSION, code, ..] = *bytes {
             let code = ReplyCode::new(code);

@@ -177,6 +177,13 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
         }
     }
 
+    /// Returns the reassembler of answers, for instance to ask how much it has [buffered](Reassembler::buffered).
+    #[inline]
+    #[must_use]
+    pub const fn reassembler(&self) -> &Reassembler<T, B> {
+        &self.reassembler
+    }
+
     /// Returns when [`handle_timeout`](Self::handle_timeout) is due, as [`Reassembler::poll_timeout`] does.
     #[inline]
     #[must_use]
