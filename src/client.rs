@@ -98,7 +98,7 @@ impl Message {
             Self::Reply | Self::SecondReply if version == Version::Socks4 => {
                 decode_socks4_reply(bytes)?.map(|_| Answer::Succeeded)
             }
-            Self::Reply | Self::SecondReply => config.decode_reply(bytes)?.map(|_| Answer::Succeeded),
+            Self::Reply | Self::SecondReply => config.judge_reply(bytes)?.map(|()| Answer::Succeeded),
         })
     }
 }
@@ -285,34 +285,29 @@ impl Handshake {
             return 0;
         };
         let config = self.config;
+        let buffer = &mut self.buffer;
         let whole = match message {
-            Message::Selection => self.take_whole(message, input, |bytes| {
-                Ok(Selection::decode(bytes)?.map(|selection| Answer::Selected(selection.method)))
-            }),
-            Message::Status => self.take_whole(message, input, |bytes| {
-                Ok(config.decode_status(bytes)?.map(Answer::Status))
-            }),
-            Message::Reply | Message::SecondReply => match self.version {
-                Version::Socks5 => self.take_whole(message, input, |bytes| {
-                    Ok(config.decode_reply(bytes)?.map(|_| Answer::Succeeded))
+            Message::Selection => buffer
+                .take_whole(input, Selection::decode)
+                .map(|(consumed, selection)| {
+                    self.selected(selection.method);
+                    consumed
                 }),
-                Version::Socks4 => None,
-            },
+            Message::Status => buffer
+                .take_whole(input, |bytes| config.decode_status(bytes))
+                .map(|(consumed, status)| {
+                    self.authenticated(status);
+                    consumed
+                }),
+            Message::Reply | Message::SecondReply if self.version == Version::Socks4 => None,
+            Message::Reply | Message::SecondReply => buffer
+                .take_whole(input, |bytes| config.judge_reply(bytes))
+                .map(|(consumed, ())| {
+                    self.succeeded(message);
+                    consumed
+                }),
         };
         whole.unwrap_or_else(|| self.receive(message, input))
-    }
-
-    /// Consumes a message that arrives whole.
-    #[inline(always)]
-    fn take_whole(
-        &mut self,
-        message: Message,
-        input: &[u8],
-        decode: impl FnOnce(&[u8]) -> Result<Decoded<Answer>, Error>,
-    ) -> Option<usize> {
-        let (consumed, answer) = self.buffer.take_whole(input, decode)?;
-        self.answered(message, answer);
-        Some(consumed)
     }
 
     /// Consumes part of a message, or one of version 4.
@@ -324,27 +319,26 @@ impl Handshake {
         });
         match progress {
             Progress::Partial => {}
-            Progress::Message(answer) => self.answered(message, answer),
+            Progress::Message(Answer::Selected(method)) => self.selected(method),
+            Progress::Message(Answer::Status(status)) => self.authenticated(status),
+            Progress::Message(Answer::Succeeded) => self.succeeded(message),
             Progress::Fault(error) => self.close(error),
         }
         consumed
     }
 
-    #[inline(always)]
-    fn answered(&mut self, message: Message, answer: Answer) {
-        match answer {
-            Answer::Selected(method) => self.selected(method),
-            Answer::Status(AuthStatus::SUCCESS) => self.send_request(),
-            Answer::Status(status) => {
-                self.close(Error::AuthenticationRejected { status: status.get() });
-            }
-            Answer::Succeeded => {
-                self.state = match self.command {
-                    Command::BIND if message == Message::Reply => State::Bound,
-                    _ => State::Established,
-                };
-            }
+    fn authenticated(&mut self, status: AuthStatus) {
+        match status {
+            AuthStatus::SUCCESS => self.send_request(),
+            _ => self.close(Error::AuthenticationRejected { status: status.get() }),
         }
+    }
+
+    fn succeeded(&mut self, message: Message) {
+        self.state = match self.command {
+            Command::BIND if message == Message::Reply => State::Bound,
+            _ => State::Established,
+        };
     }
 
     fn selected(&mut self, method: Method) {
