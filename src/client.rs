@@ -293,12 +293,14 @@ impl Handshake {
                     self.selected(selection.method);
                     consumed
                 }),
-            Message::Status => buffer
-                .take_whole(input, |bytes| config.decode_status(bytes))
-                .map(|(consumed, status)| {
-                    self.authenticated(status);
-                    consumed
-                }),
+            Message::Status => {
+                buffer
+                    .take_whole(input, |bytes| config.decode_status(bytes))
+                    .map(|(consumed, status)| {
+                        self.authenticated(status);
+                        consumed
+                    })
+            }
             Message::Reply | Message::SecondReply if self.version == Version::Socks4 => None,
             Message::Reply | Message::SecondReply => buffer
                 .take_whole(input, |bytes| config.judge_reply(bytes))
