@@ -71,7 +71,21 @@ impl<const N: usize> Buffer<N> {
     /// peer has ended its side and the caller holds no more input.
     ///
     /// `first` is the first decision point of the message.
+    #[inline(always)] // The usual case, a message that begins, is decided in the caller: 20 instructions a message.
     pub(crate) fn want<T, E>(
+        &mut self,
+        first: u16,
+        decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
+    ) -> Option<NonZeroUsize> {
+        if self.received == 0 && !self.eof {
+            self.missing = first;
+            return NonZeroUsize::new(first.into());
+        }
+        self.want_rest(first, decode)
+    }
+
+    #[inline(never)]
+    fn want_rest<T, E>(
         &mut self,
         first: u16,
         decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
@@ -113,32 +127,33 @@ impl<const N: usize> Buffer<N> {
         Some(input.len())
     }
 
-    /// Consumes the bytes of the message in progress and not one more, and returns how many.
-    ///
-    /// `first` is the first decision point of the message. `decode` reads it from its first byte on; it must
-    /// never find a fault in a part of what it called complete. A fault of the very first byte leaves that byte
-    /// unconsumed.
-    #[inline]
-    pub(crate) fn receive<T, E>(
+    /// Consumes a message that arrives whole, and keeps it; returns `None` for any other input.
+    #[inline(always)] // Once for each message: with one decoder for all of them, a handshake takes a third more.
+    pub(crate) fn take_whole<T, E>(
         &mut self,
         input: &[u8],
-        first: u16,
-        decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
-    ) -> (usize, Progress<T, E>) {
-        if self.received == 0 {
-            if let Ok(Decoded::Complete { value, consumed }) = decode(input) {
-                self.reach = self.reach.max(short(input.len()));
-                self.append(input.get(..consumed).unwrap_or(input));
-                self.missing = 0;
-                self.end_message();
-                return (consumed, Progress::Message(value));
-            }
+        decode: impl FnOnce(&[u8]) -> Result<Decoded<T>, E>,
+    ) -> Option<(usize, T)> {
+        if self.received != 0 {
+            return None;
         }
-        self.receive_stepwise(input, first, decode)
+        let Ok(Decoded::Complete { value, consumed }) = decode(input) else {
+            return None;
+        };
+        let (message, room) = (input.get(..consumed)?, self.bytes.get_mut(..consumed)?);
+        copy(message, room);
+        self.received = consumed as u16;
+        self.reach = self.reach.max(short(input.len())) - self.received;
+        self.missing = 0;
+        Some((consumed, value))
     }
 
-    /// Goes from decision point to decision point, so that nothing is consumed after a fault.
-    fn receive_stepwise<T, E>(
+    /// Consumes the bytes of the message in progress and not one more, and returns how many.
+    ///
+    /// Goes from decision point to decision point, so that nothing is consumed after a fault. `first` is the first
+    /// decision point of the message. `decode` reads it from its first byte on. A fault of the very first byte
+    /// leaves that byte unconsumed.
+    pub(crate) fn receive<T, E>(
         &mut self,
         input: &[u8],
         first: u16,
@@ -220,6 +235,12 @@ impl<const N: usize> Buffer<N> {
         self.received
     }
 
+    /// Returns the message so far, and what is behind it. Its length is known to the compiler.
+    #[inline]
+    pub(crate) const fn bytes(&self) -> &[u8; N] {
+        &self.bytes
+    }
+
     /// Returns the bytes from `start` to `end`.
     #[inline]
     pub(crate) fn range(&self, start: u16, end: u16) -> &[u8] {
@@ -234,6 +255,18 @@ impl<const N: usize> Buffer<N> {
             0 => 0,
             len => self.reach.max(len),
         };
+    }
+
+    /// Writes `message` from `start` on, and returns where it ends.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, start: u16, message: &impl Encode) -> u16 {
+        push(&mut self.bytes, start, message)
+    }
+
+    /// Marks the bytes from `start` to `end` as credentials.
+    #[inline]
+    pub(crate) fn mark_secret(&mut self, start: u16, end: u16) {
+        self.outgoing.set_secret(start, end);
     }
 
     /// Sends `message`, written over everything that was received.

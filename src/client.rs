@@ -98,7 +98,7 @@ impl Message {
             Self::Reply | Self::SecondReply if version == Version::Socks4 => {
                 decode_socks4_reply(bytes)?.map(|_| Answer::Succeeded)
             }
-            Self::Reply | Self::SecondReply => config.decode_reply(bytes)?.map(|_| Answer::Succeeded),
+            Self::Reply | Self::SecondReply => config.judge_reply(bytes)?.map(|()| Answer::Succeeded),
         })
     }
 }
@@ -127,33 +127,32 @@ impl Handshake {
     #[inline(always)] // Otherwise the machine is built on the stack and copied: 10 % more instructions.
     #[must_use]
     pub fn with_config(request: &Request<'_>, auth: Auth<'_>, config: Config) -> Self {
-        let config = config.with_optimistic(config.optimistic() && auth.is_certain());
-        let mut bytes = [0; LONGEST];
-        let greeting_end = push(&mut bytes, 0, auth.greeting());
-        let (credentials_end, secret) = match auth.credentials() {
-            Some(credentials) => {
-                let end = push(&mut bytes, greeting_end, credentials);
-                (end, (greeting_end, end))
-            }
-            None => (greeting_end, (0, 0)),
-        };
-        let request_end = push(&mut bytes, credentials_end, request);
-        let first = if config.optimistic() {
-            request_end
-        } else {
-            greeting_end
-        };
-        Self {
-            buffer: Buffer::sending(bytes, first, secret),
-            greeting_end,
-            credentials_end,
-            request_end,
-            config,
+        let mut handshake = Self {
+            buffer: Buffer::new(),
+            greeting_end: 0,
+            credentials_end: 0,
+            request_end: 0,
+            config: config.with_optimistic(config.optimistic() && auth.is_certain()),
             version: Version::Socks5,
             command: request.command,
             method: None,
             state: State::Read(Message::Selection),
+        };
+        let buffer = &mut handshake.buffer;
+        handshake.greeting_end = buffer.push(0, auth.greeting());
+        handshake.credentials_end = handshake.greeting_end;
+        if let Some(credentials) = auth.credentials() {
+            handshake.credentials_end = buffer.push(handshake.greeting_end, credentials);
+            buffer.mark_secret(handshake.greeting_end, handshake.credentials_end);
         }
+        handshake.request_end = buffer.push(handshake.credentials_end, request);
+        let first = if handshake.config.optimistic() {
+            handshake.request_end
+        } else {
+            handshake.greeting_end
+        };
+        buffer.send(0, first);
+        handshake
     }
 
     /// Creates a handshake of SOCKS4, or of SOCKS4a for a name.
@@ -273,6 +272,7 @@ impl Handshake {
         }
     }
 
+    #[inline]
     fn want(&mut self, message: Message) -> Option<NonZeroUsize> {
         let (version, config) = (self.version, self.config);
         self.buffer
@@ -284,6 +284,37 @@ impl Handshake {
             self.buffer.hold(input);
             return 0;
         };
+        let config = self.config;
+        let buffer = &mut self.buffer;
+        let whole = match message {
+            Message::Selection => buffer
+                .take_whole(input, Selection::decode)
+                .map(|(consumed, selection)| {
+                    self.selected(selection.method);
+                    consumed
+                }),
+            Message::Status => {
+                buffer
+                    .take_whole(input, |bytes| config.decode_status(bytes))
+                    .map(|(consumed, status)| {
+                        self.authenticated(status);
+                        consumed
+                    })
+            }
+            Message::Reply | Message::SecondReply if self.version == Version::Socks4 => None,
+            Message::Reply | Message::SecondReply => buffer
+                .take_whole(input, |bytes| config.judge_reply(bytes))
+                .map(|(consumed, ())| {
+                    self.succeeded(message);
+                    consumed
+                }),
+        };
+        whole.unwrap_or_else(|| self.receive(message, input))
+    }
+
+    /// Consumes part of a message, or one of version 4.
+    #[inline(never)]
+    fn receive(&mut self, message: Message, input: &[u8]) -> usize {
         let (version, config) = (self.version, self.config);
         let (consumed, progress) = self.buffer.receive(input, FIRST_DECISION, |bytes| {
             message.decode(version, config, bytes)
@@ -291,26 +322,32 @@ impl Handshake {
         match progress {
             Progress::Partial => {}
             Progress::Message(Answer::Selected(method)) => self.selected(method),
-            Progress::Message(Answer::Status(AuthStatus::SUCCESS)) => self.send_request(),
-            Progress::Message(Answer::Status(status)) => {
-                self.close(Error::AuthenticationRejected { status: status.get() });
-            }
-            Progress::Message(Answer::Succeeded) => {
-                self.state = match self.command {
-                    Command::BIND if message == Message::Reply => State::Bound,
-                    _ => State::Established,
-                };
-            }
+            Progress::Message(Answer::Status(status)) => self.authenticated(status),
+            Progress::Message(Answer::Succeeded) => self.succeeded(message),
             Progress::Fault(error) => self.close(error),
         }
         consumed
     }
 
+    fn authenticated(&mut self, status: AuthStatus) {
+        match status {
+            AuthStatus::SUCCESS => self.send_request(),
+            _ => self.close(Error::AuthenticationRejected { status: status.get() }),
+        }
+    }
+
+    fn succeeded(&mut self, message: Message) {
+        self.state = match self.command {
+            Command::BIND if message == Message::Reply => State::Bound,
+            _ => State::Established,
+        };
+    }
+
     fn selected(&mut self, method: Method) {
-        let offered = Methods::from_wire(self.buffer.range(2, self.greeting_end));
         if method == Method::NO_ACCEPTABLE {
             return self.close(Error::NoAcceptableMethod);
         }
+        let offered = Methods::from_wire(self.buffer.range(2, self.greeting_end));
         if !offered.contains(method) {
             return self.close(PeerMisbehaved::MethodNotOffered(method).into());
         }
@@ -353,7 +390,7 @@ impl Handshake {
         if self.version == Version::Socks4 {
             return self.socks4_reply();
         }
-        match Reply::decode(self.buffer.received()) {
+        match Reply::decode(self.buffer.bytes()) {
             Ok(Decoded::Complete { value, .. }) => value,
             _ => {
                 debug_assert!(false, "the reply was decoded before");

@@ -95,7 +95,6 @@ impl State {
     }
 
     /// Reads `message`, and returns what is due when it is complete.
-    #[inline]
     fn after(message: Message, config: Config, bytes: &[u8]) -> Result<Decoded<Self>, Malformed> {
         Ok(match message {
             Message::Greeting if config.reads_socks4(bytes) => config
@@ -256,6 +255,7 @@ impl Handshake {
         }
     }
 
+    #[inline]
     fn want(&mut self, message: Message) -> Option<NonZeroUsize> {
         let config = self.config;
         self.buffer.want(message.first_decision(config), |bytes| {
@@ -268,6 +268,40 @@ impl Handshake {
             self.buffer.hold(input);
             return 0;
         };
+        let config = self.config;
+        let whole = match message {
+            Message::Greeting => self.take_whole(input, |bytes| {
+                Ok(Greeting::decode(bytes)?.map(|_| State::SelectMethod))
+            }),
+            Message::Credentials => self.take_whole(input, |bytes| {
+                Ok(config.decode_credentials(bytes)?.map(|_| State::Authenticate))
+            }),
+            Message::Request => self.take_whole(input, |bytes| {
+                let decoded = config.decode_request(bytes)?;
+                Ok(decoded.map(|request| State::Reply(Received::new(&request))))
+            }),
+        };
+        whole.unwrap_or_else(|| self.receive(message, input))
+    }
+
+    /// Consumes a message that arrives whole.
+    #[inline(always)]
+    fn take_whole(
+        &mut self,
+        input: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<Decoded<State>, Malformed>,
+    ) -> Option<usize> {
+        let (consumed, next) = self.buffer.take_whole(input, decode)?;
+        self.state = next;
+        if matches!(next, State::Authenticate) {
+            self.buffer.mark_received_secret();
+        }
+        Some(consumed)
+    }
+
+    /// Consumes part of a message, or one of version 4.
+    #[inline(never)]
+    fn receive(&mut self, message: Message, input: &[u8]) -> usize {
         let config = self.config;
         let (consumed, progress) = self
             .buffer
@@ -409,7 +443,7 @@ impl Handshake {
 
     #[inline]
     fn pending(&self, request: Received) -> Request<'_> {
-        request.view(self.buffer.received())
+        request.view(self.buffer.bytes())
     }
 }
 

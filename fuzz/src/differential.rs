@@ -20,7 +20,10 @@
 use std::net::IpAddr;
 
 use sans_socks::message::Encode;
-use sans_socks::{Address, AddressBuf, Command, Credentials, Domain, Error, Host, Malformed, Method, Reply, ReplyCode, Request, client, server};
+use sans_socks::{
+    Address, AddressBuf, Command, Credentials, Domain, Error, Host, Malformed, Method, Reply, ReplyCode,
+    Request, client, server,
+};
 use sans_socks_fuzz::octets::Octets;
 use tor_socksproto::{
     Buffer, Handshake, NextStep, SocksAddr, SocksAuth, SocksClientHandshake, SocksCmd, SocksHostname,

@@ -133,7 +133,7 @@ impl Config {
     }
 
     /// Reads credentials, as this configuration tolerates them.
-    #[inline]
+    #[inline(always)]
     pub(super) fn decode_credentials<'a>(
         &self,
         bytes: &'a [u8],
@@ -146,7 +146,7 @@ impl Config {
     }
 
     /// Reads a request, as this configuration tolerates it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn decode_request<'a>(&self, bytes: &'a [u8]) -> Result<Decoded<Request<'a>>, Malformed> {
         if let [VERSION, _, reserved, ..] = *bytes {
             if self.strict_reserved() && reserved != 0 {
