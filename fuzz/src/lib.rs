@@ -16,7 +16,7 @@ mod replay;
 #[cfg(feature = "arbitrary")]
 mod roundtrip;
 #[cfg(feature = "arbitrary")]
-mod udp_ops;
+pub mod udp_ops;
 #[cfg(all(test, feature = "arbitrary"))]
 mod udp_seeds;
 
@@ -38,7 +38,7 @@ pub use replay::replay;
 #[cfg(feature = "arbitrary")]
 pub use roundtrip::roundtrip;
 #[cfg(feature = "arbitrary")]
-pub use udp_ops::{Scenario as UdpScenario, udp_ops};
+pub use udp_ops::udp_ops;
 
 /// The target as a function of bytes, as the fuzzer calls it.
 #[cfg(feature = "arbitrary")]
