@@ -67,25 +67,22 @@ impl<const N: usize> Buffer<N> {
         NonZeroUsize::new(self.missing as usize)
     }
 
+    /// Begins to wait for a message, which takes `first` bytes to its first decision; returns `None` where one is in
+    /// progress, and after the end of input.
+    #[inline(always)]
+    pub(crate) fn want_first(&mut self, first: u16) -> Option<NonZeroUsize> {
+        if self.received != 0 || self.eof {
+            return None;
+        }
+        self.missing = first;
+        self.missing()
+    }
+
     /// Returns how many bytes are missing to the next decision of the message in progress, or `None` where the
     /// peer has ended its side and the caller holds no more input.
     ///
     /// `first` is the first decision point of the message.
-    #[inline(always)] // The usual case, a message that begins, is decided in the caller: 20 instructions a message.
     pub(crate) fn want<T, E>(
-        &mut self,
-        first: u16,
-        decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
-    ) -> Option<NonZeroUsize> {
-        if self.received == 0 && !self.eof {
-            self.missing = first;
-            return NonZeroUsize::new(first.into());
-        }
-        self.want_rest(first, decode)
-    }
-
-    #[inline(never)]
-    fn want_rest<T, E>(
         &mut self,
         first: u16,
         decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
@@ -255,18 +252,6 @@ impl<const N: usize> Buffer<N> {
             0 => 0,
             len => self.reach.max(len),
         };
-    }
-
-    /// Writes `message` from `start` on, and returns where it ends.
-    #[inline(always)]
-    pub(crate) fn push(&mut self, start: u16, message: &impl Encode) -> u16 {
-        push(&mut self.bytes, start, message)
-    }
-
-    /// Marks the bytes from `start` to `end` as credentials.
-    #[inline]
-    pub(crate) fn mark_secret(&mut self, start: u16, end: u16) {
-        self.outgoing.set_secret(start, end);
     }
 
     /// Sends `message`, written over everything that was received.

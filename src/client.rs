@@ -188,32 +188,33 @@ impl Handshake {
     #[inline(always)] // Otherwise the machine is built on the stack and copied: 10 % more instructions.
     #[must_use]
     pub fn with_config(request: &Request<'_>, auth: Auth<'_>, config: Config) -> Self {
-        let mut handshake = Self {
-            buffer: Buffer::new(),
-            greeting_end: 0,
-            credentials_end: 0,
-            request_end: 0,
-            config: config.with_optimistic(config.optimistic() && auth.is_certain()),
+        let config = config.with_optimistic(config.optimistic() && auth.is_certain());
+        let mut bytes = [0; LONGEST];
+        let greeting_end = push(&mut bytes, 0, auth.greeting());
+        let (credentials_end, secret) = match auth.credentials() {
+            Some(credentials) => {
+                let end = push(&mut bytes, greeting_end, credentials);
+                (end, (greeting_end, end))
+            }
+            None => (greeting_end, (0, 0)),
+        };
+        let request_end = push(&mut bytes, credentials_end, request);
+        let first = if config.optimistic() {
+            request_end
+        } else {
+            greeting_end
+        };
+        Self {
+            buffer: Buffer::sending(bytes, first, secret),
+            greeting_end,
+            credentials_end,
+            request_end,
+            config,
             version: Version::Socks5,
             command: request.command,
             method: None,
             state: State::Read(Message::Selection),
-        };
-        let buffer = &mut handshake.buffer;
-        handshake.greeting_end = buffer.push(0, auth.greeting());
-        handshake.credentials_end = handshake.greeting_end;
-        if let Some(credentials) = auth.credentials() {
-            handshake.credentials_end = buffer.push(handshake.greeting_end, credentials);
-            buffer.mark_secret(handshake.greeting_end, handshake.credentials_end);
         }
-        handshake.request_end = buffer.push(handshake.credentials_end, request);
-        let first = if handshake.config.optimistic() {
-            handshake.request_end
-        } else {
-            handshake.greeting_end
-        };
-        buffer.send(0, first);
-        handshake
     }
 
     /// Creates a handshake of SOCKS4, or of SOCKS4a for a name.
@@ -335,6 +336,14 @@ impl Handshake {
 
     #[inline]
     fn want(&mut self, message: Message) -> Option<NonZeroUsize> {
+        match self.buffer.want_first(FIRST_DECISION) {
+            None => self.want_more(message),
+            needed => needed,
+        }
+    }
+
+    #[inline(never)] // Rare, and its arguments are made before it is called: 12 instructions a message.
+    fn want_more(&mut self, message: Message) -> Option<NonZeroUsize> {
         let (version, config) = (self.version, self.config);
         self.buffer
             .want(FIRST_DECISION, |bytes| message.decode(version, config, bytes))

@@ -352,6 +352,14 @@ impl Handshake {
 
     #[inline]
     fn want(&mut self, message: Message) -> Option<NonZeroUsize> {
+        match self.buffer.want_first(message.first_decision(self.config)) {
+            None => self.want_more(message),
+            needed => needed,
+        }
+    }
+
+    #[inline(never)] // Rare, and its arguments are made before it is called: 12 instructions a message.
+    fn want_more(&mut self, message: Message) -> Option<NonZeroUsize> {
         let config = self.config;
         self.buffer.want(message.first_decision(config), |bytes| {
             State::after(message, config, bytes)
