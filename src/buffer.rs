@@ -124,25 +124,15 @@ impl<const N: usize> Buffer<N> {
         Some(input.len())
     }
 
-    /// Consumes a message that arrives whole, and keeps it; returns `None` for any other input.
-    #[inline(always)] // Once for each message: with one decoder for all of them, a handshake takes a third more.
-    pub(crate) fn take_whole<T, E>(
-        &mut self,
-        input: &[u8],
-        decode: impl FnOnce(&[u8]) -> Result<Decoded<T>, E>,
-    ) -> Option<(usize, T)> {
-        if self.received != 0 {
-            return None;
+    /// Consumes a message that is `input` up to `end`. Nothing of it was received before.
+    #[inline]
+    pub(crate) fn take_whole(&mut self, input: &[u8], end: usize) {
+        if let (Some(message), Some(room)) = (input.get(..end), self.bytes.get_mut(..end)) {
+            copy(message, room);
         }
-        let Ok(Decoded::Complete { value, consumed }) = decode(input) else {
-            return None;
-        };
-        let (message, room) = (input.get(..consumed)?, self.bytes.get_mut(..consumed)?);
-        copy(message, room);
-        self.received = consumed as u16;
+        self.received = short(end);
         self.reach = self.reach.max(short(input.len())) - self.received;
         self.missing = 0;
-        Some((consumed, value))
     }
 
     /// Consumes the bytes of the message in progress and not one more, and returns how many.

@@ -354,30 +354,33 @@ impl Handshake {
             self.buffer.hold(input);
             return 0;
         };
-        let config = self.config;
-        let buffer = &mut self.buffer;
-        let whole = match message {
-            Message::Selection => buffer
-                .take_whole(input, Selection::decode)
-                .map(|(consumed, selection)| {
-                    self.selected(selection.method);
-                    consumed
-                }),
-            Message::Status => buffer
-                .take_whole(input, |bytes| config.decode_status(bytes))
-                .map(|(consumed, status)| {
-                    self.authenticated(status);
-                    consumed
-                }),
-            Message::Reply | Message::SecondReply if self.version == Version::Socks4 => None,
-            Message::Reply | Message::SecondReply => buffer
-                .take_whole(input, |bytes| config.judge_reply(bytes))
-                .map(|(consumed, ())| {
-                    self.succeeded(message);
-                    consumed
-                }),
-        };
-        whole.unwrap_or_else(|| self.receive(message, input))
+        if self.buffer.received_len() == 0 && self.version == Version::Socks5 {
+            // Most messages arrive whole. Each has code of its own, as in the server.
+            match message {
+                Message::Selection => {
+                    if let Ok(Decoded::Complete { value, consumed }) = Selection::decode(input) {
+                        self.buffer.take_whole(input, consumed);
+                        self.selected(value.method);
+                        return consumed;
+                    }
+                }
+                Message::Status => {
+                    if let Ok(Decoded::Complete { value, consumed }) = self.config.decode_status(input) {
+                        self.buffer.take_whole(input, consumed);
+                        self.authenticated(value);
+                        return consumed;
+                    }
+                }
+                Message::Reply | Message::SecondReply => {
+                    if let Ok(Decoded::Complete { consumed, .. }) = self.config.judge_reply(input) {
+                        self.buffer.take_whole(input, consumed);
+                        self.succeeded(message);
+                        return consumed;
+                    }
+                }
+            }
+        }
+        self.receive(message, input)
     }
 
     /// Consumes part of a message, or one of version 4.
