@@ -252,9 +252,9 @@ impl Connection {
     fn shake_hands(&mut self, context: &mut Context) -> io::Result<()> {
         loop {
             match self.handshake.poll_output() {
-                Output::Transmit(octets) => {
+                Output::Transmit(transmit) => {
                     // A reply may come behind the deadline, since the dial has its own, but not wait there.
-                    let n = match self.client.write(octets.bytes()) {
+                    let n = match self.client.write(transmit.as_bytes()) {
                         Err(error)
                             if error.kind() == io::ErrorKind::WouldBlock
                                 && self.deadline <= Instant::now() =>
@@ -263,7 +263,7 @@ impl Connection {
                         }
                         written => written?,
                     };
-                    octets.sent(n);
+                    transmit.sent(n);
                 }
                 Output::NeedInput { .. } => {
                     if self.upload.octets.is_empty() && self.read(&mut context.buffer)? == 0 {
@@ -272,9 +272,7 @@ impl Connection {
                     let taken = self.handshake.handle_input(&self.upload.octets);
                     self.upload.octets.drain(..taken);
                 }
-                Output::SelectMethod(select) => {
-                    select.select_preferred(context.options.methods());
-                }
+                Output::SelectMethod(select) => select.select_preferred(context.options.methods()),
                 Output::Authenticate(login) if context.options.admits(&login.credentials()) => login.accept(),
                 Output::Authenticate(login) => login.reject(),
                 Output::Negotiate(negotiate) => negotiate.reject(),
@@ -283,7 +281,7 @@ impl Connection {
                     match self.dial.poll(pending.request(), self.key, context) {
                         Ok((target, bound)) => {
                             self.target = Some(target);
-                            pending.accept(bound.into());
+                            pending.accept(bound);
                         }
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
                         Err(error) => pending.reject((&error).into()),

@@ -74,9 +74,9 @@ fn shake_hands(session: &mut Session, options: &Options) -> io::Result<()> {
     session.client.set_nodelay(true)?;
     loop {
         match handshake.poll_output() {
-            Output::Transmit(octets) => {
-                let n = session.client.write(octets.bytes())?;
-                octets.sent(n);
+            Output::Transmit(transmit) => {
+                let n = session.client.write(transmit.as_bytes())?;
+                transmit.sent(n);
             }
             Output::NeedInput { .. } => {
                 if session.carry.is_empty() && session.read()? == 0 {
@@ -85,18 +85,16 @@ fn shake_hands(session: &mut Session, options: &Options) -> io::Result<()> {
                 let taken = handshake.handle_input(&session.carry);
                 session.carry.drain(..taken);
             }
-            Output::SelectMethod(select) => {
-                select.select_preferred(options.methods());
-            }
+            Output::SelectMethod(select) => select.select_preferred(options.methods()),
             Output::Authenticate(login) if options.admits(&login.credentials()) => login.accept(),
             Output::Authenticate(login) => login.reject(),
             Output::Negotiate(negotiate) => negotiate.reject(),
             Output::PendingRequest(pending) => match session.carry_out(pending.request()) {
-                Ok(bound) => pending.accept(bound.into()),
+                Ok(bound) => pending.accept(bound),
                 Err(error) => pending.reject((&error).into()),
             },
             Output::PendingPeer(pending) => match session.await_peer() {
-                Ok(peer) => pending.accept(peer.into()),
+                Ok(peer) => pending.accept(peer),
                 Err(error) => pending.reject((&error).into()),
             },
             Output::Established(_) => return Ok(()),

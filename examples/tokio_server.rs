@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use sans_socks::server::{Handshake, Output};
-use sans_socks::{Address, Command, Error, ReplyCode, Request};
+use sans_socks::{Address, Command, Error, Machine, ReplyCode, Request};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::time::{sleep, timeout, timeout_at};
@@ -91,9 +91,9 @@ async fn shake_hands(session: &mut Session, options: &Options) -> io::Result<()>
     session.client.set_nodelay(true)?;
     loop {
         match handshake.poll_output() {
-            Output::Transmit(mut octets) => {
+            Output::Transmit(mut transmit) => {
                 // What need not wait is written even when the dial has used up the time.
-                timeout_at(deadline, session.client.write_all_buf(&mut octets)).await??;
+                timeout_at(deadline, session.client.write_all_buf(&mut transmit)).await??;
             }
             Output::NeedInput { .. } => {
                 if session.carry.is_empty() && timeout_at(deadline, session.read()).await?? == 0 {
@@ -101,18 +101,16 @@ async fn shake_hands(session: &mut Session, options: &Options) -> io::Result<()>
                 }
                 handshake.handle_buf(&mut session.carry);
             }
-            Output::SelectMethod(select) => {
-                select.select_preferred(options.methods());
-            }
+            Output::SelectMethod(select) => select.select_preferred(options.methods()),
             Output::Authenticate(login) if options.admits(&login.credentials()) => login.accept(),
             Output::Authenticate(login) => login.reject(),
             Output::Negotiate(negotiate) => negotiate.reject(),
             Output::PendingRequest(pending) => match session.carry_out(pending.request()).await {
-                Ok(bound) => pending.accept(bound.into()),
+                Ok(bound) => pending.accept(bound),
                 Err(error) => pending.reject((&error).into()),
             },
             Output::PendingPeer(pending) => match session.await_peer().await {
-                Ok(peer) => pending.accept(peer.into()),
+                Ok(peer) => pending.accept(peer),
                 Err(error) => pending.reject((&error).into()),
             },
             Output::Established(_) => return Ok(()),

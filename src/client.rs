@@ -64,16 +64,18 @@
 //! everything is sent at once.
 
 use core::fmt;
+use core::net::SocketAddr;
 use core::num::NonZeroUsize;
 
 use crate::buffer::{Buffer, Progress, push};
-use crate::code::{AuthStatus, Command, Method, ReplyCode};
+use crate::code_point::{AuthStatus, Command, Method, ReplyCode};
 use crate::credentials::Credentials;
-use crate::error::{Error, PeerMisbehaved, Phase};
+use crate::error::{Error, InvalidValue, PeerMisbehaved, Phase};
 use crate::machine::{self, Io, Machine};
 use crate::message::greeting::{Greeting, Methods, Selection};
 use crate::message::request::{Reply, Request};
 use crate::message::{Decoded, Encode};
+use crate::socks4::{self, UserId, Version};
 
 mod config;
 mod decision;
@@ -102,6 +104,7 @@ pub struct Handshake {
     credentials_end: u16,
     request_end: u16,
     config: Config,
+    version: Version,
     command: Command,
     method: Option<Method>,
     state: State,
@@ -149,11 +152,14 @@ impl Message {
     }
 
     #[inline]
-    fn decode(self, config: Config, bytes: &[u8]) -> Result<Decoded<Answer>, Error> {
+    fn decode(self, version: Version, config: Config, bytes: &[u8]) -> Result<Decoded<Answer>, Error> {
         Ok(match self {
             Self::Selection => Selection::decode(bytes)?.map(|selection| Answer::Selected(selection.method)),
             Self::Status => config.decode_status(bytes)?.map(Answer::Status),
-            Self::Reply | Self::SecondReply => config.decode_reply(bytes)?.map(|_| Answer::Succeeded),
+            Self::Reply | Self::SecondReply if version == Version::Socks4 => {
+                decode_socks4_reply(bytes)?.map(|_| Answer::Succeeded)
+            }
+            Self::Reply | Self::SecondReply => config.judge_reply(bytes)?.map(|()| Answer::Succeeded),
         })
     }
 }
@@ -204,10 +210,56 @@ impl Handshake {
             credentials_end,
             request_end,
             config,
+            version: Version::Socks5,
             command: request.command,
             method: None,
             state: State::Read(Message::Selection),
         }
+    }
+
+    /// Creates a handshake of SOCKS4, or of SOCKS4a for a name.
+    ///
+    /// There is no authentication. The outputs are those of version 5, without [`Output::Negotiate`]. A refusal is
+    /// [`Error::Socks4Refused`].
+    ///
+    /// ```
+    /// use sans_socks::client::{Handshake, Output};
+    /// use sans_socks::socks4::UserId;
+    /// use sans_socks::{Address, Request};
+    ///
+    /// let request = Request::connect(Address::try_from(("example.com", 80))?);
+    /// let mut handshake = Handshake::socks4(&request, UserId::EMPTY)?;
+    /// if let Output::Transmit(transmit) = handshake.poll_output() {
+    ///     assert_eq!(transmit.as_bytes(), b"\x04\x01\0\x50\0\0\0\x01\0example.com\0");
+    ///     transmit.sent_all();
+    /// }
+    /// assert_eq!(handshake.handle_input(b"\0\x5a\0\0\0\0\0\0"), 8);
+    /// assert!(matches!(handshake.poll_output(), Output::Established(_)));
+    /// # Ok::<(), sans_socks::InvalidValue>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidValue::Socks4Address`] when the host is an IPv6 address, `0.0.0.x` with x other than 0, or a name with a
+    /// NUL. [`InvalidValue::Socks4Command`] for [`Command::UDP_ASSOCIATE`].
+    pub fn socks4(request: &Request<'_>, user_id: UserId<'_>) -> Result<Self, InvalidValue> {
+        if request.command == Command::UDP_ASSOCIATE {
+            return Err(InvalidValue::Socks4Command);
+        }
+        let message = socks4::Request::new(request.command, request.address, user_id)?;
+        let mut bytes = [0; LONGEST];
+        let end = push(&mut bytes, 0, &message);
+        Ok(Self {
+            buffer: Buffer::sending(bytes, end, (0, end)),
+            greeting_end: 0,
+            credentials_end: 0,
+            request_end: end,
+            config: Config::new(),
+            version: Version::Socks4,
+            command: request.command,
+            method: None,
+            state: State::Read(Message::Reply),
+        })
     }
 
     /// Consumes bytes from the server: those of the message in progress, and not one more.
@@ -282,10 +334,19 @@ impl Handshake {
         }
     }
 
+    #[inline]
     fn want(&mut self, message: Message) -> Option<NonZeroUsize> {
-        let config = self.config;
+        match self.buffer.want_first(FIRST_DECISION) {
+            None => self.want_more(message),
+            needed => needed,
+        }
+    }
+
+    #[inline(never)] // Rare, and its arguments are made before it is called: 12 instructions a message.
+    fn want_more(&mut self, message: Message) -> Option<NonZeroUsize> {
+        let (version, config) = (self.version, self.config);
         self.buffer
-            .want(FIRST_DECISION, |bytes| message.decode(config, bytes))
+            .want(FIRST_DECISION, |bytes| message.decode(version, config, bytes))
     }
 
     fn decide(&mut self, input: &[u8]) -> usize {
@@ -293,33 +354,71 @@ impl Handshake {
             self.buffer.hold(input);
             return 0;
         };
-        let config = self.config;
-        let (consumed, progress) = self
-            .buffer
-            .receive(input, FIRST_DECISION, |bytes| message.decode(config, bytes));
+        if self.buffer.received_len() == 0 && self.version == Version::Socks5 {
+            // Most messages arrive whole. Each has code of its own, as in the server.
+            match message {
+                Message::Selection => {
+                    if let Ok(Decoded::Complete { value, consumed }) = Selection::decode(input) {
+                        self.buffer.take_whole(input, consumed);
+                        self.selected(value.method);
+                        return consumed;
+                    }
+                }
+                Message::Status => {
+                    if let Ok(Decoded::Complete { value, consumed }) = self.config.decode_status(input) {
+                        self.buffer.take_whole(input, consumed);
+                        self.authenticated(value);
+                        return consumed;
+                    }
+                }
+                Message::Reply | Message::SecondReply => {
+                    if let Ok(Decoded::Complete { consumed, .. }) = self.config.judge_reply(input) {
+                        self.buffer.take_whole(input, consumed);
+                        self.succeeded(message);
+                        return consumed;
+                    }
+                }
+            }
+        }
+        self.receive(message, input)
+    }
+
+    /// Consumes part of a message, or one of version 4.
+    #[inline(never)]
+    fn receive(&mut self, message: Message, input: &[u8]) -> usize {
+        let (version, config) = (self.version, self.config);
+        let (consumed, progress) = self.buffer.receive(input, FIRST_DECISION, |bytes| {
+            message.decode(version, config, bytes)
+        });
         match progress {
             Progress::Partial => {}
             Progress::Message(Answer::Selected(method)) => self.selected(method),
-            Progress::Message(Answer::Status(AuthStatus::SUCCESS)) => self.send_request(),
-            Progress::Message(Answer::Status(status)) => {
-                self.close(Error::AuthenticationRejected { status: status.get() });
-            }
-            Progress::Message(Answer::Succeeded) => {
-                self.state = match self.command {
-                    Command::BIND if message == Message::Reply => State::Bound,
-                    _ => State::Established,
-                };
-            }
+            Progress::Message(Answer::Status(status)) => self.authenticated(status),
+            Progress::Message(Answer::Succeeded) => self.succeeded(message),
             Progress::Fault(error) => self.close(error),
         }
         consumed
     }
 
+    fn authenticated(&mut self, status: AuthStatus) {
+        match status {
+            AuthStatus::SUCCESS => self.send_request(),
+            _ => self.close(Error::AuthenticationRejected { status: status.get() }),
+        }
+    }
+
+    fn succeeded(&mut self, message: Message) {
+        self.state = match self.command {
+            Command::BIND if message == Message::Reply => State::Bound,
+            _ => State::Established,
+        };
+    }
+
     fn selected(&mut self, method: Method) {
-        let offered = Methods::from_wire(self.buffer.range(2, self.greeting_end));
         if method == Method::NO_ACCEPTABLE {
             return self.close(Error::NoAcceptableMethod);
         }
+        let offered = Methods::from_wire(self.buffer.range(2, self.greeting_end));
         if !offered.contains(method) {
             return self.close(PeerMisbehaved::MethodNotOffered(method).into());
         }
@@ -359,8 +458,24 @@ impl Handshake {
     /// Returns the reply that was received.
     #[inline]
     fn reply(&self) -> Reply<'_> {
-        match Reply::decode(self.buffer.received()) {
+        if self.version == Version::Socks4 {
+            return self.socks4_reply();
+        }
+        match Reply::decode(self.buffer.bytes()) {
             Ok(Decoded::Complete { value, .. }) => value,
+            _ => {
+                debug_assert!(false, "the reply was decoded before");
+                Reply::new(ReplyCode::GENERAL_FAILURE, crate::Address::UNSPECIFIED)
+            }
+        }
+    }
+
+    /// Returns a reply of version 4 as one of version 5.
+    fn socks4_reply(&self) -> Reply<'_> {
+        match socks4::Reply::decode(self.buffer.received()) {
+            Ok(Decoded::Complete { value, .. }) => {
+                Reply::new(value.code.into(), SocketAddr::V4(value.address).into())
+            }
             _ => {
                 debug_assert!(false, "the reply was decoded before");
                 Reply::new(ReplyCode::GENERAL_FAILURE, crate::Address::UNSPECIFIED)
@@ -381,6 +496,17 @@ impl Handshake {
         self.buffer.wipe_secret();
         self.state = State::Closed(error);
     }
+}
+
+/// Reads a reply of version 4, and judges CD before anything after it.
+fn decode_socks4_reply(bytes: &[u8]) -> Result<Decoded<socks4::Reply>, Error> {
+    if let [0 | socks4::VERSION, code, ..] = *bytes {
+        let code = socks4::ReplyCode::new(code);
+        if !code.is_granted() {
+            return Err(Error::Socks4Refused(code));
+        }
+    }
+    Ok(socks4::Reply::decode(bytes)?)
 }
 
 impl machine::private::Sealed for Handshake {}

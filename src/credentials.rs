@@ -1,20 +1,21 @@
-//! The user name and password of RFC 1929, as a value that does not print itself.
+//! The user name and password of RFC 1929, as values that do not print themselves.
 //!
-//! How they stand on the wire is in `message/userpass.rs`.
+//! Their encoding is in `message/userpass.rs`.
 
 use core::fmt;
 
 use constant_time_eq::constant_time_eq;
+use zeroize::Zeroize;
 
 use crate::error::InvalidValue;
 
-/// A user name and a password, [RFC 1929 §2]: octet strings of 1 to 255 octets each.
+/// A user name and a password, [RFC 1929 §2]: byte strings of 1 to 255 bytes each, borrowed.
 ///
-/// No character set and no terminator: a NUL is an octet like any other. `Debug` shows lengths only;
-/// there is no `Display`, and no `PartialEq`, which would take a time that tells how far it got.
-/// Compare with [`verify`](Self::verify).
+/// They have no character set and no terminator: a NUL is a byte like any other. `Debug` prints lengths only. There is
+/// no `Display`. There is no `PartialEq` either, because `==` would leak timing: compare with [`verify`](Self::verify).
+/// [`CredentialsBuf`] is the owned form.
 ///
-/// RFC 1929 sends both in the clear: not for a network where somebody may listen.
+/// RFC 1929 sends both in cleartext. Do not use it on untrusted networks.
 ///
 /// ```
 /// use sans_socks::Credentials;
@@ -22,7 +23,7 @@ use crate::error::InvalidValue;
 /// let given = Credentials::new("alice", "secret")?;
 /// assert!(given.verify("alice", "secret"));
 /// assert!(!given.verify("alice", "secret\0"));
-/// assert_eq!(format!("{given:?}"), "Credentials { username: 5 octets, password: 6 octets }");
+/// assert_eq!(format!("{given:?}"), "Credentials { username: 5 bytes, password: 6 bytes }");
 /// # Ok::<(), sans_socks::InvalidValue>(())
 /// ```
 ///
@@ -34,14 +35,14 @@ pub struct Credentials<'a> {
 }
 
 impl<'a> Credentials<'a> {
-    /// The most octets either field can have.
+    /// The length of the longest user name or password in bytes.
     pub const MAX_FIELD_LEN: usize = 255;
 
-    /// Checks both lengths.
+    /// Creates credentials after checking both lengths.
     ///
     /// # Errors
     ///
-    /// [`InvalidValue::UsernameLength`] or [`InvalidValue::PasswordLength`] unless each has 1 to 255 octets.
+    /// [`InvalidValue::UsernameLength`] or [`InvalidValue::PasswordLength`] unless each has 1 to 255 bytes.
     #[inline]
     pub fn new<U, P>(username: &'a U, password: &'a P) -> Result<Self, InvalidValue>
     where
@@ -51,11 +52,11 @@ impl<'a> Credentials<'a> {
         Self::with_min_len(1, username.as_ref(), password.as_ref())
     }
 
-    /// As [`new`](Self::new), but either may be empty, which RFC 1929 does not allow and some programs do.
+    /// Creates credentials of which either field may be empty. RFC 1929 does not allow that; some programs do.
     ///
     /// # Errors
     ///
-    /// [`InvalidValue::UsernameLength`] or [`InvalidValue::PasswordLength`] when one has more than 255 octets.
+    /// [`InvalidValue::UsernameLength`] or [`InvalidValue::PasswordLength`] when one has more than 255 bytes.
     #[inline]
     pub fn new_allowing_empty<U, P>(username: &'a U, password: &'a P) -> Result<Self, InvalidValue>
     where
@@ -77,30 +78,29 @@ impl<'a> Credentials<'a> {
         Ok(Self { username, password })
     }
 
-    /// For octets whose counts came from length octets.
+    /// Creates credentials of bytes whose counts came from length bytes.
     #[inline]
     pub(crate) const fn from_counted(username: &'a [u8], password: &'a [u8]) -> Self {
         Self { username, password }
     }
 
-    /// UNAME.
+    /// Returns UNAME.
     #[inline]
     #[must_use]
     pub const fn username(&self) -> &'a [u8] {
         self.username
     }
 
-    /// PASSWD.
+    /// Returns PASSWD.
     #[inline]
     #[must_use]
     pub const fn password(&self) -> &'a [u8] {
         self.password
     }
 
-    /// Whether these are `username` and `password`, whole and octet for octet.
+    /// Returns whether these are exactly `username` and `password`.
     ///
-    /// Takes a time that depends on the lengths alone, not on where a difference is, nor on which of
-    /// the two fields differs.
+    /// The time it takes depends on the lengths alone: not on where a difference is, nor on which field differs.
     #[inline]
     #[must_use]
     pub fn verify(&self, username: impl AsRef<[u8]>, password: impl AsRef<[u8]>) -> bool {
@@ -110,11 +110,115 @@ impl<'a> Credentials<'a> {
     }
 }
 
+/// Prints lengths only.
 impl fmt::Debug for Credentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
-            .field("username", &format_args!("{} octets", self.username.len()))
-            .field("password", &format_args!("{} octets", self.password.len()))
+            .field("username", &format_args!("{} bytes", self.username.len()))
+            .field("password", &format_args!("{} bytes", self.password.len()))
             .finish()
+    }
+}
+
+/// Owned [`Credentials`], inline: for configuration, and for a check on another thread. No allocation is needed.
+///
+/// Lengths are checked when it is built, `Debug` prints lengths only, and the bytes are overwritten when it is dropped.
+///
+/// A move can leave a copy of the bytes in memory, which nothing overwrites: also the move out of the function that
+/// builds it. Rust cannot prevent that. Box it early, and pass references or the box.
+///
+/// It has 512 bytes and is therefore not `Copy`.
+///
+/// ```
+/// use sans_socks::CredentialsBuf;
+///
+/// let expected = CredentialsBuf::new("alice", "secret")?;
+/// assert!(expected.verify("alice", "secret"));
+/// assert_eq!(expected.as_credentials().username(), b"alice");
+/// # Ok::<(), sans_socks::InvalidValue>(())
+/// ```
+#[derive(Clone)]
+pub struct CredentialsBuf {
+    username: Field,
+    password: Field,
+}
+
+/// A user name or a password.
+#[derive(Clone)]
+struct Field {
+    bytes: [u8; Credentials::MAX_FIELD_LEN],
+    len: u8,
+}
+
+impl CredentialsBuf {
+    /// Creates credentials after checking both lengths.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Credentials::new`].
+    pub fn new(username: impl AsRef<[u8]>, password: impl AsRef<[u8]>) -> Result<Self, InvalidValue> {
+        Credentials::new(&username, &password).map(Self::from)
+    }
+
+    /// Creates credentials of which either field may be empty.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Credentials::new_allowing_empty`].
+    pub fn new_allowing_empty(
+        username: impl AsRef<[u8]>,
+        password: impl AsRef<[u8]>,
+    ) -> Result<Self, InvalidValue> {
+        Credentials::new_allowing_empty(&username, &password).map(Self::from)
+    }
+
+    /// Returns the borrowed form.
+    #[must_use]
+    pub fn as_credentials(&self) -> Credentials<'_> {
+        Credentials::from_counted(self.username.as_bytes(), self.password.as_bytes())
+    }
+
+    /// Returns whether these are exactly `username` and `password`, as [`Credentials::verify`] does.
+    #[must_use]
+    pub fn verify(&self, username: impl AsRef<[u8]>, password: impl AsRef<[u8]>) -> bool {
+        self.as_credentials().verify(username, password)
+    }
+}
+
+impl Field {
+    fn new(from: &[u8]) -> Self {
+        let mut bytes = [0; Credentials::MAX_FIELD_LEN];
+        let mut len = 0;
+        for (slot, byte) in bytes.iter_mut().zip(from) {
+            *slot = *byte;
+            len += 1;
+        }
+        Self { bytes, len }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
+    }
+}
+
+impl Drop for Field {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}
+
+impl From<Credentials<'_>> for CredentialsBuf {
+    fn from(credentials: Credentials<'_>) -> Self {
+        Self {
+            username: Field::new(credentials.username()),
+            password: Field::new(credentials.password()),
+        }
+    }
+}
+
+/// Prints lengths only.
+impl fmt::Debug for CredentialsBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_credentials().fmt(f)
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! [`Malformed`]: the bytes are wrong. [`PeerMisbehaved`]: the bytes are right, and what they mean is not allowed.
 //! [`Error`]: why a handshake ended without a tunnel; the two above are among its causes.
-//! [`Discard`]: why a UDP datagram was dropped. [`InvalidValue`]: a value that has no encoding. [`ApiMisuse`]: a
+//! [`Discard`](crate::udp::Discard): why a UDP datagram was dropped. [`InvalidValue`]: a value that has no encoding. [`ApiMisuse`]: a
 //! call that the state of the handshake does not allow.
 //!
 //! Incomplete input is none of these: see [`Decoded`](crate::message::Decoded).
 
-use crate::code::{Method, ReplyCode};
+use crate::code_point::{Method, ReplyCode};
+use crate::socks4::reply_code::ReplyCode as Socks4ReplyCode;
 
 /// Bytes that are not the expected message.
 ///
@@ -37,6 +38,12 @@ pub enum Malformed {
     /// [`Domain::has_control_bytes`](crate::Domain::has_control_bytes).
     #[error("control byte in a domain name")]
     ControlBytes,
+    /// A domain name of more than 255 bytes in SOCKS4a, which has no length field.
+    #[error("domain name of more than 255 bytes")]
+    DomainTooLong,
+    /// A user id of more than 255 bytes in SOCKS4, which has no length field.
+    #[error("user id of more than 255 bytes")]
+    UserIdTooLong,
     /// ULEN or PLEN is `00`.
     #[error("empty user name or password")]
     EmptyCredentials,
@@ -112,13 +119,13 @@ impl core::fmt::Display for Phase {
 /// | error | `std::io::ErrorKind` |
 /// |---|---|
 /// | `Malformed`, `PeerMisbehaved` | `InvalidData` |
-/// | `NoAcceptableMethod`, `AuthenticationRejected`, REP 02 | `PermissionDenied` |
+/// | `NoAcceptableMethod`, `AuthenticationRejected`, REP 02, SOCKS4's `5C` and `5D` | `PermissionDenied` |
 /// | REP 03 | `NetworkUnreachable` |
 /// | REP 04 | `HostUnreachable` |
 /// | REP 05 | `ConnectionRefused` |
 /// | REP 06 | `TimedOut` |
 /// | REP 07, REP 08 | `Unsupported` |
-/// | any other REP | `Other` |
+/// | any other REP, any other code of SOCKS4 | `Other` |
 /// | `UnexpectedEof` | `UnexpectedEof` |
 /// | `Abandoned` | `ConnectionAborted` |
 ///
@@ -163,6 +170,9 @@ pub enum Error {
     /// [`server::Handshake::request`](crate::server::Handshake::request) returns what was requested.
     #[error("refused: {0}")]
     Refused(ReplyCode),
+    /// The server refused a request of SOCKS4, with the code of that version.
+    #[error("refused: {0}")]
+    Socks4Refused(Socks4ReplyCode),
     /// The peer ended its side of the connection while a message from it was expected.
     #[error("connection ended in phase {phase}, after {received} bytes of the message")]
     #[non_exhaustive]
@@ -201,19 +211,21 @@ impl Error {
         match self {
             Self::Malformed(_) => ErrorKind::Malformed,
             Self::PeerMisbehaved(_) => ErrorKind::PeerMisbehaved,
-            Self::NoAcceptableMethod | Self::AuthenticationRejected { .. } | Self::Refused(_) => {
-                ErrorKind::Refused
-            }
+            Self::NoAcceptableMethod
+            | Self::AuthenticationRejected { .. }
+            | Self::Refused(_)
+            | Self::Socks4Refused(_) => ErrorKind::Refused,
             Self::UnexpectedEof { .. } => ErrorKind::UnexpectedEof,
             Self::Abandoned => ErrorKind::Abandoned,
         }
     }
 
-    /// Returns the REP of a refused request.
+    /// Returns the REP of a refused request. A code of SOCKS4 is converted.
     #[must_use]
-    pub const fn reply_code(&self) -> Option<ReplyCode> {
+    pub fn reply_code(&self) -> Option<ReplyCode> {
         match self {
             Self::Refused(code) => Some(*code),
+            Self::Socks4Refused(code) => Some((*code).into()),
             _ => None,
         }
     }
@@ -235,7 +247,10 @@ impl From<Error> for std::io::Error {
             Error::Refused(ReplyCode::COMMAND_NOT_SUPPORTED | ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED) => {
                 ErrorKind::Unsupported
             }
-            Error::Refused(_) => ErrorKind::Other,
+            Error::Socks4Refused(code) if ReplyCode::from(code) == ReplyCode::NOT_ALLOWED => {
+                ErrorKind::PermissionDenied
+            }
+            Error::Refused(_) | Error::Socks4Refused(_) => ErrorKind::Other,
             Error::UnexpectedEof { .. } => ErrorKind::UnexpectedEof,
             Error::Abandoned => ErrorKind::ConnectionAborted,
         };
@@ -243,81 +258,110 @@ impl From<Error> for std::io::Error {
     }
 }
 
-/// Why a datagram was dropped. For a counter or a log line: nothing is sent about it, and it ends nothing.
+/// Converts the error of a failed dial or bind into the reply that reports it.
 ///
-/// A relay relays "silently, without any notification to the requesting client", [RFC 1928 §7], and drops
-/// alike: an answer to a datagram whose source is not known to be true would serve to flood a third party.
+/// | `std::io::Error` | REP |
+/// |---|---|
+/// | holds an [`Error::Refused`] or `Socks4Refused`: a chained proxy's refusal | that code |
+/// | `ConnectionRefused` | 05 |
+/// | `NetworkUnreachable`, `NetworkDown` | 03 |
+/// | `HostUnreachable` | 04 |
+/// | a failed look-up by the [`Address`](crate::Address) implementation of `ToSocketAddrs` | 04 |
+/// | `TimedOut` | 06 |
+/// | `PermissionDenied` | 02 |
+/// | any other | 01 |
 ///
-/// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum Discard {
-    /// It did not come from the client: another IP address than the control connection's peer, or another
-    /// port than the one that the client sends from.
-    #[error("a datagram from a foreign source")]
-    Source,
-    /// It is not a SOCKS datagram.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// FRAG is not `00`, and fragments were not asked for.
-    #[error("a fragment, and fragments are not accepted")]
-    Fragment,
-    /// FRAG `80`: the end of a sequence at position 0, which is no position. A sequence goes on.
-    #[error("an invalid FRAG")]
-    InvalidFrag,
-    /// A fragment that is not the first, with no sequence open.
-    #[error("a fragment of a sequence whose start is missing")]
-    NoStart,
-    /// A position that the sequence is already beyond. The sequence was emptied.
-    #[error("a fragment of a lower position than the one before")]
-    Reset,
-    /// The position that came last, once more. The sequence goes on.
-    #[error("a fragment that came twice")]
-    Duplicate,
-    /// A position beyond the next one. The sequence was emptied.
-    #[error("a fragment behind one that is missing")]
-    Gap,
-    /// Another address than the sequence's. The sequence was emptied.
-    #[error("a fragment with another address than the one before")]
-    AddressMismatch,
-    /// The datagram would be longer than allowed, or there is no memory for it. The sequence was emptied.
-    #[error("a fragment that makes its datagram too large")]
-    TooLarge,
-    /// Position 127 without the mark of the last one. The sequence was emptied.
-    #[error("a sequence without an end")]
-    Unterminated,
+/// Other failed look-ups have no stable `ErrorKind` and become 01: send [`ReplyCode::HOST_UNREACHABLE`] for them.
+///
+/// ```
+/// use sans_socks::ReplyCode;
+/// use std::io;
+///
+/// let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+/// assert_eq!(ReplyCode::from(&refused), ReplyCode::CONNECTION_REFUSED);
+/// ```
+#[cfg(feature = "std")]
+impl From<&std::io::Error> for ReplyCode {
+    fn from(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind;
+
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        match inner.and_then(Error::reply_code) {
+            Some(code) if !code.is_success() => return code,
+            _ => {}
+        }
+        match error.kind() {
+            ErrorKind::ConnectionRefused => Self::CONNECTION_REFUSED,
+            ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => Self::NETWORK_UNREACHABLE,
+            ErrorKind::HostUnreachable => Self::HOST_UNREACHABLE,
+            ErrorKind::TimedOut => Self::TTL_EXPIRED,
+            ErrorKind::PermissionDenied => Self::NOT_ALLOWED,
+            _ => Self::GENERAL_FAILURE,
+        }
+    }
 }
 
-/// A value that the protocol has no octets for.
+/// Converts as a borrowed error does.
+#[cfg(feature = "std")]
+impl From<std::io::Error> for ReplyCode {
+    fn from(error: std::io::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+/// A value that has no encoding, or text that is no value.
 ///
-/// Lengths are checked here, when a value is built, so that an encoder can never cut or wrap one.
+/// Lengths are checked when a value is built, so an encoder never truncates or wraps one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidValue {
-    /// A domain name that has not 1 to 255 octets.
-    #[error("a domain name has 1 to 255 octets, not {0}")]
+    /// A domain name that does not have 1 to 255 bytes.
+    #[error("domain name of {0} bytes, expected 1 to 255")]
     DomainLength(usize),
-    /// A user name that has not 1 to 255 octets.
-    #[error("a user name has 1 to 255 octets, not {0}")]
+    /// A domain name that is not UTF-8, or has control bytes.
+    #[error("domain name is not text without control bytes")]
+    DomainText,
+    /// A domain name where an IP address is required.
+    #[error("host is a domain name, expected an IP address")]
+    NotAnIp,
+    /// Port 0 where datagrams are to be sent.
+    #[error("port 0, expected 1 to 65535")]
+    PortZero,
+    /// A user name that is empty where it must not be, or has more than 255 bytes.
+    #[error("user name of {0} bytes, expected {bound}", bound = length_bound(*.0))]
     UsernameLength(usize),
-    /// A password that has not 1 to 255 octets.
-    #[error("a password has 1 to 255 octets, not {0}")]
+    /// A password that is empty where it must not be, or has more than 255 bytes.
+    #[error("password of {0} bytes, expected {bound}", bound = length_bound(*.0))]
     PasswordLength(usize),
-    /// A GSSAPI token with more than 65,535 octets.
-    #[error("a token has at most 65535 octets, not {0}")]
+    /// A SOCKS4 user id of more than 255 bytes, or with a NUL.
+    #[error("user id of {0} bytes, expected at most 255 and no NUL")]
+    UserId(usize),
+    /// An address that SOCKS4 cannot carry: IPv6, `0.0.0.x` with x other than 0, or a name with a NUL.
+    #[error("address has no encoding in SOCKS4")]
+    Socks4Address,
+    /// A command that SOCKS4 does not have: UDP ASSOCIATE.
+    #[error("command does not exist in SOCKS4")]
+    Socks4Command,
+    /// A GSSAPI token of more than 65,535 bytes.
+    #[error("token of {0} bytes, expected at most 65535")]
     TokenLength(usize),
     /// Text that is not `host:port` or `[ipv6]:port`.
-    #[error("not an address of the form host:port or [ipv6]:port")]
+    #[error("invalid address, expected host:port or [ipv6]:port")]
     AddressSyntax,
     /// A greeting that offers no method, or more than 255.
-    #[error("a greeting offers 1 to 255 methods, not {0}")]
+    #[error("{0} methods offered, expected 1 to 255")]
     MethodCount(usize),
     /// A greeting that offers `FF`, which is an answer and not a method.
     #[error("method 0xff cannot be offered")]
     NoAcceptableOffered,
-    /// Username/password is offered, and there are no credentials to send.
+    /// User name and password are offered without credentials to send.
     #[error("username/password offered without credentials")]
     CredentialsMissing,
+}
+
+/// The bound that a field of this length breaks.
+const fn length_bound(len: usize) -> &'static str {
+    if len == 0 { "at least 1" } else { "at most 255" }
 }
 
 /// A call that the state of a handshake does not allow. Nothing has changed.

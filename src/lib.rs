@@ -13,7 +13,8 @@ they can be taken out of a fuzzer's octets, borrow from them, and are always suc
 
 ```
 use arbitrary::{Arbitrary, Unstructured};
-use sans_socks::{Encode, Request};
+use sans_socks::Request;
+use sans_socks::message::Encode;
 
 // As it comes with `fuzz_target!(|request: Request| { ... })`.
 let request = Request::arbitrary(&mut Unstructured::new(b"the octets of a fuzzer"))?;
@@ -75,29 +76,32 @@ mod address;
 mod arbitrary;
 mod buffer;
 pub mod client;
-mod code;
+mod code_point;
 mod credentials;
 mod error;
-#[cfg(feature = "alloc")]
+// Where `usize` has 16 bits, a token and its header do not fit.
+#[cfg(all(feature = "alloc", not(target_pointer_width = "16")))]
 pub mod gssapi;
 mod machine;
 pub mod message;
 mod other_protocol;
 pub mod server;
+pub mod socks4;
 mod time;
 mod transmit;
 pub mod udp;
 
 use core::time::Duration;
 
-pub use address::{Address, AddressBuf, Domain, Host};
-pub use code::{Command, Method, ReplyCode};
-pub use credentials::Credentials;
+pub use address::{Address, AddressBuf, Domain, Host, Target};
+pub use code_point::{Command, Method, ParseCodePointError, ReplyCode};
+pub use credentials::{Credentials, CredentialsBuf};
 pub use error::{ApiMisuse, Error, ErrorKind, InvalidValue, Malformed, PeerMisbehaved, Phase};
 pub use machine::{Io, Machine};
 pub use message::{Reply, Request};
 pub use other_protocol::OtherProtocol;
-pub use time::Instant;
+pub use socks4::Version;
+pub use time::Timestamp;
 pub use transmit::Transmit;
 
 /// 1080: where a SOCKS server listens by convention, [RFC 1928 §3](https://www.rfc-editor.org/rfc/rfc1928#section-3).

@@ -1,118 +1,26 @@
 //! The server's side of the handshake.
 //!
-//! [`Machine::advance`](crate::Machine::advance) sends and reads until there is a decision. Answer it, and call
-//! again. This is a whole server for CONNECT, over blocking I/O:
-//!
-//! ```no_run
-//! # #[cfg(not(feature = "std"))] fn main() {}
-//! # #[cfg(feature = "std")] fn main() {
-//! use sans_socks::server::{Decision, Handshake};
-//! use sans_socks::{Command, Error, Machine, Method, ReplyCode};
-//! use std::io;
-//! use std::net::{SocketAddr, TcpStream};
-//!
-//! /// Returns the connection to the target. `carry` then holds the first bytes of the tunnel.
-//! fn serve(client: &mut TcpStream, carry: &mut Vec<u8>) -> io::Result<TcpStream> {
-//!     let mut handshake = Handshake::new();
-//!     let mut target = Err(Error::Refused(ReplyCode::GENERAL_FAILURE).into());
-//!     loop {
-//!         match handshake.advance(client, carry)? {
-//!             Decision::SelectMethod(select) => select.select_preferred(&[Method::NO_AUTHENTICATION]),
-//!             Decision::PendingRequest(pending) if pending.request().command == Command::CONNECT => {
-//!                 target = TcpStream::connect(pending.request().address);
-//!                 pending.answer(bound(&target));
-//!             }
-//!             Decision::PendingRequest(pending) => pending.reject(ReplyCode::COMMAND_NOT_SUPPORTED),
-//!             Decision::Established(_) => return target,
-//!             Decision::Closed(error) => return Err(error.into()),
-//!             // Only for methods and commands that this server does not accept.
-//!             Decision::Authenticate(authenticate) => authenticate.reject(),
-//!             Decision::Negotiate(negotiate) => negotiate.reject(),
-//!             Decision::PendingPeer(pending) => pending.reject(ReplyCode::GENERAL_FAILURE),
-//!         }
-//!     }
-//! }
-//!
-//! /// Returns what the reply says: the local address of the connection, or why there is none.
-//! fn bound(target: &io::Result<TcpStream>) -> Result<SocketAddr, ReplyCode> {
-//!     match target {
-//!         Ok(target) => target.local_addr().map_err(ReplyCode::from),
-//!         Err(error) => Err(error.into()),
-//!     }
-//! }
-//! # }
-//! ```
-//!
-//! An event loop uses [`Handshake::poll_output`] instead, which returns one step at a time and never blocks:
-//!
-//! ```
-//! use sans_socks::server::{Handshake, Output};
-//! use sans_socks::Method;
-//!
-//! let mut handshake = Handshake::new();
-//! let mut input = &b"\x05\x01\x00"[..]; // what the socket has received
-//! let mut output = Vec::new(); // what the socket is to send
-//! loop {
-//!     match handshake.poll_output() {
-//!         Output::Transmit(transmit) => {
-//!             output.extend_from_slice(transmit.as_bytes());
-//!             transmit.sent_all();
-//!         }
-//!         Output::NeedInput { .. } if input.is_empty() => break, // until the socket is readable
-//!         Output::NeedInput { .. } => {
-//!             let consumed = handshake.handle_input(input);
-//!             input = &input[consumed..];
-//!         }
-//!         Output::SelectMethod(select) => select.select_preferred(&[Method::NO_AUTHENTICATION]),
-//!         // The other decisions, `Established` and `Closed`. Return to pause at a decision: it is polled again.
-//!         _ => break,
-//!     }
-//! }
-//! assert_eq!(output, [5, 0]);
-//! ```
-//!
-//! # Transitions
-//!
-//! | phase | event | sent | next |
-//! |---|---|---|---|
-//! | Greeting | greeting | | method selection |
-//! | | NMETHODS 00 | `05 FF` | closed: `NoMethods` |
-//! | Method selection | `select(00)` | `05 00` | request |
-//! | | `select(02)` | `05 02` | authentication |
-//! | | `select(other)` | `05 xx` | negotiation |
-//! | | `reject()`, none of the preferred methods offered | `05 FF` | closed: `NoAcceptableMethod` |
-//! | Authentication | credentials, `accept()` | `01 00` | request |
-//! | | credentials, `reject()` | `01 01` | closed: `AuthenticationRejected` |
-//! | | an empty field, wrong version | `01 01` | closed: `EmptyCredentials`, `Version` |
-//! | Negotiation | `accept()` | | request |
-//! | | `reject()` | | closed: `Abandoned` |
-//! | Request | request | | reply |
-//! | | unknown ATYP | REP 08 | closed: `AddressType` |
-//! | | empty name, control bytes, strict RSV, wrong version | REP 01 | closed: `EmptyDomain`, `ControlBytes`, `Reserved`, `Version` |
-//! | Reply | `accept()`, BIND | REP 00 | second reply |
-//! | | `accept()`, any other command | REP 00 | established |
-//! | | `reject(code)` | REP code | closed: `Refused` |
-//! | Second reply | `accept()` | REP 00 | established |
-//! | | `reject(code)` | REP code | closed: `Refused` |
-//! | Greeting | wrong version byte, which is not consumed | | closed: `Version` |
-//! | any that waits for input | end of input | | closed: `UnexpectedEof` |
+#![doc = include_str!("guide/server.md")]
 
 use core::fmt;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{Ipv4Addr, SocketAddrV4};
 use core::num::NonZeroUsize;
 
-use crate::address::{Address, Domain, Host};
+use crate::address::{Address, Host};
 use crate::buffer::{Buffer, Progress};
-use crate::code::{AuthStatus, Command, Method, ReplyCode};
-use crate::credentials::Credentials;
+use crate::code_point::{AuthStatus, Command, Method, ReplyCode};
 use crate::error::{Error, Malformed, Phase};
 use crate::machine::{self, Io, Machine};
 use crate::message::greeting::{Greeting, Methods, Selection};
 use crate::message::request::{Reply, Request};
 use crate::message::{Decoded, Encode, length_byte};
+use crate::socks4::{self, Version};
 
 mod config;
 mod decision;
+mod received;
+
+use received::Received;
 
 pub use config::Config;
 pub use decision::{
@@ -126,7 +34,7 @@ pub use decision::{
 /// Credentials are overwritten when they are answered and when the machine is dropped. A move in between, as by a
 /// growing `Vec`, leaves a copy behind that nothing overwrites: keep the machine in its place until then.
 pub struct Handshake {
-    buffer: Buffer<{ Credentials::MAX_LEN }>,
+    buffer: Buffer<{ socks4::Request::MAX_LEN }>,
     config: Config,
     method: Option<Method>,
     state: State,
@@ -141,7 +49,7 @@ enum State {
     Authenticate,
     Negotiate(Method),
     Reply(Received),
-    AwaitPeer,
+    AwaitPeer(Version),
     Established(Established),
     Closed(Error),
 }
@@ -152,22 +60,6 @@ enum Message {
     Greeting,
     Credentials,
     Request,
-}
-
-/// A request in the buffer, decoded once.
-#[derive(Clone, Copy, Debug)]
-struct Received {
-    command: Command,
-    host: Place,
-    port: u16,
-}
-
-/// A host, or where its name is in the buffer.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    Ipv4(Ipv4Addr),
-    Ipv6(Ipv6Addr),
-    Name { len: u8 },
 }
 
 impl Message {
@@ -196,40 +88,24 @@ impl State {
             Self::Authenticate => Phase::Authentication,
             Self::Negotiate(_) => Phase::Negotiation,
             Self::Reply(_) => Phase::Reply,
-            Self::AwaitPeer => Phase::SecondReply,
+            Self::AwaitPeer(_) => Phase::SecondReply,
             Self::Established(_) => Phase::Established,
             Self::Closed(_) => Phase::Closed,
         }
     }
 
     /// Reads `message`, and returns what is due when it is complete.
-    #[inline]
     fn after(message: Message, config: Config, bytes: &[u8]) -> Result<Decoded<Self>, Malformed> {
         Ok(match message {
+            Message::Greeting if config.reads_socks4(bytes) => config
+                .decode_socks4(bytes)?
+                .map(|request| Self::Reply(Received::socks4(&request))),
             Message::Greeting => Greeting::decode(bytes)?.map(|_| Self::SelectMethod),
             Message::Credentials => config.decode_credentials(bytes)?.map(|_| Self::Authenticate),
             Message::Request => config
                 .decode_request(bytes)?
                 .map(|request| Self::Reply(Received::new(&request))),
         })
-    }
-}
-
-impl Received {
-    #[inline]
-    fn new(request: &Request<'_>) -> Self {
-        let host = match request.address.host {
-            Host::Ipv4(ip) => Place::Ipv4(ip),
-            Host::Ipv6(ip) => Place::Ipv6(ip),
-            Host::Domain(name) => Place::Name {
-                len: length_byte(name.as_bytes()),
-            },
-        };
-        Self {
-            command: request.command,
-            host,
-            port: request.address.port,
-        }
     }
 }
 
@@ -326,11 +202,17 @@ impl Handshake {
         match self.state {
             State::Reply(request) => Some(self.pending(request)),
             // In any other case the buffer holds something else, or part of a message.
-            State::Closed(Error::Refused(_) | Error::Malformed(Malformed::ControlBytes)) => {
-                Request::decode(self.buffer.received())
-                    .ok()?
-                    .complete()
-                    .map(|(it, _)| it)
+            State::Closed(
+                Error::Refused(_) | Error::Socks4Refused(_) | Error::Malformed(Malformed::ControlBytes),
+            ) => {
+                let bytes = self.buffer.received();
+                let request = match self.config.reads_socks4(bytes) {
+                    true => socks4::Request::decode(bytes)
+                        .ok()?
+                        .map(|it| Received::socks4(&it)),
+                    false => Request::decode(bytes).ok()?.map(|it| Received::new(&it)),
+                };
+                Some(self.pending(request.complete()?.0))
             }
             _ => None,
         }
@@ -356,7 +238,10 @@ impl Handshake {
                 handshake: self,
                 request,
             }),
-            State::AwaitPeer => Output::PendingPeer(PendingPeer { handshake: self }),
+            State::AwaitPeer(version) => Output::PendingPeer(PendingPeer {
+                handshake: self,
+                version,
+            }),
             State::Established(established) => Output::Established(established),
             State::Closed(error) => Output::Closed(error),
         }
@@ -370,7 +255,16 @@ impl Handshake {
         }
     }
 
+    #[inline]
     fn want(&mut self, message: Message) -> Option<NonZeroUsize> {
+        match self.buffer.want_first(message.first_decision(self.config)) {
+            None => self.want_more(message),
+            needed => needed,
+        }
+    }
+
+    #[inline(never)] // Rare, and its arguments are made before it is called: 12 instructions a message.
+    fn want_more(&mut self, message: Message) -> Option<NonZeroUsize> {
         let config = self.config;
         self.buffer.want(message.first_decision(config), |bytes| {
             State::after(message, config, bytes)
@@ -382,19 +276,66 @@ impl Handshake {
             self.buffer.hold(input);
             return 0;
         };
+        if self.buffer.received_len() == 0 {
+            // Most messages arrive whole. Each has code of its own: a decoder for all of them passes what it has
+            // decoded through memory, a third more instructions.
+            match message {
+                Message::Greeting => {
+                    if let Ok(Decoded::Complete { consumed, .. }) = Greeting::decode(input) {
+                        self.buffer.take_whole(input, consumed);
+                        self.state = State::SelectMethod;
+                        return consumed;
+                    }
+                }
+                Message::Credentials => {
+                    if let Ok(Decoded::Complete { consumed, .. }) = self.config.decode_credentials(input) {
+                        self.buffer.take_whole(input, consumed);
+                        self.buffer.mark_received_secret();
+                        self.state = State::Authenticate;
+                        return consumed;
+                    }
+                }
+                Message::Request => {
+                    if let Ok(Decoded::Complete { value, consumed }) = self.config.decode_request(input) {
+                        self.state = State::Reply(Received::new(&value));
+                        self.buffer.take_whole(input, consumed);
+                        return consumed;
+                    }
+                }
+            }
+        }
+        self.receive(message, input)
+    }
+
+    /// Consumes part of a message, or one of version 4.
+    #[inline(never)]
+    fn receive(&mut self, message: Message, input: &[u8]) -> usize {
         let config = self.config;
         let (consumed, progress) = self
             .buffer
             .receive(input, message.first_decision(config), |bytes| {
                 State::after(message, config, bytes)
             });
-        if message == Message::Credentials {
-            self.buffer.mark_received_secret();
+        let version = if message == Message::Greeting && config.reads_socks4(self.buffer.received()) {
+            Version::Socks4
+        } else {
+            Version::Socks5
+        };
+        match (message, version) {
+            (Message::Credentials, _) => self.buffer.mark_received_secret(),
+            (_, Version::Socks4) => self.buffer.mark_all_secret(), // the user id
+            _ => {}
         }
         match progress {
             Progress::Partial => {}
+            // The number means nothing in version 4.
+            Progress::Message(State::Reply(request))
+                if version == Version::Socks4 && request.command == Command::UDP_ASSOCIATE =>
+            {
+                self.reject(version, ReplyCode::COMMAND_NOT_SUPPORTED);
+            }
             Progress::Message(next) => self.state = next,
-            Progress::Fault(fault) => self.refuse(message, fault),
+            Progress::Fault(fault) => self.refuse(message, version, fault),
         }
         consumed
     }
@@ -406,19 +347,24 @@ impl Handshake {
         self.state = State::Read(message);
     }
 
-    /// Closes because of a fault in `message`, with the bytes that RFC 1928 and RFC 1929 have for it.
-    fn refuse(&mut self, message: Message, fault: Malformed) {
-        self.buffer.wipe_secret();
+    /// Closes because of a fault in `message`, with the bytes that the protocol has for it.
+    fn refuse(&mut self, message: Message, version: Version, fault: Malformed) {
         match (message, fault) {
             (Message::Greeting, Malformed::Version { .. }) => {}
+            (Message::Greeting, _) if version == Version::Socks4 => {
+                self.send_socks4_failure(socks4::ReplyCode::REJECTED);
+            }
             (Message::Greeting, _) => self
                 .buffer
                 .send_after_received(&Selection::new(Method::NO_ACCEPTABLE)),
-            (Message::Credentials, _) => self.buffer.send_message(&AuthStatus::FAILURE),
-            (Message::Request, Malformed::AddressType(_)) => {
-                self.send_failure(ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED);
+            (Message::Credentials, _) => {
+                self.buffer.wipe_secret();
+                self.buffer.send_message(&AuthStatus::FAILURE);
             }
-            (Message::Request, _) => self.send_failure(ReplyCode::GENERAL_FAILURE),
+            (Message::Request, Malformed::AddressType(_)) => {
+                self.send_failure(version, ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED);
+            }
+            (Message::Request, _) => self.send_failure(version, ReplyCode::GENERAL_FAILURE),
         }
         self.state = State::Closed(fault.into());
     }
@@ -433,9 +379,30 @@ impl Handshake {
         error
     }
 
-    fn send_failure(&mut self, code: ReplyCode) {
+    fn send_failure(&mut self, version: Version, code: ReplyCode) {
+        match version {
+            Version::Socks5 => self
+                .buffer
+                .send_after_received(&Reply::new(code, Address::UNSPECIFIED)),
+            Version::Socks4 => self.send_socks4_failure(code.into()),
+        }
+    }
+
+    /// Sends a failure of version 4. A complete request stays for [`request`](Self::request), without its user id.
+    fn send_socks4_failure(&mut self, code: socks4::ReplyCode) {
+        match socks4::Request::decode(self.buffer.received()) {
+            Ok(Decoded::Complete { value, .. }) => {
+                let len = length_byte(value.user_id().as_bytes());
+                self.buffer.remove(socks4::Request::USER_ID_START, len);
+            }
+            _ => {
+                self.buffer.wipe_secret();
+                self.buffer.begin();
+            }
+        }
+        let nowhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
         self.buffer
-            .send_after_received(&Reply::new(code, Address::UNSPECIFIED));
+            .send_after_received(&socks4::Reply::new(code, nowhere));
     }
 
     /// Answers a request, or BIND a second time, with success.
@@ -445,13 +412,35 @@ impl Handshake {
         self.state = next;
     }
 
-    fn reject(&mut self, code: ReplyCode) {
+    /// The same in version 4, which has no room for other than IPv4 addresses.
+    fn accept_socks4(&mut self, address: Address<'_>, next: State) {
+        let ip = match address.host {
+            Host::Ipv4(ip) => Some(ip),
+            Host::Ipv6(ip) => ip.to_ipv4_mapped(),
+            Host::Domain(_) => None,
+        };
+        let bound = match ip {
+            Some(ip) => SocketAddrV4::new(ip, address.port),
+            // The address is the answer to this command.
+            None if matches!(next, State::Established(Established::Other(_))) => {
+                return self.reject(Version::Socks4, ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED);
+            }
+            // To CONNECT it means nothing; to BIND, zeros mean the address at which the client reached the server.
+            None => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, address.port),
+        };
+        self.buffer.wipe_secret();
+        self.buffer
+            .send_message(&socks4::Reply::new(socks4::ReplyCode::GRANTED, bound));
+        self.state = next;
+    }
+
+    fn reject(&mut self, version: Version, code: ReplyCode) {
         let code = if code.is_success() {
             ReplyCode::GENERAL_FAILURE
         } else {
             code
         };
-        self.send_failure(code);
+        self.send_failure(version, code);
         self.state = State::Closed(Error::Refused(code));
     }
 
@@ -462,16 +451,7 @@ impl Handshake {
 
     #[inline]
     fn pending(&self, request: Received) -> Request<'_> {
-        let host = match request.host {
-            Place::Ipv4(ip) => Host::Ipv4(ip),
-            Place::Ipv6(ip) => Host::Ipv6(ip),
-            Place::Name { len } => {
-                let end = Request::NAME_START + u16::from(len);
-                Host::Domain(Domain::from_counted(self.buffer.range(Request::NAME_START, end)))
-            }
-        };
-        let port = request.port;
-        Request::new(request.command, Address { host, port })
+        request.view(self.buffer.bytes())
     }
 }
 

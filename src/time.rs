@@ -4,15 +4,14 @@ use core::time::Duration;
 
 /// A point in time, on any clock that does not run backwards.
 ///
-/// The crate reads no clock. It is implemented for [`core::time::Duration`], the time since whatever moment
-/// the caller counts from, and with `std` for `std::time::Instant`; a program with a clock of its own can
-/// implement it for that.
+/// The crate reads no clock. [`core::time::Duration`] implements it, as the time since a moment of the caller's choice.
+/// With `std`, `std::time::Instant` does too. Implement it for a clock of your own.
 ///
 /// ```
 /// use core::time::Duration;
-/// use sans_socks::Instant;
+/// use sans_socks::Timestamp;
 ///
-/// fn deadline<I: Instant>(now: I) -> I {
+/// fn deadline<T: Timestamp>(now: T) -> T {
 ///     now.saturating_add(Duration::from_secs(5))
 /// }
 ///
@@ -20,23 +19,22 @@ use core::time::Duration;
 /// # #[cfg(feature = "std")]
 /// assert!(deadline(std::time::Instant::now()) > std::time::Instant::now());
 /// ```
-pub trait Instant: Copy + Ord {
-    /// The point in time that is `duration` later, or where the clock cannot express that, the latest it can.
+pub trait Timestamp: Copy + Ord {
+    /// Returns the point in time that is `duration` later, or a later one that the clock can express.
     #[must_use]
     fn saturating_add(self, duration: Duration) -> Self;
 }
 
-impl Instant for Duration {
+impl Timestamp for Duration {
     #[inline]
     fn saturating_add(self, duration: Duration) -> Self {
         self.saturating_add(duration)
     }
 }
 
-/// A sum that cannot be expressed becomes one that can, some centuries from now: the type names no latest
-/// value.
+/// A sum that the type cannot express becomes one that it can, some centuries from now: it names no latest value.
 #[cfg(feature = "std")]
-impl Instant for std::time::Instant {
+impl Timestamp for std::time::Instant {
     #[inline]
     fn saturating_add(self, mut duration: Duration) -> Self {
         loop {

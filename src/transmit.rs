@@ -34,6 +34,12 @@ impl Cursor {
         self.end = end;
     }
 
+    /// Sends up to `end`, from where it was.
+    #[cfg(all(feature = "alloc", not(target_pointer_width = "16")))]
+    pub(crate) fn extend(&mut self, end: u32) {
+        self.end = end;
+    }
+
     #[inline]
     pub(crate) fn set_secret(&mut self, start: u16, end: u16) {
         self.secret = (start, end);
@@ -41,8 +47,9 @@ impl Cursor {
 
     #[inline]
     pub(crate) fn wipe_secret(&mut self, bytes: &mut [u8]) {
-        let (start, end) = core::mem::take(&mut self.secret);
+        let (start, end) = self.secret;
         if start < end {
+            self.secret = (0, 0);
             if let Some(secret) = bytes.get_mut(start.into()..end.into()) {
                 secret.zeroize();
             }

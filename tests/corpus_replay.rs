@@ -43,7 +43,8 @@ replay! {
     typed client_split
     #[cfg(feature = "arbitrary")]
     typed pair_ops
-    bytes udp_ops
+    #[cfg(feature = "arbitrary")]
+    typed udp_ops
     bytes gssapi_ops
 }
 

@@ -1,4 +1,4 @@
-//! Whose datagrams a relay takes: ..Q-089, F-16, F-18.
+//! Which datagrams a relay accepts: ..Q-089, F-16, F-18.
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -17,10 +17,13 @@ fn socket(text: &str) -> SocketAddr {
 }
 
 fn association(peer: &str, requested: &str) -> Association {
-    Association::new(ip(peer), &Address::try_from(requested).unwrap())
+    Association::new(
+        SocketAddr::new(ip(peer), 51000),
+        &Address::try_from(requested).unwrap(),
+    )
 }
 
-/// With which port, if any, a request fixes the client's: the whole of, by hand.
+/// The port that a request fixes, if any: all of, by hand.
 const REQUESTED: &[(&str, &str, Option<u16>)] = &[
     // control connection's peer, DST, port
     ("192.0.2.7", "0.0.0.0:0", None),
@@ -60,7 +63,7 @@ const SOURCES: &[&str] = &[
     "[::]:4000",
 ];
 
-/// The host behind a socket address, by its text.
+/// The host of a socket address, by its text.
 fn host(source: &str) -> &str {
     let (host, _) = source.rsplit_once(':').unwrap();
     let host = host.trim_matches(['[', ']']);
@@ -82,7 +85,7 @@ fn q_080_every_source_and_request() {
                     let expected = host(source) == host(&format!("{peer}:0"))
                         && port.is_none_or(|port| port == address.port());
                     assert_eq!(association.admits(address), expected, "{case}");
-                    let result = association.from_client(address, QUERY);
+                    let result = association.accept(address, QUERY);
                     if expected {
                         assert_eq!(result.unwrap().payload, b"query", "{case}");
                         port = Some(address.port());
@@ -97,20 +100,20 @@ fn q_080_every_source_and_request() {
     }
 }
 
-/// ..Q-082: a foreign datagram captures nothing, whether it comes first or later.
+/// ..Q-082: a foreign datagram does not take over an association, neither first nor later.
 #[test]
 fn q_080_no_capture() {
     let (client, thief) = (socket("127.0.0.1:4000"), socket("127.0.0.2:4000"));
     let mut association = association("127.0.0.1", "0.0.0.0:0");
-    assert_eq!(association.from_client(thief, QUERY), Err(Discard::Source));
+    assert_eq!(association.accept(thief, QUERY), Err(Discard::Source));
     assert_eq!(association.client(), None);
-    association.from_client(client, QUERY).unwrap();
-    assert_eq!(association.from_client(thief, QUERY), Err(Discard::Source));
-    association.from_client(client, QUERY).unwrap();
+    association.accept(client, QUERY).unwrap();
+    assert_eq!(association.accept(thief, QUERY), Err(Discard::Source));
+    association.accept(client, QUERY).unwrap();
     assert_eq!(association.client(), Some(client));
 }
 
-/// not one of them teaches the port, and not one ends the association.
+/// malformed datagrams do not fix the port, and do not end the association.
 #[test]
 fn r_086_malformed_datagrams_change_nothing() {
     let mut malformed: Vec<Vec<u8>> = [
@@ -130,56 +133,56 @@ fn r_086_malformed_datagrams_change_nothing() {
     ] {
         malformed.extend((0..header_len).map(|cut| whole[..cut].to_vec()));
     }
-    // From another port of the same host, which must not be learned.
+    // Another port of the same host, which must not be learned.
     let other = socket("192.0.2.7:4999");
     let client = socket("192.0.2.7:4000");
     for fragments in [false, true] {
         let mut association = association("192.0.2.7", "0.0.0.0:0");
         if fragments {
-            association = association.accept_fragments();
+            association = association.with_fragments(true);
         }
         let before = format!("{association:?}");
-        for octets in &malformed {
-            let result = association.from_client(other, octets);
-            assert!(matches!(result, Err(Discard::Malformed(_))), "{octets:?}");
-            assert_eq!(format!("{association:?}"), before, "{octets:?}");
+        for bytes in &malformed {
+            let result = association.accept(other, bytes);
+            assert!(matches!(result, Err(Discard::Malformed(_))), "{bytes:?}");
+            assert_eq!(format!("{association:?}"), before, "{bytes:?}");
         }
-        association.from_client(client, QUERY).unwrap();
+        association.accept(client, QUERY).unwrap();
         let before = format!("{association:?}");
-        for octets in &malformed {
-            let result = association.from_client(client, octets);
-            assert!(matches!(result, Err(Discard::Malformed(_))), "{octets:?}");
-            assert_eq!(format!("{association:?}"), before, "{octets:?}");
+        for bytes in &malformed {
+            let result = association.accept(client, bytes);
+            assert!(matches!(result, Err(Discard::Malformed(_))), "{bytes:?}");
+            assert_eq!(format!("{association:?}"), before, "{bytes:?}");
         }
-        association.from_client(client, QUERY).unwrap();
+        association.accept(client, QUERY).unwrap();
     }
 }
 
-/// F-18: without reassembly every fragment is dropped, and teaches nothing.
+/// F-18: without reassembly every fragment is dropped, and fixes no port.
 #[test]
 fn f_18_fragments_are_dropped_by_default() {
     let mut association = association("192.0.2.7", "0.0.0.0:0");
-    let mut octets = QUERY.to_vec();
+    let mut bytes = QUERY.to_vec();
     for frag in 1..=255 {
-        octets[2] = frag;
+        bytes[2] = frag;
         assert_eq!(
-            association.from_client(socket("192.0.2.7:4999"), &octets),
+            association.accept(socket("192.0.2.7:4999"), &bytes),
             Err(Discard::Fragment)
         );
         assert_eq!(association.client(), None);
     }
-    association.from_client(socket("192.0.2.7:4000"), QUERY).unwrap();
+    association.accept(socket("192.0.2.7:4000"), QUERY).unwrap();
 }
 
-/// and passed on where they were asked for. 80 is no fragment (V-104).
+/// fragments are accepted if the setting says so. FRAG 80 is invalid (V-104).
 #[test]
 fn r_082_fragments_are_accepted_on_request() {
     let source = socket("192.0.2.7:4000");
-    let mut octets = QUERY.to_vec();
+    let mut bytes = QUERY.to_vec();
     for frag in 0..=255 {
-        let mut association = association("192.0.2.7", "0.0.0.0:0").accept_fragments();
-        octets[2] = frag;
-        let result = association.from_client(source, &octets);
+        let mut association = association("192.0.2.7", "0.0.0.0:0").with_fragments(true);
+        bytes[2] = frag;
+        let result = association.accept(source, &bytes);
         if frag == 0x80 {
             assert_eq!(result, Err(Discard::InvalidFrag));
             assert_eq!(association.client(), None);
@@ -190,30 +193,30 @@ fn r_082_fragments_are_accepted_on_request() {
     }
 }
 
-/// Every vector that is a datagram, cut at every octet of its header.
+/// Every vector that is a datagram, truncated at every byte of its header.
 #[test]
 fn r_086_truncated_vectors_change_nothing() {
     let vectors = include_str!("data/vectors.tsv").lines().filter_map(|line| {
         let columns: Vec<&str> = line.split('\t').collect();
         match columns.as_slice() {
-            &[_, "udp", octets, result, ..] if result.starts_with("OK") => Some(hex::decode(octets).unwrap()),
+            &[_, "udp", bytes, result, ..] if result.starts_with("OK") => Some(hex::decode(bytes).unwrap()),
             _ => None,
         }
     });
     let vectors: Vec<_> = vectors.collect();
     assert_eq!(vectors.len(), 8, "a row got lost");
     let client = socket("192.0.2.7:4000");
-    let unknown = association("192.0.2.7", "0.0.0.0:0").accept_fragments();
+    let unknown = association("192.0.2.7", "0.0.0.0:0").with_fragments(true);
     let mut known = unknown.clone();
-    known.from_client(client, QUERY).unwrap();
-    for octets in vectors {
-        let header_len = octets.len() - Datagram::decode(&octets).unwrap().payload.len();
+    known.accept(client, QUERY).unwrap();
+    for bytes in vectors {
+        let header_len = bytes.len() - Datagram::decode(&bytes).unwrap().payload.len();
         for mut association in [unknown.clone(), known.clone()] {
             let before = format!("{association:?}");
             for cut in 0..header_len {
-                let result = association.from_client(client, &octets[..cut]);
+                let result = association.accept(client, &bytes[..cut]);
                 assert_eq!(result, Err(Discard::Malformed(Malformed::Truncated)));
-                assert_eq!(format!("{association:?}"), before, "{octets:?} at {cut}");
+                assert_eq!(format!("{association:?}"), before, "{bytes:?} at {cut}");
             }
         }
     }
@@ -223,10 +226,10 @@ fn r_086_truncated_vectors_change_nothing() {
 #[test]
 fn f_16_a_foreign_fragment_does_not_reach_the_queue() {
     let (client, thief) = (socket("127.0.0.1:4000"), socket("127.0.0.2:4000"));
-    let mut association = association("127.0.0.1", "0.0.0.0:0").accept_fragments();
+    let mut association = association("127.0.0.1", "0.0.0.0:0").with_fragments(true);
     let mut reassembler = Reassembler::with_storage([0; 16]);
-    let mut receive = |source, octets: &[u8]| {
-        let outcome = match association.from_client(source, octets) {
+    let mut receive = |source, bytes: &[u8]| {
+        let outcome = match association.accept(source, bytes) {
             Ok(datagram) => reassembler.handle_datagram(Duration::ZERO, datagram),
             Err(reason) => Outcome::Dropped(reason),
         };
@@ -241,7 +244,7 @@ fn f_16_a_foreign_fragment_does_not_reach_the_queue() {
         receive(thief, b"\0\0\x82\x01\x7f\0\0\x01\x14\xb4x"),
         Err(Discard::Source)
     );
-    // Nor does a malformed one of the client's own.
+    // A malformed one of the client's does not either.
     assert_eq!(
         receive(client, b"\0\0\x82\x01\x7f\0\0\x01\x14"),
         Err(Discard::Malformed(Malformed::Truncated))
@@ -256,40 +259,195 @@ fn f_16_a_foreign_fragment_does_not_reach_the_queue() {
 #[test]
 fn q_084_empty_payloads_and_short_names_are_datagrams() {
     let mut association = association("192.0.2.7", "0.0.0.0:0");
-    for octets in [
+    for bytes in [
         &b"\0\0\0\x01\x7f\0\0\x01\x14\xb4"[..],
         b"\0\0\0\x03\x01a\0\x35",
         &[&b"\0\0\0\x04"[..], &[0; 15], b"\x01\x14\xb4"].concat(),
     ] {
-        let datagram = association.from_client(socket("192.0.2.7:4000"), octets).unwrap();
+        let datagram = association.accept(socket("192.0.2.7:4000"), bytes).unwrap();
         assert_eq!(datagram.payload, b"");
     }
 }
 
-/// Q-087, V-100: RSV is not looked at, unless asked.
+/// Q-087, V-100: RSV is ignored unless the setting is strict.
 #[test]
-fn q_087_reserved_octets() {
+fn q_087_reserved_bytes() {
     let source = socket("192.0.2.7:4000");
-    let mut octets = QUERY.to_vec();
+    let mut bytes = QUERY.to_vec();
     for (reserved, fault) in [
         ([0, 0], None),
         ([0, 1], Some(1)),
         ([2, 0], Some(2)),
         ([3, 4], Some(3)),
     ] {
-        octets[..2].copy_from_slice(&reserved);
+        bytes[..2].copy_from_slice(&reserved);
         association("192.0.2.7", "0.0.0.0:0")
-            .from_client(source, &octets)
+            .accept(source, &bytes)
             .unwrap();
 
-        let mut strict = association("192.0.2.7", "0.0.0.0:0").strict_reserved();
-        let result = strict.from_client(source, &octets);
+        let mut strict = association("192.0.2.7", "0.0.0.0:0").with_strict_reserved(true);
+        let result = strict.accept(source, &bytes);
         match fault {
             None => assert_eq!(result.unwrap().payload, b"query"),
-            Some(octet) => {
-                assert_eq!(result, Err(Discard::Malformed(Malformed::Reserved(octet))));
+            Some(byte) => {
+                assert_eq!(result, Err(Discard::Malformed(Malformed::Reserved(byte))));
                 assert_eq!(strict.client(), None);
             }
         }
     }
+}
+
+/// No discard changes the association. No port is fixed, so another port of the host is still admitted.
+#[test]
+fn association_every_discard_changes_nothing() {
+    let (client, other_port) = (socket("192.0.2.7:4000"), socket("192.0.2.7:4001"));
+    let named = b"\0\0\0\x03\x03a\0b\0\x35query";
+    let reserved = b"\0\x01\0\x01\xc6\x33\x64\x09\0\x35query";
+    let fragment = b"\0\0\x01\x01\xc6\x33\x64\x09\0\x35query";
+    let frag_80 = b"\0\0\x80\x01\xc6\x33\x64\x09\0\x35query";
+    let cases: [(SocketAddr, &[u8], bool, Discard); 7] = [
+        (socket("192.0.2.8:4000"), QUERY, false, Discard::Source),
+        (socket("192.0.2.7:0"), QUERY, false, Discard::Source),
+        (client, b"\0\0\0", false, Discard::Malformed(Malformed::Truncated)),
+        (client, named, false, Discard::Malformed(Malformed::ControlBytes)),
+        (
+            client,
+            reserved,
+            false,
+            Discard::Malformed(Malformed::Reserved(1)),
+        ),
+        (client, fragment, false, Discard::Fragment),
+        (client, frag_80, true, Discard::InvalidFrag),
+    ];
+    for (source, datagram, fragments, reason) in cases {
+        for any_port in [false, true] {
+            let mut association = association("192.0.2.7", "0.0.0.0:0")
+                .with_strict_reserved(true)
+                .with_fragments(fragments)
+                .with_any_port(any_port);
+            assert_eq!(association.accept(source, datagram), Err(reason));
+            assert_eq!(association.client(), None, "{reason:?}");
+            assert!(association.admits(other_port), "{reason:?}");
+            assert!(association.admits(client), "{reason:?}");
+        }
+    }
+}
+
+/// names are dropped that the server's handshake refuses, by the same setting.
+#[test]
+fn association_control_bytes_are_dropped_by_default() {
+    let named = b"\0\0\0\x03\x0blocalhost\0x\0\x35query";
+    let client = socket("192.0.2.7:4000");
+    let strict = association("192.0.2.7", "0.0.0.0:0")
+        .accept(client, named)
+        .map(|_| ());
+    assert_eq!(strict, Err(Discard::Malformed(Malformed::ControlBytes)));
+    let mut lenient = association("192.0.2.7", "0.0.0.0:0").with_control_bytes(true);
+    assert_eq!(lenient.accept(client, named).unwrap().payload, b"query");
+}
+
+/// Nothing can be sent to port 0, so it cannot be the client's.
+#[test]
+fn association_source_port_0_is_dropped() {
+    for any_port in [false, true] {
+        let mut association = association("192.0.2.7", "0.0.0.0:0").with_any_port(any_port);
+        assert!(!association.admits(socket("192.0.2.7:0")));
+        assert_eq!(
+            association.accept(socket("192.0.2.7:0"), QUERY),
+            Err(Discard::Source)
+        );
+    }
+}
+
+/// A link-local address on another link is another host's.
+#[test]
+fn association_scopes_are_compared_where_both_have_one() {
+    let peer = socket("[fe80::1%2]:51000");
+    for (source, admitted) in [
+        ("[fe80::1%2]:4000", true),
+        ("[fe80::1%3]:4000", false),
+        ("[fe80::1]:4000", true),
+        ("[fe80::2%2]:4000", false),
+    ] {
+        let association = Association::new(peer, &Address::UNSPECIFIED);
+        assert_eq!(association.admits(socket(source)), admitted, "{source}");
+        let unscoped = Association::new(socket("[fe80::1]:51000"), &Address::UNSPECIFIED);
+        assert_eq!(
+            unscoped.admits(socket(source)),
+            source.starts_with("[fe80::1"),
+            "{source}"
+        );
+    }
+}
+
+/// If the control connection has no scope, the first datagram's is fixed, as its port is.
+#[test]
+fn association_scope_of_the_first_datagram_is_fixed() {
+    for any_port in [false, true] {
+        let mut association =
+            Association::new(socket("[fe80::1]:51000"), &Address::UNSPECIFIED).with_any_port(any_port);
+        assert!(association.admits(socket("[fe80::1%3]:4000")));
+        association.accept(socket("[fe80::1%2]:4000"), QUERY).unwrap();
+        assert!(association.admits(socket("[fe80::1%2]:4000")));
+        assert!(association.admits(socket("[fe80::1]:4000")));
+        assert!(
+            !association.admits(socket("[fe80::1%3]:4000")),
+            "any port: {any_port}"
+        );
+    }
+}
+
+/// A name that spells the peer's address counts as the address.
+#[test]
+fn association_name_that_spells_the_peer_fixes_the_port() {
+    let name = sans_socks::Domain::new("192.0.2.7").unwrap();
+    let association = Association::new(socket("192.0.2.7:51000"), &Address::from((name, 4000)));
+    assert!(association.admits(socket("192.0.2.7:4000")));
+    assert!(!association.admits(socket("192.0.2.7:4001")));
+}
+
+/// RFC 1928 names the IP address alone. Every port of it is accepted, and answers go to the last.
+#[test]
+fn association_with_any_port_follows_the_client() {
+    let mut association = association("192.0.2.7", "192.0.2.7:4000").with_any_port(true);
+    for port in ["4000", "4001", "4000", "5"] {
+        let source = socket(&format!("192.0.2.7:{port}"));
+        assert!(association.accept(source, QUERY).is_ok());
+        assert_eq!(association.client(), Some(source));
+    }
+    assert_eq!(
+        association.accept(socket("192.0.2.8:4000"), QUERY),
+        Err(Discard::Source)
+    );
+}
+
+#[test]
+fn association_settings_are_returned() {
+    let association = association("192.0.2.7", "0.0.0.0:0");
+    let settings = |it: &Association| {
+        (
+            it.any_port(),
+            it.fragments(),
+            it.control_bytes(),
+            it.strict_reserved(),
+        )
+    };
+    assert_eq!(settings(&association), (false, false, false, false));
+    assert_eq!(association.control_peer(), socket("192.0.2.7:51000"));
+    assert_eq!(
+        settings(&association.clone().with_any_port(true)),
+        (true, false, false, false)
+    );
+    assert_eq!(
+        settings(&association.clone().with_fragments(true)),
+        (false, true, false, false)
+    );
+    assert_eq!(
+        settings(&association.clone().with_control_bytes(true)),
+        (false, false, true, false)
+    );
+    assert_eq!(
+        settings(&association.with_strict_reserved(true)),
+        (false, false, false, true)
+    );
 }

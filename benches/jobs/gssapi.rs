@@ -23,15 +23,12 @@ impl Context for Clear {
     }
 
     fn services(&self) -> Services {
-        Services {
-            integrity: true,
-            confidentiality: false,
-        }
+        Services::new().with_integrity(true)
     }
 
-    fn wrap(&mut self, _: Protection, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Infallible> {
+    fn wrap(&mut self, _: Protection, plain: &[u8], out: &mut Vec<u8>) -> Result<Protection, Infallible> {
         out.extend_from_slice(plain);
-        Ok(())
+        Ok(Protection::Integrity)
     }
 
     fn unwrap(&mut self, token: &[u8], out: &mut Vec<u8>) -> Result<Protection, Infallible> {
@@ -143,7 +140,7 @@ fn negotiate(bench: &mut impl Bench, name: &str, token: usize, len: usize) {
                         }
                         Output::NeedInput { .. } => break,
                         Output::Step(step) => step.run(),
-                        Output::Established => return Some(negotiator.finish().ok()?.level()),
+                        Output::Established => return Some(negotiator.into_encapsulation().ok()?.level()),
                         Output::Closed(_) => return None,
                     }
                 }

@@ -92,7 +92,7 @@ pub(crate) fn log_failure(client: SocketAddr, error: &io::Error) {
 }
 
 /// What the client spoke instead of SOCKS5.
-fn protocol(error: &io::Error) -> Option<Protocol> {
+fn protocol(error: &io::Error) -> Option<OtherProtocol> {
     match error.get_ref()?.downcast_ref()? {
         Error::Malformed(fault) => fault.looks_like(),
         _ => None,

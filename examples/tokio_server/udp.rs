@@ -62,7 +62,7 @@ impl Relay {
         let ip = control.local_addr()?.ip().to_canonical();
         Ok(Self {
             inner: UdpSocket::bind((ip, 0)).await?,
-            association: Association::new(control.peer_addr()?.ip(), &requested).accept_fragments(),
+            association: Association::new(control.peer_addr()?, &requested).with_fragments(true),
             reassembler: Reassembler::new(),
             outer: Outer::default(),
             lookups: JoinSet::new(),
@@ -97,7 +97,7 @@ impl Relay {
     }
 
     async fn relay_out(&mut self, datagram: &[u8], source: SocketAddr) {
-        let Ok(datagram) = self.association.from_client(source, datagram) else {
+        let Ok(datagram) = self.association.accept(source, datagram) else {
             return;
         };
         if let Outcome::Deliver(whole) = self.reassembler.handle_datagram(Instant::now(), datagram) {

@@ -51,16 +51,13 @@ impl Context for Toy {
     }
 
     fn services(&self) -> Services {
-        Services {
-            integrity: true,
-            confidentiality: false,
-        }
+        Services::new().with_integrity(true)
     }
 
-    fn wrap(&mut self, _: Protection, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Self::Error> {
+    fn wrap(&mut self, _: Protection, plain: &[u8], out: &mut Vec<u8>) -> Result<Protection, Self::Error> {
         out.extend_from_slice(plain);
         out.push(sum(plain));
-        Ok(())
+        Ok(Protection::Integrity)
     }
 
     fn unwrap(&mut self, token: &[u8], out: &mut Vec<u8>) -> Result<Protection, Self::Error> {
@@ -104,7 +101,7 @@ pub(crate) fn negotiate(lets_in: bool) -> Result<(Vec<Message>, Option<Layers>),
             break;
         }
     }
-    let layers = match (client.finish(), server.finish()) {
+    let layers = match (client.into_encapsulation(), server.into_encapsulation()) {
         (Ok(client), Ok(server)) => Some(Layers { client, server }),
         _ => None,
     };
@@ -154,8 +151,8 @@ fn message(direction: Direction, octets: &[u8]) -> Result<Message, Box<dyn Error
             fields,
         ));
     };
-    let mut fields = header(message_type, token.octets());
-    let (title, section) = match (message_type, token.octets()) {
+    let mut fields = header(message_type, token.as_bytes());
+    let (title, section) = match (message_type, token.as_bytes()) {
         (MessageType::ProtectionLevel, [level, _]) => {
             let level =
                 ProtectionLevel::new(*level).map_or_else(|| "none".to_owned(), |level| level.to_string());
@@ -205,7 +202,7 @@ fn encapsulated(message: Message, frame: Vec<u8>, received: &[u8]) -> Result<Mes
     let Frame::Token { message_type, token } = whole(Frame::decode(&frame)?)? else {
         return Err("a frame without a token".into());
     };
-    let mut fields = header(message_type, token.octets());
+    let mut fields = header(message_type, token.as_bytes());
     fields.extend(message.fields);
     fields.push(check());
     Ok(Message {

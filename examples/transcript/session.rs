@@ -167,10 +167,10 @@ impl Run<'_> {
                 let (messages, layers) = gssapi::negotiate(self.session.outcome != Outcome::Rejected)?;
                 if layers.is_some() {
                     negotiate.accept();
-                    server.finish();
+                    server.accept();
                 } else {
                     negotiate.reject();
-                    server.abandon();
+                    server.reject();
                 }
                 self.layers = layers;
                 self.note(
@@ -278,7 +278,7 @@ impl Run<'_> {
     /// Datagrams through the relay: whole, then in fragments.
     fn relay(&mut self) -> Result<(), Box<dyn Error>> {
         let source: SocketAddr = CLIENT.parse()?;
-        let mut association = Association::new(source.ip(), &Address::UNSPECIFIED).accept_fragments();
+        let mut association = Association::new(source, &Address::UNSPECIFIED).with_fragments(true);
         let mut reassembler = Reassembler::<Duration, _>::with_storage([0; 512]);
         self.note(
             "The client has datagrams for the target. It sends them to the relay, each behind a header.",
@@ -298,7 +298,7 @@ impl Run<'_> {
                 let mut octets = vec![0; piece.encoded_len()];
                 piece.encode_into(&mut octets)?;
                 self.datagram(Direction::ToServer, &octets)?;
-                let piece = association.from_client(source, &octets)?;
+                let piece = association.accept(source, &octets)?;
                 match reassembler.handle_datagram(Duration::ZERO, piece) {
                     Reassembled::Deliver(whole) => self.note(format!(
                         "The relay sends \"{}\" to {}.",

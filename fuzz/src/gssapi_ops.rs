@@ -29,11 +29,11 @@ impl Octets<'_> {
             .choose(LEVELS)
             .map_or(ClientConfig::clear(), ClientConfig::new);
         let config = match self.choose(LEVELS) {
-            Some(level) => config.accept(level),
+            Some(level) => config.with_accepted(&[level]),
             None => config,
         };
         let (flags, max_token) = (self.octet(), self.max_token());
-        config.nec(flags & 1 != 0).max_token(max_token)
+        config.with_nec(flags & 1 != 0).with_max_token(max_token)
     }
 
     fn server_config(&mut self) -> ServerConfig {
@@ -42,18 +42,18 @@ impl Octets<'_> {
             some => {
                 let of = |bit: usize| LEVELS[bit].filter(|_| some & 1 << bit != 0);
                 let levels: Vec<_> = (1..4).filter_map(of).collect();
-                ServerConfig::new().allow(&levels)
+                ServerConfig::new().with_allowed(&levels)
             }
         };
         let config = match self.choose(LEVELS) {
-            Some(level) => config.counter_offer(level),
+            Some(level) => config.with_counter_offer(Some(level)),
             None => config,
         };
         let (flags, max_token) = (self.octet(), self.max_token());
         config
-            .allow_clear(flags & 2 != 0)
-            .nec(flags & 1 != 0)
-            .max_token(max_token)
+            .with_clear(flags & 2 != 0)
+            .with_nec(flags & 1 != 0)
+            .with_max_token(max_token)
     }
 
     fn max_token(&mut self) -> u16 {

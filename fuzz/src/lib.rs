@@ -21,7 +21,10 @@ mod roundtrip;
 pub mod script;
 #[cfg(feature = "arbitrary")]
 mod side;
-mod udp_ops;
+#[cfg(feature = "arbitrary")]
+pub mod udp_ops;
+#[cfg(all(test, feature = "arbitrary"))]
+mod udp_seeds;
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
@@ -29,6 +32,7 @@ mod common;
 #[path = "../../tests/gssapi/context.rs"]
 mod context;
 #[allow(dead_code, reason = "the targets use a part of the tests' model")]
+#[cfg(feature = "arbitrary")]
 #[path = "../../tests/model/reassembly.rs"]
 mod model;
 
@@ -41,6 +45,7 @@ pub use pair_ops::pair_ops;
 pub use replay::replay;
 #[cfg(feature = "arbitrary")]
 pub use roundtrip::roundtrip;
+#[cfg(feature = "arbitrary")]
 pub use udp_ops::udp_ops;
 
 /// The target as a function of bytes, as the fuzzer calls it.

@@ -4,7 +4,7 @@ use core::num::NonZeroUsize;
 
 use super::{Handshake, Message};
 use crate::address::Address;
-use crate::code::Method;
+use crate::code_point::Method;
 use crate::error::Error;
 use crate::machine::Io;
 use crate::message::request::Reply;

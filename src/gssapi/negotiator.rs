@@ -1,235 +1,18 @@
-//! [RFC 1961 §3 and §4](https://www.rfc-editor.org/rfc/rfc1961#section-3): the context is established, then
-//! the protection level agreed.
+//! [RFC 1961 §3 and §4](https://www.rfc-editor.org/rfc/rfc1961#section-3): the context is established, then the
+//! protection level is agreed on.
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::mem::take;
 use core::num::NonZeroUsize;
 
-use super::frame::{Frame, HEADER_LEN, MessageType, Token, VERSION, decode_token};
-use super::{Context, Encapsulation, Error, Progress, Protection, ProtectionLevel};
-use crate::error::{InvalidValue, Malformed};
+use super::config::{ClientConfig, Framing, Refusal, ServerConfig, available, byte_of};
+use super::frame::{FIRST_DECISION, Frame, HEADER_LEN, MessageType, Token, decode_token};
+use super::{Context, Encapsulation, Error, Progress, Protection, ProtectionLevel, Services};
+use crate::error::InvalidValue;
+use crate::machine::{self, Io, Machine};
 use crate::message::{Decoded, Encode};
-
-/// A set of levels, a bit each; bit 0 is the clear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Levels(u8);
-
-impl Levels {
-    const fn of(level: Option<ProtectionLevel>) -> Self {
-        Self(1 << octet(level))
-    }
-
-    const fn with(self, level: Option<ProtectionLevel>) -> Self {
-        Self(self.0 | Self::of(level).0)
-    }
-
-    const fn has(self, level: Option<ProtectionLevel>) -> bool {
-        self.0 & Self::of(level).0 != 0
-    }
-}
-
-/// The octet of a level; that of none is `00`.
-const fn octet(level: Option<ProtectionLevel>) -> u8 {
-    match level {
-        Some(level) => level.get(),
-        None => 0,
-    }
-}
-
-/// What both roles have a say in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Framing {
-    nec: bool,
-    max_token: u16,
-    max_level_token: u16,
-}
-
-impl Framing {
-    const DEFAULT: Self = Self {
-        nec: false,
-        max_token: 16 * 1024,
-        max_level_token: 256,
-    };
-}
-
-/// What a client proposes, and which answers it takes.
-///
-/// ```
-/// use sans_socks::gssapi::{ClientConfig, ProtectionLevel};
-///
-/// // Confidentiality; integrity alone, should the server say so.
-/// let config = ClientConfig::new(ProtectionLevel::Confidentiality).accept(ProtectionLevel::Integrity);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ClientConfig {
-    propose: Option<ProtectionLevel>,
-    accept: Levels,
-    framing: Framing,
-}
-
-impl ClientConfig {
-    /// Proposes `level`, and takes no other answer.
-    #[must_use]
-    pub const fn new(level: ProtectionLevel) -> Self {
-        Self::proposing(Some(level))
-    }
-
-    /// Proposes level `00`, which RFC 1961 does not have, and takes no other answer: who the client is gets
-    /// proved, and nothing of what follows is protected.
-    ///
-    /// For old curl, and servers set up for it.
-    #[must_use]
-    pub const fn clear() -> Self {
-        Self::proposing(None)
-    }
-
-    const fn proposing(level: Option<ProtectionLevel>) -> Self {
-        Self {
-            propose: level,
-            accept: Levels::of(level),
-            framing: Framing::DEFAULT,
-        }
-    }
-
-    /// Takes `level` for an answer, too.
-    #[must_use]
-    pub const fn accept(self, level: ProtectionLevel) -> Self {
-        Self {
-            accept: self.accept.with(Some(level)),
-            ..self
-        }
-    }
-
-    /// Whether the level octets are sent, and expected, without a wrapping, as NEC's implementation did it;
-    /// anybody on the way can then change them. A wrapped one is not taken: nothing is detected.
-    #[must_use]
-    pub const fn nec(mut self, nec: bool) -> Self {
-        self.framing.nec = nec;
-        self
-    }
-
-    /// The longest authentication token that is taken; at first 16,384 octets.
-    #[must_use]
-    pub const fn max_token(mut self, max: u16) -> Self {
-        self.framing.max_token = max;
-        self
-    }
-
-    /// The longest token with a level that is taken; at first 256 octets.
-    #[must_use]
-    pub const fn max_level_token(mut self, max: u16) -> Self {
-        self.framing.max_level_token = max;
-        self
-    }
-}
-
-/// [`ProtectionLevel::Confidentiality`], and nothing less.
-impl Default for ClientConfig {
-    fn default() -> Self {
-        Self::new(ProtectionLevel::Confidentiality)
-    }
-}
-
-/// Which levels a server agrees to.
-///
-/// ```
-/// use sans_socks::gssapi::{ProtectionLevel, ServerConfig};
-///
-/// // Confidentiality is what a client gets, whatever it proposes.
-/// let config = ServerConfig::new()
-///     .allow(&[ProtectionLevel::Confidentiality])
-///     .counter_offer(ProtectionLevel::Confidentiality);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerConfig {
-    allow: Levels,
-    counter_offer: Option<ProtectionLevel>,
-    framing: Framing,
-}
-
-impl ServerConfig {
-    /// The defaults: agrees to any of the three levels, as the client proposes.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            allow: Levels::of(Some(ProtectionLevel::Integrity))
-                .with(Some(ProtectionLevel::Confidentiality))
-                .with(Some(ProtectionLevel::Selective)),
-            counter_offer: None,
-            framing: Framing::DEFAULT,
-        }
-    }
-
-    /// Agrees to these levels, and to no other.
-    #[must_use]
-    pub const fn allow(self, levels: &[ProtectionLevel]) -> Self {
-        let mut allow = Levels(self.allow.0 & Levels::of(None).0);
-        let mut rest = levels;
-        while let [level, others @ ..] = rest {
-            allow = allow.with(Some(*level));
-            rest = others;
-        }
-        Self { allow, ..self }
-    }
-
-    /// Answers `level` to a client that proposes another of the three which it may not have, or which the
-    /// context cannot do, and leaves it to the client to close; else that is refused with `01 FF`.
-    ///
-    /// `level` need not be among those that are [allowed](Self::allow).
-    #[must_use]
-    pub const fn counter_offer(self, level: ProtectionLevel) -> Self {
-        Self {
-            counter_offer: Some(level),
-            ..self
-        }
-    }
-
-    /// Whether a client that proposes level `00`, which RFC 1961 does not have, may have it: who it is was
-    /// proved, and nothing of what follows is protected.
-    ///
-    /// For old curl, which proposes nothing else.
-    #[must_use]
-    pub const fn allow_clear(self, allow: bool) -> Self {
-        let clear = Levels::of(None).0;
-        Self {
-            allow: Levels(if allow {
-                self.allow.0 | clear
-            } else {
-                self.allow.0 & !clear
-            }),
-            ..self
-        }
-    }
-
-    /// As [`ClientConfig::nec`].
-    #[must_use]
-    pub const fn nec(mut self, nec: bool) -> Self {
-        self.framing.nec = nec;
-        self
-    }
-
-    /// As [`ClientConfig::max_token`].
-    #[must_use]
-    pub const fn max_token(mut self, max: u16) -> Self {
-        self.framing.max_token = max;
-        self
-    }
-
-    /// As [`ClientConfig::max_level_token`].
-    #[must_use]
-    pub const fn max_level_token(mut self, max: u16) -> Self {
-        self.framing.max_level_token = max;
-        self
-    }
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+use crate::transmit::{Cursor, Transmit};
 
 #[derive(Clone, Copy)]
 enum Role {
@@ -237,131 +20,199 @@ enum Role {
     Server(ServerConfig),
 }
 
-/// What is due when nothing is left to send.
+impl Role {
+    const fn framing(&self) -> Framing {
+        match self {
+            Self::Client(config) => config.framing(),
+            Self::Server(config) => config.framing(),
+        }
+    }
+
+    /// Returns the level agreed on when the peer names `byte`.
+    fn judge(self, byte: u8, services: Services) -> Result<Option<ProtectionLevel>, Refusal> {
+        match self {
+            Self::Client(config) => config.judge(byte, services),
+            Self::Server(config) => config.judge(byte, services),
+        }
+    }
+}
+
+/// The message expected from the peer.
+#[derive(Clone, Copy)]
+enum Message {
+    /// A token for the next step.
+    Token,
+    /// The last authentication message of a server, by which a client with a complete context learns that it may
+    /// propose a level (Q-115).
+    Ready { proposal: Option<ProtectionLevel> },
+    /// A protection level. If `may_be_ready`, one empty authentication message is accepted before it.
+    Level { may_be_ready: bool },
+}
+
+impl Message {
+    const fn message_type(self) -> MessageType {
+        match self {
+            Self::Token | Self::Ready { .. } => MessageType::Authentication,
+            Self::Level { .. } => MessageType::ProtectionLevel,
+        }
+    }
+
+    /// Returns the limit for a token of this type, or `None` if the type is not allowed.
+    fn max_token(self, message_type: MessageType, framing: Framing) -> Option<u16> {
+        match (self, message_type) {
+            (Self::Token | Self::Ready { .. }, MessageType::Authentication) => Some(framing.max_token),
+            (Self::Level { .. }, MessageType::ProtectionLevel) => Some(framing.max_level_token),
+            (Self::Level { may_be_ready: true }, MessageType::Authentication) => Some(0),
+            _ => None,
+        }
+    }
+
+    fn decode<E>(self, framing: Framing, input: &[u8]) -> Result<Decoded<(MessageType, &[u8])>, Error<E>> {
+        decode_token(input, self.message_type(), |got| self.max_token(got, framing))
+    }
+}
+
+/// What happens when everything has been sent.
 enum State<E> {
-    /// Over the token received; at the client's start there is none.
-    Step,
-    ReadToken,
-    /// The client's context is complete, and the server will say that its own is (Q-115).
-    ReadReady,
-    /// A client may find one empty authentication message before the level: `may_be_ready`.
-    ReadLevel {
-        may_be_ready: bool,
+    /// A step is due.
+    Step {
+        /// The message with the peer's token. Empty at a client's start, when there is no token.
+        message: Vec<u8>,
+    },
+    Read {
+        message: Message,
+        /// How many more bytes it takes to the next decision.
+        needed: NonZeroUsize,
     },
     Established(Option<ProtectionLevel>),
     Closed(Error<E>),
 }
 
-/// The sub-negotiation of method `01`, of either side, over a context that the program brings.
-///
-/// It is for the raw stream, while the handshake says `Negotiate`. Ask [`poll_output`](Self::poll_output) for
-/// the one thing to do next, do it, ask again; the [module's documentation](super) shows it.
-///
-/// Before the peer has proved who it is, it can make this hold 16,384 octets of a token, or 256 of a level,
-/// and only as it sends them: no room is made on the word of "len".
-///
-/// # Transitions
-///
-/// | client's state | comes | is sent | next |
-/// |---|---|---|---|
-/// | Step | continue, with or without a token | `01 01`, or nothing | token |
-/// | | complete, with a token | `01 01` | ready |
-/// | | complete, without a token | `01 02` | level |
-/// | | failure | | closed: `Context` |
-/// | Step, Ready | what the context cannot do is to be proposed | | closed: `LevelUnavailable` |
-/// | Token | `01 01` | | step |
-/// | Ready | `01 01`, whatever is in it | `01 02` | level |
-/// | Level | `01 01 00 00`, once at most | | level |
-/// | | `01 02`, acceptable | | established |
-/// | | `01 02`, not acceptable | | closed: `LevelNotAllowed`, `LevelUnavailable` |
-///
-/// | server's state | comes | is sent | next |
-/// |---|---|---|---|
-/// | Token | `01 01` | | step |
-/// | Step | continue, with or without a token | `01 01`, or nothing | token |
-/// | | complete, with or without a token | `01 01` | level |
-/// | | failure | `01 FF` | closed: `Context` |
-/// | Level | `01 02`, allowed, or a counter-offer is | `01 02` | established |
-/// | | `01 02`, not allowed | `01 FF` | closed: `LevelNotAllowed`, `LevelUnavailable` |
-///
-/// | both, where input is due | is sent | next |
-/// |---|---|---|
-/// | `01 FF` | | closed: `Rejected` |
-/// | end of input | | closed: `UnexpectedEof` |
-/// | anything else | by the server `01 FF` | closed |
-pub struct Negotiator<C: Context> {
-    context: C,
-    role: Role,
-    state: State<C::Error>,
-    /// The message in progress, and over a step the one before it.
-    received: Vec<u8>,
-    outgoing: Outgoing,
-    eof: bool,
-}
-
-/// The octets of a message to send.
-#[derive(Default)]
-struct Outgoing {
-    octets: Vec<u8>,
-    sent: usize,
-}
-
-impl Outgoing {
-    fn unsent(&self) -> &[u8] {
-        self.octets.get(self.sent..).unwrap_or_default()
-    }
-
-    fn push(&mut self, frame: &Frame<'_>) {
-        let start = self.octets.len();
-        self.octets.resize(start + frame.encoded_len(), 0);
-        // There is room: it was just made.
-        let _ = frame.encode_into(self.octets.get_mut(start..).unwrap_or_default());
-    }
-
-    fn skip(&mut self, n: usize) {
-        self.sent = self.sent.saturating_add(n);
-        if self.unsent().is_empty() {
-            self.octets.clear();
-            self.sent = 0;
+impl<E> State<E> {
+    /// Expects `message`, of which nothing has been received.
+    const fn expect(message: Message) -> Self {
+        Self::Read {
+            message,
+            needed: FIRST_DECISION,
         }
     }
 }
 
-/// The one thing to do next.
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "a new thing to do must not be overlooked by a driver"
-)]
+/// The sub-negotiation of method GSSAPI, of either side, over a context of the caller.
+///
+/// Run it over the raw stream while the handshake returns `Negotiate`. It is a [`Machine`], like the handshakes: poll,
+/// do what is returned, and poll again. The [module documentation](super) has an example.
+///
+/// Before the peer is authenticated, it can make the negotiator buffer a token of 16,384 bytes, or a level of 256. They
+/// are buffered as they arrive: "len" reserves no memory.
+///
+/// # Transitions
+///
+/// | state of a client | event | is sent | next state |
+/// |---|---|---|---|
+/// | Step | to be continued, with or without a token | `01 01`, or nothing | Token |
+/// | | complete, with a token | `01 01` | Ready |
+/// | | complete, without a token | `01 02` | Level |
+/// | | failed | | closed: `Context` |
+/// | Step, Ready | the level to propose requires a service that the context lacks | | closed: `LevelUnavailable` |
+/// | Token | `01 01` | | Step |
+/// | Ready | `01 01` with any token | `01 02` | Level |
+/// | Level | `01 01 00 00`, at most once | | Level |
+/// | | `01 02`, accepted | | established |
+/// | | `01 02`, not accepted | | closed: `LevelNotAllowed`, `LevelUnavailable` |
+///
+/// | state of a server | event | is sent | next state |
+/// |---|---|---|---|
+/// | Token | `01 01` | | Step |
+/// | Step | to be continued, with or without a token | `01 01`, or nothing | Token |
+/// | | complete, with or without a token | `01 01` | Level |
+/// | | failed | `01 FF` | closed: `Context` |
+/// | Level | `01 02`, allowed, or there is a counter-offer | `01 02` | established |
+/// | | `01 02`, not allowed | `01 FF` | closed: `LevelNotAllowed`, `LevelUnavailable` |
+///
+/// | both roles, where input is due | is sent | next state |
+/// |---|---|---|
+/// | `01 FF` | | closed: `Rejected` |
+/// | end of input | | closed: `UnexpectedEof` |
+/// | any other message | `01 FF` by a server | closed |
+pub struct Negotiator<C: Context> {
+    context: C,
+    role: Role,
+    state: State<C::Error>,
+    /// The part received of the message in progress.
+    received: Vec<u8>,
+    outgoing: Vec<u8>,
+    /// The part of `outgoing` that is still to be sent.
+    cursor: Cursor,
+    /// How far the input reached that was offered last, counted like `received`. What is beyond `received` is input
+    /// that the caller still holds.
+    reach: usize,
+    /// Whether the peer has ended its side.
+    eof: bool,
+}
+
+/// The next thing to do.
+#[expect(clippy::exhaustive_enums, reason = "a driver must not overlook a new step")]
 #[must_use]
 pub enum Output<'a, C: Context> {
-    /// Send these octets.
+    /// Send these bytes.
     Transmit(Transmit<'a>),
-    /// Give [`handle_input`](Negotiator::handle_input) what has been read; read, if nothing is left of that.
+    /// Pass received bytes to [`handle_input`](Negotiator::handle_input). Read from the stream if you have none.
+    ///
+    /// Flush a buffered stream before you read.
     NeedInput {
-        /// The octets up to the next decision: a hint for exact reads, not a minimum to wait for.
+        /// Bytes until the next decision. Fewer are fine. Read at most this many, and nothing is ever left over.
         needed: NonZeroUsize,
     },
-    /// Run a step of context establishment, on a thread that may wait for it.
+    /// Run a step of context establishment, on a thread that may block.
     Step(Step<'a, C>),
-    /// The level is agreed. [`finish`](Negotiator::finish) gives the [`Encapsulation`]; what has not been
-    /// taken of the input is its. Stable.
+    /// The level is agreed on. [`into_encapsulation`](Negotiator::into_encapsulation) returns the [`Encapsulation`].
+    /// Bytes that you still hold belong to it. Further calls return the same.
     Established,
-    /// The negotiation has failed, and the peer was told so as far as it is to be. Close; `finish` gives the
-    /// error away. Stable.
+    /// The negotiation has failed, and a server has sent `01 FF`. Close the connection.
+    /// [`into_encapsulation`](Negotiator::into_encapsulation) returns the error by value. Further calls return the same.
     Closed(&'a Error<C::Error>),
 }
 
+/// A decision, or the end of the negotiation: [`Output`] without input and output.
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a driver must not overlook a new decision"
+)]
+#[must_use]
+pub enum Decision<'a, C: Context> {
+    /// See [`Output::Step`].
+    Step(Step<'a, C>),
+    /// See [`Output::Established`].
+    Established,
+    /// See [`Output::Closed`].
+    Closed(&'a Error<C::Error>),
+}
+
+impl<'a, C: Context> Output<'a, C> {
+    fn split(self) -> Result<Io<'a>, Decision<'a, C>> {
+        Err(match self {
+            Self::Transmit(transmit) => return Ok(Io::Transmit(transmit)),
+            Self::NeedInput { needed } => return Ok(Io::NeedInput { needed }),
+            Self::Step(step) => Decision::Step(step),
+            Self::Established => Decision::Established,
+            Self::Closed(error) => Decision::Closed(error),
+        })
+    }
+}
+
 impl<C: Context> Negotiator<C> {
-    /// The client's side, with a context that has made no step.
+    /// Begins the client's side, with a context that has made no step.
     #[must_use]
     pub const fn client(context: C, config: ClientConfig) -> Self {
-        Self::with(context, Role::Client(config), State::Step)
+        let message = Vec::new();
+        Self::with(context, Role::Client(config), State::Step { message })
     }
 
-    /// The server's side, with a context that has made no step.
+    /// Begins the server's side, with a context that has made no step.
     #[must_use]
     pub const fn server(context: C, config: ServerConfig) -> Self {
-        Self::with(context, Role::Server(config), State::ReadToken)
+        Self::with(context, Role::Server(config), State::expect(Message::Token))
     }
 
     const fn with(context: C, role: Role, state: State<C::Error>) -> Self {
@@ -370,71 +221,66 @@ impl<C: Context> Negotiator<C> {
             role,
             state,
             received: Vec::new(),
-            outgoing: Outgoing {
-                octets: Vec::new(),
-                sent: 0,
-            },
+            outgoing: Vec::new(),
+            cursor: Cursor::new(0, 0, (0, 0)),
+            reach: 0,
             eof: false,
         }
     }
 
-    /// Takes octets from the peer: those of the message in progress, and not one more.
+    /// Consumes bytes from the peer: those of the message in progress, and not one more.
     ///
-    /// Returns how many were taken; 0 while anything but [`Output::NeedInput`] is due. What was not taken is
-    /// given again later, or is the [`Encapsulation`]'s. An octet that shows a wrong version is not taken.
-    #[must_use = "what was not taken has to be given again, or is the encapsulation's"]
+    /// Returns how many: 0 unless [`Output::NeedInput`] is due. Keep the rest; it belongs to a later call or to the
+    /// [`Encapsulation`]. Always poll again afterwards, also after 0: a wrong version byte is not consumed, and still
+    /// ends the negotiation.
+    #[must_use = "what was not consumed belongs to a later call or to the encapsulation"]
     pub fn handle_input(&mut self, input: &[u8]) -> usize {
+        let Some(first) = input.get(..1) else {
+            self.reach = 0;
+            return 0;
+        };
+        self.reach = self.reach.max(self.received.len().saturating_add(input.len()));
         let mut rest = input;
-        while let (Some(needed), Some(first)) = (self.needed(), rest.first()) {
-            if self.received.is_empty() && *first != VERSION {
-                self.refuse(Error::Malformed(Malformed::Version {
-                    expected: VERSION,
-                    got: *first,
-                }));
-                break;
+        while let (Some((message, needed)), [_, ..]) = (self.input_due(), rest) {
+            if self.received.is_empty() {
+                // A wrong version is not consumed.
+                if let Err(error) = message.decode(self.role.framing(), first) {
+                    self.refuse(error);
+                    break;
+                }
             }
             let (now, later) = rest.split_at_checked(needed.get()).unwrap_or((rest, &[]));
             self.received.extend_from_slice(now);
             rest = later;
-            if self.decide() {
+            if self.decide(message) {
                 break;
             }
         }
         input.len() - rest.len()
     }
 
-    /// As [`handle_input`](Self::handle_input), and advances `input` over what was taken.
-    #[cfg(feature = "bytes")]
-    pub fn handle_buf(&mut self, input: &mut impl bytes::Buf) {
-        while input.has_remaining() {
-            match self.handle_input(input.chunk()) {
-                0 => break,
-                taken => input.advance(taken),
-            }
-        }
-    }
-
-    /// The peer has ended its side, and all octets before that have been taken.
+    /// Notes that the peer has ended its side, as [`Machine::handle_eof`] says. A pending step is finished first.
     ///
-    /// Where input is due, now or later, that is [`Error::UnexpectedEof`]: to a client as good as `01 FF`, and
-    /// Dante sends nothing else. A step or a refusal that is pending is still carried out.
+    /// Some servers, Dante among them, end the connection instead of sending `01 FF`.
     pub fn handle_eof(&mut self) {
+        if self.eof && self.input_due().is_some() {
+            self.reach = 0;
+        }
         self.eof = true;
     }
 
-    /// The one thing to do next. Asking again without doing it gives the same.
+    /// Returns the next step. Until it is performed, further calls return the same one.
     pub fn poll_output(&mut self) -> Output<'_, C> {
-        if !self.outgoing.unsent().is_empty() {
-            return Output::Transmit(Transmit {
-                outgoing: &mut self.outgoing,
-            });
+        if self.cursor.is_sending() {
+            return Output::Transmit(Transmit::new(&mut self.outgoing, &mut self.cursor));
         }
-        if let Some(needed) = self.needed() {
-            return Output::NeedInput { needed };
-        }
-        if let Some(due) = self.due() {
-            // Input is due and cannot come: the peer has ended its side.
-            self.state = State::Closed(Error::UnexpectedEof { due });
+        self.outgoing = Vec::new();
+        if let State::Read { message, needed } = self.state {
+            if !self.eof || self.reach > self.received.len() {
+                return Output::NeedInput { needed };
+            }
+            let due = message.message_type();
+            self.close(Error::UnexpectedEof { due });
         }
         match self.state {
             State::Established(_) => Output::Established,
@@ -443,31 +289,64 @@ impl<C: Context> Negotiator<C> {
         }
     }
 
-    /// Gives up, whatever the reason: a server says `01 FF` (R-114), a client nothing. Then
-    /// [`Output::Closed`] comes, with [`Error::Abandoned`]. It does nothing to a negotiation that has failed.
+    /// Runs the step that is due, as [`Step::run`] does. Does nothing if none is.
     ///
-    /// For a client whose name the [`context`](Self::context) tells, and who is not to come in.
-    pub fn abandon(&mut self) {
+    /// A [`Step`] borrows the negotiator. To run it on another thread, drop it, move the negotiator there, call this
+    /// method, and move the negotiator back.
+    pub fn run_step(&mut self) {
+        let State::Step { message } = &mut self.state else {
+            return;
+        };
+        let message = take(message);
+        let mut out = Vec::new();
+        let outcome = self.context.step(message.get(HEADER_LEN..), &mut out);
+        let outcome = outcome.map_err(Error::Context).and_then(|progress| {
+            let next = match (progress, self.role) {
+                (Progress::ContinueNeeded, _) => Message::Token,
+                (Progress::Complete, Role::Client(config)) if out.is_empty() => {
+                    return self.propose(config.proposed());
+                }
+                (Progress::Complete, Role::Client(config)) => Message::Ready {
+                    proposal: config.proposed(),
+                },
+                (Progress::Complete, Role::Server(_)) => Message::Level { may_be_ready: false },
+            };
+            self.state = State::expect(next);
+            // An empty token means that the server is complete (R-112).
+            if out.is_empty() && progress == Progress::ContinueNeeded {
+                return Ok(());
+            }
+            self.send(MessageType::Authentication, &out)
+        });
+        if let Err(error) = outcome {
+            self.refuse(error);
+        }
+    }
+
+    /// Rejects the peer, for any reason. A server sends `01 FF`, a client nothing. Then [`Output::Closed`] follows, with
+    /// [`Error::Abandoned`]. A negotiation that has failed already stays as it is.
+    ///
+    /// A reason is, for instance, the name of the peer that the [`context`](Self::context) reports.
+    pub fn reject(&mut self) {
         if !matches!(self.state, State::Closed(_)) {
             self.refuse(Error::Abandoned);
         }
     }
 
-    /// The context, to ask it who the peer is.
+    /// Returns the context, which knows the name of the peer.
     #[must_use]
     pub const fn context(&self) -> &C {
         &self.context
     }
 
-    /// What was negotiated.
+    /// Returns the layer over the stream, at the level agreed on.
     ///
     /// # Errors
     ///
-    /// After [`Output::Closed`], its error. Before that and before [`Output::Established`],
-    /// [`Error::Abandoned`].
-    pub fn finish(self) -> Result<Encapsulation<C>, Error<C::Error>> {
+    /// After [`Output::Closed`], its error. Before that and before [`Output::Established`], [`Error::Abandoned`].
+    pub fn into_encapsulation(self) -> Result<Encapsulation<C>, Error<C::Error>> {
         match self.state {
-            State::Established(level) if self.outgoing.unsent().is_empty() => {
+            State::Established(level) if !self.cursor.is_sending() => {
                 Ok(Encapsulation::agreed(self.context, level))
             }
             State::Closed(error) => Err(error),
@@ -475,135 +354,60 @@ impl<C: Context> Negotiator<C> {
         }
     }
 
-    const fn framing(&self) -> Framing {
-        match self.role {
-            Role::Client(config) => config.framing,
-            Role::Server(config) => config.framing,
-        }
-    }
-
-    /// The message that is due from the peer.
-    const fn due(&self) -> Option<MessageType> {
+    /// Returns the message that input is due for, and how many bytes it takes to the next decision.
+    const fn input_due(&self) -> Option<(Message, NonZeroUsize)> {
         match self.state {
-            State::ReadToken | State::ReadReady => Some(MessageType::Authentication),
-            State::ReadLevel { .. } => Some(MessageType::ProtectionLevel),
-            State::Step | State::Established(_) | State::Closed(_) => None,
-        }
-    }
-
-    /// The octets up to the next decision, if input can be taken.
-    fn needed(&self) -> Option<NonZeroUsize> {
-        if self.due().is_none() || self.eof || !self.outgoing.unsent().is_empty() {
-            return None;
-        }
-        match Frame::decode(&self.received) {
-            Ok(Decoded::Incomplete { needed }) => Some(needed),
+            State::Read { message, needed } if !self.cursor.is_sending() => Some((message, needed)),
             _ => None,
         }
     }
 
-    /// Judges what has been received so far; says whether that is all of a message.
-    fn decide(&mut self) -> bool {
-        let Some(due) = self.due() else { return true };
-        let framing = self.framing();
-        let (expected, max) = match (due, &self.state, self.received.get(1)) {
-            (MessageType::ProtectionLevel, State::ReadLevel { may_be_ready: true }, Some(1)) => {
-                (MessageType::Authentication, 0)
+    /// Judges what has been received of `message`. Returns whether nothing more of it is expected.
+    fn decide(&mut self, message: Message) -> bool {
+        let received = take(&mut self.received);
+        let outcome = match message.decode(self.role.framing(), &received) {
+            Ok(Decoded::Incomplete { needed }) => {
+                self.received = received;
+                self.state = State::Read { message, needed };
+                return false;
             }
-            (MessageType::ProtectionLevel, ..) => (due, framing.max_level_token),
-            _ => (due, framing.max_token),
+            Ok(Decoded::Complete {
+                value: (message_type, token),
+                consumed,
+            }) => {
+                self.reach = self.reach.saturating_sub(consumed);
+                match (message, message_type) {
+                    (Message::Token, _) => {
+                        self.state = State::Step { message: received };
+                        Ok(())
+                    }
+                    (Message::Ready { proposal }, _) => self.propose(proposal),
+                    (Message::Level { .. }, MessageType::Authentication) => {
+                        self.state = State::expect(Message::Level { may_be_ready: false });
+                        Ok(())
+                    }
+                    (Message::Level { .. }, _) => self.agree(token),
+                }
+            }
+            Err(error) => Err(error),
         };
-        let token = match decode_token(&self.received, expected, max) {
-            Ok(Decoded::Incomplete { .. }) => return false,
-            Ok(Decoded::Complete { value, .. }) => value,
-            Err(error) => {
-                self.refuse(error);
-                return true;
-            }
-        };
-        let outcome = match self.state {
-            State::ReadToken => {
-                self.state = State::Step;
-                return true;
-            }
-            State::ReadReady => self.propose(),
-            _ if expected == MessageType::Authentication => {
-                self.state = State::ReadLevel { may_be_ready: false };
-                Ok(())
-            }
-            _ => open_level(&mut self.context, framing, token).and_then(|octet| self.agree(octet)),
-        };
-        self.received.clear();
         if let Err(error) = outcome {
             self.refuse(error);
         }
         true
     }
 
-    fn step(&mut self) {
-        let mut out = Vec::new();
-        let token = self.received.get(HEADER_LEN..);
-        let outcome = self.context.step(token, &mut out).map_err(Error::Context);
-        self.received.clear();
-        let outcome = outcome.and_then(|progress| match (progress, self.role) {
-            (Progress::ContinueNeeded, _) => {
-                self.state = State::ReadToken;
-                if out.is_empty() {
-                    return Ok(());
-                }
-                self.send(MessageType::Authentication, &out)
-            }
-            (Progress::Complete, Role::Client(_)) if out.is_empty() => self.propose(),
-            (Progress::Complete, Role::Client(_)) => {
-                self.state = State::ReadReady;
-                self.send(MessageType::Authentication, &out)
-            }
-            // With no token, this is the one that says that the server is ready (R-112).
-            (Progress::Complete, Role::Server(_)) => {
-                self.state = State::ReadLevel { may_be_ready: false };
-                self.send(MessageType::Authentication, &out)
-            }
-        });
-        if let Err(error) = outcome {
-            self.refuse(error);
-        }
+    /// Sends the client's level, and expects the server's.
+    fn propose(&mut self, level: Option<ProtectionLevel>) -> Result<(), Error<C::Error>> {
+        let level = available(level, self.context.services())?;
+        self.state = State::expect(Message::Level { may_be_ready: true });
+        self.send_level(level)
     }
 
-    /// The client proposes its level.
-    fn propose(&mut self) -> Result<(), Error<C::Error>> {
-        let Role::Client(config) = self.role else {
-            return Ok(());
-        };
-        self.check_service(config.propose)?;
-        self.state = State::ReadLevel { may_be_ready: true };
-        self.send_level(config.propose)
-    }
-
-    /// The peer has named the level with this octet: the server answers, the client accepts.
-    fn agree(&mut self, octet: u8) -> Result<(), Error<C::Error>> {
-        let level = ProtectionLevel::new(octet);
-        if level.is_none() && octet != 0 {
-            return Err(Error::LevelNotAllowed(octet));
-        }
-        let allowed = match self.role {
-            Role::Client(config) => config.accept.has(level),
-            Role::Server(config) => config.allow.has(level),
-        };
-        let judged = if allowed {
-            self.check_service(level)
-        } else {
-            Err(Error::LevelNotAllowed(octet))
-        };
-        let agreed = match (judged, self.role) {
-            (Ok(()), _) => level,
-            (Err(_), Role::Server(ServerConfig { counter_offer, .. }))
-                if level.is_some() && counter_offer.is_some() =>
-            {
-                self.check_service(counter_offer)?;
-                counter_offer
-            }
-            (Err(error), _) => return Err(error),
-        };
+    /// Agrees on a level, when the peer has named one in `token`. A server sends its answer.
+    fn agree(&mut self, token: &[u8]) -> Result<(), Error<C::Error>> {
+        let byte = self.open_level(token)?;
+        let agreed = self.role.judge(byte, self.context.services())?;
         self.state = State::Established(agreed);
         match self.role {
             Role::Client(_) => Ok(()),
@@ -611,18 +415,23 @@ impl<C: Context> Negotiator<C> {
         }
     }
 
-    /// Whether the context has what `level` takes (R-115).
-    fn check_service(&self, level: Option<ProtectionLevel>) -> Result<(), Error<C::Error>> {
-        let services = self.context.services();
-        match level {
-            Some(level) if !services.suffice_for(level) => Err(Error::LevelUnavailable(level)),
-            _ => Ok(()),
+    /// Returns the one byte in `token` (R-119).
+    fn open_level(&mut self, token: &[u8]) -> Result<u8, Error<C::Error>> {
+        let mut plain = Vec::new();
+        if self.role.framing().nec {
+            plain.extend_from_slice(token);
+        } else {
+            self.context.unwrap(token, &mut plain).map_err(Error::Context)?;
+        }
+        match *plain {
+            [byte] => Ok(byte),
+            _ => Err(Error::LevelLength(plain.len())),
         }
     }
 
     fn send_level(&mut self, level: Option<ProtectionLevel>) -> Result<(), Error<C::Error>> {
-        let plain = [octet(level)];
-        if self.framing().nec {
+        let plain = [byte_of(level)];
+        if self.role.framing().nec {
             return self.send(MessageType::ProtectionLevel, &plain);
         }
         let mut token = Vec::new();
@@ -637,48 +446,63 @@ impl<C: Context> Negotiator<C> {
             len: token.len(),
             max: Token::MAX_LEN,
         })?;
-        self.outgoing.push(&Frame::Token { message_type, token });
+        self.push(&Frame::Token { message_type, token });
         Ok(())
     }
 
-    /// Closes because of `error`: a server says so with `01 FF`, a client with nothing.
+    /// Adds a message to those that are being sent.
+    fn push(&mut self, frame: &Frame<'_>) {
+        if !self.cursor.is_sending() {
+            self.outgoing = Vec::new();
+            self.cursor.send(0, 0);
+        }
+        let start = self.outgoing.len();
+        self.outgoing.resize(start + frame.encoded_len(), 0);
+        let written = frame.encode_into(self.outgoing.get_mut(start..).unwrap_or_default());
+        debug_assert!(written.is_ok(), "there is room: it was just made");
+        self.cursor.extend(self.outgoing.len() as u32);
+    }
+
+    /// Closes because of `error`. A server sends `01 FF`, unless the peer has sent it.
     fn refuse(&mut self, error: Error<C::Error>) {
         if let (Role::Server(_), false) = (self.role, matches!(error, Error::Rejected)) {
-            self.outgoing.push(&Frame::Abort);
+            self.push(&Frame::Abort);
         }
-        self.received.clear();
+        self.close(error);
+    }
+
+    fn close(&mut self, error: Error<C::Error>) {
+        self.received = Vec::new();
         self.state = State::Closed(error);
     }
 }
 
-/// The one octet in `token` (R-119).
-fn open_level<C: Context>(context: &mut C, framing: Framing, token: &[u8]) -> Result<u8, Error<C::Error>> {
-    let mut plain = Vec::new();
-    if framing.nec {
-        plain.extend_from_slice(token);
-    } else {
-        context.unwrap(token, &mut plain).map_err(Error::Context)?;
-    }
-    match *plain {
-        [octet] => Ok(octet),
-        _ => Err(Error::LevelLength(plain.len())),
-    }
-}
-
-/// No octet of a token, and nothing of the context.
+/// Shows the state alone: no byte of a token, and nothing of the context.
 impl<C: Context> fmt::Debug for Negotiator<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
-            State::Step => "step",
-            State::ReadToken => "token",
-            State::ReadReady => "ready",
-            State::ReadLevel { .. } => "level",
+            State::Step { .. } => "step",
+            State::Read { message, .. } => match message {
+                Message::Token => "token",
+                Message::Ready { .. } => "ready",
+                Message::Level { .. } => "level",
+            },
             State::Established(_) => "established",
             State::Closed(_) => "closed",
         };
         f.debug_struct("Negotiator")
             .field("state", &state)
             .finish_non_exhaustive()
+    }
+}
+
+impl<C: Context> fmt::Debug for Decision<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Step(_) => "Step",
+            Self::Established => "Established",
+            Self::Closed(_) => "Closed",
+        })
     }
 }
 
@@ -694,70 +518,48 @@ impl<C: Context> fmt::Debug for Output<'_, C> {
     }
 }
 
-/// A step of context establishment is due: `gss_init_sec_context` or `gss_accept_sec_context`.
+impl<C: Context> machine::private::Sealed for Negotiator<C> {}
+impl<C: Context> Machine for Negotiator<C> {
+    type Decision<'a>
+        = Decision<'a, C>
+    where
+        C: 'a;
+
+    fn handle_input(&mut self, input: &[u8]) -> usize {
+        self.handle_input(input)
+    }
+
+    fn handle_eof(&mut self) {
+        self.handle_eof();
+    }
+
+    fn poll_io(&mut self) -> Option<Io<'_>> {
+        self.poll_output().split().ok()
+    }
+
+    fn poll_decision(&mut self) -> Option<Decision<'_, C>> {
+        self.poll_output().split().err()
+    }
+}
+
+/// A step of context establishment: `gss_init_sec_context` or `gss_accept_sec_context`.
 ///
-/// It may ask a key distribution centre over the network, and takes its time. Dropped without being run, it
-/// comes again.
-#[must_use = "the negotiation goes on when the step is run"]
+/// It may ask a key distribution centre over the network, and block for that time. If it is dropped without being run,
+/// it is returned again.
+#[must_use = "the negotiation continues when the step is run"]
 pub struct Step<'a, C: Context> {
     negotiator: &'a mut Negotiator<C>,
 }
 
 impl<C: Context> Step<'_, C> {
-    /// Calls [`Context::step`], and blocks for as long as that does.
-    ///
-    /// What came of it is the next output.
+    /// Calls [`Context::step`], and blocks for as long as that does. The next output is what it leads to.
     pub fn run(self) {
-        self.negotiator.step();
+        self.negotiator.run_step();
     }
 }
 
 impl<C: Context> fmt::Debug for Step<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Step")
-    }
-}
-
-/// Octets to send, in this order, before anything else is done.
-///
-/// With feature `bytes` this is also a [`bytes::Buf`].
-#[must_use = "the octets are due until `sent` says that they are gone"]
-pub struct Transmit<'a> {
-    outgoing: &'a mut Outgoing,
-}
-
-impl Transmit<'_> {
-    /// The octets that have not been sent; never empty when it comes from `poll_output`.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        self.outgoing.unsent()
-    }
-
-    /// The first `n` of them are gone; all, if there are fewer.
-    pub fn sent(self, n: usize) {
-        self.outgoing.skip(n);
-    }
-}
-
-#[cfg(feature = "bytes")]
-impl bytes::Buf for Transmit<'_> {
-    fn remaining(&self) -> usize {
-        self.bytes().len()
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.bytes()
-    }
-
-    /// As [`Transmit::sent`], with the same clamp.
-    fn advance(&mut self, n: usize) {
-        self.outgoing.skip(n);
-    }
-}
-
-/// How many octets are left, not which.
-impl fmt::Debug for Transmit<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Transmit({} octets)", self.bytes().len())
     }
 }

@@ -6,7 +6,7 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 
 use super::{Decoded, Encode, VERSION, decode_pair, private, room};
-use crate::code::Method;
+use crate::code_point::Method;
 use crate::error::{InvalidValue, Malformed};
 use crate::message::BufferTooSmall;
 

@@ -23,7 +23,7 @@ pub(crate) mod greeting;
 pub(crate) mod request;
 pub(crate) mod userpass;
 
-pub use crate::code::AuthStatus;
+pub use crate::code_point::AuthStatus;
 pub use greeting::{Greeting, Methods, MethodsIter, Selection};
 pub use request::{Reply, Request};
 

@@ -6,7 +6,7 @@
 use super::addressing::{self, EmptyDomain};
 use super::{Decoded, Encode, VERSION, private};
 use crate::address::Address;
-use crate::code::{Command, ReplyCode};
+use crate::code_point::{Command, ReplyCode};
 use crate::error::Malformed;
 use crate::message::BufferTooSmall;
 
@@ -24,7 +24,7 @@ const RSV: u8 = 0;
 /// ```
 ///
 /// ```
-/// use sans_socks::{Address, Command, Decoded, Request};
+/// use sans_socks::{Address, Command, Request};
 ///
 /// let octets = b"\x05\x01\x00\x03\x0bexample.com\x01\xbbGET / HTTP/1.1";
 /// let (request, consumed) = Request::decode(octets)?.complete().unwrap();
@@ -54,11 +54,26 @@ impl<'a> Request<'a> {
         Self { command, address }
     }
 
-    /// A request to connect to `address`.
+    /// Creates a request to connect to `address`.
     #[inline]
     #[must_use]
     pub const fn connect(address: Address<'a>) -> Self {
         Self::new(Command::CONNECT, address)
+    }
+
+    /// Creates a request to listen for one connection from `peer`.
+    #[inline]
+    #[must_use]
+    pub const fn bind(peer: Address<'a>) -> Self {
+        Self::new(Command::BIND, peer)
+    }
+
+    /// Creates a request to relay datagrams that come from `client`. Pass [`Address::UNSPECIFIED`] if the client does
+    /// not know its address, as behind NAT.
+    #[inline]
+    #[must_use]
+    pub const fn udp_associate(client: Address<'a>) -> Self {
+        Self::new(Command::UDP_ASSOCIATE, client)
     }
 
     /// Reads a request. Decides at octet 1 (VER), 4 (ATYP), for a name at 5 (its length), and at the last.
@@ -78,7 +93,7 @@ impl<'a> Request<'a> {
 
 impl Request<'_> {
     /// Where a name begins: after VER, CMD, RSV, ATYP and its length.
-    pub(crate) const NAME_START: u16 = addressing::TO_ATYP as u16 + 1;
+    pub(crate) const NAME_START: usize = addressing::TO_ATYP + 1;
 }
 
 impl private::Sealed for Request<'_> {}

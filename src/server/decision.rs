@@ -4,13 +4,14 @@ use core::num::{NonZeroU8, NonZeroUsize};
 
 use super::{Handshake, Message, Received, State};
 use crate::address::Address;
-use crate::code::{AuthStatus, Command, Method, ReplyCode};
+use crate::code_point::{AuthStatus, Command, Method, ReplyCode};
 use crate::credentials::Credentials;
 use crate::error::{ApiMisuse, Error};
 use crate::machine::Io;
 use crate::message::greeting::{Methods, Selection};
 use crate::message::request::Request;
 use crate::message::{Decoded, userpass};
+use crate::socks4::{self, UserId, Version};
 use crate::transmit::Transmit;
 
 /// The next step.
@@ -101,7 +102,6 @@ impl<'a> Output<'a> {
 /// What the connection is after the handshake.
 #[expect(clippy::exhaustive_enums, reason = "part of `Output`")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Established {
     /// CONNECT and BIND: a tunnel to the target or the peer.
     Stream,
@@ -164,11 +164,13 @@ impl SelectMethod<'_> {
 
     fn answer(self, method: Method) {
         let handshake = self.handshake;
-        handshake.buffer.send_after_received(&Selection::new(method));
+        let selection = Selection::new(method);
         if method == Method::NO_ACCEPTABLE {
+            handshake.buffer.send_after_received(&selection);
             handshake.state = State::Closed(Error::NoAcceptableMethod);
             return;
         }
+        handshake.buffer.send_message(&selection);
         handshake.method = Some(method);
         match method {
             Method::NO_AUTHENTICATION => handshake.read(Message::Request),
@@ -317,27 +319,64 @@ impl PendingRequest<'_> {
         self.handshake.pending(self.request)
     }
 
-    /// Accepts the request with REP 00.
+    /// Returns the version of the request. Version 4 only if [`Config::with_socks4`](super::Config::with_socks4) is set;
+    /// then the client **has not been authenticated**.
+    #[inline]
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.request.version()
+    }
+
+    /// Returns the user id of a request of version 4. It proves nothing.
+    #[must_use]
+    pub fn user_id(&self) -> Option<UserId<'_>> {
+        self.request.user_id(self.handshake.buffer.received())
+    }
+
+    /// Accepts the request with REP 00, or `5A` in version 4.
     ///
     /// `bound` is BND. For CONNECT it is the local address of the connection to the target, for BIND the address of
     /// the listener, for UDP ASSOCIATE the address of the relay, for Tor's commands the answer.
     #[inline]
     pub fn accept<'b>(self, bound: impl Into<Address<'b>>) {
+        let version = self.request.version();
         let next = match self.request.command {
             Command::CONNECT => State::Established(Established::Stream),
-            Command::BIND => State::AwaitPeer,
+            Command::BIND => State::AwaitPeer(version),
             Command::UDP_ASSOCIATE => State::Established(Established::UdpAssociation),
             other => State::Established(Established::Other(other)),
         };
-        self.handshake.accept(bound.into(), next);
+        match version {
+            Version::Socks5 => self.handshake.accept(bound.into(), next),
+            Version::Socks4 => self.handshake.accept_socks4(bound.into(), next),
+        }
     }
 
-    /// Rejects the request with `code` and the address `0.0.0.0:0`, 10 bytes, and closes.
+    /// Rejects the request with `code` and the address `0.0.0.0:0`, 10 bytes, and closes. In version 4, `5B` is sent, 8
+    /// bytes.
     ///
     /// [`ReplyCode::SUCCEEDED`] is sent as [`ReplyCode::GENERAL_FAILURE`], so no mistake sends success.
     #[inline]
     pub fn reject(self, code: ReplyCode) {
-        self.handshake.reject(code);
+        self.handshake.reject(self.request.version(), code);
+    }
+
+    /// Rejects a request of version 4 with one of its own codes, and closes. `5A` is sent as `5B`.
+    ///
+    /// In version 5, the code is [converted](socks4::ReplyCode).
+    pub fn reject_socks4(self, code: socks4::ReplyCode) {
+        let code = if code.is_granted() {
+            socks4::ReplyCode::REJECTED
+        } else {
+            code
+        };
+        match self.request.version() {
+            Version::Socks5 => self.reject(code.into()),
+            Version::Socks4 => {
+                self.handshake.send_socks4_failure(code);
+                self.handshake.state = State::Closed(Error::Socks4Refused(code));
+            }
+        }
     }
 
     /// Accepts the request with an address, or rejects it with a code.
@@ -355,14 +394,18 @@ impl PendingRequest<'_> {
 #[must_use = "the client waits for the second reply"]
 pub struct PendingPeer<'a> {
     pub(super) handshake: &'a mut Handshake,
+    pub(super) version: Version,
 }
 
 impl PendingPeer<'_> {
     /// Sends REP 00 with the address of the peer that has connected.
     #[inline]
     pub fn accept<'b>(self, peer: impl Into<Address<'b>>) {
-        self.handshake
-            .accept(peer.into(), State::Established(Established::Stream));
+        let next = State::Established(Established::Stream);
+        match self.version {
+            Version::Socks5 => self.handshake.accept(peer.into(), next),
+            Version::Socks4 => self.handshake.accept_socks4(peer.into(), next),
+        }
     }
 
     /// Sends `code` as [`PendingRequest::reject`] does, and closes.
@@ -370,7 +413,7 @@ impl PendingPeer<'_> {
     /// Do not end BIND when a stranger connects: drop that connection, and wait on for the peer of the request.
     #[inline]
     pub fn reject(self, code: ReplyCode) {
-        self.handshake.reject(code);
+        self.handshake.reject(self.version, code);
     }
 
     /// Accepts with the peer's address, or rejects with a code.

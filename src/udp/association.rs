@@ -1,38 +1,44 @@
-//! Which datagrams are the client's.
+//! The relay's side: which datagrams are the client's.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
-use super::{Datagram, Frag};
-use crate::address::Address;
-use crate::error::{Discard, Malformed};
+use super::{Datagram, Discard, Frag};
+use crate::address::{Address, Host};
+use crate::error::Malformed;
 
-/// The relay's side of one UDP ASSOCIATE: whose datagrams it takes.
+/// The relay's side of one UDP ASSOCIATE: which datagrams are the client's.
 ///
-/// UDP has no authentication of its own. What stands for it is that the datagrams come from the host that
-/// holds the control connection: a relay "MUST drop any datagrams arriving from any source IP address other
-/// than the one recorded for the particular association", [RFC 1928 §7].
+/// UDP has no authentication of its own. Instead, datagrams must come from the host that holds the control connection:
+/// a relay "MUST drop any datagrams arriving from any source IP address other than the one recorded for the particular
+/// association", [RFC 1928 §7].
 ///
-/// - The IP address is the control connection's peer. What the request says in DST.ADDR does not change it.
-/// - The port is DST.PORT, if the request names one together with that very IP address. Otherwise it is that
-///   of the first datagram which is the client's and is passed on; from then on it stays.
-/// - An IPv4-mapped IPv6 address (`::ffff:127.0.0.1`, as a dual-stack socket gives it) is that IPv4 address.
-/// - Fragments are dropped, unless [`accept_fragments`](Self::accept_fragments) says that a
-///   [`Reassembler`](super::Reassembler) comes next.
+/// - The host is the control connection's peer, whatever DST.ADDR of the request is. An IPv4-mapped IPv6 address is the
+///   IPv4 address. IPv6 scopes are compared where both addresses have one; if the control connection's has none, the
+///   first datagram's is used.
+/// - The port is DST.PORT if the request names it together with the peer's own address. Otherwise it is learned from
+///   the first datagram accepted, then fixed. [`with_any_port`](Self::with_any_port) accepts every port.
+/// - Fragments are dropped, unless [`with_fragments`](Self::with_fragments) is set for a
+///   [`Reassembler`](super::Reassembler) that handles them next.
 ///
-/// Everything else is dropped: nothing is sent, nothing is learned from it, and nothing ends by it.
+/// Any other datagram is dropped. Nothing is sent, nothing is learned from it, and nothing ends because of it.
 ///
-/// The association lives as long as the control connection; drop both together.
+/// An attacker that can forge the client's address can send the first datagram, and fix the port for good. A client
+/// prevents that if its request names its address and port. Datagrams that the relay sends to its own host have that
+/// host's address, so a relay must not send to the sockets of its own associations.
+///
+/// Drop the association when the control connection closes.
 ///
 /// ```
 /// use sans_socks::udp::{Association, Discard};
 /// use sans_socks::Address;
 ///
 /// let (client, thief) = ("192.0.2.7:4000".parse()?, "192.0.2.8:4000".parse()?);
-/// let mut association = Association::new("192.0.2.7".parse()?, &Address::UNSPECIFIED);
+/// let control_peer = "192.0.2.7:51000".parse()?;
+/// let mut association = Association::new(control_peer, &Address::UNSPECIFIED);
 ///
-/// let octets = b"\0\0\0\x01\xc6\x33\x64\x09\0\x35query";
-/// assert_eq!(association.from_client(thief, octets), Err(Discard::Source));
-/// assert_eq!(association.from_client(client, octets)?.payload, b"query");
+/// let bytes = b"\0\0\0\x01\xc6\x33\x64\x09\0\x35query";
+/// assert_eq!(association.accept(thief, bytes), Err(Discard::Source));
+/// assert_eq!(association.accept(client, bytes)?.payload, b"query");
 /// assert_eq!(association.client(), Some(client));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -40,92 +46,144 @@ use crate::error::{Discard, Malformed};
 /// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 #[derive(Clone, Debug)]
 pub struct Association {
-    /// In canonical form.
-    ip: IpAddr,
-    /// Once it is known.
+    /// Its port is not used.
+    control_peer: SocketAddr,
+    /// The client's port, once it is known.
     port: Option<u16>,
     client: Option<SocketAddr>,
-    accept_fragments: bool,
+    any_port: bool,
+    fragments: bool,
+    control_bytes: bool,
     strict_reserved: bool,
 }
 
 impl Association {
-    /// The association of a client whose control connection comes from `control_peer`, and whose request
-    /// named `requested`.
+    /// Creates the association of a client whose control connection comes from `control_peer`, and whose request had
+    /// the address `requested`.
     ///
-    /// To learn the port of a client whose datagrams pass a NAT that changes it, pass
-    /// [`Address::UNSPECIFIED`] instead of what the request named.
+    /// DST.PORT counts only together with the peer's own address, as an IP address or a name that spells one. Many
+    /// clients request the target instead, and a port with the host `0.0.0.0` may be changed by a NAT on the way. Pass
+    /// `&Address::from((ip, port))` with the peer's IP address to require a port in any case, or
+    /// [`Address::UNSPECIFIED`] to learn it.
     #[must_use]
-    pub fn new(control_peer: IpAddr, requested: &Address<'_>) -> Self {
-        let ip = control_peer.to_canonical();
-        let port = match requested.to_socket_addr() {
-            Some(named) if named.ip().to_canonical() == ip && named.port() != 0 => Some(named.port()),
+    pub fn new(control_peer: SocketAddr, requested: &Address<'_>) -> Self {
+        let port = match requested.canonical().to_socket_addr() {
+            Some(named) if named.ip() == control_peer.ip().to_canonical() && named.port() != 0 => {
+                Some(named.port())
+            }
             _ => None,
         };
         Self {
-            ip,
+            control_peer,
             port,
             client: None,
-            accept_fragments: false,
+            any_port: false,
+            fragments: false,
+            control_bytes: false,
             strict_reserved: false,
         }
     }
 
-    /// Passes fragments on. Hand every datagram to a [`Reassembler`](super::Reassembler) then: a relay that
-    /// cannot reassemble must drop them ([RFC 1928 §7]).
+    /// Sets whether every port of the client's host is accepted, also after the first datagram. Answers then go to the
+    /// source of the last one.
+    ///
+    /// RFC 1928 names the IP address alone. Some clients change their port within an association.
+    #[must_use]
+    pub const fn with_any_port(mut self, any_port: bool) -> Self {
+        self.any_port = any_port;
+        self
+    }
+
+    /// Returns whether every port of the client's host is accepted.
+    #[must_use]
+    pub const fn any_port(&self) -> bool {
+        self.any_port
+    }
+
+    /// Sets whether fragments are accepted. Pass every datagram to a [`Reassembler`](super::Reassembler) then: a relay
+    /// that does not reassemble must drop fragments ([RFC 1928 §7]).
     ///
     /// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
     #[must_use]
-    pub const fn accept_fragments(self) -> Self {
-        Self {
-            accept_fragments: true,
-            ..self
-        }
+    pub const fn with_fragments(mut self, fragments: bool) -> Self {
+        self.fragments = fragments;
+        self
     }
 
-    /// Drops datagrams with RSV other than `0000` as [`Malformed::Reserved`]; else RSV is not looked at.
+    /// Returns whether fragments are accepted.
     #[must_use]
-    pub const fn strict_reserved(self) -> Self {
-        Self {
-            strict_reserved: true,
-            ..self
-        }
+    pub const fn fragments(&self) -> bool {
+        self.fragments
     }
 
-    /// Whether a datagram from `source` may be the client's.
+    /// Sets whether names with control bytes are accepted. By default they are dropped as
+    /// [`Malformed::ControlBytes`], as the server's handshake refuses them.
+    #[must_use]
+    pub const fn with_control_bytes(mut self, control_bytes: bool) -> Self {
+        self.control_bytes = control_bytes;
+        self
+    }
+
+    /// Returns whether names with control bytes are accepted.
+    #[must_use]
+    pub const fn control_bytes(&self) -> bool {
+        self.control_bytes
+    }
+
+    /// Sets whether datagrams with RSV other than `0000` are dropped as [`Malformed::Reserved`]. By default RSV is
+    /// ignored.
+    #[must_use]
+    pub const fn with_strict_reserved(mut self, strict_reserved: bool) -> Self {
+        self.strict_reserved = strict_reserved;
+        self
+    }
+
+    /// Returns whether datagrams with RSV other than `0000` are dropped.
+    #[must_use]
+    pub const fn strict_reserved(&self) -> bool {
+        self.strict_reserved
+    }
+
+    /// Returns whether a datagram from `source` may be the client's.
     ///
-    /// A look at the address alone, before work is spent on the octets: with an authentication method that
-    /// encapsulates datagrams, before they are unwrapped. [`from_client`](Self::from_client) looks by itself.
+    /// This checks the address alone, for instance before a datagram is decrypted. [`accept`](Self::accept) includes it.
     #[inline]
     #[must_use]
     pub fn admits(&self, source: SocketAddr) -> bool {
-        self.port.is_none_or(|port| port == source.port()) && source.ip().to_canonical() == self.ip
+        let port = source.port();
+        self.client == Some(source)
+            || port != 0
+                && (self.any_port || self.port.is_none_or(|fixed| fixed == port))
+                && is_same_host(source, self.control_peer)
+                && self.client.is_none_or(|client| is_same_host(source, client))
     }
 
-    /// Reads a datagram that came to the relay from `source`.
+    /// Decodes a datagram that the relay received from `source`, if it is the client's.
     ///
     /// # Errors
     ///
-    /// [`Discard::Source`], [`Discard::Malformed`], [`Discard::Fragment`], [`Discard::InvalidFrag`]. The
-    /// association is then as it was.
+    /// [`Discard::Source`], [`Discard::Malformed`], [`Discard::Fragment`] or [`Discard::InvalidFrag`]. The association
+    /// is then unchanged.
     #[inline]
-    pub fn from_client<'a>(
-        &mut self,
-        source: SocketAddr,
-        datagram: &'a [u8],
-    ) -> Result<Datagram<'a>, Discard> {
+    pub fn accept<'a>(&mut self, source: SocketAddr, datagram: &'a [u8]) -> Result<Datagram<'a>, Discard> {
         if !self.admits(source) {
             return Err(Discard::Source);
         }
         let decoded = Datagram::decode(datagram)?;
         if self.strict_reserved {
-            if let Some(&reserved) = datagram.iter().take(2).find(|&&octet| octet != 0) {
+            if let Some(&reserved) = datagram.iter().take(2).find(|&&byte| byte != 0) {
                 return Err(Malformed::Reserved(reserved).into());
             }
         }
+        match decoded.header.address.host {
+            Host::Domain(name) if !self.control_bytes && name.has_control_bytes() => {
+                return Err(Malformed::ControlBytes.into());
+            }
+            _ => {}
+        }
         let frag = decoded.header.frag;
         if frag != Frag::STANDALONE {
-            if !self.accept_fragments {
+            if !self.fragments {
                 return Err(Discard::Fragment);
             }
             if frag.position() == 0 {
@@ -133,15 +191,42 @@ impl Association {
             }
         }
         self.port = Some(source.port());
-        self.client.get_or_insert(source);
+        if self.any_port || self.client.is_none() {
+            self.client = Some(source);
+        }
         Ok(decoded)
     }
 
-    /// Where the client sends from, and so where the answers go: as the socket gave it, not in canonical
-    /// form. `None` until its first datagram was passed on.
+    /// Returns where the client sends from, which is where answers go: as the socket reported it, not in canonical
+    /// form. `None` until its first datagram was accepted.
     #[inline]
     #[must_use]
     pub const fn client(&self) -> Option<SocketAddr> {
         self.client
     }
+
+    /// Returns the control connection's peer, as it was given.
+    #[inline]
+    #[must_use]
+    pub const fn control_peer(&self) -> SocketAddr {
+        self.control_peer
+    }
+
+    /// Returns the port that a datagram must come from, if there is one.
+    #[cfg(feature = "alloc")]
+    pub(super) fn required_port(&self) -> Option<u16> {
+        self.port.filter(|_| !self.any_port)
+    }
+}
+
+/// Returns whether both addresses are of one host. Scopes differ only where both addresses have one.
+#[inline]
+pub(super) fn is_same_host(a: SocketAddr, b: SocketAddr) -> bool {
+    let scopes_agree = match (a, b) {
+        (SocketAddr::V6(a), SocketAddr::V6(b)) => {
+            a.scope_id() == b.scope_id() || a.scope_id() == 0 || b.scope_id() == 0
+        }
+        _ => true,
+    };
+    scopes_agree && a.ip().to_canonical() == b.ip().to_canonical()
 }

@@ -1,17 +1,21 @@
 //! The receiver's side of fragmentation: the reassembly queue and its timer.
 //!
-//! What [RFC 1928 §7] fixes: positions 1 to 127, the mark of the last, a queue that is emptied when its timer
-//! expires or a lower position comes, a timer of 5 s at least. It says little of the rest, which is here:
+//! [RFC 1928 §7] defines positions 1 to 127, the mark of the last piece, a timer of at least 5 s, and that a lower
+//! position empties the queue. The rest is decided here:
 //!
-//! | FRAG `80 \| p`, `p` | no sequence | open, `h` came last |
+//! | FRAG `80 \| p`, `p` | no open sequence | open sequence, last position `h` |
 //! |---|---|---|
-//! | `00` | delivered | delivered, sequence emptied |
+//! | `00` | delivered | delivered, sequence dropped |
 //! | `80` | `InvalidFrag` | `InvalidFrag` |
-//! | p = 1 | starts, or `81`: delivered | h > 1 or `81`: as without a sequence; else `Duplicate` |
-//! | 1 < p < h | `NoStart` | `Reset`, emptied |
-//! | p = h > 1 | | `Duplicate` |
-//! | p = h + 1 | `NoStart` | appended; the last: delivered. `AddressMismatch`, `TooLarge`, `Unterminated`: emptied |
-//! | p > h + 1 | `NoStart` | `Gap`, emptied: what is missing could only come as a lower position |
+//! | `81` | delivered | delivered, sequence dropped |
+//! | p = h, same address and payload | | `Duplicate` |
+//! | p = 1 | starts a sequence | starts a sequence, the open one is dropped |
+//! | 1 < p <= h | `NoStart` | `Reset`, sequence dropped |
+//! | p = h + 1 | `NoStart` | appended, delivered if it is the last; `AddressMismatch`, `TooLarge`, `Unterminated`: sequence dropped |
+//! | p > h + 1 | `NoStart` | `Gap`, sequence dropped: the missing piece could only arrive as a lower position |
+//!
+//! Position 1 always begins a datagram. If it did not replace an open sequence, the pieces of two datagrams would be
+//! delivered as one after the loss of a single later piece.
 //!
 //! [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 
@@ -20,89 +24,118 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use super::{Datagram, Frag, Header};
+use super::{Datagram, Discard, Frag, Header};
 use crate::address::{Address, AddressBuf};
-use crate::error::Discard;
-use crate::time::Instant;
+use crate::time::Timestamp;
 
-/// 5 s: the least time that a sequence is given to become whole, and the default, [RFC 1928 §7].
+/// 5 s: the shortest time that a sequence gets to be completed, and the default, [RFC 1928 §7].
 ///
 /// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 pub const MIN_REASSEMBLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The largest datagram that UDP over IPv4 carries.
+/// The largest payload of UDP over IPv4.
 const DEFAULT_MAX_DATAGRAM: usize = 65_507;
 
-/// The largest that UDP's length field can tell.
+/// The largest value of UDP's length field.
 const HARD_MAX_DATAGRAM: usize = 65_535;
 
-/// Puts the fragments of one sender's datagrams together again, [RFC 1928 §7].
-///
-/// One for each direction of an association, behind its [`Association`](super::Association) (or the client's
-/// own check of the source). It holds one sequence at a time, in order; [`Discard`] says what breaks one.
-/// A datagram that comes whole is handed through as it is.
-///
-/// `I` is the caller's time. `B` is where fragments wait: a `Vec<u8>` (`new`), or without an
-/// allocator an array or a slice of the caller's ([`with_storage`](Self::with_storage)).
-///
-/// Memory: none before a first fragment. Then exactly the octets that came, and never more than
-/// [`max_datagram`](Self::max_datagram). All is let go when the sequence is given up, and after a delivery with
-/// the next call. [`buffered`](Self::buffered) tells the sum, so that an owner of many can bound it.
-///
-/// ```
-/// use core::time::Duration;
-/// use sans_socks::udp::{fragments, Outcome, Reassembler};
-/// use sans_socks::Address;
-///
-/// let mut reassembler = Reassembler::with_storage([0; 1500]);
-/// let to = Address::try_from("example.com:53")?;
-/// for piece in fragments(to, b"in three pieces", 6.try_into()?)? {
-///     match reassembler.handle_datagram(Duration::ZERO, piece) {
-///         Outcome::Deliver(whole) => assert_eq!((whole.header.address, whole.payload), (to, &b"in three pieces"[..])),
-///         Outcome::Pending => assert!(!piece.header.frag.is_last()),
-///         Outcome::Dropped(reason) => panic!("{reason}"),
-///     }
-/// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
-pub struct Reassembler<I, B> {
-    timeout: Duration,
-    max_datagram: usize,
-    storage: B,
-    /// The octets in `storage`: of the open sequence or, if there is none, of what was delivered last.
-    buffered: usize,
-    sequence: Option<Sequence<I>>,
+macro_rules! reassembler {
+    ($($clock:ty, $storage:ty)?) => {
+        /// Reassembles the fragments of one sender's datagrams, [RFC 1928 §7].
+        ///
+        /// Use one for each direction of an association, after [`Association::accept`](super::Association::accept);
+        /// [`ClientAssociation`](super::ClientAssociation) has its own. It holds one sequence at a time, in order;
+        /// [`Discard`] tells what breaks one. An unfragmented datagram is passed through unchanged.
+        ///
+        /// `T` is the caller's time. `B` is the storage of fragments: a `Vec<u8>`, or without an allocator an array or
+        /// a slice of the caller's ([`with_storage`](Self::with_storage)). With `std` they default to
+        /// `std::time::Instant` and `Vec<u8>`, which `new` uses.
+        ///
+        /// The RFC gives a sequence no identifier. When a first piece is lost, or changes places with another piece, the
+        /// pieces of two datagrams to one address can be delivered as one. Payloads need a checksum of their own.
+        ///
+        /// Memory: none before a first fragment. Then exactly the bytes received, and never more than
+        /// [`max_datagram`](Self::max_datagram). Memory is released when a sequence is dropped. After a delivery, the
+        /// next call releases it. [`buffered`](Self::buffered) returns the amount, so an owner of many can bound the sum.
+        ///
+        /// ```
+        /// # #[cfg(not(feature = "std"))] fn main() {}
+        /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+        /// use sans_socks::udp::{fragments, Outcome, Reassembler};
+        /// use sans_socks::Address;
+        /// use std::time::{Duration, Instant};
+        ///
+        /// let mut reassembler = Reassembler::new();
+        /// let now = Instant::now();
+        /// let to = Address::try_from("example.com:53")?;
+        /// for piece in fragments(to, b"in three pieces", 6.try_into()?)? {
+        ///     match reassembler.handle_datagram(now, piece) {
+        ///         Outcome::Deliver(whole) => {
+        ///             assert_eq!((whole.header.address, whole.payload), (to, &b"in three pieces"[..]));
+        ///         }
+        ///         Outcome::Pending => assert!(!piece.header.frag.is_last()),
+        ///         Outcome::Dropped(reason) => eprintln!("dropped: {reason}"),
+        ///     }
+        ///     // How long an event loop may wait for the next datagram.
+        ///     let wait: Option<Duration> =
+        ///         reassembler.poll_timeout().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        ///     assert!(wait <= Some(Duration::from_secs(5)));
+        /// }
+        /// // And when that time is over, or after a delivery to release memory:
+        /// reassembler.handle_timeout(Instant::now());
+        /// assert_eq!(reassembler.buffered(), 0);
+        /// # Ok(())
+        /// # }
+        /// ```
+        ///
+        /// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
+        pub struct Reassembler<T $(= $clock)?, B $(= $storage)?> {
+            timeout: Duration,
+            max_datagram: usize,
+            storage: B,
+            /// The bytes in `storage`: of the open sequence or, if there is none, of the last delivery.
+            buffered: usize,
+            sequence: Option<Sequence<T>>,
+        }
+    };
 }
 
-/// A sequence that has begun.
+#[cfg(feature = "std")]
+reassembler!(std::time::Instant, Vec<u8>);
+#[cfg(not(feature = "std"))]
+reassembler!();
+
+/// An open sequence.
 #[derive(Debug)]
-struct Sequence<I> {
-    /// That of the first fragment; every other must have the same.
+struct Sequence<T> {
+    /// The address of the first fragment. All others must have the same.
     address: AddressBuf,
-    /// The position that came last.
+    /// The position of the last fragment received.
     highest: u8,
-    /// Fixed when the first fragment came.
-    deadline: I,
+    /// Where in the storage that fragment begins.
+    last_start: usize,
+    /// Fixed when the first fragment was received.
+    deadline: T,
 }
 
-/// What became of a datagram.
+/// The outcome of a datagram.
 #[expect(clippy::exhaustive_enums, reason = "there is no fourth outcome")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Outcome<'a> {
-    /// A whole datagram, with FRAG `00`: relay it.
+    /// A complete datagram, with FRAG `00`. Relay it.
     Deliver(Datagram<'a>),
     /// A fragment that waits for the next.
     Pending,
-    /// The datagram goes no further.
+    /// The datagram was dropped.
     Dropped(Discard),
 }
 
-#[cfg(feature = "alloc")]
-impl<I: Instant> Reassembler<I, Vec<u8>> {
-    /// A reassembler that takes memory from the heap when a first fragment comes, and gives it back.
+#[cfg(feature = "std")]
+impl Reassembler {
+    /// Creates a reassembler that allocates memory when a first fragment is received, and releases it afterwards.
+    ///
+    /// Its clock is `std::time::Instant`. For another, use `Reassembler::with_storage(Vec::new())`.
     #[must_use]
     pub const fn new() -> Self {
         Self::with_storage(Vec::new())
@@ -110,17 +143,25 @@ impl<I: Instant> Reassembler<I, Vec<u8>> {
 }
 
 #[cfg(feature = "alloc")]
-impl<I: Instant> Default for Reassembler<I, Vec<u8>> {
+impl<T: Timestamp> Default for Reassembler<T, Vec<u8>> {
     fn default() -> Self {
-        Self::new()
+        Self::with_storage(Vec::new())
     }
 }
 
-impl<I: Instant, B: Storage> Reassembler<I, B> {
-    /// A reassembler that keeps fragments in `storage`. What is in it has no meaning.
+impl<T: Timestamp, B: Storage> Reassembler<T, B> {
+    /// Creates a reassembler that stores fragments in `storage`, whose content is ignored.
     ///
-    /// An array or a slice that is shorter than [`max_datagram`](Self::max_datagram) is the limit of what can
-    /// be put together.
+    /// An array or a slice that is shorter than [`max_datagram`](Self::max_datagram) is the limit instead.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use sans_socks::udp::Reassembler;
+    ///
+    /// // No allocator, and time as a duration since some moment.
+    /// let mut reassembler = Reassembler::with_storage([0; 1500]);
+    /// reassembler.handle_timeout(Duration::from_millis(20));
+    /// ```
     #[must_use]
     pub const fn with_storage(storage: B) -> Self {
         Self {
@@ -132,44 +173,57 @@ impl<I: Instant, B: Storage> Reassembler<I, B> {
         }
     }
 
-    /// How long after its first fragment a sequence is given up. The default is
-    /// [`MIN_REASSEMBLY_TIMEOUT`], and so is anything less.
+    /// Sets how long after its first fragment a sequence expires. The default is [`MIN_REASSEMBLY_TIMEOUT`], which also
+    /// replaces anything shorter.
     #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout.max(MIN_REASSEMBLY_TIMEOUT);
         self
     }
 
-    /// The most octets of payload that a sequence may come to. The default is 65507; anything above 65535 is
-    /// 65535.
-    ///
-    /// A datagram that comes whole is not measured.
+    /// Returns how long after its first fragment a sequence expires.
+    #[inline]
     #[must_use]
-    pub fn max_datagram(mut self, octets: usize) -> Self {
-        self.max_datagram = octets.min(HARD_MAX_DATAGRAM);
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Sets the largest payload in bytes that fragments may add up to. The default is 65507, the maximum 65535.
+    ///
+    /// It does not limit unfragmented datagrams.
+    #[must_use]
+    pub fn with_max_datagram(mut self, max_datagram: usize) -> Self {
+        self.max_datagram = max_datagram.min(HARD_MAX_DATAGRAM);
         self
     }
 
-    /// The octets of payload held: of the open sequence, or of what was delivered last, until the next call.
+    /// Returns the largest payload in bytes that fragments may add up to.
+    #[inline]
+    #[must_use]
+    pub const fn max_datagram(&self) -> usize {
+        self.max_datagram
+    }
+
+    /// Returns how many bytes of payload are held: of the open sequence, or of the last delivery until the next call.
     ///
-    /// To bound the sum over many associations, drop a datagram whose FRAG is not `00` unseen where it would
-    /// go beyond the bound: the sequence then breaks, and nobody else's does.
+    /// To bound the sum over many associations, drop a datagram whose FRAG is not `00` unseen if it would exceed the
+    /// bound. That breaks this sequence and no other.
     #[inline]
     #[must_use]
     pub const fn buffered(&self) -> usize {
         self.buffered
     }
 
-    /// Takes the next datagram.
+    /// Handles the next datagram.
     ///
-    /// A timer that has run out by `now` counts first, so a late caller extends no sequence.
+    /// A sequence that has expired by `now` is dropped first, so calling late extends no sequence.
     ///
-    /// What is delivered borrows the datagram itself if it came whole (FRAG `00`, or `81` with position 1 and
-    /// the mark of the last), else the storage.
-    pub fn handle_datagram<'a>(&'a mut self, now: I, datagram: Datagram<'a>) -> Outcome<'a> {
+    /// A delivery borrows the datagram if it was unfragmented (FRAG `00`, or `81`: position 1 and the last), else the
+    /// storage.
+    pub fn handle_datagram<'a>(&'a mut self, now: T, datagram: Datagram<'a>) -> Outcome<'a> {
         self.handle_timeout(now);
         let frag = datagram.header.frag;
-        // 0: no sequence is open.
+        // 0 if no sequence is open.
         let highest = self.sequence.as_ref().map_or(0, |sequence| sequence.highest);
         match frag.position() {
             0 if frag.is_last() => Outcome::Dropped(Discard::InvalidFrag),
@@ -177,29 +231,33 @@ impl<I: Instant, B: Storage> Reassembler<I, B> {
                 self.reset();
                 Outcome::Deliver(datagram)
             }
-            1 if highest != 1 || frag.is_last() => self.start(now, datagram),
+            1 if frag.is_last() => self.start(now, datagram),
+            position if position == highest && self.has_last(&datagram) => {
+                Outcome::Dropped(Discard::Duplicate)
+            }
+            1 => self.start(now, datagram),
             _ if highest == 0 => Outcome::Dropped(Discard::NoStart),
-            position if position < highest => self.abandon(Discard::Reset),
-            position if position == highest => Outcome::Dropped(Discard::Duplicate),
+            position if position <= highest => self.abandon(Discard::Reset),
             position if position - highest == 1 => self.append(datagram),
             _ => self.abandon(Discard::Gap),
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due: the deadline of the open sequence, which later
-    /// fragments do not put off. Ask again after each datagram.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is due: the deadline of the open sequence, which later
+    /// fragments do not extend. Ask again after each datagram.
     #[inline]
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<I> {
+    pub fn poll_timeout(&self) -> Option<T> {
         self.sequence.as_ref().map(|sequence| sequence.deadline)
     }
 
-    /// Gives the open sequence up if its deadline has come. Without one it lets go of what was delivered last.
+    /// Drops the open sequence if its deadline has passed. If no sequence is open, releases the memory of the last
+    /// delivery.
     ///
-    /// To call it too early or too often does no harm. To call it late, or never, costs memory alone: see
+    /// Calling early or often does no harm. Calling late, or never, costs memory only: see
     /// [`handle_datagram`](Self::handle_datagram).
     #[inline]
-    pub fn handle_timeout(&mut self, now: I) {
+    pub fn handle_timeout(&mut self, now: T) {
         let waits = self
             .sequence
             .as_ref()
@@ -209,15 +267,15 @@ impl<I: Instant, B: Storage> Reassembler<I, B> {
         }
     }
 
-    /// Gives the open sequence up, and lets go of all memory.
+    /// Drops the open sequence, and releases all memory.
     pub fn reset(&mut self) {
         self.sequence = None;
         self.buffered = 0;
         self.storage.release();
     }
 
-    /// Position 1.
-    fn start<'a>(&'a mut self, now: I, first: Datagram<'a>) -> Outcome<'a> {
+    /// Starts a sequence with the piece at position 1.
+    fn start<'a>(&'a mut self, now: T, first: Datagram<'a>) -> Outcome<'a> {
         self.reset();
         let Datagram { header, payload } = first;
         if header.frag.is_last() && payload.len() <= self.max_datagram {
@@ -229,17 +287,19 @@ impl<I: Instant, B: Storage> Reassembler<I, B> {
         self.sequence = Some(Sequence {
             address: header.address.into(),
             highest: 1,
+            last_start: 0,
             deadline: now.saturating_add(self.timeout),
         });
         Outcome::Pending
     }
 
-    /// The position behind the one that came last.
+    /// Appends the piece at the next position.
     fn append<'a>(&'a mut self, next: Datagram<'a>) -> Outcome<'a> {
         let Datagram { header, payload } = next;
         match &mut self.sequence {
-            Some(sequence) if sequence.address.as_address() == header.address => {
+            Some(sequence) if sequence.address == header.address => {
                 sequence.highest = header.frag.position();
+                sequence.last_start = self.buffered;
             }
             _ => return self.abandon(Discard::AddressMismatch),
         }
@@ -248,7 +308,7 @@ impl<I: Instant, B: Storage> Reassembler<I, B> {
         }
         if header.frag.is_last() {
             self.sequence = None;
-            return whole(header.address, self.storage.octets(self.buffered));
+            return whole(header.address, self.storage.bytes(self.buffered));
         }
         if header.frag.position() == Frag::MAX_POSITION {
             return self.abandon(Discard::Unterminated);
@@ -256,7 +316,16 @@ impl<I: Instant, B: Storage> Reassembler<I, B> {
         Outcome::Pending
     }
 
-    /// Puts `payload` behind what is buffered, if that is allowed and possible.
+    /// Returns whether the last fragment received had this address and payload.
+    fn has_last(&self, again: &Datagram<'_>) -> bool {
+        self.sequence.as_ref().is_some_and(|sequence| {
+            let buffered = self.storage.bytes(self.buffered);
+            sequence.address == again.header.address
+                && buffered.get(sequence.last_start..) == Some(again.payload)
+        })
+    }
+
+    /// Stores `payload` after what is buffered, if that is allowed and possible.
     fn store(&mut self, payload: &[u8]) -> Option<()> {
         let total = self.buffered.checked_add(payload.len())?;
         if total > self.max_datagram {
@@ -267,19 +336,19 @@ impl<I: Instant, B: Storage> Reassembler<I, B> {
         Some(())
     }
 
-    /// Drops the datagram, and the sequence with it.
+    /// Drops the datagram and the sequence.
     fn abandon(&mut self, reason: Discard) -> Outcome<'_> {
         self.reset();
         Outcome::Dropped(reason)
     }
 }
 
-/// Delivers a datagram that is not, or no longer, in pieces.
+/// Delivers a complete datagram.
 fn whole<'a>(address: Address<'a>, payload: &'a [u8]) -> Outcome<'a> {
     Outcome::Deliver(Datagram::new(Header::standalone(address), payload))
 }
 
-impl<I: fmt::Debug, B> fmt::Debug for Reassembler<I, B> {
+impl<T: fmt::Debug, B> fmt::Debug for Reassembler<T, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reassembler")
             .field("timeout", &self.timeout)
@@ -290,7 +359,7 @@ impl<I: fmt::Debug, B> fmt::Debug for Reassembler<I, B> {
     }
 }
 
-/// Where a [`Reassembler`] keeps fragments: a `Vec<u8>` (with `alloc`), a `[u8; N]` or a `&mut [u8]`. This
+/// The storage of a [`Reassembler`]: a `Vec<u8>` (with `alloc`), a `[u8; N]` or a `&mut [u8]`. This
 /// trait is sealed.
 pub trait Storage: private::Sealed {}
 
@@ -302,26 +371,26 @@ impl Storage for &mut [u8] {}
 mod private {
     #[expect(unnameable_types, reason = "this is what seals `Storage`")]
     pub trait Sealed {
-        /// Puts `octets` behind the first `len`, which are kept; `None` where there is no room for them.
-        fn append(&mut self, len: usize, octets: &[u8]) -> Option<()>;
+        /// Stores `bytes` after the first `len`, which are kept. Returns `None` if there is no room.
+        fn append(&mut self, len: usize, bytes: &[u8]) -> Option<()>;
 
-        /// The first `len` octets.
-        fn octets(&self, len: usize) -> &[u8];
+        /// Returns the first `len` bytes.
+        fn bytes(&self, len: usize) -> &[u8];
 
-        /// Forgets all octets and gives memory back.
+        /// Drops all bytes and releases memory.
         fn release(&mut self);
     }
 }
 
 #[cfg(feature = "alloc")]
 impl private::Sealed for Vec<u8> {
-    fn append(&mut self, _: usize, octets: &[u8]) -> Option<()> {
-        self.try_reserve_exact(octets.len()).ok()?;
-        self.extend_from_slice(octets);
+    fn append(&mut self, _: usize, bytes: &[u8]) -> Option<()> {
+        self.try_reserve_exact(bytes.len()).ok()?;
+        self.extend_from_slice(bytes);
         Some(())
     }
 
-    fn octets(&self, _: usize) -> &[u8] {
+    fn bytes(&self, _: usize) -> &[u8] {
         self
     }
 
@@ -332,11 +401,11 @@ impl private::Sealed for Vec<u8> {
 }
 
 impl<const N: usize> private::Sealed for [u8; N] {
-    fn append(&mut self, len: usize, octets: &[u8]) -> Option<()> {
-        append(self, len, octets)
+    fn append(&mut self, len: usize, bytes: &[u8]) -> Option<()> {
+        append(self, len, bytes)
     }
 
-    fn octets(&self, len: usize) -> &[u8] {
+    fn bytes(&self, len: usize) -> &[u8] {
         self.get(..len).unwrap_or_default()
     }
 
@@ -345,11 +414,11 @@ impl<const N: usize> private::Sealed for [u8; N] {
 }
 
 impl private::Sealed for &mut [u8] {
-    fn append(&mut self, len: usize, octets: &[u8]) -> Option<()> {
-        append(self, len, octets)
+    fn append(&mut self, len: usize, bytes: &[u8]) -> Option<()> {
+        append(self, len, bytes)
     }
 
-    fn octets(&self, len: usize) -> &[u8] {
+    fn bytes(&self, len: usize) -> &[u8] {
         self.get(..len).unwrap_or_default()
     }
 
@@ -357,8 +426,8 @@ impl private::Sealed for &mut [u8] {
     fn release(&mut self) {}
 }
 
-fn append(storage: &mut [u8], len: usize, octets: &[u8]) -> Option<()> {
-    let to = storage.get_mut(len..)?.get_mut(..octets.len())?;
-    to.copy_from_slice(octets);
+fn append(storage: &mut [u8], len: usize, bytes: &[u8]) -> Option<()> {
+    let to = storage.get_mut(len..)?.get_mut(..bytes.len())?;
+    to.copy_from_slice(bytes);
     Some(())
 }

@@ -8,11 +8,13 @@
 
 use sans_socks::client::{Auth, Handshake, Output};
 use sans_socks::message::{AuthStatus, Selection};
-use sans_socks::{Address, Credentials, Error, Malformed, Request};
+use sans_socks::{Address, Credentials, Error, Malformed, Request, socks4};
 
 /// Returns the fault of a message that begins with `got`, where version `expected` is required.
 pub fn wrong_version(expected: u8, got: u8) -> Malformed {
     let decoded = match expected {
+        0 => socks4::Reply::decode(&[got]).map(drop),
+        4 => socks4::Request::decode(&[got]).map(drop),
         1 => AuthStatus::decode(&[got]).map(drop),
         5 => Selection::decode(&[got]).map(drop),
         other => panic!("no message has version {other}"),

@@ -14,7 +14,7 @@ use reference::{Addr, Message, Verdict};
 use sans_socks::gssapi::Frame;
 use sans_socks::message::{AuthStatus, Decoded, Greeting, Selection};
 use sans_socks::udp::Datagram;
-use sans_socks::{Address, Credentials, Host, Malformed, Reply, Request};
+use sans_socks::{Address, Credentials, Host, Malformed, Reply, Request, socks4};
 
 /// A decoder of the crate, and its reference.
 struct Decoder {
@@ -23,7 +23,9 @@ struct Decoder {
     reference: fn(&[u8]) -> Verdict<'_>,
 }
 
-const DECODERS: [Decoder; 9] = [
+const DECODERS: [Decoder; 11] = [
+    SOCKS4_REQUEST,
+    SOCKS4_REPLY,
     Decoder {
         name: "Greeting::decode",
         crates: |octets| {
@@ -102,13 +104,39 @@ const DECODERS: [Decoder; 9] = [
         name: "Frame::decode",
         crates: |octets| {
             stream(Frame::decode(octets), |it| match it {
-                Frame::Token { message_type, token } => Message::Frame(message_type.get(), token.octets()),
+                Frame::Token { message_type, token } => Message::Frame(message_type.get(), token.as_bytes()),
                 Frame::Abort => Message::Abort,
             })
         },
         reference: reference::frame,
     },
 ];
+
+const SOCKS4_REQUEST: Decoder = Decoder {
+    name: "socks4::Request::decode",
+    crates: |octets| {
+        stream(socks4::Request::decode(octets), |it| {
+            let address = it.address();
+            Message::Socks4Request(
+                it.command().get(),
+                addr(address),
+                address.port,
+                it.user_id().as_bytes(),
+            )
+        })
+    },
+    reference: reference::socks4_request,
+};
+
+const SOCKS4_REPLY: Decoder = Decoder {
+    name: "socks4::Reply::decode",
+    crates: |octets| {
+        stream(socks4::Reply::decode(octets), |it| {
+            Message::Socks4Reply(it.code.get(), it.address.ip().octets(), it.address.port())
+        })
+    },
+    reference: reference::socks4_reply,
+};
 
 fn stream<'a, T>(
     decoded: Result<Decoded<T>, Malformed>,
@@ -202,7 +230,7 @@ impl Decoder {
     }
 }
 
-/// R-004..R-006, R-008, R-022, R-033, R-061, Q-093.
+/// R-004..R-006, R-008, R-022, R-033, R-061, R-201, R-206, Q-093, Q-134.
 #[test]
 fn every_input_of_up_to_3_octets() {
     let tallies = thread::scope(|scope| {
@@ -215,7 +243,7 @@ fn every_input_of_up_to_3_octets() {
     // Two octets and any third, or without one.
     let two_octets = 256 * 257;
     let abort = 257;
-    let whole = [256, two_octets, 0, 1, two_octets, 0, 0, 0, abort];
+    let whole = [0, 0, 256, two_octets, 0, 1, two_octets, 0, 0, 0, abort];
     for ((decoder, tally), whole) in DECODERS.iter().zip(tallies).zip(whole) {
         println!("{}: {tally:?}", decoder.name);
         assert_eq!((tally.inputs, tally.whole), (inputs, whole), "{}", decoder.name);
@@ -273,7 +301,7 @@ fn every_shape_of_an_address() {
 #[test]
 fn every_shape_of_a_greeting() {
     let mut tally = Tally::default();
-    let [greeting, ..] = &DECODERS;
+    let [_, _, greeting, ..] = &DECODERS;
     for first in 0..=255 {
         let fault = greeting.check(&[first], None, &mut tally);
         for length in 0..=255 {
@@ -291,7 +319,7 @@ fn every_shape_of_a_greeting() {
 #[test]
 fn every_shape_of_credentials() {
     let mut tally = Tally::default();
-    let [_, _, strict, lenient, ..] = &DECODERS;
+    let [_, _, _, _, strict, lenient, ..] = &DECODERS;
     for decoder in [strict, lenient] {
         for first in 0..=255 {
             let fault = decoder.check(&[first], None, &mut tally);
@@ -347,6 +375,85 @@ fn every_shape_of_a_frame() {
     println!("{tally:?}");
 }
 
+/// ..R-234, R-237, Q-130, Q-131, Q-132.
+#[test]
+fn every_shape_of_a_socks4_request() {
+    let mut tally = Tally::default();
+    let decoder = &SOCKS4_REQUEST;
+    // Every first byte, every command, and addresses beside those that announce a name.
+    let ips = [
+        [0, 0, 0, 0],
+        [0, 0, 0, 1],
+        [0, 0, 0, 255],
+        [0, 0, 1, 0],
+        [0, 0, 1, 1],
+        [0, 1, 0, 1],
+        [1, 0, 0, 1],
+    ];
+    for first in 0..=255 {
+        let fault = decoder.check(&[first], None, &mut tally);
+        for command in 0..=255 {
+            for ip in ips {
+                let head = [&[first, command, 0, 80][..], &ip].concat();
+                for tail in [
+                    &b""[..],
+                    b"\0",
+                    b"\0\0",
+                    b"u\0",
+                    b"\0n\0",
+                    b"u\0n\0",
+                    b"u\0n\0GET",
+                ] {
+                    decoder.check(&[&head, tail].concat(), fault, &mut tally);
+                }
+            }
+        }
+    }
+    // Every length of both fields around those at which something changes, cut everywhere.
+    let lengths = [0, 1, 2, 127, 253, 254, 255, 256, 257, 300];
+    for ip in [[0, 0, 0, 0], [0, 0, 0, 7], [127, 0, 0, 1]] {
+        for user_id in lengths {
+            for name in lengths {
+                let field = |len: usize| (0..len).map(|at| (at * 37 % 255) as u8 + 1);
+                let octets: Vec<u8> = [4, 1, 0, 80]
+                    .into_iter()
+                    .chain(ip)
+                    .chain(field(user_id))
+                    .chain([0])
+                    .chain(field(name))
+                    .chain([0, 0xff])
+                    .collect();
+                let mut fault = None;
+                for len in 0..=octets.len() {
+                    fault = decoder.check(&octets[..len], fault, &mut tally);
+                }
+            }
+        }
+    }
+    println!("{tally:?}");
+    assert!(
+        tally.whole > 1000 && tally.fault > 1000 && tally.short > 1000,
+        "{tally:?}"
+    );
+}
+
+///
+#[test]
+fn every_shape_of_a_socks4_reply() {
+    let mut tally = Tally::default();
+    let decoder = &SOCKS4_REPLY;
+    for first in 0..=255 {
+        for code in 0..=255 {
+            let octets: [u8; 9] = filled(&[first, code]);
+            let mut fault = None;
+            for len in 0..=octets.len() {
+                fault = decoder.check(&octets[..len], fault, &mut tally);
+            }
+        }
+    }
+    assert_eq!(tally.whole, 2 * 256 * 2);
+}
+
 #[test]
 fn random_and_mutated_inputs() {
     let inputs = match env::var("SANS_SOCKS_RANDOM_INPUTS") {
@@ -400,7 +507,22 @@ fn message(rng: &mut Rng, octets: &mut Vec<u8>) {
         octets.push(len);
         field(rng, octets, len.into());
     };
-    match rng.u8(..5) {
+    let until_null = |rng: &mut Rng, octets: &mut Vec<u8>| {
+        let len = [0, 1, 254, 255, 256][rng.usize(..5)].min(rng.usize(..300));
+        octets.extend((0..len).map(|_| rng.u8(1..)));
+        octets.push(0);
+    };
+    match rng.u8(..7) {
+        5 => {
+            octets.extend([4, rng.u8(..), rng.u8(..), rng.u8(..)]);
+            octets.extend([[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 1], [127, 0, 0, 1]][rng.usize(..4)]);
+            until_null(rng, octets);
+            until_null(rng, octets);
+        }
+        6 => {
+            octets.extend([[0, 4][rng.usize(..2)], rng.u8(..)]);
+            field(rng, octets, 6);
+        }
         0 => {
             octets.push(5);
             counted(rng, octets);

@@ -1,5 +1,5 @@
-//! The messages as RFC 1928, RFC 1929 and RFC 1961 tell them, read octet by octet, in the order in which they come over the
-//! wire: slow, and so plain that the text of the RFC and the code can be laid side by side.
+//! The messages as RFC 1928, RFC 1929, RFC 1961, `SOCKS4.protocol` and `SOCKS4a.protocol` tell them, read octet by octet, in
+//! the order in which they come over the wire: slow, and so plain that the text and the code can be laid side by side.
 //!
 //! Nothing of the crate's own decoders is used here, only the names that it gives to faults. Where the crate takes
 //! more than the RFCs allow, on purpose, a comment says so.
@@ -39,6 +39,10 @@ pub(crate) enum Message<'a> {
     Frame(u8, &'a [u8]),
     /// The message that has no token.
     Abort,
+    /// CD, DSTIP or the name, DSTPORT, USERID.
+    Socks4Request(u8, Addr<'a>, u16, &'a [u8]),
+    /// CD, DSTIP, DSTPORT.
+    Socks4Reply(u8, [u8; 4], u16),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -240,6 +244,79 @@ pub(crate) fn frame(octets: &[u8]) -> Verdict<'_> {
     })
 }
 
+/// `SOCKS4.protocol`, and `SOCKS4a.protocol` for the name (R-200, R-201, R-203, R-230 to R-234).
+///
+/// ```text
+/// +----+----+----+----+----+----+----+----+----+----+....+----+
+/// | VN | CD | DSTPORT |      DSTIP        | USERID       |NULL|
+/// +----+----+----+----+----+----+----+----+----+----+....+----+
+///    1    1      2              4           variable       1
+/// ```
+///
+/// Neither text limits USERID or the name; 255 bytes each is the crate's limit (R-221, R-237).
+pub(crate) fn socks4_request(octets: &[u8]) -> Verdict<'_> {
+    Reader::read(octets, |reader| {
+        // The shortest request has an empty USERID: 8 bytes and NULL.
+        reader.next_decision_in(9);
+        reader.version(4)?;
+        let cd = reader.octet()?;
+        let high = reader.octet()?;
+        let low = reader.octet()?;
+        let port = u16::from(high) * 256 + u16::from(low);
+        let mut ip = [0; 4];
+        for octet in &mut ip {
+            *octet = reader.octet()?;
+        }
+        // "If it represent address 0.0.0.x with nonzero x, the server must read in the domain name"
+        let named = ip[0] == 0 && ip[1] == 0 && ip[2] == 0 && ip[3] != 0;
+        let after = if named { 1 } else { 0 };
+        let userid = reader.up_to_null(after, Malformed::UserIdTooLong)?;
+        if !named {
+            return Ok(Message::Socks4Request(cd, Addr::V4(ip), port, userid));
+        }
+        // "Following the NULL byte terminating USERID, the client must sends the destination domain name and
+        // termiantes it with another NULL byte."
+        let name = reader.up_to_null(0, Malformed::DomainTooLong)?;
+        if name.is_empty() {
+            return Err(Stop::Fault(Malformed::EmptyDomain));
+        }
+        Ok(Message::Socks4Request(cd, Addr::Name(name), port, userid))
+    })
+}
+
+/// `SOCKS4.protocol`, the reply (R-206, R-207). CD alone may be all that is received of a refusal, so it is a decision.
+///
+/// ```text
+/// +----+----+----+----+----+----+----+----+
+/// | VN | CD | DSTPORT |      DSTIP        |
+/// +----+----+----+----+----+----+----+----+
+///    1    1      2              4
+/// ```
+///
+/// "VN is the version of the reply code and should be 0": 4 is accepted, too (Q-134).
+pub(crate) fn socks4_reply(octets: &[u8]) -> Verdict<'_> {
+    Reader::read(octets, |reader| {
+        reader.next_decision_in(2);
+        let vn = reader.octet()?;
+        if vn != 0 && vn != 4 {
+            return Err(Stop::Fault(wrong_version(0, vn)));
+        }
+        let cd = reader.octet()?;
+        reader.next_decision_in(6);
+        let high = reader.octet()?;
+        let low = reader.octet()?;
+        let mut ip = [0; 4];
+        for octet in &mut ip {
+            *octet = reader.octet()?;
+        }
+        Ok(Message::Socks4Reply(
+            cd,
+            ip,
+            u16::from(high) * 256 + u16::from(low),
+        ))
+    })
+}
+
 /// What an ATYP 03 of length 0 means.
 #[derive(Clone, Copy, PartialEq)]
 enum EmptyName {
@@ -295,6 +372,24 @@ impl<'a> Reader<'a> {
             self.octet()?;
         }
         Ok(&self.octets[start..self.taken])
+    }
+
+    /// A field that a NULL ends, without the NULL. The fault is that of more than 255 octets.
+    ///
+    /// Each octet can be the NULL. `after` is how many more octets follow a NULL before anything can be decided.
+    fn up_to_null(&mut self, after: usize, too_long: Malformed) -> Result<&'a [u8], Stop> {
+        let start = self.taken;
+        loop {
+            let len = self.taken - start;
+            // Where the next octet must be the NULL, any other is a fault.
+            let full = len == 255;
+            self.next_decision_in(if full { 1 } else { 1 + after });
+            match self.octet()? {
+                0 => return Ok(&self.octets[start..start + len]),
+                _ if full => return Err(Stop::Fault(too_long)),
+                _ => {}
+            }
+        }
     }
 
     fn all_that_is_left(&mut self) -> &'a [u8] {

@@ -45,9 +45,9 @@ fn step(
     buffer: &mut [u8],
 ) -> io::Result<Option<usize>> {
     match handshake.poll_output() {
-        Output::Transmit(octets) => {
-            let n = stream.write(octets.bytes())?;
-            octets.sent(n);
+        Output::Transmit(transmit) => {
+            let n = stream.write(transmit.as_bytes())?;
+            transmit.sent(n);
         }
         Output::NeedInput { .. } => {
             let n = stream.read(buffer)?;

@@ -153,19 +153,15 @@ impl<S: Establish> Context for Kerberos<S> {
 
     fn services(&self) -> Services {
         let flags = self.side.flags().unwrap_or(CtxFlags::empty());
-        Services {
-            integrity: flags.contains(CtxFlags::GSS_C_INTEG_FLAG),
-            confidentiality: flags.contains(CtxFlags::GSS_C_CONF_FLAG),
-        }
+        Services::new()
+            .with_integrity(flags.contains(CtxFlags::GSS_C_INTEG_FLAG))
+            .with_confidentiality(flags.contains(CtxFlags::GSS_C_CONF_FLAG))
     }
 
-    fn wrap(&mut self, protection: Protection, plain: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+    fn wrap(&mut self, protection: Protection, plain: &[u8], out: &mut Vec<u8>) -> Result<Protection, Error> {
         let token = self.side.wrap(protection == Protection::Confidentiality, plain)?;
-        if protection == Protection::Confidentiality && of_token(&token) != protection {
-            return Err(Error::NotConfidential);
-        }
         out.extend_from_slice(&token);
-        Ok(())
+        Ok(of_token(&token))
     }
 
     /// A replayed token, or one out of sequence, is an error of the library's wrapper already: it takes

@@ -46,11 +46,11 @@ pub fn client_config(levels: &[Level], nec: bool) -> Result<ClientConfig, Invali
     others
         .iter()
         .try_fold(proposed, |config, other| match (other.0, first) {
-            (Some(level), _) => Ok(config.accept(level)),
+            (Some(level), _) => Ok(config.with_accepted(&[level])),
             (None, None) => Ok(config),
             (None, Some(_)) => Err(InvalidLevels::ClearNotProposed),
         })
-        .map(|config| config.nec(nec))
+        .map(|config| config.with_nec(nec))
 }
 
 /// Allows `levels`, as the client proposes.
@@ -58,7 +58,7 @@ pub fn client_config(levels: &[Level], nec: bool) -> Result<ClientConfig, Invali
 pub fn server_config(levels: &[Level], nec: bool) -> ServerConfig {
     let protected: Vec<ProtectionLevel> = levels.iter().filter_map(|level| level.0).collect();
     ServerConfig::new()
-        .allow(&protected)
-        .allow_clear(levels.contains(&Level(None)))
-        .nec(nec)
+        .with_allowed(&protected)
+        .with_clear(levels.contains(&Level(None)))
+        .with_nec(nec)
 }

@@ -181,7 +181,7 @@ where
                 Output::Established | Output::Closed(_) => break,
             }
         }
-        let layer = negotiator.finish()?;
+        let layer = negotiator.into_encapsulation()?;
         *self.layer.lock() = Some(layer);
         let wire = std::mem::take(&mut self.carry);
         self.layer.open(&wire, &mut self.carry)

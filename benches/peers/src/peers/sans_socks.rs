@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::slice;
 
-use sans_socks::udp::{Datagram, Header};
 use sans_socks::message::Encode;
+use sans_socks::udp::{Datagram, Header};
 use sans_socks::{Address, Credentials, Domain, Host, Method, Reply, ReplyCode, Request, client, server};
 
 use crate::job::{BOUND, IP, Login, NAME, PORT, Script, Told};
@@ -49,7 +49,7 @@ fn advance(
                     Some(_) => Method::USERNAME_PASSWORD,
                     None => Method::NO_AUTHENTICATION,
                 };
-                offer.select_preferred(&[method])?;
+                offer.select_preferred(&[method]);
             }
             Authenticate(attempt) => {
                 let &Login { username, password } = login?;
@@ -59,7 +59,7 @@ fn advance(
                     attempt.reject();
                 }
             }
-            Request(pending) => {
+            PendingRequest(pending) => {
                 witness.read(&pending.request(), |request| {
                     told(request.command.get(), &request.address)
                 });

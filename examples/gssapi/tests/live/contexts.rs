@@ -207,7 +207,7 @@ fn associated(proxy: SocketAddr) -> (Link<Initiator>, SocketAddr) {
         match handshake.poll_output() {
             Output::Transmit(octets) => {
                 link.send(octets.bytes()).expect("a stream");
-                octets.sent(usize::MAX);
+                octets.sent_all();
             }
             Output::NeedInput { .. } => {
                 assert!(!link.carry.is_empty() || link.receive().expect("a stream"));
@@ -218,7 +218,7 @@ fn associated(proxy: SocketAddr) -> (Link<Initiator>, SocketAddr) {
                 let context = Initiator::new("rcmd@localhost", true).expect("a name");
                 link.negotiate(Negotiator::client(context, ClientConfig::default()))
                     .expect("a layer");
-                negotiate.finish();
+                negotiate.accept();
             }
             Output::Established(reply) => {
                 let relay = reply.address.to_socket_addr().expect("an address");

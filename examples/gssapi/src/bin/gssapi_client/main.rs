@@ -129,7 +129,7 @@ fn shake_hands(
         match handshake.poll_output() {
             Output::Transmit(octets) => {
                 link.send(octets.bytes())?;
-                octets.sent(usize::MAX);
+                octets.sent_all();
             }
             Output::NeedInput { .. } => {
                 if link.carry.is_empty() && !link.receive()? {
@@ -141,9 +141,9 @@ fn shake_hands(
             Output::Negotiate(negotiate) => match context.take() {
                 Some(context) => {
                     link.negotiate(Negotiator::client(context, config))?;
-                    negotiate.finish();
+                    negotiate.accept();
                 }
-                None => negotiate.abandon(),
+                None => negotiate.reject(),
             },
             Output::Bound(bound) => {
                 let address = bound.address().or_host(link.stream.peer_addr()?.ip());

@@ -126,7 +126,7 @@ fn shake_hands(session: &mut Session, service: &Service) -> io::Result<()> {
         match handshake.poll_output() {
             Output::Transmit(octets) => {
                 session.link.send(octets.bytes())?;
-                octets.sent(usize::MAX);
+                octets.sent_all();
             }
             Output::NeedInput { .. } => {
                 if session.link.carry.is_empty() && !session.link.receive()? {
@@ -142,15 +142,15 @@ fn shake_hands(session: &mut Session, service: &Service) -> io::Result<()> {
             Output::Authenticate(login) => login.reject(),
             Output::Negotiate(negotiate) => {
                 session.negotiate(service)?;
-                negotiate.finish();
+                negotiate.accept();
             }
-            Output::Request(pending) => match session.carry_out(pending.request()) {
-                Ok(bound) => pending.succeed(bound.into()),
-                Err(error) => pending.fail((&error).into()),
+            Output::PendingRequest(pending) => match session.carry_out(pending.request()) {
+                Ok(bound) => pending.accept(bound.into()),
+                Err(error) => pending.reject((&error).into()),
             },
-            Output::AwaitPeer(pending) => match session.await_peer() {
-                Ok(peer) => pending.connected(peer.into()),
-                Err(error) => pending.fail((&error).into()),
+            Output::PendingPeer(pending) => match session.await_peer() {
+                Ok(peer) => pending.accept(peer.into()),
+                Err(error) => pending.reject((&error).into()),
             },
             Output::Established(_) => return Ok(()),
             Output::Closed(error) => return Err(error.into()),

@@ -1,0 +1,33 @@
+//! SOCKS4 and SOCKS4a: messages, in the style of [`message`](crate::message).
+//!
+//! The handshakes speak it too: [`server::Config::with_socks4`](crate::server::Config::with_socks4) accepts either
+//! version on one port, and [`client::Handshake::socks4`](crate::client::Handshake::socks4) asks by it. The texts are
+//! `SOCKS4.protocol` and `SOCKS4a.protocol` by Ying-Da Lee.
+//!
+//! | message | file | bytes |
+//! |---|---|---|
+//! | [`Request`] | `request.rs` | 9..=520 |
+//! | [`Reply`] | `reply.rs` | 8 |
+//!
+//! **Version 4 has no authentication.** A server that checks credentials must not let it in as a way around them.
+
+mod reply;
+pub(crate) mod reply_code;
+mod request;
+
+pub use reply::Reply;
+pub use reply_code::ReplyCode;
+pub use request::{Request, UserId};
+
+/// The versions of SOCKS that a server can accept on one port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Version {
+    /// SOCKS4 and SOCKS4a.
+    Socks4,
+    /// SOCKS5.
+    Socks5,
+}
+
+/// VN of a request.
+pub(crate) const VERSION: u8 = 4;

@@ -1,0 +1,51 @@
+//! The reply codes of SOCKS4.
+
+use crate::code_point::{self, code_point};
+
+code_point! {
+    /// CD of a reply: the outcome of a request. Only `5A` is success; everything else is a failure, named or not.
+    ///
+    /// The codes of version 5 convert into `5A` and `5B`, and these into the codes of version 5.
+    ReplyCode("reply code") {
+        /// `5A`, 90: granted.
+        GRANTED = 0x5a, "request granted";
+        /// `5B`, 91: rejected or failed.
+        REJECTED = 0x5b, "request rejected or failed";
+        /// `5C`, 92: the server cannot connect to identd on the client's host.
+        IDENTD_UNREACHABLE = 0x5c, "identd on the client's host unreachable";
+        /// `5D`, 93: the client and identd report different user ids.
+        IDENTD_MISMATCH = 0x5d, "user id differs from identd's";
+    }
+}
+
+impl ReplyCode {
+    /// Returns whether this is `5A`.
+    #[inline]
+    #[must_use]
+    pub const fn is_granted(self) -> bool {
+        self.get() == Self::GRANTED.get()
+    }
+}
+
+/// `5A` for success, else `5B`.
+impl From<code_point::ReplyCode> for ReplyCode {
+    #[inline]
+    fn from(code: code_point::ReplyCode) -> Self {
+        if code.is_success() {
+            Self::GRANTED
+        } else {
+            Self::REJECTED
+        }
+    }
+}
+
+/// `5A` is REP 00, `5C` and `5D` are REP 02, everything else is REP 01.
+impl From<ReplyCode> for code_point::ReplyCode {
+    fn from(code: ReplyCode) -> Self {
+        match code {
+            ReplyCode::GRANTED => Self::SUCCEEDED,
+            ReplyCode::IDENTD_UNREACHABLE | ReplyCode::IDENTD_MISMATCH => Self::NOT_ALLOWED,
+            _ => Self::GENERAL_FAILURE,
+        }
+    }
+}

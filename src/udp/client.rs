@@ -1,0 +1,210 @@
+//! The client's side of UDP ASSOCIATE.
+
+#[cfg(feature = "std")]
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+
+use super::association::is_same_host;
+use super::{Datagram, Discard, Outcome, Reassembler, Storage, max_payload};
+use crate::address::Address;
+use crate::error::InvalidValue;
+use crate::time::Timestamp;
+
+/// The largest payload of UDP over IPv4 and over IPv6.
+const MAX_OVER_IPV4: usize = 65_507;
+const MAX_OVER_IPV6: usize = 65_527;
+
+macro_rules! client_association {
+    ($($clock:ty, $storage:ty)?) => {
+        /// The client's side of one UDP ASSOCIATE: where to send datagrams, and which to accept.
+        ///
+        /// - Send [`Datagram::encode_into`](super::Datagram::encode_into), or
+        ///   [`Header::prepend`](super::Header::prepend) in front of a payload, to [`relay`](Self::relay).
+        /// - The address in an answer may differ from the one in the query: a name is answered with the IP address
+        ///   that it stands for.
+        /// - The proxy chooses where datagrams are sent, which may be any host, also one of the client's own network.
+        ///   Compare the IP address of [`relay`](Self::relay) with the proxy's if that matters.
+        /// - Ignore errors of `recv_from`: some systems report there that an earlier datagram was not delivered.
+        ///
+        /// Keep the control connection open: the association ends with it.
+        ///
+        /// ```
+        /// # #[cfg(not(feature = "std"))] fn main() {}
+        /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+        /// use sans_socks::udp::{ClientAssociation, Datagram, Header, Outcome};
+        /// use sans_socks::Address;
+        /// use std::net::UdpSocket;
+        /// use std::time::Instant;
+        ///
+        /// # let relay = UdpSocket::bind("127.0.0.1:0")?;
+        /// # let bound = Address { port: relay.local_addr()?.port(), ..Address::UNSPECIFIED };
+        /// # let proxy = "127.0.0.1:1080".parse()?;
+        /// // `bound` is the address in the reply, `proxy` the peer address of the control connection.
+        /// let mut association = ClientAssociation::new(&bound, proxy)?;
+        /// let socket = UdpSocket::bind("127.0.0.1:0")?;
+        ///
+        /// let to = Address::try_from("192.0.2.1:53")?;
+        /// assert!(b"query".len() <= association.max_payload(&to));
+        /// let mut buf = [0; 2048];
+        /// let len = Datagram::new(Header::standalone(to), b"query").encode_into(&mut buf)?;
+        /// socket.send_to(&buf[..len], association.relay())?;
+        ///
+        /// # let (len, client) = relay.recv_from(&mut buf)?;
+        /// # relay.send_to(&buf[..len], client)?;
+        /// let (len, source) = socket.recv_from(&mut buf)?;
+        /// match association.accept(Instant::now(), source, &buf[..len]) {
+        ///     Outcome::Deliver(answer) => assert_eq!(answer.payload, b"query"), // this relay echoes
+        ///     Outcome::Pending | Outcome::Dropped(_) => {} // receive the next
+        /// }
+        /// # Ok(())
+        /// # }
+        /// ```
+        pub struct ClientAssociation<T $(= $clock)?, B $(= $storage)?> {
+            bound: SocketAddr,
+            proxy: SocketAddr,
+            proxy_host: bool,
+            reassembler: Reassembler<T, B>,
+        }
+    };
+}
+
+#[cfg(feature = "std")]
+client_association!(std::time::Instant, Vec<u8>);
+#[cfg(not(feature = "std"))]
+client_association!();
+
+#[cfg(feature = "std")]
+impl ClientAssociation {
+    /// Creates the association of a reply with the address `bound`, from a proxy whose control connection has the peer
+    /// address `proxy`.
+    ///
+    /// An unspecified BND.ADDR, as many servers send it, means the host of `proxy`. A link-local BND.ADDR gets the
+    /// scope of `proxy`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidValue::NotAnIp`] if BND.ADDR is a name. [`InvalidValue::PortZero`] if BND.PORT is 0.
+    pub fn new(bound: &Address<'_>, proxy: SocketAddr) -> Result<Self, InvalidValue> {
+        Self::with_reassembler(bound, proxy, Reassembler::new())
+    }
+}
+
+impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
+    /// Creates an association as `new` does, with a reassembler over another clock or storage.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidValue::NotAnIp`] if BND.ADDR is a name. [`InvalidValue::PortZero`] if BND.PORT is 0.
+    pub fn with_reassembler(
+        bound: &Address<'_>,
+        proxy: SocketAddr,
+        reassembler: Reassembler<T, B>,
+    ) -> Result<Self, InvalidValue> {
+        let mut bound = SocketAddr::try_from(bound.canonical().or_host(proxy.ip()))?;
+        if bound.port() == 0 {
+            return Err(InvalidValue::PortZero);
+        }
+        // SOCKS addresses have no scope, and a link-local address is useless without one.
+        if let (SocketAddr::V6(bound), SocketAddr::V6(proxy)) = (&mut bound, proxy) {
+            if bound.ip().is_unicast_link_local() {
+                bound.set_scope_id(proxy.scope_id());
+            }
+        }
+        Ok(Self {
+            bound,
+            proxy,
+            proxy_host: false,
+            reassembler,
+        })
+    }
+
+    /// Sets whether datagrams are sent to the proxy's host instead of BND.ADDR, at BND.PORT.
+    ///
+    /// For a server behind NAT, which reports an address that its clients cannot reach. It also keeps a proxy from
+    /// directing datagrams to other hosts.
+    #[must_use]
+    pub const fn with_proxy_host(mut self, proxy_host: bool) -> Self {
+        self.proxy_host = proxy_host;
+        self
+    }
+
+    /// Returns whether datagrams are sent to the proxy's host instead of BND.ADDR.
+    #[inline]
+    #[must_use]
+    pub const fn proxy_host(&self) -> bool {
+        self.proxy_host
+    }
+
+    /// Returns where to send datagrams.
+    #[inline]
+    #[must_use]
+    pub fn relay(&self) -> SocketAddr {
+        let mut relay = if self.proxy_host { self.proxy } else { self.bound };
+        relay.set_port(self.bound.port());
+        relay
+    }
+
+    /// Returns the largest payload in bytes that a datagram to `to` can carry to the relay.
+    #[must_use]
+    pub fn max_payload(&self, to: &Address<'_>) -> usize {
+        let limit = match self.relay().ip().to_canonical() {
+            IpAddr::V4(_) => MAX_OVER_IPV4,
+            IpAddr::V6(_) => MAX_OVER_IPV6,
+        };
+        max_payload(limit, to)
+    }
+
+    /// Returns whether a datagram from `source` is the relay's.
+    #[inline]
+    #[must_use]
+    pub fn admits(&self, source: SocketAddr) -> bool {
+        let relay = self.relay();
+        source.port() == relay.port() && is_same_host(source, relay)
+    }
+
+    /// Decodes a datagram that the client received from `source`, if it is the relay's, and reassembles fragments.
+    ///
+    /// A datagram from elsewhere is dropped as [`Discard::Source`]. What is delivered borrows `datagram`, or the storage
+    /// of the fragments.
+    pub fn accept<'a>(&'a mut self, now: T, source: SocketAddr, datagram: &'a [u8]) -> Outcome<'a> {
+        if !self.admits(source) {
+            return Outcome::Dropped(Discard::Source);
+        }
+        match Datagram::decode(datagram) {
+            Ok(datagram) => self.reassembler.handle_datagram(now, datagram),
+            Err(fault) => Outcome::Dropped(fault.into()),
+        }
+    }
+
+    /// Returns the reassembler of answers, for instance to ask how much it has [buffered](Reassembler::buffered).
+    #[inline]
+    #[must_use]
+    pub const fn reassembler(&self) -> &Reassembler<T, B> {
+        &self.reassembler
+    }
+
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is due, as [`Reassembler::poll_timeout`] does.
+    #[inline]
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<T> {
+        self.reassembler.poll_timeout()
+    }
+
+    /// Drops fragments whose time is over, as [`Reassembler::handle_timeout`] does.
+    #[inline]
+    pub fn handle_timeout(&mut self, now: T) {
+        self.reassembler.handle_timeout(now);
+    }
+}
+
+impl<T: fmt::Debug, B> fmt::Debug for ClientAssociation<T, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientAssociation")
+            .field("bound", &self.bound)
+            .field("proxy", &self.proxy)
+            .field("proxy_host", &self.proxy_host)
+            .field("reassembler", &self.reassembler)
+            .finish()
+    }
+}

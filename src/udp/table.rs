@@ -1,0 +1,233 @@
+//! The relay's side: many associations on one socket.
+
+use alloc::collections::BTreeMap;
+use core::net::{IpAddr, SocketAddr};
+
+use super::{Association, Datagram, Discard};
+
+/// The associations that share one UDP socket, by a key of the caller's, such as a connection number.
+///
+/// A datagram belongs to the first of these, and to the oldest if there are several:
+///
+/// 1. the association whose client is the source,
+/// 2. an association without a client, whose request named the source's port,
+/// 3. an association without a client, which accepts any port,
+/// 4. an association with a client that [may use any port](Association::with_any_port).
+///
+/// The obvious loop over all associations gets this wrong. If an unused association of the same host precedes the
+/// client's own, it takes the client's next datagram, fixes its port, and locks its own client out:
+///
+/// ```
+/// # use sans_socks::udp::Association;
+/// # use sans_socks::Address;
+/// # let bytes = b"\0\0\0\x01\xc6\x33\x64\x09\0\x35query";
+/// # let (first, second) = ("192.0.2.7:4000".parse()?, "192.0.2.7:4001".parse()?);
+/// # let unused = Association::new("192.0.2.7:51000".parse()?, &Address::UNSPECIFIED);
+/// # let mut used = unused.clone();
+/// # used.accept(first, bytes)?;
+/// # let mut associations = [unused, used];
+/// let found = associations.iter_mut().position(|it| it.accept(first, bytes).is_ok());
+/// assert_eq!(found, Some(0)); // wrong: `first` is the client of associations[1]
+/// let found = associations.iter_mut().position(|it| it.accept(second, bytes).is_ok());
+/// assert_eq!(found, None); // and the client of associations[0] is locked out
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Clients of one host that do not name their port in the request cannot be told apart before their first datagram.
+/// Associations are then assigned in the order of insertion, which may be the wrong way round. Use a socket for each
+/// association where that matters.
+///
+/// Every method takes time logarithmic in the number of associations. Only hosts that share a link-local address, on
+/// different links, are searched one by one. Keys are cloned, so use small ones.
+///
+/// ```
+/// use sans_socks::udp::{Association, AssociationTable};
+/// use sans_socks::Address;
+///
+/// let mut table = AssociationTable::new(1000);
+/// let control_peer = "192.0.2.7:51000".parse()?;
+/// table.insert(1, Association::new(control_peer, &Address::UNSPECIFIED))?;
+/// table.insert(2, Association::new(control_peer, &Address::UNSPECIFIED))?;
+///
+/// let bytes = b"\0\0\0\x01\xc6\x33\x64\x09\0\x35query";
+/// let (first, second) = ("192.0.2.7:4000".parse()?, "192.0.2.7:4001".parse()?);
+/// for _ in 0..2 {
+///     let (key, datagram) = table.accept(first, bytes)?;
+///     assert_eq!((key, datagram.payload), (1, &b"query"[..]));
+/// }
+/// assert_eq!(table.accept(second, bytes)?.0, 2);
+///
+/// // An answer for association 1 goes here.
+/// assert_eq!(table.get(&1).and_then(Association::client), Some(first));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct AssociationTable<K> {
+    limit: usize,
+    /// How many associations were ever inserted.
+    inserted: u64,
+    entries: BTreeMap<K, Entry>,
+    /// Where `accept` looks for a datagram's association. Of several in one place, the oldest is first.
+    places: BTreeMap<(Place, u64), K>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    association: Association,
+    /// The value of `inserted` before this one.
+    age: u64,
+}
+
+/// The sources whose datagrams may belong to an association, in the order of precedence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// The client's own address and port.
+    Client(IpAddr, u16),
+    /// Without a client yet: the port that the request named, or any port.
+    Unused(IpAddr, Option<u16>),
+    /// With a client: any other port.
+    AnyPort(IpAddr),
+}
+
+impl Place {
+    /// Returns the places of an association: one, or two with a client that may use any port.
+    fn of(association: &Association) -> impl Iterator<Item = Self> + use<> {
+        let host = association.control_peer().ip().to_canonical();
+        let (first, second) = match association.client() {
+            None => (Self::Unused(host, association.required_port()), None),
+            Some(client) => (
+                Self::Client(host, client.port()),
+                association.any_port().then_some(Self::AnyPort(host)),
+            ),
+        };
+        core::iter::once(first).chain(second)
+    }
+}
+
+/// The table has as many associations as it may, or one with this key. It is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// The limit is reached.
+    #[error("table of {0} associations is full")]
+    Full(usize),
+    /// An association with this key exists.
+    #[error("key is in use")]
+    KeyInUse,
+}
+
+impl<K: Clone + Ord> AssociationTable<K> {
+    /// Creates a table for at most `limit` associations.
+    #[must_use]
+    pub const fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            inserted: 0,
+            entries: BTreeMap::new(),
+            places: BTreeMap::new(),
+        }
+    }
+
+    /// Returns how many associations the table may hold.
+    #[must_use]
+    pub const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Returns how many associations the table holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns whether the table holds no association.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Returns the association of `key`. Its [`client`](Association::client) is where answers go.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<&Association> {
+        self.entries.get(key).map(|entry| &entry.association)
+    }
+
+    /// Adds an association.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError::KeyInUse`] or [`TableError::Full`].
+    pub fn insert(&mut self, key: K, association: Association) -> Result<(), TableError> {
+        if self.entries.contains_key(&key) {
+            return Err(TableError::KeyInUse);
+        }
+        if self.entries.len() >= self.limit {
+            return Err(TableError::Full(self.limit));
+        }
+        let age = self.inserted;
+        self.inserted = age.wrapping_add(1);
+        for place in Place::of(&association) {
+            self.places.insert((place, age), key.clone());
+        }
+        self.entries.insert(key, Entry { association, age });
+        Ok(())
+    }
+
+    /// Removes the association of `key`, and returns it. Do so as soon as its control connection closes: until then it
+    /// keeps its client's address and port.
+    pub fn remove(&mut self, key: &K) -> Option<Association> {
+        let Entry { association, age } = self.entries.remove(key)?;
+        for place in Place::of(&association) {
+            self.places.remove(&(place, age));
+        }
+        Some(association)
+    }
+
+    /// Decodes a datagram that the socket received from `source`, and returns the key of the association that it belongs
+    /// to.
+    ///
+    /// # Errors
+    ///
+    /// [`Discard::Source`] if it belongs to none, else as [`Association::accept`]. Nothing has changed then.
+    pub fn accept<'a>(
+        &mut self,
+        source: SocketAddr,
+        datagram: &'a [u8],
+    ) -> Result<(K, Datagram<'a>), Discard> {
+        let key = self.find(source).ok_or(Discard::Source)?.clone();
+        let Entry { association, age } = self.entries.get_mut(&key).ok_or(Discard::Source)?;
+        let before = association.client();
+        let old_places = Place::of(association);
+        let decoded = association.accept(source, datagram)?;
+        if association.client() != before {
+            for place in old_places {
+                self.places.remove(&(place, *age));
+            }
+            for place in Place::of(association) {
+                self.places.insert((place, *age), key.clone());
+            }
+        }
+        Ok((key, decoded))
+    }
+
+    /// Returns the key of the association that a datagram from `source` belongs to.
+    fn find(&self, source: SocketAddr) -> Option<&K> {
+        let (host, port) = (source.ip().to_canonical(), source.port());
+        let places = [
+            Place::Client(host, port),
+            Place::Unused(host, Some(port)),
+            Place::Unused(host, None),
+            Place::AnyPort(host),
+        ];
+        let keys = |place| {
+            self.places
+                .range((place, 0)..=(place, u64::MAX))
+                .map(|(_, key)| key)
+        };
+        // The first one, unless it is of another scope.
+        places.into_iter().flat_map(keys).find(|key| {
+            self.get(key)
+                .is_some_and(|association| association.admits(source))
+        })
+    }
+}

@@ -1,0 +1,240 @@
+//! Many associations on one socket: the table does what a simple model does, and the natural loop is wrong.
+#![cfg(feature = "alloc")]
+
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+use sans_socks::udp::{Association, AssociationTable, Discard, TableError};
+use sans_socks::{Address, Malformed};
+
+const QUERY: &[u8] = b"\0\0\0\x01\xc6\x33\x64\x09\0\x35query";
+
+fn socket(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn of_host(host: &str) -> Association {
+    Association::new(
+        SocketAddr::new(host.parse().unwrap(), 51000),
+        &Address::UNSPECIFIED,
+    )
+}
+
+/// The natural loop gives the second datagram of the first client to the unused association, which locks its client out.
+#[test]
+fn table_second_datagram_of_a_client_stays_with_its_association() {
+    let mut table = AssociationTable::new(8);
+    // In the order of keys, the unused association is found first.
+    table.insert(2, of_host("192.0.2.7")).unwrap();
+    let first = socket("192.0.2.7:4000");
+    assert_eq!(table.accept(first, QUERY).map(|(key, _)| key), Ok(2));
+    table.insert(1, of_host("192.0.2.7")).unwrap();
+    assert_eq!(table.accept(first, QUERY).map(|(key, _)| key), Ok(2));
+    let second = socket("192.0.2.7:4001");
+    assert_eq!(table.accept(second, QUERY).map(|(key, _)| key), Ok(1));
+    assert_eq!(table.get(&1).and_then(Association::client), Some(second));
+    assert_eq!(
+        table.accept(socket("192.0.2.7:4002"), QUERY).map(|(key, _)| key),
+        Err(Discard::Source)
+    );
+}
+
+/// An association that waits for the datagram's port is preferred over one that waits for any.
+#[test]
+fn table_required_port_goes_before_a_learned_one() {
+    let mut table = AssociationTable::new(8);
+    let peer = socket("192.0.2.7:51000");
+    table.insert("any", of_host("192.0.2.7")).unwrap();
+    let required = Association::new(peer, &Address::from(socket("192.0.2.7:4000")));
+    table.insert("required", required).unwrap();
+    let key = table.accept(socket("192.0.2.7:4000"), QUERY).map(|(key, _)| key);
+    assert_eq!(key, Ok("required"));
+    let key = table.accept(socket("192.0.2.7:4001"), QUERY).map(|(key, _)| key);
+    assert_eq!(key, Ok("any"));
+}
+
+#[test]
+fn table_full_or_key_in_use_is_unchanged() {
+    let mut table = AssociationTable::new(2);
+    assert!(table.is_empty());
+    table.insert(1, of_host("192.0.2.7")).unwrap();
+    assert_eq!(table.insert(1, of_host("192.0.2.8")), Err(TableError::KeyInUse));
+    table.insert(2, of_host("192.0.2.8")).unwrap();
+    assert_eq!(table.insert(3, of_host("192.0.2.9")), Err(TableError::Full(2)));
+    assert_eq!((table.len(), table.limit()), (2, 2));
+    assert_eq!(
+        table.accept(socket("192.0.2.9:1"), QUERY).map(|_| ()),
+        Err(Discard::Source)
+    );
+    assert!(table.remove(&1).is_some());
+    assert!(table.remove(&1).is_none());
+    table.insert(3, of_host("192.0.2.9")).unwrap();
+    assert!(table.accept(socket("192.0.2.9:1"), QUERY).is_ok());
+}
+
+/// Removed with its control connection, an association frees its client's port for the next.
+#[test]
+fn table_port_is_reused_after_removal() {
+    let mut table = AssociationTable::new(4);
+    let client = socket("192.0.2.7:4000");
+    for key in 0..100 {
+        table.insert(key, of_host("192.0.2.7")).unwrap();
+        assert_eq!(table.accept(client, QUERY).map(|(key, _)| key), Ok(key));
+        table.remove(&key).unwrap();
+        assert_eq!(table.accept(client, QUERY).map(|_| ()), Err(Discard::Source));
+    }
+}
+
+/// A malformed datagram assigns nothing.
+#[test]
+fn table_discard_changes_nothing() {
+    let mut table = AssociationTable::new(4);
+    table.insert(1, of_host("192.0.2.7")).unwrap();
+    let malformed = table.accept(socket("192.0.2.7:4000"), b"\0\0\0").map(|_| ());
+    assert_eq!(malformed, Err(Discard::Malformed(Malformed::Truncated)));
+    assert_eq!(table.get(&1).and_then(Association::client), None);
+    assert!(table.accept(socket("192.0.2.7:4001"), QUERY).is_ok());
+}
+
+/// A link-local address on another link is another host.
+#[test]
+fn table_scopes_are_told_apart() {
+    let mut table = AssociationTable::new(4);
+    for scope in [2, 3] {
+        let peer = socket(&format!("[fe80::7%{scope}]:51000"));
+        table
+            .insert(scope, Association::new(peer, &Address::UNSPECIFIED))
+            .unwrap();
+    }
+    for _ in 0..2 {
+        for scope in [3, 2] {
+            let source = socket(&format!("[fe80::7%{scope}]:4000"));
+            assert_eq!(table.accept(source, QUERY).map(|(key, _)| key), Ok(scope));
+        }
+    }
+    let elsewhere = table.accept(socket("[fe80::7%4]:4000"), QUERY).map(|_| ());
+    assert_eq!(elsewhere, Err(Discard::Source));
+}
+
+/// Of two clients that use any port, the older gets what comes from a new one, however often it has moved.
+#[test]
+fn table_new_port_goes_to_the_oldest_client_of_any_port() {
+    let mut table = AssociationTable::new(4);
+    for key in [1, 2] {
+        table
+            .insert(key, of_host("192.0.2.7").with_any_port(true))
+            .unwrap();
+    }
+    for (port, key) in [(4000, 1), (4001, 2), (4002, 1), (4003, 1), (4001, 2), (4000, 1)] {
+        let source = socket(&format!("192.0.2.7:{port}"));
+        assert_eq!(
+            table.accept(source, QUERY).map(|(key, _)| key),
+            Ok(key),
+            "port {port}"
+        );
+        assert_eq!(table.get(&key).and_then(Association::client), Some(source));
+    }
+}
+
+/// The rule without an index: the client's own; then one that requires the port; then one without a client; then one
+/// that accepts any port. Among equals the oldest.
+#[derive(Default)]
+struct Model {
+    associations: Vec<(u32, Association, Option<u16>)>,
+}
+
+impl Model {
+    fn accept(&mut self, source: SocketAddr) -> Option<u32> {
+        let rank = |(_, association, required): &(u32, Association, Option<u16>)| {
+            if !association.admits(source) {
+                return None;
+            }
+            let same = |client: SocketAddr| {
+                (client.ip().to_canonical(), client.port()) == (source.ip().to_canonical(), source.port())
+            };
+            Some(match association.client() {
+                Some(client) if same(client) => 0,
+                None if required.is_some() => 1,
+                None => 2,
+                Some(_) => 3,
+            })
+        };
+        let best = (0..self.associations.len())
+            .filter_map(|index| Some((rank(&self.associations[index])?, index)))
+            .min()?
+            .1;
+        let (key, association, _) = &mut self.associations[best];
+        association.accept(source, QUERY).expect("it admits the source");
+        Some(*key)
+    }
+}
+
+/// Many clients of few hosts, ports reused, associations that come and go, tables that are full.
+#[test]
+fn table_does_what_the_model_does() {
+    let mut random = Rng::with_seed(1928);
+    for round in 0..200 {
+        let limit = random.usize(1..20);
+        let mut table = AssociationTable::new(limit);
+        let mut model = Model::default();
+        let mut counts = BTreeMap::new();
+        for step in 0..400_u32 {
+            let hosts = [
+                "192.0.2.7",
+                "192.0.2.8",
+                "[::ffff:192.0.2.7]",
+                "[2001:db8::7]",
+                "[fe80::7%2]",
+                "[fe80::7%3]",
+            ];
+            let host = hosts[random.usize(..hosts.len())];
+            let port = random.u16(4000..4006);
+            let source = socket(&format!("{host}:{port}"));
+            let what = match random.u8(..10) {
+                0 | 1 => {
+                    let required = (random.u8(..3) == 0).then_some(port);
+                    let requested = required.map_or(Address::UNSPECIFIED, |_| source.into());
+                    let mut peer = source;
+                    peer.set_port(51000);
+                    // Who may come from any port does not require one.
+                    let any_port = required.is_none() && random.u8(..4) == 0;
+                    let association = Association::new(peer, &requested).with_any_port(any_port);
+                    let result = table.insert(step, association.clone());
+                    let full = model.associations.len() >= limit;
+                    assert_eq!(
+                        result,
+                        if full {
+                            Err(TableError::Full(limit))
+                        } else {
+                            Ok(())
+                        }
+                    );
+                    if !full {
+                        model.associations.push((step, association, required));
+                    }
+                    if full { "full" } else { "inserted" }
+                }
+                2 if !model.associations.is_empty() => {
+                    let index = random.usize(..model.associations.len());
+                    let (key, association, _) = model.associations.remove(index);
+                    let removed = table.remove(&key).expect("it was inserted");
+                    assert_eq!(removed.client(), association.client());
+                    "removed"
+                }
+                _ => {
+                    let stated = model.accept(source);
+                    let got = table.accept(source, QUERY).map(|(key, _)| key).ok();
+                    assert_eq!(got, stated, "round {round}, step {step}, {source}");
+                    if got.is_some() { "accepted" } else { "dropped" }
+                }
+            };
+            *counts.entry(what).or_insert(0) += 1;
+            assert_eq!(table.len(), model.associations.len());
+            for (key, association, _) in &model.associations {
+                assert_eq!(table.get(key).and_then(Association::client), association.client());
+            }
+        }
+        assert!(counts.len() >= 4, "{counts:?}");
+    }
+}
