@@ -399,13 +399,13 @@ impl TryFrom<Address<'_>> for SocketAddr {
 /// [`ReplyCode`](crate::ReplyCode) converts into REP 04.
 #[cfg(feature = "std")]
 impl std::net::ToSocketAddrs for Address<'_> {
-    type Iter = std::vec::IntoIter<SocketAddr>;
+    type Iter = alloc::vec::IntoIter<SocketAddr>;
 
     fn to_socket_addrs(&self) -> std::io::Result<Self::Iter> {
         use std::io::{Error, ErrorKind};
 
         match self.to_target() {
-            Ok(Target::Socket(address)) => Ok(std::vec![address].into_iter()),
+            Ok(Target::Socket(address)) => Ok(alloc::vec![address].into_iter()),
             Ok(Target::Name(name, port)) => (name, port)
                 .to_socket_addrs()
                 .map_err(|error| Error::new(ErrorKind::HostUnreachable, error)),
@@ -417,7 +417,7 @@ impl std::net::ToSocketAddrs for Address<'_> {
 /// As for [`Address`].
 #[cfg(feature = "std")]
 impl std::net::ToSocketAddrs for AddressBuf {
-    type Iter = std::vec::IntoIter<SocketAddr>;
+    type Iter = alloc::vec::IntoIter<SocketAddr>;
 
     fn to_socket_addrs(&self) -> std::io::Result<Self::Iter> {
         self.as_address().to_socket_addrs()

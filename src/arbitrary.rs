@@ -1,29 +1,93 @@
-//! `Arbitrary` where deriving it would not do: lengths, and what one field demands of another.
+//! `Arbitrary` where deriving it would not do: lengths, what one field demands of another, and values that lead
+//! somewhere. Uniform code points and names would nearly all be refused at once.
 
-use alloc::vec::Vec;
+use arbitrary::{Arbitrary, Result, Unstructured};
 
-use arbitrary::{Arbitrary, Error, Result, Unstructured};
-
-use crate::address::{Address, AddressBuf, Domain};
+use crate::address::{Address, AddressBuf, Domain, Host};
 use crate::client::Auth;
-use crate::code_point::Method;
-use crate::credentials::Credentials;
+use crate::code_point::{AuthStatus, Command, Method, ReplyCode};
+use crate::credentials::{Credentials, CredentialsBuf};
 use crate::gssapi::{ClientConfig, ProtectionLevel, ServerConfig, Token};
 use crate::message::greeting::Methods;
+use crate::server::Established;
+use crate::socks4::{self, UserId};
+use crate::udp::{Datagram, Frag};
 
-/// 1 to 255 octets: as many as the first octet says, or as there are.
-fn counted<'a>(u: &mut Unstructured<'a>) -> Result<&'a [u8]> {
-    let len = u.int_in_range(1..=255)?.min(u.len());
-    u.bytes(len)
+/// A host name of 255 bytes. Each of its ends, from a letter on, is a host name too.
+const HOST_NAME: &str = concat!(
+    "labels-of-sixty-three-bytes-are-the-longest-ones-that-dns-allow.",
+    "labels-of-sixty-three-bytes-are-the-longest-ones-that-dns-allow.",
+    "labels-of-sixty-three-bytes-are-the-longest-ones-that-dns-allow.",
+    "a-few.shorter-labels.follow.here.www.mail.host-12.example.com.a",
+);
+const _: () = assert!(HOST_NAME.len() == Domain::MAX_LEN);
+
+/// Implements `Arbitrary` for code points: 3 in 4 are named, the others any byte.
+macro_rules! mostly_named {
+    ($($type:ty),*) => {$(
+        impl<'a> Arbitrary<'a> for $type {
+            fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+                if u.ratio(3_u8, 4_u8)? {
+                    u.choose(Self::NAMED).copied()
+                } else {
+                    u8::arbitrary(u).map(Self::new)
+                }
+            }
+
+            fn size_hint(_: usize) -> (usize, Option<usize>) {
+                (0, Some(2))
+            }
+        }
+    )*};
 }
 
-impl<'a> Arbitrary<'a> for Domain<'a> {
+mostly_named!(Method, ReplyCode, AuthStatus, Frag, socks4::ReplyCode);
+
+/// Half of them CONNECT; half of the others named.
+impl<'a> Arbitrary<'a> for Command {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Self::new(counted(u)?).map_err(|_| Error::NotEnoughData)
+        match u.int_in_range(0..=3_u8)? {
+            0 | 1 => Ok(Self::CONNECT),
+            2 => u.choose(Self::NAMED).copied(),
+            _ => u8::arbitrary(u).map(Self::new),
+        }
     }
 
     fn size_hint(_: usize) -> (usize, Option<usize>) {
-        (2, Some(1 + Self::MAX_LEN))
+        (0, Some(2))
+    }
+}
+
+/// Takes 1 to 255 bytes, but at most half of what there is, so that a value leaves something for the next. Out of
+/// nothing it makes one byte.
+fn counted<'a>(u: &mut Unstructured<'a>) -> Result<&'a [u8]> {
+    let len = u.int_in_range(1..=255)?;
+    match u.len().div_ceil(2) {
+        0 => Ok(b"a"),
+        half => u.bytes(len.min(half)),
+    }
+}
+
+/// Takes up to `max` bytes, but at most half of what there is.
+fn up_to<'a>(u: &mut Unstructured<'a>, max: usize) -> Result<&'a [u8]> {
+    let len = u.int_in_range(0..=max.min(u.len() / 2))?;
+    u.bytes(len)
+}
+
+/// Half of them host names, the others any bytes.
+impl<'a> Arbitrary<'a> for Domain<'a> {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        if !bool::arbitrary(u)? {
+            return Ok(Self::from_counted(counted(u)?));
+        }
+        let start = HOST_NAME.len() - usize::from(u.int_in_range(1..=255_u8)?);
+        let name = HOST_NAME.get(start..).unwrap_or_default();
+        let name = name.trim_start_matches(['.', '-']);
+        Ok(Self::from_counted(name.as_bytes()))
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        (0, Some(2 + Self::MAX_LEN))
     }
 }
 
@@ -40,72 +104,129 @@ impl<'a> Arbitrary<'a> for AddressBuf {
 /// Neither field is empty.
 impl<'a> Arbitrary<'a> for Credentials<'a> {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Self::new(counted(u)?, counted(u)?).map_err(|_| Error::NotEnoughData)
+        Ok(Self::from_counted(counted(u)?, counted(u)?))
     }
 
     fn size_hint(_: usize) -> (usize, Option<usize>) {
-        (4, Some(2 * (1 + Self::MAX_FIELD_LEN)))
+        (0, Some(2 * (1 + Self::MAX_FIELD_LEN)))
+    }
+}
+
+/// Neither field is empty.
+impl<'a> Arbitrary<'a> for CredentialsBuf {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Credentials::arbitrary(u).map(Self::from)
+    }
+
+    fn size_hint(depth: usize) -> (usize, Option<usize>) {
+        Credentials::size_hint(depth)
     }
 }
 
 /// Without `FF`, which cannot be offered.
 impl<'a> Arbitrary<'a> for Methods<'a> {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        let octets = counted(u)?;
-        let refusal = octets
-            .iter()
-            .position(|octet| *octet == Method::NO_ACCEPTABLE.get());
-        match octets.get(..refusal.unwrap_or(octets.len())) {
-            None | Some([]) => Err(Error::IncorrectFormat),
-            Some(methods) => Ok(Self::from_wire(methods)),
-        }
+        let bytes = counted(u)?;
+        let refusal = bytes.iter().position(|byte| *byte == Method::NO_ACCEPTABLE.get());
+        Ok(match bytes.get(..refusal.unwrap_or(bytes.len())) {
+            None | Some([]) => Self::from_wire(&[0]),
+            Some(methods) => Self::from_wire(methods),
+        })
     }
 
     fn size_hint(_: usize) -> (usize, Option<usize>) {
-        (2, Some(256))
+        (0, Some(256))
     }
 }
 
-/// With credentials where username/password is offered.
+/// With credentials where user name and password are offered. Half of them offer one or both of `00` and `02` alone.
 impl<'a> Arbitrary<'a> for Auth<'a> {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        match u.int_in_range(0..=5_u8)? {
+            0 => return Ok(Self::none()),
+            1 => return Ok(Self::password(u.arbitrary()?)),
+            2 => return Ok(Self::password_or_none(u.arbitrary()?)),
+            _ => {}
+        }
         let greeting = u.arbitrary()?;
         match Self::offering(greeting, None) {
             Ok(auth) => Ok(auth),
-            Err(_) => Self::offering(greeting, Some(u.arbitrary()?)).map_err(|_| Error::IncorrectFormat),
+            Err(_) => {
+                Self::offering(greeting, Some(u.arbitrary()?)).map_err(|_| arbitrary::Error::IncorrectFormat)
+            }
         }
     }
 
     fn size_hint(depth: usize) -> (usize, Option<usize>) {
-        let (least, greatest) = Methods::size_hint(depth);
+        let methods = Methods::size_hint(depth).1;
         let credentials = Credentials::size_hint(depth).1;
-        (least, greatest.zip(credentials).map(|(a, b)| a + b))
+        (0, methods.zip(credentials).map(|(a, b)| 1 + a + b))
+    }
+}
+
+/// As a server's handshake ends: `Other` is none of the three commands that have a variant of their own.
+impl<'a> Arbitrary<'a> for Established {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(match u.int_in_range(0..=2_u8)? {
+            0 => Self::Stream,
+            1 => Self::UdpAssociation,
+            _ => match Command::arbitrary(u)? {
+                Command::CONNECT | Command::BIND | Command::UDP_ASSOCIATE => Self::Other(Command::RESOLVE),
+                other => Self::Other(other),
+            },
+        })
+    }
+
+    fn size_hint(_: usize) -> (usize, Option<usize>) {
+        (0, Some(3))
+    }
+}
+
+impl<'a> Arbitrary<'a> for Datagram<'a> {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(Self::new(u.arbitrary()?, up_to(u, usize::MAX)?))
+    }
+}
+
+impl<'a> Arbitrary<'a> for UserId<'a> {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let bytes = up_to(u, Self::MAX_LEN)?;
+        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+        Ok(Self::from_delimited(bytes.get(..end).unwrap_or_default()))
+    }
+}
+
+/// A host that version 4 cannot carry becomes `0.0.0.0`.
+impl<'a> Arbitrary<'a> for socks4::Request<'a> {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let (command, address): (_, Address<'_>) = u.arbitrary()?;
+        let user_id = u.arbitrary()?;
+        Self::new(command, address, user_id)
+            .or_else(|_| {
+                let host = Host::from(core::net::Ipv4Addr::UNSPECIFIED);
+                Self::new(command, Address { host, ..address }, user_id)
+            })
+            .map_err(|_| arbitrary::Error::IncorrectFormat)
     }
 }
 
 impl<'a> Arbitrary<'a> for Token<'a> {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        let octets: &[u8] = u.arbitrary()?;
-        Self::new(octets.get(..Self::MAX_LEN).unwrap_or(octets)).map_err(|_| Error::IncorrectFormat)
+        Self::new(up_to(u, Self::MAX_LEN)?).map_err(|_| arbitrary::Error::IncorrectFormat)
     }
 
     fn arbitrary_take_rest(u: Unstructured<'a>) -> Result<Self> {
-        let octets = u.take_rest();
-        Self::new(octets.get(..Self::MAX_LEN).unwrap_or(octets)).map_err(|_| Error::IncorrectFormat)
-    }
-
-    fn size_hint(depth: usize) -> (usize, Option<usize>) {
-        <&[u8]>::size_hint(depth)
+        let bytes = u.take_rest();
+        Self::new(bytes.get(..Self::MAX_LEN).unwrap_or(bytes)).map_err(|_| arbitrary::Error::IncorrectFormat)
     }
 }
 
 impl<'a> Arbitrary<'a> for ClientConfig {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let proposed: Option<ProtectionLevel> = u.arbitrary()?;
-        let accepted: Option<ProtectionLevel> = u.arbitrary()?;
-        let config = proposed.map_or(Self::clear(), Self::new);
-        Ok(accepted
-            .map_or(config, |level| config.with_accepted(&[level]))
+        Ok(proposed
+            .map_or(Self::clear(), Self::new)
+            .with_accepted(levels(u)?)
             .with_nec(u.arbitrary()?)
             .with_max_token(u.arbitrary()?)
             .with_max_level_token(u.arbitrary()?))
@@ -114,13 +235,29 @@ impl<'a> Arbitrary<'a> for ClientConfig {
 
 impl<'a> Arbitrary<'a> for ServerConfig {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        let allowed: Vec<ProtectionLevel> = u.arbitrary()?;
-        let counter_offer: Option<ProtectionLevel> = u.arbitrary()?;
-        let config = Self::new().with_allowed(&allowed).with_clear(u.arbitrary()?);
-        Ok(config
-            .with_counter_offer(counter_offer)
+        Ok(Self::new()
+            .with_allowed(levels(u)?)
+            .with_clear(u.arbitrary()?)
+            .with_counter_offer(u.arbitrary()?)
             .with_nec(u.arbitrary()?)
             .with_max_token(u.arbitrary()?)
             .with_max_level_token(u.arbitrary()?))
     }
+}
+
+/// Any set of levels.
+fn levels(u: &mut Unstructured<'_>) -> Result<&'static [ProtectionLevel]> {
+    use ProtectionLevel::{Confidentiality, Integrity, Selective};
+
+    const SETS: [&[ProtectionLevel]; 8] = [
+        &[],
+        &[Integrity],
+        &[Confidentiality],
+        &[Selective],
+        &[Integrity, Confidentiality],
+        &[Integrity, Selective],
+        &[Confidentiality, Selective],
+        &[Integrity, Confidentiality, Selective],
+    ];
+    u.choose(&SETS).copied()
 }

@@ -67,6 +67,17 @@ impl<const N: usize> Buffer<N> {
         NonZeroUsize::new(self.missing as usize)
     }
 
+    /// Begins to wait for a message, which takes `first` bytes to its first decision; returns `None` where one is in
+    /// progress, and after the end of input.
+    #[inline(always)]
+    pub(crate) fn want_first(&mut self, first: u16) -> Option<NonZeroUsize> {
+        if self.received != 0 || self.eof {
+            return None;
+        }
+        self.missing = first;
+        self.missing()
+    }
+
     /// Returns how many bytes are missing to the next decision of the message in progress, or `None` where the
     /// peer has ended its side and the caller holds no more input.
     ///
@@ -113,32 +124,23 @@ impl<const N: usize> Buffer<N> {
         Some(input.len())
     }
 
-    /// Consumes the bytes of the message in progress and not one more, and returns how many.
-    ///
-    /// `first` is the first decision point of the message. `decode` reads it from its first byte on; it must
-    /// never find a fault in a part of what it called complete. A fault of the very first byte leaves that byte
-    /// unconsumed.
+    /// Consumes a message that is `input` up to `end`. Nothing of it was received before.
     #[inline]
-    pub(crate) fn receive<T, E>(
-        &mut self,
-        input: &[u8],
-        first: u16,
-        decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
-    ) -> (usize, Progress<T, E>) {
-        if self.received == 0 {
-            if let Ok(Decoded::Complete { value, consumed }) = decode(input) {
-                self.reach = self.reach.max(short(input.len()));
-                self.append(input.get(..consumed).unwrap_or(input));
-                self.missing = 0;
-                self.end_message();
-                return (consumed, Progress::Message(value));
-            }
+    pub(crate) fn take_whole(&mut self, input: &[u8], end: usize) {
+        if let (Some(message), Some(room)) = (input.get(..end), self.bytes.get_mut(..end)) {
+            copy(message, room);
         }
-        self.receive_stepwise(input, first, decode)
+        self.received = short(end);
+        self.reach = self.reach.max(short(input.len())) - self.received;
+        self.missing = 0;
     }
 
-    /// Goes from decision point to decision point, so that nothing is consumed after a fault.
-    fn receive_stepwise<T, E>(
+    /// Consumes the bytes of the message in progress and not one more, and returns how many.
+    ///
+    /// Goes from decision point to decision point, so that nothing is consumed after a fault. `first` is the first
+    /// decision point of the message. `decode` reads it from its first byte on. A fault of the very first byte
+    /// leaves that byte unconsumed.
+    pub(crate) fn receive<T, E>(
         &mut self,
         input: &[u8],
         first: u16,
@@ -218,6 +220,12 @@ impl<const N: usize> Buffer<N> {
     #[inline]
     pub(crate) const fn received_len(&self) -> u16 {
         self.received
+    }
+
+    /// Returns the message so far, and what is behind it. Its length is known to the compiler.
+    #[inline]
+    pub(crate) const fn bytes(&self) -> &[u8; N] {
+        &self.bytes
     }
 
     /// Returns the bytes from `start` to `end`.

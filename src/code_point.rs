@@ -11,11 +11,13 @@ macro_rules! code_point {
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
         pub struct $type(u8);
 
         impl $type {
             $( $(#[$const_doc])* pub const $name: Self = Self($byte); )*
+
+            #[cfg(feature = "arbitrary")]
+            pub(crate) const NAMED: &'static [Self] = &[$( Self::$name ),*];
 
             /// Creates the code point of a byte. Every byte is one.
             #[inline]

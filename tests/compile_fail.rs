@@ -1,8 +1,8 @@
-//! What must not be written cannot be written: protocol mistakes that the compiler refuses.
+//! Protocol mistakes that do not compile.
 //!
-//! Each case is a function with one line that is wrong. Only the error's code is looked at, or the lint's name,
-//! since the wording is the compiler's to change; and it must be the only error. The twin, with that line put
-//! right, must compile: so it is that line, and not a slip elsewhere, that is refused.
+//! Each case is a program with one wrong line, which must be the only error. Only the error's code or the lint's name is
+//! compared, since its wording may change. The same program with that line corrected must compile, so no other mistake
+//! causes the error.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,9 +13,9 @@ use serde_json::Value;
 
 struct Case {
     name: &'static str,
-    /// Of the one error.
+    /// The code of the only error.
     code: &'static str,
-    /// With `LINE` where the line goes.
+    /// The program, with `LINE` in place of the line.
     program: &'static str,
     wrong: &'static str,
     right: &'static str,
@@ -56,13 +56,57 @@ const CASES: &[Case] = &[
         right: "",
     },
     Case {
+        name: "second_selection",
+        code: "E0382",
+        program: "
+            pub fn answer(select: server::SelectMethod<'_>) {
+                select.select_preferred(&[Method::NO_AUTHENTICATION]);
+                LINE
+            }",
+        wrong: "select.reject();",
+        right: "",
+    },
+    Case {
+        name: "second_answer_of_a_server_negotiation",
+        code: "E0382",
+        program: "
+            pub fn answer(negotiate: server::Negotiate<'_>) {
+                negotiate.accept();
+                LINE
+            }",
+        wrong: "negotiate.reject();",
+        right: "",
+    },
+    Case {
+        name: "second_answer_of_a_client_negotiation",
+        code: "E0382",
+        program: "
+            pub fn answer(negotiate: client::Negotiate<'_>) {
+                negotiate.reject();
+                LINE
+            }",
+        wrong: "negotiate.accept();",
+        right: "",
+    },
+    Case {
+        name: "second_answer_to_a_request",
+        code: "E0382",
+        program: "
+            pub fn answer(pending: server::PendingRequest<'_>, bound: Result<Address<'_>, ReplyCode>) {
+                pending.answer(bound);
+                LINE
+            }",
+        wrong: "pending.answer(bound);",
+        right: "",
+    },
+    Case {
         name: "reply_before_the_request",
         code: "E0599",
         program: "
             pub fn answer(select: server::SelectMethod<'_>) {
                 LINE
             }",
-        wrong: "select.succeed(Address::UNSPECIFIED);",
+        wrong: "select.accept(Address::UNSPECIFIED);",
         right: "select.reject();",
     },
     Case {
@@ -72,19 +116,19 @@ const CASES: &[Case] = &[
             pub fn answer(handshake: &mut server::Handshake) {
                 LINE
             }",
-        wrong: "handshake.fail(ReplyCode::GENERAL_FAILURE);",
+        wrong: "handshake.reject(ReplyCode::GENERAL_FAILURE);",
         right: "handshake.handle_eof();",
     },
     Case {
-        name: "token_of_ones_own",
+        name: "token_constructed_by_the_caller",
         code: "E0451",
         program: "
             pub fn answer(handshake: &mut server::Handshake) {
                 LINE
                 pending.reject(ReplyCode::GENERAL_FAILURE);
             }",
-        wrong: "let pending = server::PendingRequest { handshake };",
-        right: "let server::Output::PendingRequest(pending) = handshake.poll_output() else { return };",
+        wrong: "let pending = server::PendingPeer { handshake };",
+        right: "let server::Output::PendingPeer(pending) = handshake.poll_output() else { return };",
     },
     Case {
         name: "request_before_authentication",
@@ -119,7 +163,7 @@ const CASES: &[Case] = &[
         right: "let _output = handshake.poll_output();",
     },
     Case {
-        name: "selection_that_failed_not_noticed",
+        name: "failed_selection_not_noticed",
         code: "unused_must_use",
         program: "
             #[deny(unused_must_use)]
@@ -169,14 +213,83 @@ const CASES: &[Case] = &[
         right: "len",
     },
     Case {
-        name: "octets_sent_twice",
+        name: "bytes_confirmed_twice",
         code: "E0382",
         program: "
-            pub fn write(transmit: client::Transmit<'_>) {
+            pub fn write(transmit: Transmit<'_>) {
                 transmit.sent(1);
                 LINE
             }",
-        wrong: "transmit.sent(1);",
+        wrong: "transmit.sent_all();",
+        right: "",
+    },
+    Case {
+        name: "decision_overlooked",
+        code: "E0004",
+        program: "
+            pub fn is_over(decision: server::Decision<'_>) -> bool {
+                match decision {
+                    server::Decision::Established(_) | server::Decision::Closed(_) => true,
+                    server::Decision::SelectMethod(_) | server::Decision::Authenticate(_) => false,
+                    server::Decision::Negotiate(_) | server::Decision::PendingRequest(_) => false,
+                    LINE
+                }
+            }",
+        wrong: "",
+        right: "server::Decision::PendingPeer(_) => false,",
+    },
+    Case {
+        name: "io_not_used",
+        code: "unused_must_use",
+        program: "
+            #[deny(unused_must_use)]
+            pub fn step(io: Option<Io<'_>>) {
+                if let Some(io) = io {
+                    LINE
+                }
+            }",
+        wrong: "identity(io);",
+        right: "drop(identity(io));",
+    },
+    Case {
+        name: "consumed_bytes_not_counted",
+        code: "unused_must_use",
+        program: "
+            #[deny(unused_must_use)]
+            pub fn step(machine: &mut impl Machine) {
+                LINE
+            }",
+        wrong: "machine.handle_input(&[5]);",
+        right: "let _consumed = machine.handle_input(&[5]);",
+    },
+    Case {
+        name: "machine_implemented_elsewhere",
+        code: "E0277",
+        program: "
+            pub struct Own;
+            LINE",
+        wrong: "
+            impl Machine for Own {
+                type Decision<'a> = ();
+                fn handle_input(&mut self, _: &[u8]) -> usize { 0 }
+                fn handle_eof(&mut self) {}
+                fn poll_io(&mut self) -> Option<Io<'_>> { None }
+                fn poll_decision(&mut self) -> Option<()> { Some(()) }
+            }",
+        right:
+            "
+            pub fn decide<M: Machine>(machine: &mut M) -> Option<M::Decision<'_>> { machine.poll_decision() }",
+    },
+    Case {
+        name: "decision_held_while_polled",
+        code: "E0499",
+        program: "
+            pub fn step(handshake: &mut server::Handshake) {
+                let decision = handshake.poll_decision();
+                let _io = handshake.poll_io();
+                LINE
+            }",
+        wrong: "drop(decision);",
         right: "",
     },
     Case {
@@ -261,9 +374,9 @@ fn protocol_mistakes_do_not_compile() {
             "--message-format=json",
         ])
         .current_dir(&package)
-        // Of its own: whoever runs this test may hold the lock on the other.
+        // A separate one: the caller of this test may hold the lock on the other.
         .env("CARGO_TARGET_DIR", package.join("target"))
-        // They were meant for the crate, and would compile its dependencies anew.
+        // They would compile the dependencies again.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .output()
@@ -279,7 +392,7 @@ fn protocol_mistakes_do_not_compile() {
         match message["reason"].as_str() {
             Some("compiler-artifact") => compiled.push(target),
             Some("compiler-message") => {
-                // Of the summary at the end there is no code.
+                // The summary at the end has no code.
                 if let Some(code) = message["message"]["code"]["code"].as_str() {
                     codes.entry(target).or_default().push(code.to_owned());
                 }
@@ -301,11 +414,11 @@ fn protocol_mistakes_do_not_compile() {
     }
 }
 
-/// A package with two programs for each case, which depends on this crate alone.
+/// Writes a package with two programs for each case, which depends only on this crate.
 fn write_package(package: &Path) {
     let crate_root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let programs = package.join("src/bin");
-    // What an earlier version of this file has left.
+    // Programs of an earlier version of this file.
     let _ = fs::remove_dir_all(package.join("src"));
     fs::create_dir_all(&programs).unwrap();
     let manifest = format!(
@@ -314,7 +427,7 @@ fn write_package(package: &Path) {
          [workspace]\n"
     );
     fs::write(package.join("Cargo.toml"), manifest).unwrap();
-    // The same versions, which are there already: nothing is fetched.
+    // The same versions, so that nothing is fetched.
     fs::copy(crate_root.join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
 
     for case in CASES {
@@ -323,7 +436,8 @@ fn write_package(package: &Path) {
             let program = case.program.replace("LINE", line);
             let program = format!(
                 "#![allow(unused)]\n\
-                 use sans_socks::{Address, Credentials, Method, ReplyCode, client, server};\n\
+                 use core::convert::identity;\n\
+                 use sans_socks::{{Address, Credentials, Io, Machine, Method, ReplyCode, Transmit, client, server}};\n\
                  {program}\n\
                  fn main() {{}}\n"
             );

@@ -1,5 +1,5 @@
 //! Split invariance: an exchange has the same steps and leaves the same bytes, however its input is split
-//! (R-003, R-032, R-043, R-049, Q-020..Q-028).
+//! (R-003, R-032, R-043, R-049, Q-020..Q-027).
 //!
 //! The exchanges follow the RFCs, or the documentation of the machines where the RFCs are silent.
 //! [`Exchange::ends`] checks each, see `common/exchange.rs`. Malformed input is in `bad_input.rs`.

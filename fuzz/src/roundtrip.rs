@@ -125,7 +125,7 @@ fn reassembled(to: Address<'_>, max: NonZeroUsize, payload: &[u8]) {
         Err(error) => return assert_eq!((error.pieces, pieces > 127), (pieces, true)),
     };
     assert_eq!(fragments.len(), pieces);
-    let mut reassembler = Reassembler::new();
+    let mut reassembler = Reassembler::with_storage(Vec::new());
     let mut delivered = false;
     for (index, piece) in fragments.enumerate() {
         assert!(piece.payload.len() <= max.get() && !delivered);

@@ -102,7 +102,6 @@ impl<'a> Output<'a> {
 /// What the connection is after the handshake.
 #[expect(clippy::exhaustive_enums, reason = "part of `Output`")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Established {
     /// CONNECT and BIND: a tunnel to the target or the peer.
     Stream,
@@ -165,11 +164,13 @@ impl SelectMethod<'_> {
 
     fn answer(self, method: Method) {
         let handshake = self.handshake;
-        handshake.buffer.send_after_received(&Selection::new(method));
+        let selection = Selection::new(method);
         if method == Method::NO_ACCEPTABLE {
+            handshake.buffer.send_after_received(&selection);
             handshake.state = State::Closed(Error::NoAcceptableMethod);
             return;
         }
+        handshake.buffer.send_message(&selection);
         handshake.method = Some(method);
         match method {
             Method::NO_AUTHENTICATION => handshake.read(Message::Request),

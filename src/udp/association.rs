@@ -17,14 +17,14 @@ use crate::error::Malformed;
 ///   first datagram's is used.
 /// - The port is DST.PORT if the request names it together with the peer's own address. Otherwise it is learned from
 ///   the first datagram accepted, then fixed. [`with_any_port`](Self::with_any_port) accepts every port.
-/// - Fragments are dropped, unless [`with_fragments`](Self::with_fragments) says that a
-///   [`Reassembler`](super::Reassembler) follows.
+/// - Fragments are dropped, unless [`with_fragments`](Self::with_fragments) is set for a
+///   [`Reassembler`](super::Reassembler) that handles them next.
 ///
 /// Any other datagram is dropped. Nothing is sent, nothing is learned from it, and nothing ends because of it.
 ///
-/// Whoever can forge the client's address can send the first datagram, and so fix the port for good. A client that
-/// names its address and port in the request prevents that. Datagrams that the relay itself sends to its own host have
-/// that host's address, so a relay must not send to the sockets of its own associations.
+/// An attacker that can forge the client's address can send the first datagram, and fix the port for good. A client
+/// prevents that if its request names its address and port. Datagrams that the relay sends to its own host have that
+/// host's address, so a relay must not send to the sockets of its own associations.
 ///
 /// Drop the association when the control connection closes.
 ///
@@ -48,7 +48,7 @@ use crate::error::Malformed;
 pub struct Association {
     /// Its port is not used.
     control_peer: SocketAddr,
-    /// Once it is known.
+    /// The client's port, once it is known.
     port: Option<u16>,
     client: Option<SocketAddr>,
     any_port: bool,
@@ -61,9 +61,10 @@ impl Association {
     /// Creates the association of a client whose control connection comes from `control_peer`, and whose request had
     /// the address `requested`.
     ///
-    /// DST.PORT counts only beside the peer's own address. Many clients put the target there, and a port beside
-    /// `0.0.0.0` may be changed by a NAT on the way. Pass `&Address::from((ip, port))` to require a port all the same,
-    /// or [`Address::UNSPECIFIED`] to learn it in any case.
+    /// DST.PORT counts only together with the peer's own address, as an IP address or a name that spells one. Many
+    /// clients request the target instead, and a port with the host `0.0.0.0` may be changed by a NAT on the way. Pass
+    /// `&Address::from((ip, port))` with the peer's IP address to require a port in any case, or
+    /// [`Address::UNSPECIFIED`] to learn it.
     #[must_use]
     pub fn new(control_peer: SocketAddr, requested: &Address<'_>) -> Self {
         let port = match requested.canonical().to_socket_addr() {
@@ -145,8 +146,7 @@ impl Association {
 
     /// Returns whether a datagram from `source` may be the client's.
     ///
-    /// This looks at the address alone, for instance before a datagram is decrypted.
-    /// [`accept`](Self::accept) does it by itself.
+    /// This checks the address alone, for instance before a datagram is decrypted. [`accept`](Self::accept) includes it.
     #[inline]
     #[must_use]
     pub fn admits(&self, source: SocketAddr) -> bool {

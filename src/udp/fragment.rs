@@ -5,13 +5,13 @@ use core::num::NonZeroUsize;
 use super::{Datagram, Frag, Header};
 use crate::address::Address;
 
-/// Cuts a payload into datagrams that carry at most `max_payload` octets of it each, [RFC 1928 §7].
+/// Splits a payload into datagrams with at most `max_payload` bytes of it each, [RFC 1928 §7].
 ///
-/// They all carry the same address. A payload that fits is sent whole, with FRAG `00`; so is an empty one.
-/// Otherwise the pieces are numbered from 1, and the last is marked.
+/// All have the same address. A payload that fits, or is empty, becomes one datagram with FRAG `00`. Otherwise the
+/// fragments are numbered from 1, and the last is marked.
 ///
-/// Few relays reassemble, and a piece that is lost takes the whole with it: fragment only for a relay that is
-/// known to take it. [`max_payload`](super::max_payload) tells what fits with a header into a datagram.
+/// Few relays reassemble, and the loss of one fragment loses the payload. Fragment only for a peer that is known to
+/// reassemble. [`max_payload`](super::max_payload) returns what fits into one datagram with a header.
 ///
 /// ```
 /// use core::num::NonZeroUsize;
@@ -30,7 +30,7 @@ use crate::address::Address;
 ///
 /// # Errors
 ///
-/// [`TooManyFragments`] when it takes more than 127 pieces.
+/// [`TooManyFragments`] if more than 127 fragments are needed.
 ///
 /// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 pub fn fragments<'a>(
@@ -57,11 +57,11 @@ pub fn fragments<'a>(
     }))
 }
 
-/// A payload that would take more than the 127 fragments which FRAG can count.
+/// A payload that needs more than 127 fragments, which is as far as FRAG counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("{pieces} fragments where 127 is the most")]
+#[error("{pieces} fragments needed, at most 127 are possible")]
 #[non_exhaustive]
 pub struct TooManyFragments {
-    /// The fragments that it would take.
+    /// How many fragments are needed.
     pub pieces: usize,
 }

@@ -1,4 +1,4 @@
-//! [RFC 1928 §7]: the header of each UDP datagram between client and relay.
+//! The header of each UDP datagram between client and relay, [RFC 1928 §7].
 //!
 //! [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 
@@ -9,14 +9,14 @@ use crate::message::BufferTooSmall;
 use crate::message::addressing::{self, EmptyDomain};
 use crate::message::{Encode, private, room};
 
-/// 262: the most octets of a header, which has then a name of 255 octets.
+/// 262: the length in bytes of the longest header, with a name of 255 bytes.
 pub const MAX_HEADER_LEN: usize = addressing::MAX_LEN;
 
-/// RSV, written as `0000` and not looked at.
+/// RSV, written as `0000` and ignored when read.
 const RSV: u8 = 0;
 
 code_point! {
-    /// FRAG: whether a datagram stands alone, or which piece of one it is, [RFC 1928 §7].
+    /// The FRAG field: a complete datagram, or the position of a fragment, [RFC 1928 §7].
     ///
     /// ```text
     ///   7   6   5   4   3   2   1   0
@@ -25,12 +25,12 @@ code_point! {
     /// +---+---+---+---+---+---+---+---+
     /// ```
     ///
-    /// | octet | meaning |
+    /// | FRAG | meaning |
     /// |---|---|
-    /// | `00` | a whole datagram |
-    /// | `01` to `7F` | the piece at this position, with more behind it |
-    /// | `80` | nothing: position 0 is none |
-    /// | `81` to `FF` | the last piece, at the position that the low seven bits tell |
+    /// | `00` | a complete datagram |
+    /// | `01` to `7F` | the fragment at this position, with more to follow |
+    /// | `80` | invalid: the last fragment, without a position |
+    /// | `81` to `FF` | the last fragment, at the position in the low seven bits |
     ///
     /// ```
     /// use sans_socks::udp::Frag;
@@ -42,27 +42,27 @@ code_point! {
     ///
     /// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
     Frag("fragment") {
-        /// `00`: a whole datagram.
+        /// `00`: a complete datagram.
         STANDALONE = 0x00, "standalone";
     }
 }
 
 impl Frag {
-    /// The bit that marks the last piece.
+    /// The bit that marks the last fragment.
     pub(super) const LAST: u8 = 0x80;
 
     /// 127: the highest position.
     pub(super) const MAX_POSITION: u8 = 0x7f;
 
-    /// The low seven bits: the place in the sequence, which begins at 1. 0 for a whole datagram, and for the
-    /// meaningless `80`.
+    /// Returns the low seven bits: the position in the sequence, counted from 1. It is 0 for a complete datagram and for
+    /// the invalid `80`.
     #[inline]
     #[must_use]
     pub const fn position(self) -> u8 {
         self.get() & Self::MAX_POSITION
     }
 
-    /// The high bit: whether this is the last piece of its sequence. A whole datagram is no piece: `false`.
+    /// Returns the high bit: whether this is the last fragment of its sequence. `false` for a complete datagram.
     #[inline]
     #[must_use]
     pub const fn is_last(self) -> bool {
@@ -70,7 +70,7 @@ impl Frag {
     }
 }
 
-/// What stands before each datagram's octets, [RFC 1928 §7]. 8 to 262 octets.
+/// The header before the payload of each datagram, 8 to 262 bytes, [RFC 1928 §7].
 ///
 /// ```text
 /// +----+------+------+----------+----------+----------+
@@ -80,14 +80,14 @@ impl Frag {
 /// +----+------+------+----------+----------+----------+
 /// ```
 ///
-/// | ATYP | octets up to DATA |
+/// | ATYP | bytes before DATA |
 /// |---|---|
 /// | `01` IPv4 | 10 |
-/// | `03` name of n octets | 7 + n |
-/// | `04` IPv6 | 22 (the RFC's 20 is a slip) |
+/// | `03` name of n bytes | 7 + n |
+/// | `04` IPv6 | 22 (the RFC has 20, by mistake) |
 ///
-/// [`prepend`](Self::prepend) writes it before a payload that already lies in the buffer;
-/// [`Encode::encode_into`] writes it to a buffer of its own, for scatter/gather.
+/// [`prepend`](Self::prepend) writes it in front of a payload that is already in the buffer.
+/// [`Encode::encode_into`] writes it to a separate buffer, for vectored output.
 ///
 /// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 #[expect(clippy::exhaustive_structs, reason = "the wire has these two fields")]
@@ -96,27 +96,27 @@ impl Frag {
 pub struct Header<'a> {
     /// FRAG.
     pub frag: Frag,
-    /// DST.ADDR and DST.PORT: to the relay, where the datagram goes; to the client, where it came from.
+    /// DST.ADDR and DST.PORT: the destination in a datagram to the relay, the source in one to the client.
     pub address: Address<'a>,
 }
 
 impl<'a> Header<'a> {
-    /// A header.
+    /// Creates a header.
     #[inline]
     #[must_use]
     pub const fn new(frag: Frag, address: Address<'a>) -> Self {
         Self { frag, address }
     }
 
-    /// The header of a whole datagram: FRAG `00`.
+    /// Creates the header of a complete datagram, with FRAG `00`.
     #[inline]
     #[must_use]
     pub const fn standalone(address: Address<'a>) -> Self {
         Self::new(Frag::STANDALONE, address)
     }
 
-    /// Writes the header into the octets of `buf` just before `payload_start`, and returns where it begins.
-    /// Nothing else of `buf` is touched: what was received at `payload_start` is sent from where it lies.
+    /// Writes the header into `buf` directly before `payload_start`, and returns where the header starts. The rest of
+    /// `buf` is unchanged, so a payload that was received at `payload_start` is sent without a copy.
     ///
     /// ```text
     /// buf  |   headroom    |      payload      |  ...
@@ -125,8 +125,8 @@ impl<'a> Header<'a> {
     ///            returned  payload_start
     /// ```
     ///
-    /// [`MAX_HEADER_LEN`] octets of headroom are enough for every header; 22 are, where the address comes from
-    /// a socket and hence is an IP address.
+    /// [`MAX_HEADER_LEN`] bytes of headroom are enough for every header. 22 are enough for an IP address, such as the one
+    /// of a socket.
     ///
     /// ```
     /// use sans_socks::udp::{Header, MAX_HEADER_LEN};
@@ -142,14 +142,14 @@ impl<'a> Header<'a> {
     ///
     /// # Errors
     ///
-    /// [`BufferTooSmall`] when fewer than [`encoded_len`](Encode::encoded_len) octets of `buf` lie before
-    /// `payload_start`, or `payload_start` lies beyond the end of `buf`; `buf` is then as it was.
+    /// [`BufferTooSmall`] if `payload_start` is less than [`encoded_len`](Encode::encoded_len), or beyond the end of `buf`.
+    /// `buf` is then unchanged.
     #[inline]
     pub fn prepend(&self, buf: &mut [u8], payload_start: usize) -> Result<usize, BufferTooSmall> {
         addressing::encode_before(self.head(), &self.address, buf, payload_start)
     }
 
-    /// What stands before ATYP.
+    /// Returns the bytes before ATYP.
     #[inline]
     const fn head(&self) -> [u8; 3] {
         [RSV, RSV, self.frag.get()]
@@ -171,25 +171,24 @@ impl Encode for Header<'_> {
     }
 }
 
-/// A datagram between client and relay: the [`Header`] and the octets behind it, which may be none.
+/// A datagram between client and relay: a [`Header`] and a payload, which may be empty.
 ///
 /// ```
 /// use sans_socks::udp::{Datagram, Frag};
 /// use sans_socks::{Address, Malformed};
 ///
-/// let octets = b"\0\0\0\x03\x0bexample.com\0\x35query";
-/// let datagram = Datagram::decode(octets)?;
+/// let bytes = b"\0\0\0\x03\x0bexample.com\0\x35query";
+/// let datagram = Datagram::decode(bytes)?;
 /// assert_eq!(datagram.header.frag, Frag::STANDALONE);
 /// assert_eq!(datagram.header.address, Address::try_from("example.com:53")?);
 /// assert_eq!(datagram.payload, b"query");
 ///
-/// // A datagram is whole by definition: there is no "not yet".
-/// assert_eq!(Datagram::decode(&octets[..16]), Err(Malformed::Truncated));
+/// // A datagram is always received as a whole, so nothing can follow.
+/// assert_eq!(Datagram::decode(&bytes[..16]), Err(Malformed::Truncated));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[expect(clippy::exhaustive_structs, reason = "the wire has these two parts")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Datagram<'a> {
     /// RSV to DST.PORT.
     pub header: Header<'a>,
@@ -198,67 +197,66 @@ pub struct Datagram<'a> {
 }
 
 impl<'a> Datagram<'a> {
-    /// A datagram.
+    /// Creates a datagram.
     #[inline]
     #[must_use]
     pub const fn new(header: Header<'a>, payload: &'a [u8]) -> Self {
         Self { header, payload }
     }
 
-    /// Reads a whole datagram, as one `recv` gives it. RSV is not looked at.
+    /// Decodes a datagram, as one `recv` returns it. RSV is ignored, and names may have control bytes.
+    ///
+    /// A relay uses [`Association::accept`](super::Association::accept), which also checks these and the source.
     ///
     /// # Errors
     ///
-    /// [`Malformed::Truncated`] when the header goes beyond the end, [`Malformed::AddressType`] when ATYP is
-    /// not `01`, `03` or `04`, [`Malformed::EmptyDomain`] for a name of length 0.
+    /// [`Malformed::Truncated`] if the header is incomplete, [`Malformed::AddressType`] if ATYP is not `01`, `03` or `04`,
+    /// [`Malformed::EmptyDomain`] for a name of length 0.
     #[inline]
-    pub fn decode(octets: &'a [u8]) -> Result<Self, Malformed> {
-        let complete = |address, header_len| match (octets, octets.get(header_len..)) {
+    pub fn decode(datagram: &'a [u8]) -> Result<Self, Malformed> {
+        let complete = |address, header_len| match (datagram, datagram.get(header_len..)) {
             (&[_, _, frag, ..], Some(payload)) => {
                 Ok(Self::new(Header::new(Frag::new(frag), address), payload))
             }
             _ => Err(Malformed::Truncated),
         };
-        addressing::decode(octets, EmptyDomain::Malformed, complete, |_| {
+        addressing::decode(datagram, EmptyDomain::Malformed, complete, |_| {
             Err(Malformed::Truncated)
         })
     }
 
-    /// The octets that this datagram takes.
+    /// Returns the length in bytes of the encoded datagram.
     #[inline]
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         self.header.encoded_len().saturating_add(self.payload.len())
     }
 
-    /// Writes the header and a copy of the payload to the front of `out`, and returns their length.
+    /// Writes the header and a copy of the payload to the start of `out`, and returns their length.
     ///
-    /// [`Header::prepend`] spares the copy.
+    /// [`Header::prepend`] needs no copy.
     ///
     /// # Errors
     ///
-    /// [`BufferTooSmall`] when `out` is shorter than [`encoded_len`](Self::encoded_len); `out` is then as it
-    /// was.
+    /// [`BufferTooSmall`] if `out` is shorter than [`encoded_len`](Self::encoded_len). `out` is then unchanged.
     #[inline]
     pub fn encode_into(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let needed = self.encoded_len();
         let out = room(out, needed)?;
         let header_len = self.header.encode_into(out)?;
-        let behind = out.get_mut(header_len..).unwrap_or_default();
-        if let Some(to) = behind.get_mut(..self.payload.len()) {
+        let after = out.get_mut(header_len..).unwrap_or_default();
+        if let Some(to) = after.get_mut(..self.payload.len()) {
             to.copy_from_slice(self.payload);
         }
         Ok(needed)
     }
 }
 
-/// The most octets of payload that a datagram to or from `address` can carry, where the whole may have
-/// `limit`: the header takes 10, 22, or 7 and the name's. 0 where not even the header fits.
+/// Returns the largest payload in bytes of a datagram to or from `address`, if header and payload may have `limit` bytes
+/// together. It is 0 if the header alone is larger.
 ///
-/// `limit` is 65507 over IPv4 and 65527 over IPv6 at most. An authentication method that encapsulates
-/// datagrams takes octets of its own: subtract them from `limit` first.
-///
-/// [RFC 1928 §7]: a program has to tell its UDP users of less room than the system has.
+/// `limit` is at most 65507 over IPv4, and 65527 over IPv6. Subtract what an authentication method adds to a datagram.
+/// [RFC 1928 §7] requires programs to report this size to their users instead of the system's.
 ///
 /// ```
 /// use sans_socks::udp::max_payload;

@@ -104,7 +104,7 @@ const DECODERS: [Decoder; 11] = [
         name: "Frame::decode",
         crates: |octets| {
             stream(Frame::decode(octets), |it| match it {
-                Frame::Token { message_type, token } => Message::Frame(message_type.get(), token.octets()),
+                Frame::Token { message_type, token } => Message::Frame(message_type.get(), token.as_bytes()),
                 Frame::Abort => Message::Abort,
             })
         },

@@ -1,13 +1,17 @@
-//! RFC 1961: its rules, what programs in the wild make of them, vectors, and captured sessions.
+//! RFC 1961: its rules, the quirks of deployed programs, vectors, and captured sessions.
 
 #![allow(missing_docs)]
 
+#[cfg(feature = "std")]
+mod advance;
 mod captures;
 mod composition;
 mod context;
 mod encapsulation;
+mod errors;
 #[path = "../common/faults.rs"]
 mod faults;
 mod frame;
 mod memory;
 mod negotiation;
+mod policy;

@@ -1,13 +1,12 @@
-//! No panic is linked into what octets from a peer can reach.
+//! Proof that no panic is reachable from the bytes of a peer.
 //!
-//! Each function below is given to the linker on its own, for any argument whatever: the machines and tokens are not
-//! only those that a handshake leads to, but any octets that have their type. `#[no_panic]` refers to a symbol that does
-//! not exist from where an unwinding panic would pass through the function; unless the optimiser has proved that none
-//! does, the program cannot be linked, and the linker names the function.
+//! Each function below is linked on its own, for any argument: machines and tokens are not only those that a handshake
+//! leads to, but any value of their type. `#[no_panic]` refers to a missing symbol where an unwinding panic would leave
+//! the function. Unless the optimizer proves that none does, linking fails and names the function.
 //!
-//! That is a proof for a release build: where `overflow-checks` are on, as in a debug build, an addition can panic.
+//! This holds for release builds. With `overflow-checks`, as in debug builds, an addition can panic.
 //!
-//! What it cannot be shown of, and why, stands in the documentation of the crate under "Panics".
+//! The documentation of the crate lists under "Panics" which functions are left out, and why.
 
 use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
@@ -18,17 +17,21 @@ use std::time::Duration;
 use no_panic::no_panic;
 use sans_socks::client::{self, Auth};
 use sans_socks::gssapi::{
-    ClientConfig, Context, Encapsulation, Frame, MessageType, Negotiator, Output, Progress, Protection,
-    ProtectionLevel, ServerConfig, Services, Token, Transmit,
-};
-use sans_socks::server;
-use sans_socks::udp::{
-    Association, Datagram, Discard, Header, Outcome, Reassembler, TooManyFragments, fragments, max_payload,
+    self, ClientConfig, Context, Encapsulation, Frame, MessageType, Negotiator, Output, Progress, Protection,
+    ProtectionLevel, ServerConfig, Services, Token,
 };
 use sans_socks::message::{AuthStatus, BufferTooSmall, Decoded, Encode, Greeting, Methods, Selection};
-use sans_socks::{Address, AddressBuf, Credentials, Domain, Host, InvalidValue, Malformed, Method, Phase, OtherProtocol, Reply, ReplyCode, Request};
+use sans_socks::server;
+use sans_socks::udp::{
+    Association, ClientAssociation, Datagram, Discard, Header, Outcome, Reassembler, TooManyFragments,
+    fragments, max_payload,
+};
+use sans_socks::{
+    Address, AddressBuf, ApiMisuse, Credentials, Domain, Host, InvalidValue, Io, Machine, Malformed, Method,
+    OtherProtocol, Phase, Reply, ReplyCode, Request, Transmit,
+};
 
-/// Functions that are linked for any argument, and cannot panic.
+/// Defines functions that are linked for any argument and cannot panic.
 macro_rules! cannot_panic {
     ($(
         $(#[$attribute:meta])*
@@ -49,8 +52,10 @@ macro_rules! cannot_panic {
 type Fixed = Reassembler<Duration, [u8; 4096]>;
 type Borrowed<'a> = Reassembler<Duration, &'a mut [u8]>;
 type Growing = Reassembler<Duration, Vec<u8>>;
+type FixedClient = ClientAssociation<Duration, [u8; 4096]>;
+type GrowingClient = ClientAssociation<Duration, Vec<u8>>;
 
-/// A context that is not the crate's to show anything of.
+/// A context, which is the caller's code.
 struct Mechanism {
     services: Services,
     overhead: usize,
@@ -83,18 +88,18 @@ impl Context for Mechanism {
 cannot_panic! {
     // Decoders.
 
-    fn decode_greeting(octets: &[u8]) -> Result<Decoded<Greeting<'_>>, Malformed> { Greeting::decode(octets) }
-    fn decode_selection(octets: &[u8]) -> Result<Decoded<Selection>, Malformed> { Selection::decode(octets) }
-    fn decode_credentials(octets: &[u8]) -> Result<Decoded<Credentials<'_>>, Malformed> {
-        Credentials::decode(octets)
+    fn decode_greeting(bytes: &[u8]) -> Result<Decoded<Greeting<'_>>, Malformed> { Greeting::decode(bytes) }
+    fn decode_selection(bytes: &[u8]) -> Result<Decoded<Selection>, Malformed> { Selection::decode(bytes) }
+    fn decode_credentials(bytes: &[u8]) -> Result<Decoded<Credentials<'_>>, Malformed> {
+        Credentials::decode(bytes)
     }
-    fn decode_credentials_allowing_empty(octets: &[u8]) -> Result<Decoded<Credentials<'_>>, Malformed> {
-        Credentials::decode_allowing_empty(octets)
+    fn decode_credentials_allowing_empty(bytes: &[u8]) -> Result<Decoded<Credentials<'_>>, Malformed> {
+        Credentials::decode_allowing_empty(bytes)
     }
-    fn decode_status(octets: &[u8]) -> Result<Decoded<AuthStatus>, Malformed> { AuthStatus::decode(octets) }
-    fn decode_request(octets: &[u8]) -> Result<Decoded<Request<'_>>, Malformed> { Request::decode(octets) }
-    fn decode_reply(octets: &[u8]) -> Result<Decoded<Reply<'_>>, Malformed> { Reply::decode(octets) }
-    fn decode_datagram(octets: &[u8]) -> Result<Datagram<'_>, Malformed> { Datagram::decode(octets) }
+    fn decode_status(bytes: &[u8]) -> Result<Decoded<AuthStatus>, Malformed> { AuthStatus::decode(bytes) }
+    fn decode_request(bytes: &[u8]) -> Result<Decoded<Request<'_>>, Malformed> { Request::decode(bytes) }
+    fn decode_reply(bytes: &[u8]) -> Result<Decoded<Reply<'_>>, Malformed> { Reply::decode(bytes) }
+    fn decode_datagram(bytes: &[u8]) -> Result<Datagram<'_>, Malformed> { Datagram::decode(bytes) }
 
     // Encoders.
 
@@ -140,7 +145,7 @@ cannot_panic! {
     fn own_address(address: Address<'_>) -> AddressBuf { address.into() }
     fn borrow_address(address: &AddressBuf) -> Address<'_> { address.as_address() }
     fn equal_hosts(host: &Host<'_>, other: &Host<'_>) -> bool { host == other }
-    fn guess_protocol(fault: &Malformed) -> Option<Protocol> { fault.looks_like() }
+    fn guess_protocol(fault: &Malformed) -> Option<OtherProtocol> { fault.looks_like() }
 
     // The server.
 
@@ -148,16 +153,28 @@ cannot_panic! {
     fn server_handle_input(machine: &mut server::Handshake, input: &[u8]) -> usize { machine.handle_input(input) }
     fn server_handle_eof(machine: &mut server::Handshake) { machine.handle_eof(); }
     fn server_poll_output(machine: &mut server::Handshake) -> server::Output<'_> { machine.poll_output() }
+    fn server_machine_handle_input(machine: &mut server::Handshake, input: &[u8]) -> usize {
+        Machine::handle_input(machine, input)
+    }
+    fn server_machine_handle_eof(machine: &mut server::Handshake) { Machine::handle_eof(machine); }
+    fn server_poll_io(machine: &mut server::Handshake) -> Option<Io<'_>> { machine.poll_io() }
+    fn server_poll_decision(machine: &mut server::Handshake) -> Option<server::Decision<'_>> {
+        machine.poll_decision()
+    }
     fn server_phase(machine: &server::Handshake) -> Phase { machine.phase() }
+    fn server_method(machine: &server::Handshake) -> Option<Method> { machine.method() }
+    fn server_offered(machine: &server::Handshake) -> Option<Methods<'_>> { machine.offered() }
+    fn server_request(machine: &server::Handshake) -> Option<Request<'_>> { machine.request() }
     fn server_drop(machine: server::Handshake) { drop(machine); }
-    fn transmit_bytes<'a>(token: &'a server::Transmit<'_>) -> &'a [u8] { token.bytes() }
-    fn transmit_sent(token: server::Transmit<'_>, n: usize) { token.sent(n); }
+    fn transmit_as_bytes<'a>(token: &'a Transmit<'_>) -> &'a [u8] { token.as_bytes() }
+    fn transmit_sent(token: Transmit<'_>, n: usize) { token.sent(n); }
+    fn transmit_sent_all(token: Transmit<'_>) { token.sent_all(); }
     fn select_method_offered<'a>(token: &'a server::SelectMethod<'_>) -> Methods<'a> { token.offered() }
-    fn select_method_select(token: server::SelectMethod<'_>, method: Method) -> Result<(), InvalidValue> {
+    fn select_method_select(token: server::SelectMethod<'_>, method: Method) -> Result<(), ApiMisuse> {
         token.select(method)
     }
-    fn select_method_select_preferred(token: server::SelectMethod<'_>, preferred: &[Method]) -> Option<Method> {
-        token.select_preferred(preferred)
+    fn select_method_select_preferred(token: server::SelectMethod<'_>, preferred: &[Method]) {
+        token.select_preferred(preferred);
     }
     fn select_method_reject(token: server::SelectMethod<'_>) { token.reject(); }
     fn authenticate_credentials<'a>(token: &'a server::Authenticate<'_>) -> Credentials<'a> { token.credentials() }
@@ -165,13 +182,22 @@ cannot_panic! {
     fn authenticate_reject(token: server::Authenticate<'_>) { token.reject(); }
     fn authenticate_reject_with(token: server::Authenticate<'_>, status: NonZeroU8) { token.reject_with(status); }
     fn server_negotiate_method(token: &server::Negotiate<'_>) -> Method { token.method() }
-    fn server_negotiate_finish(token: server::Negotiate<'_>) { token.finish(); }
-    fn server_negotiate_abandon(token: server::Negotiate<'_>) { token.abandon(); }
+    fn server_negotiate_accept(token: server::Negotiate<'_>) { token.accept(); }
+    fn server_negotiate_reject(token: server::Negotiate<'_>) { token.reject(); }
     fn pending_request_request<'a>(token: &'a server::PendingRequest<'_>) -> Request<'a> { token.request() }
-    fn pending_request_succeed(token: server::PendingRequest<'_>, bound: Address<'_>) { token.succeed(bound); }
-    fn pending_request_fail(token: server::PendingRequest<'_>, code: ReplyCode) { token.fail(code); }
-    fn pending_peer_connected(token: server::PendingPeer<'_>, peer: Address<'_>) { token.connected(peer); }
-    fn pending_peer_fail(token: server::PendingPeer<'_>, code: ReplyCode) { token.fail(code); }
+    fn pending_request_accept(token: server::PendingRequest<'_>, bound: Address<'_>) { token.accept(bound); }
+    fn pending_request_reject(token: server::PendingRequest<'_>, code: ReplyCode) { token.reject(code); }
+    fn pending_request_answer(token: server::PendingRequest<'_>, answer: Result<Address<'_>, ReplyCode>) {
+        token.answer(answer);
+    }
+    fn pending_request_answer_socket(token: server::PendingRequest<'_>, answer: Result<SocketAddr, ReplyCode>) {
+        token.answer(answer);
+    }
+    fn pending_peer_accept(token: server::PendingPeer<'_>, peer: Address<'_>) { token.accept(peer); }
+    fn pending_peer_reject(token: server::PendingPeer<'_>, code: ReplyCode) { token.reject(code); }
+    fn pending_peer_answer(token: server::PendingPeer<'_>, answer: Result<Address<'_>, ReplyCode>) {
+        token.answer(answer);
+    }
 
     // The client.
 
@@ -190,22 +216,28 @@ cannot_panic! {
     fn client_handle_input(machine: &mut client::Handshake, input: &[u8]) -> usize { machine.handle_input(input) }
     fn client_handle_eof(machine: &mut client::Handshake) { machine.handle_eof(); }
     fn client_poll_output(machine: &mut client::Handshake) -> client::Output<'_> { machine.poll_output() }
+    fn client_machine_handle_input(machine: &mut client::Handshake, input: &[u8]) -> usize {
+        Machine::handle_input(machine, input)
+    }
+    fn client_machine_handle_eof(machine: &mut client::Handshake) { Machine::handle_eof(machine); }
+    fn client_poll_io(machine: &mut client::Handshake) -> Option<Io<'_>> { machine.poll_io() }
+    fn client_poll_decision(machine: &mut client::Handshake) -> Option<client::Decision<'_>> {
+        machine.poll_decision()
+    }
     fn client_phase(machine: &client::Handshake) -> Phase { machine.phase() }
     fn client_method(machine: &client::Handshake) -> Option<Method> { machine.method() }
     fn client_drop(machine: client::Handshake) { drop(machine); }
     fn client_negotiate_method(token: &client::Negotiate<'_>) -> Method { token.method() }
-    fn client_negotiate_finish(token: client::Negotiate<'_>) { token.finish(); }
-    fn client_negotiate_abandon(token: client::Negotiate<'_>) { token.abandon(); }
+    fn client_negotiate_accept(token: client::Negotiate<'_>) { token.accept(); }
+    fn client_negotiate_reject(token: client::Negotiate<'_>) { token.reject(); }
     fn bound_address<'a>(token: &'a client::Bound<'_>) -> Address<'a> { token.address() }
     fn bound_wait_for_peer(token: client::Bound<'_>) { token.wait_for_peer(); }
 
     // UDP.
 
-    fn association_new(control_peer: IpAddr, requested: &Address<'_>) -> Association {
-        Association::new(control_peer, requested)
-    }
+    // `Association::new` and `ClientAssociation::with_reassembler` end in `Address::canonical`.
     fn association_admits(association: &Association, source: SocketAddr) -> bool { association.admits(source) }
-    fn association_from_client<'a>(
+    fn association_accept<'a>(
         association: &mut Association,
         source: SocketAddr,
         datagram: &'a [u8]
@@ -213,14 +245,35 @@ cannot_panic! {
         association.accept(source, datagram)
     }
     fn association_client(association: &Association) -> Option<SocketAddr> { association.client() }
+    fn client_association_relay(it: &FixedClient) -> SocketAddr { it.relay() }
+    fn client_association_max_payload(it: &FixedClient, to: &Address<'_>) -> usize { it.max_payload(to) }
+    fn client_association_admits(it: &FixedClient, source: SocketAddr) -> bool { it.admits(source) }
+    fn client_association_accept<'a>(
+        it: &'a mut FixedClient,
+        now: Duration,
+        source: SocketAddr,
+        datagram: &'a [u8]
+    ) -> Outcome<'a> {
+        it.accept(now, source, datagram)
+    }
+    fn client_association_poll_timeout(it: &FixedClient) -> Option<Duration> { it.poll_timeout() }
+    fn client_association_handle_timeout(it: &mut FixedClient, now: Duration) { it.handle_timeout(now); }
+    fn growing_client_association_accept<'a>(
+        it: &'a mut GrowingClient,
+        now: Duration,
+        source: SocketAddr,
+        datagram: &'a [u8]
+    ) -> Outcome<'a> {
+        it.accept(now, source, datagram)
+    }
     fn fixed_handle_datagram<'a>(it: &'a mut Fixed, now: Duration, datagram: Datagram<'a>) -> Outcome<'a> {
         it.handle_datagram(now, datagram)
     }
     fn fixed_poll_timeout(it: &Fixed) -> Option<Duration> { it.poll_timeout() }
     fn fixed_handle_timeout(it: &mut Fixed, now: Duration) { it.handle_timeout(now); }
     fn fixed_reset(it: &mut Fixed) { it.reset(); }
-    fn fixed_limits(it: Fixed, timeout: Duration, octets: usize) -> Fixed {
-        it.with_timeout(timeout).with_max_datagram(octets)
+    fn fixed_limits(it: Fixed, timeout: Duration, bytes: usize) -> Fixed {
+        it.with_timeout(timeout).with_max_datagram(bytes)
     }
     fn borrowed_new(storage: &mut [u8]) -> Borrowed<'_> { Reassembler::with_storage(storage) }
     fn borrowed_handle_datagram<'a>(
@@ -236,8 +289,8 @@ cannot_panic! {
     fn growing_handle_datagram<'a>(it: &'a mut Growing, now: Duration, datagram: Datagram<'a>) -> Outcome<'a> {
         it.handle_datagram(now, datagram)
     }
-    fn growing_limits(it: Growing, timeout: Duration, octets: usize) -> Growing {
-        it.with_timeout(timeout).with_max_datagram(octets)
+    fn growing_limits(it: Growing, timeout: Duration, bytes: usize) -> Growing {
+        it.with_timeout(timeout).with_max_datagram(bytes)
     }
     fn growing_buffered(it: &Growing) -> usize { it.buffered() }
     fn growing_poll_timeout(it: &Growing) -> Option<Duration> { it.poll_timeout() }
@@ -255,11 +308,11 @@ cannot_panic! {
 
     // GSSAPI.
 
-    fn decode_frame(octets: &[u8]) -> Result<Decoded<Frame<'_>>, Malformed> { Frame::decode(octets) }
+    fn decode_frame(bytes: &[u8]) -> Result<Decoded<Frame<'_>>, Malformed> { Frame::decode(bytes) }
     fn encode_frame(it: &Frame<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> { it.encode_into(out) }
-    fn new_token(octets: &[u8]) -> Result<Token<'_>, InvalidValue> { Token::new(octets) }
-    fn new_message_type(octet: u8) -> Option<MessageType> { MessageType::new(octet) }
-    fn new_protection_level(octet: u8) -> Option<ProtectionLevel> { ProtectionLevel::new(octet) }
+    fn new_token(bytes: &[u8]) -> Result<Token<'_>, InvalidValue> { Token::new(bytes) }
+    fn new_message_type(byte: u8) -> Option<MessageType> { MessageType::new(byte) }
+    fn new_protection_level(byte: u8) -> Option<ProtectionLevel> { ProtectionLevel::new(byte) }
     fn negotiator_new(context: Mechanism, config: ClientConfig) -> Negotiator<Mechanism> {
         Negotiator::client(context, config)
     }
@@ -268,8 +321,8 @@ cannot_panic! {
     fn encapsulation_drop(it: Encapsulation<Mechanism>) { drop(it); }
     fn negotiator_handle_eof(it: &mut Negotiator<Mechanism>) { it.handle_eof(); }
     fn negotiator_poll_output(it: &mut Negotiator<Mechanism>) -> Output<'_, Mechanism> { it.poll_output() }
-    fn negotiator_transmit_bytes<'a>(token: &'a Transmit<'_>) -> &'a [u8] { token.bytes() }
-    fn negotiator_transmit_sent(token: Transmit<'_>, n: usize) { token.sent(n); }
+    fn negotiator_transmit_bytes<'a>(token: &'a gssapi::Transmit<'_>) -> &'a [u8] { token.bytes() }
+    fn negotiator_transmit_sent(token: gssapi::Transmit<'_>, n: usize) { token.sent(n); }
     fn negotiator_finish(it: Negotiator<Mechanism>) -> bool { it.finish().is_ok() }
     fn encapsulation_new(context: Mechanism, level: ProtectionLevel) -> Encapsulation<Mechanism> {
         Encapsulation::new(context, level)
@@ -279,8 +332,8 @@ cannot_panic! {
     }
     fn encapsulation_handle_eof(it: &mut Encapsulation<Mechanism>) -> bool { it.handle_eof().is_ok() }
 
-    // What this must not accept.
+    // This must not link.
 
     #[cfg(feature = "negative-control")]
-    fn negative_control(octets: &[u8], at: usize) -> u8 { octets[at] }
+    fn negative_control(bytes: &[u8], at: usize) -> u8 { bytes[at] }
 }
