@@ -106,7 +106,7 @@ fn table_known_client_allocates_nothing() {
             assert!(empty.remove(&n).is_some());
         }
     });
-    assert_eq!(info.count_current, 2, "{info:?}");
+    assert!(info.count_current <= 2, "{info:?}");
 }
 
 /// A sequence of one fragment, a dropped fragment, and a sequence in an array allocate nothing.

@@ -177,7 +177,7 @@ pub fn udp_ops(scenario: Scenario) {
             let association = config.association(peer, &requested);
             let naive = Naive::new(peer, &requested, config);
             memory.with(|machine, limits| {
-                relay(association, naive, Pair::new(machine, limits.0, limits.1), &ops)
+                relay(association, naive, Pair::new(machine, limits.0, limits.1), &ops);
             });
         }
         Scenario::Table { limit, ops } => table(usize::from(limit % 8), &ops),

@@ -244,8 +244,8 @@ fn cases() -> Vec<(&'static str, Vec<Op>)> {
         ("F-17", usuals(&[0x01, 0x81])),
         ("F-19", vec![usual(built(0x01, To::Usual, 0)), usual(frag(0x82))]),
         // FRAG 01 is a beginning, whatever is open.
-        ("D-2", usuals(&[0x01, 0x01, 0x82])),
-        ("D-2-last", usuals(&[0x01, 0x02, 0x02, 0x83])),
+        ("F-20", usuals(&[0x01, 0x01, 0x82])),
+        ("duplicate-of-another", usuals(&[0x01, 0x02, 0x02, 0x83])),
     ]
 }
 

@@ -139,7 +139,7 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
     /// Returns where to send datagrams.
     #[inline]
     #[must_use]
-    pub const fn relay(&self) -> SocketAddr {
+    pub fn relay(&self) -> SocketAddr {
         let mut relay = if self.proxy_host { self.proxy } else { self.bound };
         relay.set_port(self.bound.port());
         relay
