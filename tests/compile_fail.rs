@@ -127,7 +127,7 @@ const CASES: &[Case] = &[
                 LINE
                 pending.reject(ReplyCode::GENERAL_FAILURE);
             }",
-        wrong: "let pending = server::PendingPeer { handshake };",
+        wrong: "let pending = server::PendingPeer { handshake, version: sans_socks::Version::Socks5 };",
         right: "let server::Output::PendingPeer(pending) = handshake.poll_output() else { return };",
     },
     Case {
