@@ -388,7 +388,7 @@ mod messages {
         }
     }
 
-    /// bytes, and what they mean. Every code and every address is one.
+    /// bytes, and what they mean. Every code and every address is one.
     #[test]
     fn reply_is_encoded_and_decoded_by_the_diagram() {
         let address = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 1), 0x9e35);

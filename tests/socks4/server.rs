@@ -304,6 +304,7 @@ fn server_closes_on_other_versions() {
 }
 
 /// Version 5 on the same port is what it is without version 4.
+///
 #[test]
 fn server_speaks_version_5_as_well() {
     let script = Server {
