@@ -57,3 +57,51 @@ pub fn server_config(levels: &[Level], nec: bool) -> ServerConfig {
 fn protected(levels: &[Level]) -> Vec<ProtectionLevel> {
     levels.iter().filter_map(|level| level.0).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use sans_socks::gssapi::ProtectionLevel::{Confidentiality, Integrity, Selective};
+
+    use super::{InvalidLevels, Level, client_config, server_config};
+
+    fn levels(text: &str) -> Vec<Level> {
+        let levels = text.split(',').map(str::parse);
+        levels.collect::<Result<_, _>>().expect("levels")
+    }
+
+    #[test]
+    fn client_proposes_the_first_level_and_accepts_all() {
+        let config = client_config(&levels("2,1,3"), true).expect("levels");
+        assert_eq!(config.proposed(), Some(Confidentiality));
+        assert!([Integrity, Confidentiality, Selective].map(|level| config.accepts(level)) == [true; 3]);
+        assert!(config.nec());
+
+        let config = client_config(&levels("0,3"), false).expect("levels");
+        assert_eq!(config.proposed(), None);
+        assert!(
+            [Integrity, Confidentiality, Selective].map(|level| config.accepts(level))
+                == [false, false, true]
+        );
+        assert_eq!(
+            client_config(&levels("1,0"), false),
+            Err(InvalidLevels::ClearNotProposed)
+        );
+    }
+
+    #[test]
+    fn server_allows_the_levels_listed() {
+        let config = server_config(&levels("3,1"), true);
+        assert!(
+            [Integrity, Confidentiality, Selective].map(|level| config.allows(level)) == [true, false, true]
+        );
+        assert_eq!((config.clear(), config.nec()), (false, true));
+        assert!(server_config(&levels("0"), false).clear());
+    }
+
+    #[test]
+    fn level_other_than_0_to_3_is_invalid() {
+        for text in ["4", "256", "-1", ""] {
+            assert_eq!(text.parse::<Level>(), Err(InvalidLevels::Unknown), "{text:?}");
+        }
+    }
+}
