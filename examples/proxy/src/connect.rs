@@ -170,7 +170,7 @@ async fn attempt(shared: Arc<Shared>, address: SocketAddr) -> io::Result<Outgoin
         socket.bind(SocketAddr::new(ip, 0))?;
     }
     let stream = socket.connect(address).await?;
-    let dialed = shared.own.dialed(stream.local_addr()?);
+    let dialed = shared.own.dialed(&stream)?;
     Ok(Outgoing { stream, dialed })
 }
 

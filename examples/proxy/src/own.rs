@@ -2,21 +2,34 @@
 //!
 //! A CONNECT to the proxy's own address makes the proxy its own client, to any depth: one write of 7 KiB once took all
 //! descriptors of a server. Names and aliases of the host make a check of the requested address incomplete. But a
-//! connection from the proxy to itself has the same address on both sides, so the local addresses of dialed
-//! connections are kept here and compared with the peers of accepted ones.
+//! connection from the proxy to itself has the same two addresses at both ends, so those of dialed connections are kept
+//! here and compared with those of accepted ones.
+//!
+//! The local address alone would not do: a client on the same host may have the same port as one of the proxy's
+//! connections, as long as the other end differs.
 
 use std::collections::HashSet;
+use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
+use tokio::net::TcpStream;
+
 use crate::lock;
+
+/// Both ends of a connection, in canonical form.
+type Ends = [(IpAddr, u16); 2];
+
+fn ends(here: SocketAddr, there: SocketAddr) -> Ends {
+    [here, there].map(|end| (end.ip().to_canonical(), end.port()))
+}
 
 /// The addresses of own sockets.
 #[derive(Debug)]
 pub(crate) struct OwnSockets {
-    /// Local addresses of dialed connections.
-    dialed: Mutex<HashSet<(IpAddr, u16)>>,
+    /// Dialed connections, by the address here and the address there.
+    dialed: Mutex<HashSet<Ends>>,
     /// How many sockets that receive clients' datagrams have each port. It is looked up for every datagram, so without
     /// a lock.
     udp_ports: Box<[AtomicU16]>,
@@ -35,18 +48,20 @@ impl OwnSockets {
     /// Remembers a dialed connection until the guard is dropped.
     ///
     /// Call this before a byte is sent through it. Then no request that arrives over it can be overlooked.
-    pub(crate) fn dialed(self: &Arc<Self>, local: SocketAddr) -> Dialed {
-        let local = (local.ip().to_canonical(), local.port());
-        lock(&self.dialed).insert(local);
-        Dialed {
+    pub(crate) fn dialed(self: &Arc<Self>, stream: &TcpStream) -> io::Result<Dialed> {
+        // For 0.0.0.0, this is the address that was really connected to.
+        let ends = ends(stream.local_addr()?, stream.peer_addr()?);
+        lock(&self.dialed).insert(ends);
+        Ok(Dialed {
             own: self.clone(),
-            local,
-        }
+            ends,
+        })
     }
 
-    /// Returns whether a connection with this peer was dialed by the proxy itself.
-    pub(crate) fn is_dialed(&self, peer: SocketAddr) -> bool {
-        lock(&self.dialed).contains(&(peer.ip().to_canonical(), peer.port()))
+    /// Returns whether the proxy itself has dialed an accepted connection.
+    pub(crate) fn has_dialed(&self, accepted: &TcpStream) -> io::Result<bool> {
+        let ends = ends(accepted.peer_addr()?, accepted.local_addr()?);
+        Ok(lock(&self.dialed).contains(&ends))
     }
 
     /// Remembers a socket that receives clients' datagrams until the guard is dropped.
@@ -73,12 +88,12 @@ impl OwnSockets {
 #[derive(Debug)]
 pub(crate) struct Dialed {
     own: Arc<OwnSockets>,
-    local: (IpAddr, u16),
+    ends: Ends,
 }
 
 impl Drop for Dialed {
     fn drop(&mut self) {
-        lock(&self.own.dialed).remove(&self.local);
+        lock(&self.own.dialed).remove(&self.ends);
     }
 }
 
@@ -105,16 +120,31 @@ pub(crate) fn is_local(ip: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
 
-    #[test]
-    fn dialed_connection_is_known_under_its_mapped_address_until_dropped() {
+    #[tokio::test]
+    async fn dialed_connection_is_known_at_its_other_end_until_dropped() {
         let own = Arc::new(OwnSockets::default());
-        let dialed = own.dialed("127.0.0.1:4000".parse().unwrap());
-        assert!(own.is_dialed("[::ffff:127.0.0.1]:4000".parse().unwrap()));
-        assert!(!own.is_dialed("127.0.0.1:4001".parse().unwrap()));
-        drop(dialed);
-        assert!(!own.is_dialed("127.0.0.1:4000".parse().unwrap()));
+        for (listen, dial) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("0.0.0.0", "127.9.9.9"),
+            ("::", "0.0.0.0"),
+            ("::", "::1"),
+        ] {
+            let listener = TcpListener::bind((listen, 0)).await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let dialed = TcpStream::connect((dial, port)).await.unwrap();
+            let other = TcpStream::connect((dial, port)).await.unwrap();
+            let guard = own.dialed(&dialed).unwrap();
+            let (first, _) = listener.accept().await.unwrap();
+            let (second, _) = listener.accept().await.unwrap();
+            assert!(own.has_dialed(&first).unwrap(), "{listen} {dial}");
+            assert!(!own.has_dialed(&second).unwrap(), "{listen} {dial}");
+            drop((guard, other));
+            assert!(!own.has_dialed(&first).unwrap(), "{listen} {dial}");
+        }
     }
 
     #[test]

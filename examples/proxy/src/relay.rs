@@ -15,7 +15,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
@@ -24,11 +24,14 @@ use crate::socket::reset;
 /// The most that one read returns.
 const CHUNK: usize = 64 * 1024;
 
-/// How long the data before a reset may take to be sent.
+/// How long the data before a reset may take to arrive.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often to check whether it was.
+/// How often to check whether it has.
 const FLUSH_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long the last packet has, of which the system does not tell.
+const FLUSH_GRACE: Duration = Duration::from_millis(50);
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
@@ -58,14 +61,14 @@ pub(crate) async fn relay(client: TcpStream, target: TcpStream, early: Vec<u8>, 
         let mut timer = pin!(sleep_until(tunnel.active + idle));
         poll_fn(|cx| tunnel.poll(cx, timer.as_mut(), idle)).await
     };
-    let (mut survivor, error) = match ended {
+    let (survivor, error) = match ended {
         Ended::Closed => return End::Closed,
         Ended::Idle => return End::Idle,
         Ended::ClientFailed(error) => (tunnel.target, error),
         Ended::TargetFailed(error) => (tunnel.client, error),
     };
     // An error means that the data cannot be sent any more.
-    let _ = timeout(FLUSH_TIMEOUT, flush(&mut survivor)).await;
+    let _ = timeout(FLUSH_TIMEOUT, flush(&survivor)).await;
     reset(survivor);
     End::Reset(error)
 }
@@ -163,7 +166,7 @@ impl Direction {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        source: &mut TcpStream,
+        source: &TcpStream,
         sink: &mut TcpStream,
         source_failed: bool,
         moved: &mut bool,
@@ -173,12 +176,7 @@ impl Direction {
                 self.fail(error);
                 break;
             }
-            let read = BUFFER.with_borrow_mut(|buffer| {
-                let mut read = ReadBuf::new(buffer);
-                ready!(Pin::new(&mut *source).poll_read(cx, &mut read))?;
-                self.write(cx, sink, read.filled());
-                Poll::Ready(io::Result::Ok(read.filled().len()))
-            });
+            let read = poll_read(cx, source, |cx, bytes| self.write(cx, sink, bytes));
             match ready!(read)? {
                 0 if source_failed => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
                 0 => {
@@ -232,51 +230,74 @@ impl Direction {
     }
 
     /// Discards what still arrives.
-    fn discard(&self, cx: &mut Context<'_>, source: &mut TcpStream, moved: &mut bool) {
+    fn discard(&self, cx: &mut Context<'_>, source: &TcpStream, moved: &mut bool) {
         while let Poll::Ready(Ok(1..)) = poll_discard(cx, source) {
             *moved = true;
         }
     }
 }
 
+/// Passes what one read returns to `handle`. Returns how much it was.
+///
+/// `TcpStream::poll_read` takes a read that does not fill the buffer for the last one, and waits for new data. But a
+/// read ends before urgent data, behind which there may be more: it would wait for ever.
+fn poll_read(
+    cx: &mut Context<'_>,
+    stream: &TcpStream,
+    mut handle: impl FnMut(&mut Context<'_>, &[u8]),
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        let read = BUFFER.with_borrow_mut(|buffer| {
+            let len = stream.try_read(buffer)?;
+            handle(cx, buffer.get(..len).unwrap_or_default());
+            io::Result::Ok(len)
+        });
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return Poll::Ready(read),
+        }
+    }
+}
+
 /// Reads and discards. Returns how much.
-pub(crate) fn poll_discard(cx: &mut Context<'_>, stream: &mut TcpStream) -> Poll<io::Result<usize>> {
-    BUFFER.with_borrow_mut(|buffer| {
-        let mut read = ReadBuf::new(buffer);
-        ready!(Pin::new(stream).poll_read(cx, &mut read))?;
-        Poll::Ready(Ok(read.filled().len()))
-    })
+pub(crate) fn poll_discard(cx: &mut Context<'_>, stream: &TcpStream) -> Poll<io::Result<usize>> {
+    poll_read(cx, stream, |_, _| {})
 }
 
 /// Reads and discards until the end of input.
-pub(crate) async fn discard(stream: &mut TcpStream) -> io::Result<()> {
+pub(crate) async fn discard(stream: &TcpStream) -> io::Result<()> {
     while poll_fn(|cx| poll_discard(cx, stream)).await? > 0 {}
     Ok(())
 }
 
-/// Waits until all data was sent. Discards what arrives meanwhile: a peer that is busy with sending reads later.
-async fn flush(stream: &mut TcpStream) -> io::Result<()> {
-    while !is_sent(stream)? {
+/// Waits until all data has arrived. Discards what the peer sends meanwhile: one that is busy with sending reads later.
+async fn flush(stream: &TcpStream) -> io::Result<()> {
+    while !is_delivered(stream)? {
         let _ = timeout(FLUSH_PAUSE, discard(stream)).await;
         sleep(FLUSH_PAUSE).await; // also when the peer has ended its side
     }
+    sleep(FLUSH_GRACE).await;
     Ok(())
 }
 
-/// Returns whether the system has sent all data, apart from what it may have to send again.
+/// Returns whether the peer's system has all data, up to about 2 KiB.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn is_sent(stream: &TcpStream) -> io::Result<bool> {
+fn is_delivered(stream: &TcpStream) -> io::Result<bool> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use std::os::fd::AsFd;
 
-    // With this option, a socket is writable only if nothing is left to be sent.
-    socket2::SockRef::from(stream).set_tcp_notsent_lowat(1)?;
+    // With these options, a socket is writable if nothing waits to be sent, and at most 2/3 of the smallest buffer to be
+    // acknowledged. The exact amount is not to be had without `unsafe`.
+    let socket = socket2::SockRef::from(stream);
+    socket.set_tcp_notsent_lowat(1)?;
+    socket.set_send_buffer_size(0)?;
     let mut polled = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
     Ok(poll(&mut polled, PollTimeout::ZERO)? > 0)
 }
 
 /// Other systems do not tell. [`FLUSH_TIMEOUT`] is then what the data has.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn is_sent(_: &TcpStream) -> io::Result<bool> {
+fn is_delivered(_: &TcpStream) -> io::Result<bool> {
     Ok(false)
 }

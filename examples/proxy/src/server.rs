@@ -118,9 +118,6 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, connections: TaskTra
                 continue;
             }
         };
-        if shared.own.is_dialed(peer) {
-            continue; // the proxy's own; the session would notice too, but later
-        }
         match shared.limits.admit(peer.ip().into()) {
             Ok(slot) => {
                 let session = session::serve(shared.clone(), slot, stream, peer);

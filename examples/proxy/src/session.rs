@@ -141,7 +141,7 @@ impl Session {
     /// Carries out a request up to the reply. Returns BND.
     async fn perform(&mut self, request: Request<'_>) -> io::Result<SocketAddr> {
         // A connection that the proxy has dialed itself is known by the time its first byte arrives.
-        if self.shared.own.is_dialed(self.peer) {
+        if self.shared.own.has_dialed(&self.stream)? {
             return Err(not_allowed());
         }
         let (shared, client) = (self.shared.clone(), self.slot.client());
@@ -229,7 +229,7 @@ impl Session {
     /// The tunnel or the association, until it ends.
     async fn carry_out(self) {
         let idle = self.shared.config.idle_timeout;
-        let (peer, mut stream) = (self.peer, self.stream);
+        let (peer, stream) = (self.peer, self.stream);
         match self.outcome {
             Outcome::Tunnel(target, _dialed) => match relay(stream, target, self.early, idle).await {
                 End::Closed => {}
@@ -238,7 +238,7 @@ impl Session {
             },
             Outcome::Association(relay) => {
                 tokio::select! {
-                    _ = discard(&mut stream) => {}
+                    _ = discard(&stream) => {}
                     () = Box::pin(relay.run()) => {}
                 }
             }
@@ -250,7 +250,7 @@ impl Session {
     async fn linger(&mut self) {
         let drain = async {
             self.stream.shutdown().await?;
-            discard(&mut self.stream).await
+            discard(&self.stream).await
         };
         let _ = timeout(LINGER, drain).await;
     }

@@ -40,8 +40,8 @@ struct Headers {
 }
 
 /// An administrator's program may exceed the system's limit. An error leaves a smaller buffer.
-pub(super) fn set_receive_buffer(socket: SockRef<'_>, size: usize) {
-    if setsockopt(&*socket, RcvBufForce, &size).is_err() {
+pub(super) fn set_receive_buffer(socket: &SockRef<'_>, size: usize) {
+    if setsockopt(&**socket, RcvBufForce, &size).is_err() {
         let _ = socket.set_recv_buffer_size(size);
     }
 }

@@ -8,7 +8,7 @@ use socket2::SockRef;
 use super::{Send, Slot, Socket};
 
 /// An error leaves a smaller buffer.
-pub(super) fn set_receive_buffer(socket: SockRef<'_>, size: usize) {
+pub(super) fn set_receive_buffer(socket: &SockRef<'_>, size: usize) {
     let _ = socket.set_recv_buffer_size(size);
 }
 

@@ -90,7 +90,7 @@ impl Socket {
     pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = std::net::UdpSocket::bind(address)?;
         socket.set_nonblocking(true)?;
-        system::set_receive_buffer(SockRef::from(&socket), RECEIVE_BUFFER);
+        system::set_receive_buffer(&SockRef::from(&socket), RECEIVE_BUFFER);
         Ok(Self {
             io: UdpSocket::from_std(socket)?,
             is_ipv6: address.is_ipv6(),

@@ -89,7 +89,7 @@ impl Drop for Proxy {
 pub(crate) struct Program {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
-    stdout: BufReader<std::process::ChildStdout>,
+    _stdout: BufReader<std::process::ChildStdout>,
 }
 
 pub(crate) fn command(args: &[&str]) -> Command {
@@ -140,7 +140,7 @@ impl Program {
         Self {
             address: address.parse().expect("an address"),
             child,
-            stdout,
+            _stdout: stdout,
         }
     }
 

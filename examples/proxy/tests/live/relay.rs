@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::common::{Proxy, Raw, accept, eventually, listener};
 
@@ -72,13 +72,14 @@ fn data_before_a_reset_arrives_whole() {
 fn data_before_a_reset_arrives_whole_at_a_slow_reader() {
     let proxy = Proxy::start(&[]);
     let (target, address) = listener();
-    let mut client = Raw::connect(proxy.address);
-    SockRef::from(&client.0).set_recv_buffer_size(4096).expect("TCP");
-    client = client.greet().tunnel(address);
+    let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    client.set_recv_buffer_size(4096).expect("TCP");
+    client.connect(&proxy.address.into()).expect("it listens");
+    let mut client = Raw::over(client.into()).greet().tunnel(address);
     let mut far = accept(&target);
     let len = 60_000;
     far.send(&vec![7; len]);
-    // It has reached the proxy when the target's system has nothing left to be acknowledged; the proxy holds the rest.
+    // Until it has reached the proxy, a reset would discard it.
     thread::sleep(Duration::from_millis(200));
     far.reset();
     thread::sleep(Duration::from_millis(200));
