@@ -5,6 +5,7 @@ use std::num::NonZeroU8;
 
 use arbitrary::Arbitrary;
 use sans_socks::client::{self, Auth};
+use sans_socks::socks4::UserId;
 use sans_socks::{Address, Command, Credentials, Domain, Method, ReplyCode, Request, server};
 
 use super::common::{Client, Server, Verdict};
@@ -97,7 +98,7 @@ pub struct ServerCaller {
     prefer: Preference,
     /// 0 accepts the credentials.
     status: u8,
-    /// How many bytes the caller's own negotiation consumes, modulo 8.
+    /// How many bytes the caller's own negotiation consumes, modulo 8. The highest bit accepts SOCKS4.
     raw_negotiation: u8,
     reply: Answer,
     peer: Answer,
@@ -110,7 +111,8 @@ impl ServerCaller {
                 .with_empty_credentials(self.empty_credentials)
                 .with_control_bytes(self.control_bytes)
                 .with_strict_reserved(self.strict_reserved)
-                .with_lenient_version(self.lenient_version),
+                .with_lenient_version(self.lenient_version)
+                .with_socks4(self.raw_negotiation & 0x80 != 0),
             prefer: self.prefer.methods(),
             verdict: match NonZeroU8::new(self.status) {
                 None => Verdict::Accept,
@@ -120,6 +122,7 @@ impl ServerCaller {
             raw_negotiation: usize::from(self.raw_negotiation % 8),
             reply: self.reply.result(),
             peer: self.peer.result(),
+            socks4_code: None,
         }
     }
 }
@@ -161,7 +164,8 @@ pub struct ClientCaller {
     offer: Offer,
     command: u8,
     target: Target,
-    /// How many bytes the caller's own negotiation consumes, modulo 8.
+    /// How many bytes the caller's own negotiation consumes, modulo 8. The highest bit speaks SOCKS4 where that is
+    /// possible.
     raw_negotiation: u8,
 }
 
@@ -169,14 +173,18 @@ impl ClientCaller {
     pub fn script(&self) -> Client<'static> {
         let field = |is_long| -> &'static [u8] { if is_long { &[b'p'; 255] } else { b"u" } };
         let credentials = Credentials::new(field(self.long_username), field(self.long_password));
+        let request = Request::new(Command::new(self.command), self.target.address());
+        let socks4 =
+            self.raw_negotiation & 0x80 != 0 && client::Handshake::socks4(&request, UserId::EMPTY).is_ok();
         Client {
-            request: Request::new(Command::new(self.command), self.target.address()),
+            request,
             auth: Auth::new(self.offer.methods(), credentials.ok()).expect("1 to 255 methods"),
             config: client::Config::new()
                 .with_optimistic(self.optimistic)
                 .with_strict_reserved(self.strict_reserved)
                 .with_strict_status_version(self.strict_status_version),
             raw_negotiation: usize::from(self.raw_negotiation % 8),
+            socks4: socks4.then_some(UserId::EMPTY),
         }
     }
 }
