@@ -1,4 +1,3 @@
-use crate::errors::{plain_too_long, token_too_long, unexpected_message};
 use crate::faults::wrong_version;
 use sans_socks::gssapi::{Frame, MessageType, ProtectionLevel, Token};
 use sans_socks::message::{BufferTooSmall, Decoded, Encode};
@@ -195,6 +194,7 @@ fn error_converts_into_io_error_and_has_a_source() {
     use std::error::Error as _;
     use std::io;
 
+    use crate::errors::{plain_too_long, token_too_long, unexpected_message};
     use sans_socks::gssapi::Error;
 
     let error = Error::Context(io::Error::other("no ticket"));
