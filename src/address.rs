@@ -112,6 +112,14 @@ impl AsRef<[u8]> for Domain<'_> {
 }
 
 /// ATYP and the address of that type.
+///
+/// ```
+/// use sans_socks::Host;
+///
+/// assert!(matches!(Host::try_from("::1")?, Host::Ipv6(_)));
+/// assert!(matches!(Host::try_from("example.com")?, Host::Domain(_)));
+/// # Ok::<(), sans_socks::InvalidValue>(())
+/// ```
 #[expect(
     clippy::exhaustive_enums,
     reason = "the grammar: an unknown ATYP has no length, so it can be reported but not represented"
@@ -330,7 +338,25 @@ fn ip_literal(name: Domain<'_>) -> Option<IpAddr> {
     ip.parse().ok().map(IpAddr::V6)
 }
 
-/// Where to connect: see [`Address::to_target`].
+/// The destination of a connection, see [`Address::to_target`].
+///
+/// An access list checks the addresses that a name resolves to, each in canonical form:
+///
+/// ```no_run
+/// use sans_socks::{Address, Target};
+/// use std::io;
+/// use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+///
+/// fn dial(address: Address<'_>) -> io::Result<TcpStream> {
+///     let resolved: Vec<SocketAddr> = match address.to_target().map_err(io::Error::other)? {
+///         Target::Socket(address) => vec![address],
+///         Target::Name(name, port) => (name, port).to_socket_addrs()?.collect(),
+///     };
+///     let allowed = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+///     let allowed: Vec<SocketAddr> = resolved.into_iter().filter(allowed).collect();
+///     TcpStream::connect(&*allowed)
+/// }
+/// ```
 #[expect(clippy::exhaustive_enums, reason = "an address is the one or the other")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target<'a> {

@@ -14,7 +14,7 @@ pub(crate) struct Buffer<const N: usize> {
     outgoing: Cursor,
     /// The message being read is `bytes[..received]`.
     received: u16,
-    /// How many more bytes it takes to the next decision; 0 where that has not been asked.
+    /// How many more bytes it takes to the next decision. 0 where that is not known, and before the first byte.
     missing: u16,
     /// How far the input reached that was offered last, counted like `received`. What is beyond `received` is
     /// input that the caller still holds. Saturates.
@@ -67,25 +67,17 @@ impl<const N: usize> Buffer<N> {
         NonZeroUsize::new(self.missing as usize)
     }
 
+    /// Returns whether a message begins, and more input can come.
+    #[inline]
+    pub(crate) const fn is_at_start(&self) -> bool {
+        self.received == 0 && !self.eof
+    }
+
     /// Returns how many bytes are missing to the next decision of the message in progress, or `None` where the
     /// peer has ended its side and the caller holds no more input.
     ///
     /// `first` is the first decision point of the message.
-    #[inline(always)] // The usual case, a message that begins, is decided in the caller: 20 instructions a message.
     pub(crate) fn want<T, E>(
-        &mut self,
-        first: u16,
-        decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
-    ) -> Option<NonZeroUsize> {
-        if self.received == 0 && !self.eof {
-            self.missing = first;
-            return NonZeroUsize::new(first.into());
-        }
-        self.want_rest(first, decode)
-    }
-
-    #[inline(never)]
-    fn want_rest<T, E>(
         &mut self,
         first: u16,
         decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
@@ -118,8 +110,8 @@ impl<const N: usize> Buffer<N> {
     /// This is the fast path of byte by byte delivery, which takes a third of the instructions with it.
     #[inline]
     pub(crate) fn take_short(&mut self, input: &[u8]) -> Option<usize> {
-        // The first byte is never short: it may be a wrong version, and is then not consumed.
-        if self.received == 0 || input.len() >= usize::from(self.missing) {
+        // `missing` is 0 before the first byte, which may be a wrong version, and is then not consumed.
+        if input.len() >= usize::from(self.missing) {
             return None;
         }
         self.append(input);
@@ -127,25 +119,14 @@ impl<const N: usize> Buffer<N> {
         Some(input.len())
     }
 
-    /// Consumes a message that arrives whole, and keeps it; returns `None` for any other input.
-    #[inline(always)] // Once for each message: with one decoder for all of them, a handshake takes a third more.
-    pub(crate) fn take_whole<T, E>(
-        &mut self,
-        input: &[u8],
-        decode: impl FnOnce(&[u8]) -> Result<Decoded<T>, E>,
-    ) -> Option<(usize, T)> {
-        if self.received != 0 {
-            return None;
+    /// Consumes a message that is `input` up to `end`. Nothing of it was received before.
+    #[inline]
+    pub(crate) fn take_whole(&mut self, input: &[u8], end: usize) {
+        if let (Some(message), Some(room)) = (input.get(..end), self.bytes.get_mut(..end)) {
+            copy(message, room);
         }
-        let Ok(Decoded::Complete { value, consumed }) = decode(input) else {
-            return None;
-        };
-        let (message, room) = (input.get(..consumed)?, self.bytes.get_mut(..consumed)?);
-        copy(message, room);
-        self.received = consumed as u16;
+        self.received = end as u16;
         self.reach = self.reach.max(short(input.len())) - self.received;
-        self.missing = 0;
-        Some((consumed, value))
     }
 
     /// Consumes the bytes of the message in progress and not one more, and returns how many.
@@ -255,18 +236,6 @@ impl<const N: usize> Buffer<N> {
             0 => 0,
             len => self.reach.max(len),
         };
-    }
-
-    /// Writes `message` from `start` on, and returns where it ends.
-    #[inline(always)]
-    pub(crate) fn push(&mut self, start: u16, message: &impl Encode) -> u16 {
-        push(&mut self.bytes, start, message)
-    }
-
-    /// Marks the bytes from `start` to `end` as credentials.
-    #[inline]
-    pub(crate) fn mark_secret(&mut self, start: u16, end: u16) {
-        self.outgoing.set_secret(start, end);
     }
 
     /// Sends `message`, written over everything that was received.

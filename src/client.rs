@@ -1,6 +1,67 @@
 //! The client's side of the handshake.
 //!
-#![doc = include_str!("guide/client.md")]
+//! [`Machine::advance`](crate::Machine::advance) sends and reads until there is a decision. For CONNECT there is none
+//! but the end:
+//!
+//! ```
+//! # #[cfg(not(feature = "std"))] fn main() {}
+//! # #[cfg(feature = "std")] fn main() -> std::io::Result<()> {
+//! use sans_socks::client::{Auth, Decision, Handshake};
+//! use sans_socks::{Address, Machine, Request};
+//! use std::io::{self, Read, Write};
+//!
+//! /// Returns the bytes received after the handshake: the first of the tunnel.
+//! fn connect(stream: &mut (impl Read + Write), target: Address<'_>) -> io::Result<Vec<u8>> {
+//!     let mut handshake = Handshake::new(&Request::connect(target), Auth::none());
+//!     let mut carry = Vec::new();
+//!     match handshake.advance(stream, &mut carry)? {
+//!         Decision::Established(_reply) => Ok(carry),
+//!         Decision::Closed(error) => Err(error.into()),
+//!         _ => Err(io::ErrorKind::Unsupported.into()), // only for BIND, and methods not offered here
+//!     }
+//! }
+//! # struct Pipe(io::Cursor<Vec<u8>>, Vec<u8>);
+//! # impl Read for Pipe { fn read(&mut self, b: &mut [u8]) -> io::Result<usize> { self.0.read(b) } }
+//! # impl Write for Pipe {
+//! #     fn write(&mut self, b: &[u8]) -> io::Result<usize> { self.1.write(b) }
+//! #     fn flush(&mut self) -> io::Result<()> { Ok(()) }
+//! # }
+//! # let bytes = b"\x05\x00\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00banner";
+//! # let mut pipe = Pipe(io::Cursor::new(bytes.to_vec()), Vec::new());
+//! # assert_eq!(connect(&mut pipe, Address::try_from("a.b:80").unwrap())?, b"banner");
+//! # assert_eq!(pipe.1, b"\x05\x01\x00\x05\x01\x00\x03\x03a.b\x00\x50");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Machine::advance_exact`](crate::Machine::advance_exact) does the same without reading past the handshake, so the
+//! bare stream can be handed on. An event loop uses [`Handshake::poll_output`], which never blocks; the
+//! [`server`](crate::server) module shows it.
+//!
+//! # Transitions
+//!
+//! | phase | sent | received | next |
+//! |---|---|---|---|
+//! | Greeting, method selection | greeting | `05 00` | request |
+//! | | | `05 02` | authentication |
+//! | | | any other method that was offered | negotiation |
+//! | | | `05 FF` | closed: `NoAcceptableMethod` |
+//! | | | a method that was not offered | closed: `MethodNotOffered` |
+//! | Authentication | credentials | `01 00`, `05 00` | request |
+//! | | | any other status | closed: `AuthenticationRejected` |
+//! | Negotiation, `accept()` | | | request |
+//! | Negotiation, `reject()` | | | closed: `Abandoned` |
+//! | Request, reply | request | REP 00, BIND | bound |
+//! | | | REP 00, any other command | established |
+//! | | | any other REP | closed: `Refused` |
+//! | Reply, `Bound::wait_for_peer()` | | | second reply |
+//! | Second reply | | REP 00 | established |
+//! | | | any other REP | closed: `Refused` |
+//! | any that waits for input | | wrong version byte, which is not consumed | closed: `Version` |
+//! | | | end of input | closed: `UnexpectedEof` |
+//!
+//! REP is judged as soon as it is received: what follows a failure is not read. With `Config::with_optimistic`,
+//! everything is sent at once.
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -127,32 +188,33 @@ impl Handshake {
     #[inline(always)] // Otherwise the machine is built on the stack and copied: 10 % more instructions.
     #[must_use]
     pub fn with_config(request: &Request<'_>, auth: Auth<'_>, config: Config) -> Self {
-        let mut handshake = Self {
-            buffer: Buffer::new(),
-            greeting_end: 0,
-            credentials_end: 0,
-            request_end: 0,
-            config: config.with_optimistic(config.optimistic() && auth.is_certain()),
+        let config = config.with_optimistic(config.optimistic() && auth.is_certain());
+        let mut bytes = [0; LONGEST];
+        let greeting_end = push(&mut bytes, 0, auth.greeting());
+        let (credentials_end, secret) = match auth.credentials() {
+            Some(credentials) => {
+                let end = push(&mut bytes, greeting_end, credentials);
+                (end, (greeting_end, end))
+            }
+            None => (greeting_end, (0, 0)),
+        };
+        let request_end = push(&mut bytes, credentials_end, request);
+        let first = if config.optimistic() {
+            request_end
+        } else {
+            greeting_end
+        };
+        Self {
+            buffer: Buffer::sending(bytes, first, secret),
+            greeting_end,
+            credentials_end,
+            request_end,
+            config,
             version: Version::Socks5,
             command: request.command,
             method: None,
             state: State::Read(Message::Selection),
-        };
-        let buffer = &mut handshake.buffer;
-        handshake.greeting_end = buffer.push(0, auth.greeting());
-        handshake.credentials_end = handshake.greeting_end;
-        if let Some(credentials) = auth.credentials() {
-            handshake.credentials_end = buffer.push(handshake.greeting_end, credentials);
-            buffer.mark_secret(handshake.greeting_end, handshake.credentials_end);
         }
-        handshake.request_end = buffer.push(handshake.credentials_end, request);
-        let first = if handshake.config.optimistic() {
-            handshake.request_end
-        } else {
-            handshake.greeting_end
-        };
-        buffer.send(0, first);
-        handshake
     }
 
     /// Creates a handshake of SOCKS4, or of SOCKS4a for a name.
@@ -274,6 +336,14 @@ impl Handshake {
 
     #[inline]
     fn want(&mut self, message: Message) -> Option<NonZeroUsize> {
+        if self.buffer.is_at_start() {
+            return NonZeroUsize::new(FIRST_DECISION.into());
+        }
+        self.want_more(message)
+    }
+
+    #[inline(never)] // Rare, and its arguments are made before it is called: 12 instructions a message.
+    fn want_more(&mut self, message: Message) -> Option<NonZeroUsize> {
         let (version, config) = (self.version, self.config);
         self.buffer
             .want(FIRST_DECISION, |bytes| message.decode(version, config, bytes))
@@ -284,32 +354,33 @@ impl Handshake {
             self.buffer.hold(input);
             return 0;
         };
-        let config = self.config;
-        let buffer = &mut self.buffer;
-        let whole = match message {
-            Message::Selection => buffer
-                .take_whole(input, Selection::decode)
-                .map(|(consumed, selection)| {
-                    self.selected(selection.method);
-                    consumed
-                }),
-            Message::Status => {
-                buffer
-                    .take_whole(input, |bytes| config.decode_status(bytes))
-                    .map(|(consumed, status)| {
-                        self.authenticated(status);
-                        consumed
-                    })
+        if self.buffer.received_len() == 0 && self.version == Version::Socks5 {
+            // Most messages arrive whole. Each has code of its own, as in the server.
+            match message {
+                Message::Selection => {
+                    if let Ok(Decoded::Complete { value, consumed }) = Selection::decode(input) {
+                        self.buffer.take_whole(input, consumed);
+                        self.selected(value.method);
+                        return consumed;
+                    }
+                }
+                Message::Status => {
+                    if let Ok(Decoded::Complete { value, consumed }) = self.config.decode_status(input) {
+                        self.buffer.take_whole(input, consumed);
+                        self.authenticated(value);
+                        return consumed;
+                    }
+                }
+                Message::Reply | Message::SecondReply => {
+                    if let Ok(Decoded::Complete { consumed, .. }) = self.config.judge_reply(input) {
+                        self.buffer.take_whole(input, consumed);
+                        self.succeeded(message);
+                        return consumed;
+                    }
+                }
             }
-            Message::Reply | Message::SecondReply if self.version == Version::Socks4 => None,
-            Message::Reply | Message::SecondReply => buffer
-                .take_whole(input, |bytes| config.judge_reply(bytes))
-                .map(|(consumed, ())| {
-                    self.succeeded(message);
-                    consumed
-                }),
-        };
-        whole.unwrap_or_else(|| self.receive(message, input))
+        }
+        self.receive(message, input)
     }
 
     /// Consumes part of a message, or one of version 4.

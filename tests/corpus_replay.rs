@@ -37,15 +37,18 @@ replay! {
     bytes decode
     #[cfg(feature = "arbitrary")]
     bytes roundtrip
-    bytes server_split
-    bytes client_split
-    bytes pair_ops
+    #[cfg(feature = "arbitrary")]
+    typed server_split
+    #[cfg(feature = "arbitrary")]
+    typed client_split
+    #[cfg(feature = "arbitrary")]
+    typed pair_ops
     #[cfg(feature = "arbitrary")]
     typed udp_ops
     bytes gssapi_ops
 }
 
-/// What the decoders are fuzzed from.
+/// The decoders are fuzzed from all vectors.
 #[test]
 fn every_vector_is_an_input() {
     let lines = include_str!("data/vectors.tsv").lines();
@@ -56,7 +59,7 @@ fn every_vector_is_an_input() {
     }
 }
 
-/// A target that is added is replayed, too.
+/// A new target is replayed.
 #[test]
 fn every_target_is_replayed() {
     let targets = fs::read_dir(fuzz("fuzz_targets")).unwrap();
@@ -89,7 +92,7 @@ fn with_an_empty_directory_a_replay_fails() {
     targets::replay(&empty, |_| {});
 }
 
-/// The input that fails is named.
+/// A failure names the input.
 #[test]
 #[should_panic(expected = "seeds/decode/V-001")]
 fn a_target_that_fails_fails_the_replay() {

@@ -28,7 +28,7 @@ const fn is_delimiter(c: char) -> bool {
 /// | `a:80` | `"a:80"` |
 /// | `a`, NUL, `b` | `"a\x00b"` |
 ///
-/// It is for people. A resolver takes [`Address::to_target`].
+/// It is meant for logs. Pass [`Address::to_target`] to a resolver.
 impl fmt::Display for Domain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.to_str() {
@@ -47,6 +47,7 @@ impl fmt::Debug for Domain<'_> {
     }
 }
 
+/// Writes the name in quotes, with `\xNN` for all but ASCII graphic characters.
 fn write_quoted(name: Domain<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_char('"')?;
     for byte in name.as_bytes() {

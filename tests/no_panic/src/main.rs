@@ -8,6 +8,7 @@
 //!
 //! The documentation of the crate lists under "Panics" which functions are left out, and why.
 
+use std::cmp::Ordering;
 use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU8, NonZeroUsize};
@@ -27,8 +28,8 @@ use sans_socks::udp::{
     fragments, max_payload,
 };
 use sans_socks::{
-    Address, AddressBuf, ApiMisuse, Credentials, Domain, Host, InvalidValue, Io, Machine, Malformed, Method,
-    OtherProtocol, Phase, Reply, ReplyCode, Request, Transmit,
+    Address, AddressBuf, ApiMisuse, Credentials, CredentialsBuf, Domain, Host, InvalidValue, Io, Machine,
+    Malformed, Method, OtherProtocol, Phase, Reply, ReplyCode, Request, Transmit,
 };
 
 /// Defines functions that are linked for any argument and cannot panic.
@@ -137,13 +138,19 @@ cannot_panic! {
     fn verify_credentials(credentials: Credentials<'_>, username: &[u8], password: &[u8]) -> bool {
         credentials.verify(username, password)
     }
+    fn own_credentials(credentials: Credentials<'_>) -> CredentialsBuf { credentials.into() }
+    fn verify_owned_credentials(credentials: &CredentialsBuf, username: &[u8], password: &[u8]) -> bool {
+        credentials.verify(username, password)
+    }
+    fn drop_owned_credentials(credentials: CredentialsBuf) { drop(credentials); }
     fn new_domain(name: &[u8]) -> Result<Domain<'_>, InvalidValue> { Domain::new(name) }
-    fn is_hostname(name: Domain<'_>) -> bool { name.is_hostname() }
+    fn domain_has_control_bytes(name: Domain<'_>) -> bool { name.has_control_bytes() }
     fn domain_to_str(name: Domain<'_>) -> Result<&str, Utf8Error> { name.to_str() }
     fn address_or_host(address: Address<'_>, ip: IpAddr) -> Address<'_> { address.or_host(ip) }
     fn address_to_socket_addr(address: &Address<'_>) -> Option<SocketAddr> { address.to_socket_addr() }
     fn own_address(address: Address<'_>) -> AddressBuf { address.into() }
     fn borrow_address(address: &AddressBuf) -> Address<'_> { address.as_address() }
+    fn compare_addresses(a: &AddressBuf, b: &AddressBuf) -> Ordering { a.cmp(b) }
     fn equal_hosts(host: &Host<'_>, other: &Host<'_>) -> bool { host == other }
     fn guess_protocol(fault: &Malformed) -> Option<OtherProtocol> { fault.looks_like() }
 

@@ -1,21 +1,16 @@
-//! The codec of SOCKS4 and SOCKS4a: values, captured messages, and every input that is not a message.
-
-#[path = "common/faults.rs"]
-mod faults;
+//! The codec: values, captured messages, and every input that is not a message.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use faults::wrong_version;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sans_socks::message::{Decoded, Encode};
 use sans_socks::socks4::{Reply, ReplyCode, Request, UserId};
 use sans_socks::{Address, Command, Domain, Host, InvalidValue, Malformed};
 
-/// Bytes from hex; blanks are for the reader.
-fn bytes(text: &str) -> Vec<u8> {
-    hex::decode(text.split_whitespace().collect::<String>()).unwrap()
-}
+use crate::common::exchange::{self, Message};
+use crate::common::faults::wrong_version;
+use crate::common::unhex as bytes;
 
 fn encoded(message: &impl Encode) -> Vec<u8> {
     let mut bytes = vec![0; message.encoded_len()];
@@ -36,17 +31,9 @@ fn head(ip: [u8; 4]) -> Vec<u8> {
 const NAMED: [u8; 4] = [0, 0, 0, 1];
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 
-/// Where the next decision about a request is, by the two texts alone: at the first byte after which it can be
-/// complete or faulty. `have` bytes of `bytes` have been received, and show no fault.
+/// How many bytes lead to the next decision about a request.
 fn next_decision(bytes: &[u8], have: usize) -> usize {
-    let Some(fields) = bytes[..have].get(8..) else {
-        return 9;
-    };
-    let named = bytes[4..7] == [0, 0, 0] && bytes[7] != 0;
-    let in_user_id = !fields.contains(&0);
-    // A NULL is followed by a name, which can be empty and thus faulty, unless the next byte must be that NULL.
-    let second = named && in_user_id && fields.len() < 255;
-    have + 1 + usize::from(second)
+    exchange::next_decision(Message::Socks4Request, false, bytes, have).unwrap()
 }
 
 /// Checks every cut of a message that consists of `bytes`: what is needed, and where it ends.
@@ -261,6 +248,13 @@ mod values {
         let address = Address::from((Domain::new(&field).unwrap(), 80));
         let request = Request::new(Command::CONNECT, address, UserId::new(&field).unwrap()).unwrap();
         assert_eq!((request.encoded_len(), Request::MAX_LEN), (520, 520));
+        // `encode` has room for it, too.
+        #[cfg(feature = "bytes")]
+        {
+            let mut out = Vec::new();
+            assert_eq!(request.encode(&mut out), Ok(()));
+            assert_eq!(out, encoded(&request));
+        }
         let reply = Reply::new(ReplyCode::GRANTED, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
         assert_eq!((reply.encoded_len(), Reply::MAX_LEN), (8, 8));
     }
@@ -394,7 +388,7 @@ mod messages {
         }
     }
 
-    /// bytes, and what they mean. Every code and every address is one.
+    /// bytes, and what they mean. Every code and every address is one.
     #[test]
     fn reply_is_encoded_and_decoded_by_the_diagram() {
         let address = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 1), 0x9e35);
@@ -437,18 +431,18 @@ mod messages {
     fn captured_messages_are_read_and_written_the_same() {
         let cases = [
             (
-                include_str!("data/transcripts/client-curl-socks4.txt"),
+                include_str!("../data/transcripts/client-curl-socks4.txt"),
                 request(Command::CONNECT, "127.0.0.1:8080", ""),
                 (ReplyCode::GRANTED, "127.0.0.1:40501"),
             ),
             (
-                include_str!("data/transcripts/client-curl-socks4-userid.txt"),
+                include_str!("../data/transcripts/client-curl-socks4-userid.txt"),
                 request(Command::CONNECT, "127.0.0.1:8080", "alice"),
                 (ReplyCode::GRANTED, "127.0.0.1:34679"),
             ),
             // Dante does not speak 4a.
             (
-                include_str!("data/transcripts/client-curl-socks4a.txt"),
+                include_str!("../data/transcripts/client-curl-socks4a.txt"),
                 request(Command::CONNECT, "app.test:8080", ""),
                 (ReplyCode::REJECTED, "127.0.0.1:39765"),
             ),
