@@ -130,7 +130,7 @@ impl<const N: usize> Buffer<N> {
         if let (Some(message), Some(room)) = (input.get(..end), self.bytes.get_mut(..end)) {
             copy(message, room);
         }
-        self.received = short(end);
+        self.received = end as u16;
         self.reach = self.reach.max(short(input.len())) - self.received;
         self.missing = 0;
     }
