@@ -14,7 +14,7 @@ pub(crate) struct Buffer<const N: usize> {
     outgoing: Cursor,
     /// The message being read is `bytes[..received]`.
     received: u16,
-    /// How many more bytes it takes to the next decision; 0 where that has not been asked.
+    /// How many more bytes it takes to the next decision. 0 where that is not known, and before the first byte.
     missing: u16,
     /// How far the input reached that was offered last, counted like `received`. What is beyond `received` is
     /// input that the caller still holds. Saturates.
@@ -67,15 +67,10 @@ impl<const N: usize> Buffer<N> {
         NonZeroUsize::new(self.missing as usize)
     }
 
-    /// Begins to wait for a message, which takes `first` bytes to its first decision; returns `None` where one is in
-    /// progress, and after the end of input.
-    #[inline(always)]
-    pub(crate) fn want_first(&mut self, first: u16) -> Option<NonZeroUsize> {
-        if self.received != 0 || self.eof {
-            return None;
-        }
-        self.missing = first;
-        self.missing()
+    /// Returns whether a message begins, and more input can come.
+    #[inline]
+    pub(crate) const fn is_at_start(&self) -> bool {
+        self.received == 0 && !self.eof
     }
 
     /// Returns how many bytes are missing to the next decision of the message in progress, or `None` where the
@@ -115,8 +110,8 @@ impl<const N: usize> Buffer<N> {
     /// This is the fast path of byte by byte delivery, which takes a third of the instructions with it.
     #[inline]
     pub(crate) fn take_short(&mut self, input: &[u8]) -> Option<usize> {
-        // The first byte is never short: it may be a wrong version, and is then not consumed.
-        if self.received == 0 || input.len() >= usize::from(self.missing) {
+        // `missing` is 0 before the first byte, which may be a wrong version, and is then not consumed.
+        if input.len() >= usize::from(self.missing) {
             return None;
         }
         self.append(input);
@@ -132,7 +127,6 @@ impl<const N: usize> Buffer<N> {
         }
         self.received = end as u16;
         self.reach = self.reach.max(short(input.len())) - self.received;
-        self.missing = 0;
     }
 
     /// Consumes the bytes of the message in progress and not one more, and returns how many.

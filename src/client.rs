@@ -336,10 +336,10 @@ impl Handshake {
 
     #[inline]
     fn want(&mut self, message: Message) -> Option<NonZeroUsize> {
-        match self.buffer.want_first(FIRST_DECISION) {
-            None => self.want_more(message),
-            needed => needed,
+        if self.buffer.is_at_start() {
+            return NonZeroUsize::new(FIRST_DECISION.into());
         }
+        self.want_more(message)
     }
 
     #[inline(never)] // Rare, and its arguments are made before it is called: 12 instructions a message.

@@ -352,10 +352,10 @@ impl Handshake {
 
     #[inline]
     fn want(&mut self, message: Message) -> Option<NonZeroUsize> {
-        match self.buffer.want_first(message.first_decision(self.config)) {
-            None => self.want_more(message),
-            needed => needed,
+        if self.buffer.is_at_start() {
+            return NonZeroUsize::new(message.first_decision(self.config).into());
         }
+        self.want_more(message)
     }
 
     #[inline(never)] // Rare, and its arguments are made before it is called: 12 instructions a message.
