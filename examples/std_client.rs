@@ -1,87 +1,68 @@
-//! A client on blocking sockets and threads: CONNECT.
+//! Connects stdin and stdout to a target through a SOCKS5 proxy, like `nc`. CONNECT, blocking I/O.
 //!
 //! ```text
-//! cargo run --example std_client -- --proxy 127.0.0.1:1080 example.com 80
+//! cargo run --example std_client -- 127.0.0.1:1080 example.com 80 [USER PASSWORD]
 //! ```
-//!
-//! stdin goes into the tunnel, and its end is passed on; what comes out goes to stdout, until the far side
-//! ends.
-//!
-//! It shows the least that a driver needs: a buffer, `read` and `write`.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::process;
-use std::thread;
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{env, process, thread};
 
-use clap::Parser;
-use sans_socks::Command;
-use sans_socks::client::{Handshake, Output};
+use sans_socks::client::{Auth, Decision, Handshake};
+use sans_socks::{Address, Credentials, Machine, Request};
 
-#[path = "common/client.rs"]
-mod common;
-use common::{Options, exit_code};
-
-fn main() {
-    let code = exit_code(run(&Options::parse()));
-    // The thread that reads stdin may still wait there.
-    process::exit(code);
-}
-
-fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    let handshake = options.handshake(Command::CONNECT)?;
-    let mut proxy = TcpStream::connect(options.proxy.to_string()).map_err(|error| options.explain(&error))?;
-    proxy.set_nodelay(true)?;
-    let carry = shake_hands(&mut proxy, handshake).map_err(|error| options.explain(&error))?;
-    Ok(tunnel(proxy, &carry)?)
-}
-
-/// Returns what came behind the handshake: the tunnel's first octets.
-fn shake_hands(proxy: &mut TcpStream, mut handshake: Handshake) -> io::Result<Vec<u8>> {
-    let mut input = Vec::new();
-    loop {
-        match handshake.poll_output() {
-            Output::Transmit(transmit) => {
-                let n = proxy.write(transmit.as_bytes())?;
-                transmit.sent(n);
-            }
-            Output::NeedInput { .. } => {
-                if input.is_empty() {
-                    let mut chunk = [0; 1024];
-                    match proxy.read(&mut chunk)? {
-                        0 => handshake.handle_eof(),
-                        n => input.extend_from_slice(&chunk[..n]),
-                    }
-                }
-                let taken = handshake.handle_input(&input);
-                input.drain(..taken);
-            }
-            Output::Negotiate(negotiate) => negotiate.reject(),
-            Output::Bound(bound) => bound.wait_for_peer(),
-            Output::Established(_) => return Ok(input),
-            Output::Closed(error) => return Err(error.into()),
-        }
+/// Returns the tunnel and its first bytes: those received after the handshake.
+fn connect(proxy: &str, target: Address<'_>, auth: Auth<'_>) -> io::Result<(TcpStream, Vec<u8>)> {
+    let mut stream = TcpStream::connect(proxy)?;
+    let mut handshake = Handshake::new(&Request::connect(target), auth);
+    let mut carry = Vec::new();
+    match handshake.advance(&mut stream, &mut carry)? {
+        Decision::Established(_reply) => Ok((stream, carry)),
+        Decision::Closed(error) => Err(error.into()),
+        _ => Err(io::ErrorKind::Unsupported.into()), // only for BIND, and methods not offered here
     }
 }
 
-/// Copies both ways until the far side ends.
-fn tunnel(mut proxy: TcpStream, carry: &[u8]) -> io::Result<()> {
-    let mut to_proxy = proxy.try_clone()?;
+fn run() -> Result<(), Box<dyn Error>> {
+    let usage = "usage: std_client PROXY HOST PORT [USER PASSWORD]";
+    let args: &[String] = env::args().collect::<Vec<_>>().leak();
+    let [_, proxy, host, port, login @ ..] = args else {
+        return Err(usage.into());
+    };
+    let auth = match login {
+        [] => Auth::none(),
+        [user, password] => Auth::password(Credentials::new(user, password)?),
+        _ => return Err(usage.into()),
+    };
+    let target = Address::try_from((&host[..], port.parse()?))?;
+
+    // One deadline for dial and handshake. A read timeout of the socket would begin again at every byte.
+    let (sender, connected) = mpsc::channel();
+    thread::spawn(move || sender.send(connect(proxy, target, auth)));
+    let late = |_| "no answer from the proxy within 10 s";
+    let (stream, carry) = connected.recv_timeout(Duration::from_secs(10)).map_err(late)??;
+
+    let mut upload = stream.try_clone()?;
     thread::spawn(move || {
-        // What fails here fails below as well.
-        let _ = io::copy(&mut io::stdin(), &mut to_proxy);
-        let _ = to_proxy.shutdown(Shutdown::Write);
+        let _ = io::copy(&mut io::stdin(), &mut upload); // a failed write fails the read below, too
+        let _ = upload.shutdown(Shutdown::Write);
     });
-    let mut stdout = io::stdout();
-    let mut chunk = [0; 16 * 1024];
-    let mut octets = carry;
+    let (mut download, mut stdout, mut chunk) = (carry.chain(stream), io::stdout(), [0; 16 * 1024]);
     loop {
-        stdout.write_all(octets)?;
-        stdout.flush()?;
-        octets = match proxy.read(&mut chunk)? {
+        match download.read(&mut chunk)? {
             0 => return Ok(()),
-            n => &chunk[..n],
-        };
+            n => stdout.write_all(&chunk[..n])?,
+        }
+        stdout.flush()?;
+    }
+}
+
+fn main() {
+    if let Err(error) = run() {
+        eprintln!("std_client: {error}");
+        process::exit(1);
     }
 }

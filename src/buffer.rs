@@ -288,6 +288,17 @@ impl<const N: usize> Buffer<N> {
         self.outgoing.set_secret(0, self.received + self.missing);
     }
 
+    /// Removes `len` bytes from the message received, and overwrites what the move leaves behind.
+    pub(crate) fn remove(&mut self, start: usize, len: u8) {
+        for at in start..usize::from(self.received) {
+            let byte = self.received().get(at + usize::from(len)).copied();
+            if let Some(slot) = self.bytes.get_mut(at) {
+                *slot = byte.unwrap_or(0);
+            }
+        }
+        self.received = self.received.saturating_sub(len.into());
+    }
+
     /// Marks all bytes as secret, until [`wipe_secret`](Self::wipe_secret) or the end.
     #[inline]
     pub(crate) fn mark_all_secret(&mut self) {

@@ -35,7 +35,7 @@ impl Cursor {
     }
 
     /// Sends up to `end`, from where it was.
-    #[cfg(feature = "alloc")]
+    #[cfg(all(feature = "alloc", not(target_pointer_width = "16")))]
     pub(crate) fn extend(&mut self, end: u32) {
         self.end = end;
     }

@@ -76,9 +76,7 @@ pub(super) fn all(bench: &mut impl Bench) {
         "udp/relay",
         (association, Reassembler::with_storage([]), Aligned([0; 2048])),
         |(association, reassembler, buf)| {
-            let datagram = association
-                .accept(black_box(source), black_box(&ipv4))
-                .ok()?;
+            let datagram = association.accept(black_box(source), black_box(&ipv4)).ok()?;
             let Outcome::Deliver(datagram) = reassembler.handle_datagram(now(), datagram) else {
                 return None;
             };
@@ -98,7 +96,12 @@ pub(super) fn all(bench: &mut impl Bench) {
     let pieces = pieces(&payload, LEN);
     let array = Reassembler::with_storage([0; 4 * LEN]);
     reassembly(bench, "reassembly/array", &pieces, array);
-    reassembly(bench, "reassembly/vec", &pieces, Reassembler::with_storage(Vec::new()));
+    reassembly(
+        bench,
+        "reassembly/vec",
+        &pieces,
+        Reassembler::with_storage(Vec::new()),
+    );
 }
 
 /// `size` fragments.
@@ -108,7 +111,12 @@ pub(super) fn growth(bench: &mut impl Bench, size: u8) {
     let pieces = pieces(&payload, LEN);
     let array = Reassembler::with_storage([0; 127 * LEN]);
     reassembly(bench, "reassembly/array", &pieces, array);
-    reassembly(bench, "reassembly/vec", &pieces, Reassembler::with_storage(Vec::new()));
+    reassembly(
+        bench,
+        "reassembly/vec",
+        &pieces,
+        Reassembler::with_storage(Vec::new()),
+    );
 }
 
 fn now() -> Duration {

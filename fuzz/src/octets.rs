@@ -1,8 +1,6 @@
-//! The fuzzer's octets as choices.
+//! The fuzzer's bytes as choices.
 
-use sans_socks::{Address, Domain};
-
-/// The octets that have not been used; behind the last come zeros.
+/// The bytes that have not been used. Zeros follow the last one.
 pub struct Octets<'a>(pub &'a [u8]);
 
 impl<'a> Octets<'a> {
@@ -31,30 +29,13 @@ impl<'a> Octets<'a> {
         taken
     }
 
-    /// The operations that the rest spells: each begins with an octet, and may use more.
+    /// The next operation, which begins with this byte and may use more.
     pub fn next_op(&mut self) -> Option<u8> {
         (!self.0.is_empty()).then(|| self.octet())
     }
-
-    pub fn address(&mut self) -> Address<'static> {
-        const LONG: &[u8] = &[b'x'; 255];
-        let name = |octets: &'static [u8]| Domain::new(octets).expect("1 to 255 octets").into();
-        let host = match self.octet() % 6 {
-            0 => Address::UNSPECIFIED.host,
-            1 => std::net::Ipv4Addr::LOCALHOST.into(),
-            2 => std::net::Ipv6Addr::LOCALHOST.into(),
-            3 => name(b"app.test"),
-            4 => name(b"localhost\0.test"),
-            _ => name(LONG),
-        };
-        Address {
-            host,
-            port: self.u16(),
-        }
-    }
 }
 
-/// Pieces of 1 to 15 octets, and here and there all the rest, as `seed` has it.
+/// Pieces of 1 to 15 bytes, or of all the rest, chosen by `seed`.
 pub fn pieces(mut seed: u64, mut octets: &[u8]) -> Vec<&[u8]> {
     let mut pieces = Vec::new();
     while !octets.is_empty() {

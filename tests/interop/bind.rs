@@ -2,9 +2,11 @@
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::thread;
 
+use crate::client;
 use crate::raw::{BIND, Raw, failure, request};
-use crate::server::Server;
+use crate::server::{PASSWORD, Server, USER};
 
 tests!(
     tokio_server,
@@ -20,6 +22,8 @@ tests!(
     peer_that_is_expected,
     peer_that_is_not_expected
 );
+
+tests!(bind_client, tunnel_through_every_server);
 
 const ANYONE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -89,4 +93,24 @@ fn peer_that_is_not_expected(driver: &str) {
     client.expect(&failure(0x02));
     client.expect_end();
     peer.expect_closed();
+}
+
+/// R-041..R-043.
+fn tunnel_through_every_server(driver: &str) {
+    for server in ["tokio_server", "std_server"] {
+        let server = Server::with_login(server);
+        let mut client = client::start(driver, server.address, Some((USER, PASSWORD)), "127.0.0.1", 0);
+        let bound = client.line();
+        let bound = bound.strip_prefix("bound ").expect("the first reply's address");
+        let mut peer = Raw::over(TcpStream::connect(bound).expect("it listens"));
+        peer.send(b"from the peer\n");
+        assert_eq!(
+            client.line(),
+            format!("peer {}", peer.0.local_addr().expect("connected"))
+        );
+        assert_eq!(client.line(), "from the peer");
+        let peer = thread::spawn(move || peer.echo());
+        client.expect_echo(b"from the client");
+        peer.join().expect("no panic");
+    }
 }

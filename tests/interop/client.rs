@@ -1,6 +1,6 @@
 //! The client drivers under test.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::process::{Process, example};
 use crate::target;
@@ -8,27 +8,20 @@ use crate::target;
 /// User name and password, or none.
 pub(crate) type Login<'a> = Option<(&'a str, &'a str)>;
 
-pub(crate) fn start(driver: &str, proxy: SocketAddr, login: Login<'_>, host: &str, port: u16) -> Process {
-    start_with(driver, &[], proxy, login, host, port)
-}
+/// The second proxy of `chain`, for tests that play both.
+pub(crate) const SECOND_PROXY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 1080);
 
-pub(crate) fn start_with(
-    driver: &str,
-    options: &[&str],
-    proxy: SocketAddr,
-    login: Login<'_>,
-    host: &str,
-    port: u16,
-) -> Process {
+pub(crate) fn start(driver: &str, proxy: SocketAddr, login: Login<'_>, host: &str, port: u16) -> Process {
     let mut command = example(driver);
-    command.args(options).args(["--proxy", &proxy.to_string()]);
-    if let Some((user, password)) = login {
-        command.args(["--user", user, "--password", password]);
+    command.arg(proxy.to_string());
+    if driver == "chain" {
+        command.arg(SECOND_PROXY.to_string());
     }
-    Process::start({
-        command.args([host, &port.to_string()]);
-        command
-    })
+    command.args([host, &port.to_string()]);
+    if let Some((user, password)) = login {
+        command.args([user, password]);
+    }
+    Process::start(command)
 }
 
 /// Fetches 64 MiB. Not an echo: microsocks writes in one direction before it reads in the other, and with both full

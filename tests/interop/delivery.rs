@@ -5,7 +5,7 @@ use std::thread;
 
 use crate::client;
 use crate::process::PATIENCE;
-use crate::raw::{CONNECT, OFFER_NONE, Raw, SELECT_NONE, request, request_name};
+use crate::raw::{CONNECT, OFFER_NONE, Raw, SELECT_NONE, login, request, request_name};
 use crate::server::{PASSWORD, Server, USER};
 use crate::target;
 
@@ -19,6 +19,7 @@ macro_rules! every_server {
 
 every_server!(
     everything_in_one_segment,
+    everything_in_one_segment_with_a_login,
     octet_by_octet,
     long_early_data,
     banner_behind_the_reply,
@@ -29,8 +30,8 @@ every_server!(
     both_directions_at_once,
     many_tunnels_at_once,
 );
-tests!(tokio_client, everything_in_one_flight);
-tests!(std_client, everything_in_one_flight);
+tests!(tokio_client, echo_through_every_server);
+tests!(std_client, echo_through_every_server);
 
 ///
 fn everything_in_one_segment(driver: &str) {
@@ -183,23 +184,26 @@ fn many_tunnels_at_once(driver: &str) {
     }
 }
 
-/// a client that waits for nothing, with and without a login.
-fn everything_in_one_flight(driver: &str) {
-    let echo = target::echo(Ipv4Addr::LOCALHOST).port();
+/// a client that waits for nothing, with a login.
+fn everything_in_one_segment_with_a_login(driver: &str) {
+    let server = Server::with_login(driver);
+    let mut client = Raw::connect(server.address);
+    let request = request(CONNECT, target::echo(Ipv4Addr::LOCALHOST));
+    client.send(&[b"\x05\x01\x02", &login(USER, PASSWORD)[..], &request, b"early"].concat());
+    client.expect(b"\x05\x02\x01\x00");
+    client.expect_success();
+    client.expect(b"early");
+}
+
+/// A client through each server, by each form of address.
+fn echo_through_every_server(driver: &str) {
+    let v4 = target::echo(Ipv4Addr::LOCALHOST).port();
+    let v6 = target::echo(Ipv6Addr::LOCALHOST).port();
     for server in ["tokio_server", "std_server", "mio_server"] {
-        for (server, login) in [
-            (Server::open(server), None),
-            (Server::with_login(server), Some((USER, PASSWORD))),
-        ] {
-            let client = client::start_with(
-                driver,
-                &["--optimistic"],
-                server.address,
-                login,
-                "localhost",
-                echo,
-            );
-            client.expect_echo(b"in one flight");
+        let server = Server::with_login(server);
+        for (host, port) in [("127.0.0.1", v4), ("localhost", v4), ("::1", v6)] {
+            let client = client::start(driver, server.address, Some((USER, PASSWORD)), host, port);
+            client.expect_echo(b"there and back");
         }
     }
 }

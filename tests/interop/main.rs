@@ -1,8 +1,7 @@
 //! The drivers of `examples/` against programs that share no code with this crate.
 //!
-//! `refusal`, `delivery`, `bind`, `udp` and `vanish` speak to the drivers in raw octets and run with every `cargo test`.
-//! The rest need programs that a machine may not have, so they are ignored by default; `.ci/run` installs the programs
-//! and runs them all. By hand:
+//! `curl`, `danted`, `microsocks`, `node_socks` and `pysocks` need programs that a machine may not have, so they are
+//! ignored by default. The rest runs with every `cargo test`. `.ci/run` installs the programs and runs all tests. By hand:
 //!
 //! ```sh
 //! cargo build --examples && cargo test --test interop -- --include-ignored
@@ -31,12 +30,16 @@ mod server;
 mod target;
 
 mod bind;
+mod chain;
 mod delivery;
+mod fake_proxy;
+mod no_alloc;
 mod refusal;
 #[cfg(target_os = "linux")] // where 127.0.0.2 is an address, and prlimit a program
 mod udp;
 #[cfg(target_os = "linux")]
 mod vanish;
+mod verbatim;
 
 mod curl;
 mod danted;

@@ -196,6 +196,11 @@ impl Process {
         assert!(written.is_ok(), "{written:?} {}: {}", self.name, self.log());
     }
 
+    /// Ends its stdin.
+    pub(crate) fn end(&mut self) {
+        drop(self.stdin.take());
+    }
+
     /// From its stdout.
     pub(crate) fn expect(&mut self, data: &[u8]) {
         let mut got = vec![0; data.len()];

@@ -37,9 +37,24 @@ fn address(address: SocketAddr) -> Vec<u8> {
     }
 }
 
+/// A user name and password, RFC 1929.
+pub(crate) fn login(user: &str, password: &str) -> Vec<u8> {
+    let len = |field: &str| u8::try_from(field.len()).expect("at most 255 octets");
+    let mut octets = vec![0x01, len(user)];
+    octets.extend_from_slice(user.as_bytes());
+    octets.push(len(password));
+    octets.extend_from_slice(password.as_bytes());
+    octets
+}
+
 /// A failure reply as the servers here send it: ten octets, zeros behind the code.
 pub(crate) fn failure(code: u8) -> [u8; 10] {
     [0x05, code, 0x00, 0x01, 0, 0, 0, 0, 0, 0]
+}
+
+/// A reply that says success, and `bound` as BND.
+pub(crate) fn success(bound: SocketAddr) -> Vec<u8> {
+    [&[0x05, 0x00, 0x00][..], &address(bound)].concat()
 }
 
 /// One TCP connection.

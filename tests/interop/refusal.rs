@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::process::{PATIENCE, wait_until};
-use crate::raw::{BIND, CONNECT, OFFER_NONE, Raw, UDP_ASSOCIATE, failure, request, request_name};
+use crate::raw::{BIND, CONNECT, OFFER_NONE, Raw, UDP_ASSOCIATE, failure, login, request, request_name};
 use crate::server::{PASSWORD, Server, USER};
 use crate::target;
 
@@ -36,14 +36,26 @@ every_server!(
     handshake_deadline,
 );
 
-fn login(user: &str, password: &str) -> Vec<u8> {
-    let len = |field: &str| u8::try_from(field.len()).expect("at most 255 octets");
-    let mut octets = vec![0x01, len(user)];
-    octets.extend_from_slice(user.as_bytes());
-    octets.push(len(password));
-    octets.extend_from_slice(password.as_bytes());
-    octets
+macro_rules! every_thin_relay {
+    ($($scenario:ident),+ $(,)?) => {
+        tests!(udp_relay, $($scenario),+);
+        tests!(udp_relay_std, $($scenario),+);
+    };
 }
+
+every_thin_relay!(
+    wrong_user_or_password,
+    empty_password,
+    method_00_where_a_login_is_wanted,
+    login_where_none_is_wanted,
+    no_methods,
+    unknown_command,
+    unknown_address_type,
+    connect_is_refused,
+    bind_is_refused,
+    early_data_does_not_cost_the_refusal,
+    end_of_input_before_the_request,
+);
 
 /// `01 01`, then closed.
 fn wrong_user_or_password(driver: &str) {
@@ -171,6 +183,23 @@ fn early_data_does_not_cost_the_reply(driver: &str) {
     client.expect_closed();
 }
 
+///
+fn early_data_does_not_cost_the_refusal(driver: &str) {
+    let server = Server::open(driver);
+    let mut client = Raw::greeted(server.address);
+    let mut bytes = request(CONNECT, target::refusing());
+    bytes.resize(bytes.len() + 32 * 1024, b'x');
+    client.send(&bytes);
+    client.expect(&failure(0x07));
+    client.expect_closed();
+}
+
+/// by a server for UDP ASSOCIATE alone.
+fn connect_is_refused(driver: &str) {
+    let server = Server::open(driver);
+    expect_refusal(&server, &request(CONNECT, target::refusing()), 0x07);
+}
+
 /// Closed at once, nothing sent, and a log line that says what it looked like.
 fn expect_other_protocol(driver: &str, octets: &[u8], name: &str) {
     let server = Server::open(driver);
@@ -237,4 +266,34 @@ fn handshake_deadline(driver: &str) {
 
     tunnel.send(b"still here");
     tunnel.expect(b"still here");
+}
+
+/// A client that sends a byte now and then has no more time than a silent one.
+fn expect_one_deadline(driver: &str) {
+    let server = Server::open(driver);
+    let start = Instant::now();
+    let (mut silent, mut slow) = (Raw::connect(server.address), Raw::connect(server.address));
+    slow.send(b"\x05\xff");
+    let mut trickle = slow.0.try_clone().expect("a second handle");
+    let trickle = thread::spawn(move || {
+        while start.elapsed() < PATIENCE && trickle.write_all(b"\x80").is_ok() {
+            thread::sleep(Duration::from_secs(1));
+        }
+    });
+    silent.expect_closed();
+    slow.expect_closed();
+    let elapsed = start.elapsed();
+    assert!((9..15).contains(&elapsed.as_secs()), "{elapsed:?}");
+    drop(slow);
+    trickle.join().expect("no panic");
+}
+
+/// All at once, since each takes 10 s.
+#[test]
+fn slow_client_meets_one_deadline() {
+    thread::scope(|scope| {
+        for driver in ["udp_relay", "udp_relay_std"] {
+            scope.spawn(move || expect_one_deadline(driver));
+        }
+    });
 }

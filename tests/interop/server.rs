@@ -15,38 +15,45 @@ pub(crate) struct Server {
     pub(crate) process: Process,
 }
 
+/// The drivers whose command line is `[LISTEN] [USER PASSWORD]`. The others take options.
+const THIN: [&str; 2] = ["udp_relay", "udp_relay_std"];
+
 impl Server {
     /// Lets everyone in.
     pub(crate) fn open(driver: &str) -> Self {
-        Self::start(driver, &[])
+        Self::on(driver, "127.0.0.1:0")
     }
 
     /// Lets in who knows [`USER`] and [`PASSWORD`].
     pub(crate) fn with_login(driver: &str) -> Self {
-        Self::start(driver, &["--user", USER, "--password", PASSWORD])
+        let mut command = listening(driver, "127.0.0.1:0");
+        match THIN.contains(&driver) {
+            true => command.args([USER, PASSWORD]),
+            false => command.args(["--user", USER, "--password", PASSWORD]),
+        };
+        Self::run(command)
     }
 
     pub(crate) fn start(driver: &str, options: &[&str]) -> Self {
-        let mut command = example(driver);
-        command.args(["--listen", "127.0.0.1:0"]).args(options);
+        let mut command = listening(driver, "127.0.0.1:0");
+        command.args(options);
         Self::run(command)
     }
 
     /// Lets everyone in, on an address of the test's choice.
     pub(crate) fn on(driver: &str, listen: &str) -> Self {
-        let mut command = example(driver);
-        command.args(["--listen", listen]);
-        Self::run(command)
+        Self::run(listening(driver, listen))
     }
 
     /// Lets everyone in, and can have so many files open and no more.
     #[cfg(target_os = "linux")]
     pub(crate) fn with_descriptors(driver: &str, limit: u32) -> Self {
+        let server = listening(driver, "127.0.0.1:0");
         let mut command = Command::new("prlimit");
         command
             .arg(format!("--nofile={limit}:"))
-            .arg(example(driver).get_program())
-            .args(["--listen", "127.0.0.1:0"]);
+            .arg(server.get_program())
+            .args(server.get_args());
         Self::run(command)
     }
 
@@ -54,10 +61,8 @@ impl Server {
     /// needs does not depend on which thread had the connections.
     #[cfg(target_os = "linux")]
     pub(crate) fn with_one_heap(driver: &str) -> Self {
-        let mut command = example(driver);
-        command
-            .args(["--listen", "127.0.0.1:0"])
-            .env("MALLOC_ARENA_MAX", "1");
+        let mut command = listening(driver, "127.0.0.1:0");
+        command.env("MALLOC_ARENA_MAX", "1");
         Self::run(command)
     }
 
@@ -70,4 +75,13 @@ impl Server {
             .unwrap_or_else(|| panic!("{line:?} does not tell the address"));
         Self { address, process }
     }
+}
+
+fn listening(driver: &str, address: &str) -> Command {
+    let mut command = example(driver);
+    if !THIN.contains(&driver) {
+        command.arg("--listen");
+    }
+    command.arg(address);
+    command
 }

@@ -1,14 +1,15 @@
-//! UDP ASSOCIATE, octet by octet: the relay of `tokio_server`, and `tokio_client --udp`.
+//! UDP ASSOCIATE, byte by byte: the relays of `tokio_server`, `udp_relay` and `udp_relay_std`, and `udp_client`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use crate::client;
+use crate::fake_proxy::{self, TARGET};
 use crate::process::Process;
 use crate::raw::{
     Association, OFFER_NONE, Raw, SELECT_NONE, UDP_ASSOCIATE, expect_nothing, failure, header, header_name,
-    receive, request, udp, udp_on_released,
+    receive, request, success, udp, udp_on_released,
 };
-use crate::server::Server;
+use crate::server::{PASSWORD, Server, USER};
 use crate::target;
 
 tests!(
@@ -27,14 +28,34 @@ tests!(
     out_of_descriptors,
 );
 
+macro_rules! every_thin_relay {
+    ($($scenario:ident),+ $(,)?) => {
+        tests!(udp_relay, $($scenario),+);
+        tests!(udp_relay_std, $($scenario),+);
+    };
+}
+
+every_thin_relay!(
+    ipv4_addresses,
+    empty_and_largest_payload,
+    answers_of_other_hosts,
+    fragments_are_dropped,
+    malformed_datagrams,
+    foreign_sources,
+    port_that_the_request_names,
+    target_that_refuses,
+    octets_on_the_control_connection,
+    out_of_descriptors,
+);
+
 tests!(
-    tokio_client,
-    lines_through_tokio_server,
-    fragments_through_tokio_server,
+    udp_client,
+    lines_through_every_relay,
     relay_at_the_proxy,
     foreign_answers,
     answers_in_fragments,
     relay_without_a_port,
+    relay_with_a_name,
     proxy_that_ends_the_association,
 );
 
@@ -64,6 +85,25 @@ fn every_kind_of_address(driver: &str) {
         "{}",
         hex::encode(answer)
     );
+}
+
+/// R-070, R-074: IPv4 in every form but a name. IPv6 is dropped.
+fn ipv4_addresses(driver: &str) {
+    let server = Server::on(driver, "[::]:0");
+    let server = SocketAddr::from((Ipv4Addr::LOCALHOST, server.address.port()));
+    let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server));
+    assert_eq!(association.relay.ip(), Ipv4Addr::LOCALHOST);
+    let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
+    association.send(
+        &client,
+        &[&header(0x00, target::udp_echo(Ipv6Addr::LOCALHOST)), b"lost"],
+    );
+    association.send(&client, &[&header_name("127.0.0.1", echo.port()), b"text"]);
+    association.expect(&client, echo, b"text");
+    let mapped = (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), echo.port()).into();
+    association.send(&client, &[&header(0x00, mapped), b"mapped"]);
+    association.expect(&client, echo, b"mapped");
+    association.expect_echo(&client, echo, b"by IPv4");
 }
 
 /// R-047, R-075: the relay is where the client has reached the server; on a socket for both families, IPv4 is
@@ -110,8 +150,11 @@ fn empty_and_largest_payload(driver: &str) {
 }
 
 /// R-074: the true source of an answer, which need not be the one that was asked.
-fn answers_of_others(driver: &str) {
-    let server = Server::open(driver);
+fn answers_of_other_hosts(driver: &str) {
+    answers_over_ipv4(&Server::open(driver));
+}
+
+fn answers_over_ipv4(server: &Server) {
     let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
     let (asked, other) = (udp(Ipv4Addr::LOCALHOST), udp(Ipv4Addr::LOCALHOST));
     association.send(
@@ -121,8 +164,14 @@ fn answers_of_others(driver: &str) {
     let (_, outer) = receive(&asked);
     other.send_to(b"me", outer).expect("sent");
     association.expect(&client, other.local_addr().expect("bound"), b"me");
+}
 
-    // The socket for IPv6 takes IPv4 as well, and says ::ffff:127.0.0.1 then.
+/// R-074: also where the socket for IPv6 receives IPv4, and reports `::ffff:127.0.0.1`.
+fn answers_of_others(driver: &str) {
+    let server = Server::open(driver);
+    answers_over_ipv4(&server);
+    let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
+    let other = udp(Ipv4Addr::LOCALHOST);
     let asked = udp(Ipv6Addr::LOCALHOST);
     association.send(
         &client,
@@ -133,6 +182,18 @@ fn answers_of_others(driver: &str) {
         .send_to(b"me again", (Ipv4Addr::LOCALHOST, outer.port()))
         .expect("sent");
     association.expect(&client, other.local_addr().expect("bound"), b"me again");
+}
+
+/// R-078: by a relay that does not reassemble.
+fn fragments_are_dropped(driver: &str) {
+    let server = Server::open(driver);
+    let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
+    let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
+    for frag in [0x01, 0x82, 0x81] {
+        association.send(&client, &[&header(frag, echo), b"piece"]);
+    }
+    association.expect_echo(&client, echo, b"whole");
+    expect_nothing(&client);
 }
 
 /// R-076, R-077, R-079; F-03, F-04, F-08, F-09, F-11.
@@ -287,7 +348,8 @@ fn octets_on_the_control_connection(driver: &str) {
 
 /// REP=01 where there is no socket to be had; and the server recovers.
 fn out_of_descriptors(driver: &str) {
-    let server = Server::with_descriptors(driver, 48);
+    // Of the 24 clients some get a relay. `udp_relay_std` has a second handle of each connection.
+    let server = Server::with_descriptors(driver, if driver == "udp_relay_std" { 72 } else { 48 });
     let mut clients: Vec<Raw> = (0..24).map(|_| Raw::greeted(server.address)).collect();
     let asked = request(UDP_ASSOCIATE, (Ipv4Addr::UNSPECIFIED, 0).into());
     let mut refused = 0;
@@ -306,47 +368,31 @@ fn out_of_descriptors(driver: &str) {
     Association::open(server.address).expect_echo(&udp(Ipv4Addr::LOCALHOST), echo, b"again");
 }
 
-fn start(driver: &str, options: &[&str], proxy: SocketAddr, host: &str, port: u16) -> Process {
-    client::start_with(driver, &[&["--udp"], options].concat(), proxy, None, host, port)
-}
-
-fn lines_through_tokio_server(driver: &str) {
-    let server = Server::open("tokio_server");
-    let port = target::udp_echo_on_both();
-    for host in ["127.0.0.1", "::1", "localhost"] {
-        let mut client = start(driver, &[], server.address, host, port);
-        for line in ["one", "", "three\r", "in four words, \u{fc}"] {
-            client.send(format!("{line}\n").as_bytes());
-            client.expect(format!("{line}\n").as_bytes());
+fn lines_through_every_relay(driver: &str) {
+    for (relay, hosts) in [
+        ("tokio_server", &["127.0.0.1", "::1", "localhost"][..]),
+        ("udp_relay_std", &["127.0.0.1", "localhost"]),
+        ("udp_relay", &["127.0.0.1"]),
+    ] {
+        let server = Server::with_login(relay);
+        let port = target::udp_echo_on_both();
+        for host in hosts {
+            let mut client = client::start(driver, server.address, Some((USER, PASSWORD)), host, port);
+            for line in [
+                "one",
+                "",
+                "three\r",
+                "in four words, \u{fc}",
+                &"long ".repeat(1_000),
+            ] {
+                client.send(format!("{line}\n").as_bytes());
+                client.expect(format!("{line}\n").as_bytes());
+            }
+            client.send(b"a line without an end");
+            let end = client.finish();
+            assert!(end.status.success(), "{}", end.stderr);
+            assert_eq!(end.stdout, b"a line without an end\n", "{}", end.stderr);
         }
-        let mut client = start(driver, &[], server.address, host, port);
-        client.send(b"a line without an end");
-        let end = client.finish();
-        assert!(end.status.success(), "{}", end.stderr);
-        assert_eq!(end.stdout, b"a line without an end\n", "{}", end.stderr);
-    }
-}
-
-/// 5,000 octets, of which none is a line end.
-fn long_line() -> Vec<u8> {
-    let octets = target::body().iter().filter(|octet| **octet != b'\n').take(5_000);
-    octets.copied().chain([b'\n']).collect()
-}
-
-/// R-076: 50 fragments one way, the whole one back.
-fn fragments_through_tokio_server(driver: &str) {
-    let server = Server::open("tokio_server");
-    let port = target::udp_echo_on_both();
-    let line = long_line();
-    for host in ["127.0.0.1", "::1", "localhost"] {
-        let mut client = start(driver, &["--fragment", "100"], server.address, host, port);
-        for line in [&line, &b"short\n"[..], &line] {
-            client.send(line);
-            client.expect(line);
-        }
-        let end = client.finish();
-        assert!(end.status.success(), "{}", end.stderr);
-        assert_eq!(end.stdout, b"", "datagrams that nobody sent");
     }
 }
 
@@ -357,25 +403,17 @@ struct Proxied {
     relay: UdpSocket,
 }
 
-/// What a client of [`Proxied`] sends to; it is not there.
-fn nowhere() -> SocketAddr {
-    (Ipv4Addr::new(192, 0, 2, 1), 7).into()
-}
-
 impl Proxied {
     /// `bound`: BND of the reply, where it is not that of the relay.
-    fn new(driver: &str, options: &[&str], bound: impl FnOnce(SocketAddr) -> SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
-        let proxy = listener.local_addr().expect("bound");
-        let client = start(driver, options, proxy, "192.0.2.1", 7);
-        let mut control = Raw::over(listener.accept().expect("the client").0);
+    fn new(driver: &str, bound: impl FnOnce(SocketAddr) -> SocketAddr) -> Self {
+        let fake_proxy::Proxied { client, mut control } = fake_proxy::Proxied::start(driver, None);
         control.expect(OFFER_NONE);
         control.send(SELECT_NONE);
         // R-044.
         control.expect(&request(UDP_ASSOCIATE, (Ipv4Addr::UNSPECIFIED, 0).into()));
         let relay = udp(Ipv4Addr::LOCALHOST);
         let bound = bound(relay.local_addr().expect("bound"));
-        control.send(&[b"\x05\x00\x00", &header(0x00, bound)[3..]].concat());
+        control.send(&success(bound));
         Self {
             client,
             control,
@@ -388,33 +426,30 @@ impl Proxied {
         let (octets, source) = receive(&self.relay);
         assert_eq!(
             hex::encode(octets),
-            hex::encode([&header(frag, nowhere()), payload].concat())
+            hex::encode([&header(frag, TARGET), payload].concat())
         );
         source
     }
 }
 
-/// R-044, Q-040: BND 0.0.0.0 is the proxy. And what `--fragment` sends.
+/// R-044, Q-040: BND 0.0.0.0 is the proxy.
 fn relay_at_the_proxy(driver: &str) {
     let everywhere = |relay: SocketAddr| (Ipv4Addr::UNSPECIFIED, relay.port()).into();
-    let mut proxied = Proxied::new(driver, &["--fragment", "4"], everywhere);
-    proxied.client.send(b"in pieces\nrest\n");
-    proxied.expect(0x01, b"in p");
-    proxied.expect(0x02, b"iece");
-    proxied.expect(0x83, b"s");
-    let client = proxied.expect(0x00, b"rest");
+    let mut proxied = Proxied::new(driver, everywhere);
+    proxied.client.send(b"question\n");
+    let client = proxied.expect(0x00, b"question");
     // 0.0.0.0 would reach the relay, but no answer comes from there.
-    let answer = [&header(0x00, nowhere()), &b"answer"[..]].concat();
+    let answer = [&header(0x00, TARGET), &b"answer"[..]].concat();
     proxied.relay.send_to(&answer, client).expect("sent");
     proxied.client.expect(b"answer\n");
 }
 
 /// What does not come from the relay is no answer. R-081: nothing is cut that is not asked to be.
 fn foreign_answers(driver: &str) {
-    let mut proxied = Proxied::new(driver, &[], |relay| relay);
+    let mut proxied = Proxied::new(driver, |relay| relay);
     proxied.client.send(b"question\n");
     let client = proxied.expect(0x00, b"question");
-    let answer = |payload: &[u8]| [&header(0x00, nowhere()), payload].concat();
+    let answer = |payload: &[u8]| [&header(0x00, TARGET), payload].concat();
     let stranger = udp(Ipv4Addr::LOCALHOST);
     stranger.send_to(&answer(b"forged"), client).expect("sent");
     proxied.relay.send_to(b"malformed", client).expect("sent");
@@ -424,7 +459,7 @@ fn foreign_answers(driver: &str) {
 
 /// R-077: each end has a reassembly queue.
 fn answers_in_fragments(driver: &str) {
-    let mut proxied = Proxied::new(driver, &[], |relay| relay);
+    let mut proxied = Proxied::new(driver, |relay| relay);
     proxied.client.send(b"question\n");
     let client = proxied.expect(0x00, b"question");
     for (frag, payload) in [
@@ -436,7 +471,7 @@ fn answers_in_fragments(driver: &str) {
         (0x82, "late"),
         (0x00, "whole"),
     ] {
-        let octets = [&header(frag, nowhere()), payload.as_bytes()].concat();
+        let octets = [&header(frag, TARGET), payload.as_bytes()].concat();
         proxied.relay.send_to(&octets, client).expect("sent");
     }
     proxied.client.expect(b"an answer in pieces\nwhole\n");
@@ -444,16 +479,27 @@ fn answers_in_fragments(driver: &str) {
 
 /// Q-040: there is nowhere to send to.
 fn relay_without_a_port(driver: &str) {
-    let mut proxied = Proxied::new(driver, &[], |relay| (relay.ip(), 0).into());
+    let mut proxied = Proxied::new(driver, |relay| (relay.ip(), 0).into());
     proxied.control.expect_end();
     let end = proxied.client.finish();
     assert!(!end.status.success());
     assert!(end.stderr.contains("port"), "{}", end.stderr);
 }
 
+/// A name as BND: the client does not look it up.
+fn relay_with_a_name(driver: &str) {
+    let fake_proxy::Proxied { client, mut control } = fake_proxy::Proxied::start(driver, None);
+    control.expect(OFFER_NONE);
+    control.send(SELECT_NONE);
+    control.send(b"\x05\x00\x00\x03\x09localhost\x00\x35");
+    let end = client.finish();
+    assert_eq!(end.status.code(), Some(1));
+    assert!(end.stderr.contains("IP address"), "{}", end.stderr);
+}
+
 /// R-046: the client does not go on talking to nobody.
 fn proxy_that_ends_the_association(driver: &str) {
-    let mut proxied = Proxied::new(driver, &[], |relay| relay);
+    let mut proxied = Proxied::new(driver, |relay| relay);
     proxied.client.send(b"question\n");
     proxied.expect(0x00, b"question");
     proxied.control.send(b"octets without a meaning");

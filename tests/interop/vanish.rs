@@ -24,6 +24,12 @@ tests!(
     association_that_is_reset,
     a_thousand_associations
 );
+tests!(udp_relay, association_that_is_ended, association_that_is_reset);
+tests!(
+    udp_relay_std,
+    association_that_is_ended,
+    association_that_is_reset
+);
 tests!(
     std_server,
     everything_is_closed_in_the_end,

@@ -1,0 +1,77 @@
+//! Connects stdin and stdout to a target through two SOCKS5 proxies, like `nc`. CONNECT, blocking I/O.
+//!
+//! ```text
+//! cargo run --example chain -- 127.0.0.1:1080 127.0.0.1:1081 example.com 80
+//! ```
+//!
+//! The first proxy connects to the second, and the second to the target. Exact reads leave the first byte after
+//! each handshake in the socket, so no buffer has to be passed from one handshake to the next.
+
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{env, process, thread};
+
+use sans_socks::client::{Auth, Decision, Handshake};
+use sans_socks::{Address, Machine, Request};
+
+/// Asks `proxy`, at the far end of `stream`, to connect to `next`.
+///
+/// A proxy with a password takes its own `Auth` here. The first proxy sees the credentials for the second.
+fn extend(stream: &mut (impl Read + Write), proxy: &str, next: Address<'_>) -> Result<(), String> {
+    let mut handshake = Handshake::new(&Request::connect(next), Auth::none());
+    match handshake.advance_exact(stream) {
+        Ok(Decision::Established(_reply)) => Ok(()),
+        Ok(Decision::Closed(error)) => Err(format!("proxy {proxy}: {error}")),
+        Ok(_) => Err(format!("proxy {proxy}: unsupported")), // only for BIND, and methods not offered here
+        Err(error) => Err(format!("connection to proxy {proxy}: {error}")),
+    }
+}
+
+fn connect(
+    first: &str,
+    second: &str,
+    target: Address<'_>,
+) -> Result<TcpStream, Box<dyn Error + Send + Sync>> {
+    let mut stream = TcpStream::connect(first)?;
+    extend(&mut stream, first, Address::try_from(second)?)?;
+    extend(&mut stream, second, target)?;
+    Ok(stream)
+}
+
+fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let args: &[String] = env::args().collect::<Vec<_>>().leak();
+    let [_, first, second, host, port] = args else {
+        return Err("usage: chain PROXY PROXY HOST PORT".into());
+    };
+    let target = Address::try_from((&host[..], port.parse()?))?;
+
+    // One deadline for all hops. A read timeout of the socket would begin again at every byte.
+    let (sender, connected) = mpsc::channel();
+    thread::spawn(move || sender.send(connect(first, second, target)));
+    let late = |_| "no answer from the proxies within 10 s";
+    let stream = connected.recv_timeout(Duration::from_secs(10)).map_err(late)??;
+
+    let mut upload = stream.try_clone()?;
+    thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut upload); // a failed write fails the read below, too
+        let _ = upload.shutdown(Shutdown::Write);
+    });
+    let (mut download, mut stdout, mut chunk) = (stream, io::stdout(), [0; 16 * 1024]);
+    loop {
+        match download.read(&mut chunk)? {
+            0 => return Ok(()),
+            n => stdout.write_all(&chunk[..n])?,
+        }
+        stdout.flush()?;
+    }
+}
+
+fn main() {
+    if let Err(error) = run() {
+        eprintln!("chain: {error}");
+        process::exit(1);
+    }
+}

@@ -1,0 +1,194 @@
+//! A client and a server over smoltcp, a TCP/IP stack for bare metal: no std, no allocator, 64-byte buffers.
+//!
+//! ```text
+//! cargo run --no-default-features --example no_alloc
+//! ```
+//!
+//! With `--config 'profile.dev.panic="abort"'`, the program links neither std nor an allocator.
+
+#![no_std]
+#![cfg_attr(panic = "abort", no_main)]
+
+use sans_socks::{Address, Command, Credentials, Io, Machine, Method, ReplyCode, Request, client, server};
+use smoltcp::iface::{Config, Interface, SocketSet, SocketStorage};
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::socket::tcp::{RecvError, Socket, SocketBuffer};
+use smoltcp::time::Instant;
+use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
+
+/// Sends and receives until there is a decision, or nothing more can be done for now.
+///
+/// The machine consumes its own bytes and no more, so it reads straight from the socket's buffer.
+fn advance<'m, M: Machine>(machine: &'m mut M, socket: &mut Socket<'_>) -> Option<M::Decision<'m>> {
+    while let Some(io) = machine.poll_io() {
+        match io {
+            Io::Transmit(transmit) => match socket.send_slice(transmit.as_bytes()).ok()? {
+                0 => return None,
+                n => transmit.sent(n),
+            },
+            Io::NeedInput { .. } => {
+                match socket.recv(|bytes| (machine.handle_input(bytes), bytes.is_empty())) {
+                    Ok(is_empty) if is_empty => return None,
+                    Ok(_) => {}
+                    Err(RecvError::Finished) => machine.handle_eof(),
+                    Err(RecvError::InvalidState) => return None, // not connected yet
+                }
+            }
+        }
+    }
+    machine.poll_decision()
+}
+
+/// Returns whether the tunnel is there.
+fn serve(handshake: &mut server::Handshake, socket: &mut Socket<'_>) -> bool {
+    use server::Decision;
+    while let Some(decision) = advance(handshake, socket) {
+        match decision {
+            Decision::SelectMethod(select) => select.select_preferred(&[Method::USERNAME_PASSWORD]),
+            Decision::Authenticate(login) if login.credentials().verify("alice", "secret") => login.accept(),
+            Decision::Authenticate(login) => login.reject(),
+            // A real server dials here. It returns until the dial has ended, since the token is returned again.
+            Decision::PendingRequest(pending) if pending.request().command == Command::CONNECT => {
+                pending.accept(Address::UNSPECIFIED);
+            }
+            Decision::PendingRequest(pending) => pending.reject(ReplyCode::COMMAND_NOT_SUPPORTED),
+            Decision::Established(_) => return true,
+            Decision::Closed(_) => {
+                socket.close();
+                return false;
+            }
+            // Only for methods and commands that this server does not accept.
+            Decision::Negotiate(negotiate) => negotiate.reject(),
+            Decision::PendingPeer(pending) => pending.reject(ReplyCode::GENERAL_FAILURE),
+        }
+    }
+    false
+}
+
+const MESSAGE: &[u8] =
+    b"There and back again, through a tunnel whose ends hold no more than 64 bytes at a time.";
+
+/// Sends the message through the tunnel, and returns `Some` when all of it was received again.
+fn run() -> Option<()> {
+    let mut device = Loopback(None);
+    let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut device, Instant::ZERO);
+    let host = IpAddress::v4(127, 0, 0, 1);
+    interface.update_ip_addrs(|addresses| addresses.push(IpCidr::new(host, 8)).unwrap_or_default());
+    let mut buffers = [[0; 64]; 4];
+    let [a, b, c, d] = buffers
+        .each_mut()
+        .map(|buffer| SocketBuffer::new(&mut buffer[..]));
+    let (mut near, mut far) = (Socket::new(a, b), Socket::new(c, d));
+    far.listen(1080).ok()?;
+    near.connect(interface.context(), (host, 1080), 49152).ok()?;
+    let mut sockets = [SocketStorage::EMPTY; 2];
+    let mut sockets = SocketSet::new(&mut sockets[..]);
+    let (near, far) = (sockets.add(near), sockets.add(far));
+
+    let auth = client::Auth::password(Credentials::new("alice", "secret").ok()?);
+    let mut client = client::Handshake::new(&Request::connect(Address::try_from("a.example:7").ok()?), auth);
+    let mut server = server::Handshake::new();
+    let (mut sent, mut received) = (0, 0);
+    // One deadline of 10 s. A server has one for each handshake, and aborts a socket that is late.
+    for now in 0..10_000 {
+        interface.poll(Instant::from_millis(now), &mut device, &mut sockets);
+        let socket = sockets.get_mut::<Socket<'_>>(far);
+        if serve(&mut server, socket) {
+            // The server is its own target: it echoes.
+            let (mut chunk, room) = ([0; 64], socket.send_capacity() - socket.send_queue());
+            match socket.recv_slice(&mut chunk[..room]) {
+                Ok(n) => socket.send_slice(&chunk[..n]).ok().map(drop)?,
+                Err(_) => socket.close(),
+            }
+        }
+        let socket = sockets.get_mut::<Socket<'_>>(near);
+        match advance(&mut client, socket) {
+            Some(client::Decision::Established(_)) => {}
+            Some(_) => return None,
+            None => continue,
+        }
+        sent += socket.send_slice(&MESSAGE[sent..]).unwrap_or(0);
+        if sent == MESSAGE.len() {
+            socket.close();
+        }
+        let rest = &MESSAGE[received..];
+        match socket.recv(|bytes| (bytes.len(), rest.starts_with(bytes).then_some(bytes.len()))) {
+            Ok(n) => received += n?,
+            Err(_) => return rest.is_empty().then_some(()),
+        }
+    }
+    None
+}
+
+/// A cable for one packet that leads back to this host. The one of smoltcp itself needs an allocator.
+struct Loopback(Option<Packet>);
+
+struct Packet {
+    bytes: [u8; MTU],
+    len: usize,
+}
+
+const MTU: usize = 576;
+
+impl Device for Loopback {
+    type RxToken<'t> = Packet;
+    type TxToken<'t> = &'t mut Self;
+
+    fn receive(&mut self, _: Instant) -> Option<(Packet, &mut Self)> {
+        let packet = self.0.take()?;
+        Some((packet, self))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<&mut Self> {
+        self.0.is_none().then_some(self)
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        (capabilities.medium, capabilities.max_transmission_unit) = (Medium::Ip, MTU);
+        capabilities
+    }
+}
+
+impl RxToken for Packet {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
+        read(&self.bytes[..self.len])
+    }
+}
+
+impl TxToken for &mut Loopback {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
+        let packet = self.0.insert(Packet { bytes: [0; MTU], len });
+        write(&mut packet.bytes[..len])
+    }
+}
+
+#[cfg(panic = "unwind")]
+extern crate std;
+
+#[cfg(panic = "unwind")]
+fn main() {
+    let result = run().map(|()| std::println!("{}", MESSAGE.escape_ascii()));
+    std::process::exit(i32::from(result.is_none()));
+}
+
+/// What std does otherwise. The exit code is the only output.
+#[cfg(panic = "abort")]
+#[expect(unsafe_code, reason = "the C library calls and is called")]
+mod bare {
+    #[link(name = "c")]
+    unsafe extern "C" {}
+
+    #[unsafe(no_mangle)]
+    extern "C" fn main() -> i32 {
+        i32::from(super::run().is_none())
+    }
+
+    #[unsafe(no_mangle)]
+    const extern "C" fn rust_eh_personality() {} // `core` refers to it
+
+    #[panic_handler]
+    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+        loop {}
+    }
+}

@@ -1,0 +1,245 @@
+//! How many connections there may be, and how fast passwords may be guessed.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::lock;
+
+/// A client as far as limits are concerned: an IPv4 address, or the /64 network of an IPv6 address.
+///
+/// A single host usually has a whole /64 to choose addresses from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Client {
+    V4([u8; 4]),
+    V6([u8; 8]),
+}
+
+impl From<IpAddr> for Client {
+    fn from(ip: IpAddr) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => Self::V4(ip.octets()),
+            IpAddr::V6(ip) => {
+                let [a, b, c, d, e, f, g, h, ..] = ip.octets();
+                Self::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+/// The limits on connections, in all and for each client.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    max: usize,
+    max_per_client: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    all: usize,
+    by_client: HashMap<Client, usize>,
+}
+
+/// Which limit is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    All,
+    Client,
+}
+
+impl Limits {
+    pub(crate) fn new(max: usize, max_per_client: usize) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            max_per_client,
+            open: Mutex::default(),
+        })
+    }
+
+    /// Counts a connection until the slot is dropped, unless a limit is reached.
+    pub(crate) fn admit(self: &Arc<Self>, client: Client) -> Result<Slot, Full> {
+        let mut open = lock(&self.open);
+        if open.all >= self.max {
+            return Err(Full::All);
+        }
+        let count = open.by_client.entry(client).or_default();
+        if *count >= self.max_per_client {
+            return Err(Full::Client); // the entry is not new: the limit is at least 1
+        }
+        *count += 1;
+        open.all += 1;
+        Ok(Slot {
+            limits: self.clone(),
+            client,
+        })
+    }
+}
+
+/// A connection that counts.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    limits: Arc<Limits>,
+    client: Client,
+}
+
+impl Slot {
+    pub(crate) fn client(&self) -> Client {
+        self.client
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut open = lock(&self.limits.open);
+        open.all = open.all.saturating_sub(1);
+        if let Some(count) = open.by_client.get_mut(&self.client) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                open.by_client.remove(&self.client);
+                if open.by_client.len() * 8 < open.by_client.capacity() {
+                    open.by_client.shrink_to_fit();
+                }
+            }
+        }
+    }
+}
+
+/// Wrong passwords that are free: people mistype them.
+const FREE_FAILURES: u32 = 3;
+
+/// The time between two attempts after that; it doubles up to [`MAX_SPACING`].
+const SPACING: Duration = Duration::from_millis(500);
+const MAX_SPACING: Duration = Duration::from_secs(8);
+
+/// When failures are forgotten.
+const MEMORY: Duration = Duration::from_secs(600);
+
+/// Clients that are remembered at most.
+const MAX_REMEMBERED: usize = 10_000;
+
+/// When an attempt to log in may be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Turn {
+    Now,
+    At(Instant),
+    /// There are too many attempts from this address. Reject it unseen.
+    TooLate,
+}
+
+/// Slows clients down that try wrong passwords.
+///
+/// The delay comes before an attempt is judged, and all connections of a client share it. A delay of the answer alone
+/// would not help: an attacker opens the next connection instead of waiting.
+#[derive(Debug, Default)]
+pub(crate) struct Logins(Mutex<HashMap<Client, Failures>>);
+
+#[derive(Debug)]
+struct Failures {
+    count: u32,
+    last: Instant,
+    /// When the next attempt is judged.
+    next: Instant,
+}
+
+impl Logins {
+    /// Returns when an attempt may be judged, and reserves that time. Reserves nothing after `deadline`, so that an
+    /// attacker cannot lock out other users of the same address for longer than that.
+    pub(crate) fn reserve(&self, client: Client, now: Instant, deadline: Instant) -> Turn {
+        let mut clients = lock(&self.0);
+        let Some(failures) = clients.get_mut(&client) else {
+            return Turn::Now;
+        };
+        let Some(over) = failures.count.checked_sub(FREE_FAILURES) else {
+            return Turn::Now;
+        };
+        let turn = failures.next.max(now);
+        if turn >= deadline {
+            return Turn::TooLate;
+        }
+        failures.next = turn + SPACING.saturating_mul(1 << over.min(8)).min(MAX_SPACING);
+        if turn == now { Turn::Now } else { Turn::At(turn) }
+    }
+
+    /// Notes a wrong password.
+    pub(crate) fn failed(&self, client: Client, now: Instant) {
+        let mut clients = lock(&self.0);
+        if clients.len() >= MAX_REMEMBERED && !clients.contains_key(&client) {
+            clients.retain(|_, failures| now < failures.last + MEMORY);
+            if clients.len() >= MAX_REMEMBERED {
+                return; // more attackers than that are a matter for a firewall
+            }
+        }
+        let failures = clients.entry(client).or_insert(Failures {
+            count: 0,
+            last: now,
+            next: now,
+        });
+        if failures.last + MEMORY <= now {
+            failures.count = 0;
+        }
+        failures.count = failures.count.saturating_add(1);
+        failures.last = now;
+        if failures.count == FREE_FAILURES {
+            failures.next = now + SPACING;
+        }
+    }
+
+    /// Notes the right password.
+    pub(crate) fn succeeded(&self, client: Client) {
+        lock(&self.0).remove(&client);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(last: u8) -> Client {
+        IpAddr::from([192, 0, 2, last]).into()
+    }
+
+    #[test]
+    fn limits_count_all_and_each_client() {
+        let limits = Limits::new(3, 2);
+        let first = limits.admit(client(1)).unwrap();
+        let _second = limits.admit(client(1)).unwrap();
+        assert_eq!(limits.admit(client(1)).err(), Some(Full::Client));
+        let _third = limits.admit(client(2)).unwrap();
+        assert_eq!(limits.admit(client(3)).err(), Some(Full::All));
+        drop(first);
+        assert!(limits.admit(client(1)).is_ok());
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_are_one_client() {
+        let client = |ip: &str| Client::from(ip.parse::<IpAddr>().unwrap());
+        assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:1"));
+        assert_ne!(client("2001:db8::1"), client("2001:db8:0:1::1"));
+        assert_eq!(client("::ffff:192.0.2.1"), client("192.0.2.1"));
+    }
+
+    #[test]
+    fn wrong_passwords_are_spaced_across_connections() {
+        let (logins, now) = (Logins::default(), Instant::now());
+        let deadline = now + Duration::from_secs(30);
+        for _ in 0..FREE_FAILURES {
+            assert_eq!(logins.reserve(client(1), now, deadline), Turn::Now);
+            logins.failed(client(1), now);
+        }
+        let mut last = now;
+        while let Turn::At(turn) = logins.reserve(client(1), now, deadline) {
+            assert!(last + SPACING <= turn);
+            last = turn;
+        }
+        assert_eq!(logins.reserve(client(1), now, deadline), Turn::TooLate);
+        assert_eq!(
+            logins.reserve(client(2), now, deadline),
+            Turn::Now,
+            "another client"
+        );
+        logins.succeeded(client(1));
+        assert_eq!(logins.reserve(client(1), now, deadline), Turn::Now);
+    }
+}

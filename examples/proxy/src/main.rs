@@ -1,0 +1,113 @@
+//! The program: command line, log, signals.
+
+use std::io::{self, Write};
+use std::process::{self, ExitCode};
+
+use clap::Parser;
+use sans_socks_proxy::{Config, Logging, Options, Server, SystemResolver};
+
+/// A setting is wrong, as clap's own exit code for a wrong command line.
+const WRONG_SETTING: u8 = 2;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let (level, connections) = (options.log_level, options.max_connections);
+    let config = match Config::try_from(options) {
+        Ok(config) => config,
+        Err(error) => {
+            // Nobody else writes to stderr yet. If it is closed, nobody reads why.
+            let _ = writeln!(io::stderr(), "error: {error}");
+            return WRONG_SETTING.into();
+        }
+    };
+    let logging = Logging::start(level);
+    raise_descriptor_limit(connections);
+    match serve(config, &logging) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: Config, logging: &Logging) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let server = Server::bind(config, SystemResolver)?;
+        announce(&server)?;
+        let stop = stop_signal()?;
+        tokio::select! {
+            () = server.run(stop) => Ok(()),
+            () = logging.report_dropped_lines() => Ok(()), // never returns
+        }
+    });
+    runtime.shutdown_background(); // a look-up that still blocks a thread is not waited for
+    result
+}
+
+/// Prints where the proxy listens, at once: port 0 is known only now.
+fn announce(server: &Server) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    for address in server.local_addrs() {
+        writeln!(stdout, "listening on {address}")?;
+    }
+    stdout.flush()
+}
+
+/// Returns a future that completes at SIGTERM or SIGINT. A second signal ends the program at once.
+#[cfg(unix)]
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut next = async move || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    Ok(async move {
+        next().await;
+        tokio::spawn(async move {
+            next().await;
+            process::exit(1);
+        });
+    })
+}
+
+#[cfg(not(unix))]
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}
+
+/// Raises the soft limit of descriptors, so that `--max-connections` is reached before it.
+#[cfg(unix)]
+fn raise_descriptor_limit(connections: u32) {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+    /// A connection has two sockets, and an association four. Both at a time is not what a proxy sees.
+    const PER_CONNECTION: u64 = 2;
+    /// For listeners, the runtime and the standard streams.
+    const OTHERS: u64 = 64;
+
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return;
+    };
+    let wanted = u64::from(connections) * PER_CONNECTION + OTHERS;
+    if soft < wanted {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard);
+    }
+    if hard < wanted {
+        tracing::warn!(
+            "--max-connections {connections} needs {wanted} file descriptors, and {hard} are permitted: \
+             raise `ulimit -n`, or lower --max-connections"
+        );
+    }
+}
+
+#[cfg(not(unix))]
+fn raise_descriptor_limit(_: u32) {}

@@ -1,0 +1,173 @@
+//! The proxy's own sockets, so that it does not talk to itself.
+//!
+//! A CONNECT to the proxy's own address makes the proxy its own client, to any depth: one write of 7 KiB once took all
+//! descriptors of a server. Names and aliases of the host make a check of the requested address incomplete. But a
+//! connection from the proxy to itself has the same two addresses at both ends, so those of dialed connections are kept
+//! here and compared with those of accepted ones.
+//!
+//! The local address alone would not do: a client on the same host may have the same port as one of the proxy's
+//! connections, as long as the other end differs.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::net::TcpStream;
+
+use crate::lock;
+
+/// Both ends of a connection, in canonical form.
+type Ends = [(IpAddr, u16); 2];
+
+fn ends(here: SocketAddr, there: SocketAddr) -> Ends {
+    [here, there].map(|end| (end.ip().to_canonical(), end.port()))
+}
+
+/// The addresses of own sockets.
+#[derive(Debug)]
+pub(crate) struct OwnSockets {
+    /// Dialed connections, by the address here and the address there.
+    dialed: Mutex<HashSet<Ends>>,
+    /// How many sockets that receive clients' datagrams have each port. It is looked up for every datagram, so without
+    /// a lock.
+    udp_ports: Box<[AtomicU16]>,
+}
+
+impl Default for OwnSockets {
+    fn default() -> Self {
+        Self {
+            dialed: Mutex::default(),
+            udp_ports: (0..=u16::MAX).map(|_| AtomicU16::new(0)).collect(),
+        }
+    }
+}
+
+impl OwnSockets {
+    /// Remembers a dialed connection until the guard is dropped.
+    ///
+    /// Call this before a byte is sent through it. Then no request that arrives over it can be overlooked.
+    pub(crate) fn dialed(self: &Arc<Self>, stream: &TcpStream) -> io::Result<Dialed> {
+        // For 0.0.0.0, this is the address that was really connected to.
+        let ends = ends(stream.local_addr()?, stream.peer_addr()?);
+        lock(&self.dialed).insert(ends);
+        Ok(Dialed {
+            own: self.clone(),
+            ends,
+        })
+    }
+
+    /// Returns whether the proxy itself has dialed an accepted connection.
+    pub(crate) fn has_dialed(&self, accepted: &TcpStream) -> io::Result<bool> {
+        let ends = ends(accepted.peer_addr()?, accepted.local_addr()?);
+        Ok(lock(&self.dialed).contains(&ends))
+    }
+
+    /// Remembers a socket that receives clients' datagrams until the guard is dropped.
+    pub(crate) fn udp_port(self: &Arc<Self>, port: u16) -> UdpPort {
+        self.sockets_with(port).fetch_add(1, Ordering::Relaxed);
+        UdpPort {
+            own: self.clone(),
+            port,
+        }
+    }
+
+    /// Returns whether a datagram to `target` would arrive at a socket that receives clients' datagrams. There it would
+    /// have the host's own address, and could pass for a local client's.
+    pub(crate) fn is_udp_relay(&self, target: SocketAddr) -> bool {
+        self.sockets_with(target.port()).load(Ordering::Relaxed) > 0 && is_local(target.ip())
+    }
+
+    fn sockets_with(&self, port: u16) -> &AtomicU16 {
+        &self.udp_ports[usize::from(port)] // there is one for every port
+    }
+}
+
+/// A dialed connection that is remembered.
+#[derive(Debug)]
+pub(crate) struct Dialed {
+    own: Arc<OwnSockets>,
+    ends: Ends,
+}
+
+impl Drop for Dialed {
+    fn drop(&mut self) {
+        lock(&self.own.dialed).remove(&self.ends);
+    }
+}
+
+/// A socket for clients' datagrams that is remembered.
+#[derive(Debug)]
+pub(crate) struct UdpPort {
+    own: Arc<OwnSockets>,
+    port: u16,
+}
+
+impl Drop for UdpPort {
+    fn drop(&mut self) {
+        self.own.sockets_with(self.port).fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Returns whether `ip` is an address of this host, which then is one that a socket can be bound to.
+///
+/// That costs three system calls. Ask only when a port matches.
+pub(crate) fn is_local(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    ip.is_unspecified() || ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn dialed_connection_is_known_at_its_other_end_until_dropped() {
+        let own = Arc::new(OwnSockets::default());
+        for (listen, dial) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("0.0.0.0", "127.9.9.9"),
+            ("::", "0.0.0.0"),
+            ("::", "::1"),
+        ] {
+            let listener = TcpListener::bind((listen, 0)).await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let dialed = TcpStream::connect((dial, port)).await.unwrap();
+            let other = TcpStream::connect((dial, port)).await.unwrap();
+            let guard = own.dialed(&dialed).unwrap();
+            let (first, _) = listener.accept().await.unwrap();
+            let (second, _) = listener.accept().await.unwrap();
+            assert!(own.has_dialed(&first).unwrap(), "{listen} {dial}");
+            assert!(!own.has_dialed(&second).unwrap(), "{listen} {dial}");
+            drop((guard, other));
+            assert!(!own.has_dialed(&first).unwrap(), "{listen} {dial}");
+        }
+    }
+
+    #[test]
+    fn relay_socket_is_known_under_every_address_of_this_host() {
+        let own = Arc::new(OwnSockets::default());
+        let guards = (own.udp_port(4000), own.udp_port(4000));
+        for ip in ["127.0.0.1", "127.3.3.3", "0.0.0.0", "::", "::1"] {
+            assert!(
+                own.is_udp_relay(SocketAddr::new(ip.parse().unwrap(), 4000)),
+                "{ip}"
+            );
+            assert!(
+                !own.is_udp_relay(SocketAddr::new(ip.parse().unwrap(), 4001)),
+                "{ip}"
+            );
+        }
+        assert!(
+            !own.is_udp_relay("192.0.2.1:4000".parse().unwrap()),
+            "another host"
+        );
+        drop(guards.0);
+        assert!(own.is_udp_relay("127.0.0.1:4000".parse().unwrap()));
+        drop(guards.1);
+        assert!(!own.is_udp_relay("127.0.0.1:4000".parse().unwrap()));
+    }
+}

@@ -1,0 +1,303 @@
+//! The tunnel: bytes both ways until both directions have ended.
+//!
+//! - **Nothing is lost.** The end of one direction is passed on as an end (half-close), and the other goes on. A failed
+//!   write ends only its own direction: what the peer has answered before is still delivered. What then still arrives
+//!   for the failed direction is discarded, so that its sender can read the answer.
+//! - **Resets stay resets.** A failed read ends both directions, and the other side is reset after all data for it was
+//!   sent. If it were closed normally, a download that was cut would look complete.
+//! - **Idle tunnels hold no buffer.** All tunnels of a thread read into one buffer. Only what cannot be written at once
+//!   is kept, at most [`CHUNK`] bytes for each direction, and nothing more is read until it is written.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+
+use crate::socket::reset;
+
+/// The most that one read returns.
+const CHUNK: usize = 64 * 1024;
+
+/// How long the data before a reset may take to arrive.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often to check whether it has.
+const FLUSH_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long the last packet has, of which the system does not tell.
+const FLUSH_GRACE: Duration = Duration::from_millis(50);
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
+}
+
+/// How a tunnel ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// Both sides ended their direction.
+    Closed,
+    /// One side was reset or is unreachable, and the other was reset in turn.
+    Reset(io::Error),
+    /// No data for the idle limit.
+    Idle,
+}
+
+/// Copies both ways until the tunnel ends, and closes both connections. `early` is what the client has sent so far.
+pub(crate) async fn relay(client: TcpStream, target: TcpStream, early: Vec<u8>, idle: Duration) -> End {
+    let mut tunnel = Tunnel {
+        client,
+        target,
+        up: Direction::new(early),
+        down: Direction::new(Vec::new()),
+        active: Instant::now(),
+    };
+    let ended = {
+        let mut timer = pin!(sleep_until(tunnel.active + idle));
+        poll_fn(|cx| tunnel.poll(cx, timer.as_mut(), idle)).await
+    };
+    let (survivor, error) = match ended {
+        Ended::Closed => return End::Closed,
+        Ended::Idle => return End::Idle,
+        Ended::ClientFailed(error) => (tunnel.target, error),
+        Ended::TargetFailed(error) => (tunnel.client, error),
+    };
+    // An error means that the data cannot be sent any more.
+    let _ = timeout(FLUSH_TIMEOUT, flush(&survivor)).await;
+    reset(survivor);
+    End::Reset(error)
+}
+
+struct Tunnel {
+    client: TcpStream,
+    target: TcpStream,
+    up: Direction,
+    down: Direction,
+    /// When data was last moved.
+    active: Instant,
+}
+
+enum Ended {
+    Closed,
+    Idle,
+    ClientFailed(io::Error),
+    TargetFailed(io::Error),
+}
+
+impl Tunnel {
+    fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>, idle: Duration) -> Poll<Ended> {
+        let Self {
+            client,
+            target,
+            up,
+            down,
+            active,
+        } = self;
+        let mut moved = false;
+        let up_over = match up.poll(cx, client, target, down.has_failed(), &mut moved) {
+            Poll::Ready(Err(error)) => return Poll::Ready(Ended::ClientFailed(error)),
+            up => up.is_ready(),
+        };
+        let down_over = match down.poll(cx, target, client, up.has_failed(), &mut moved) {
+            Poll::Ready(Err(error)) => return Poll::Ready(Ended::TargetFailed(error)),
+            down => down.is_ready(),
+        };
+        if up_over && down_over {
+            return Poll::Ready(match (up.failure.take(), down.failure.take()) {
+                (None, None) => Ended::Closed,
+                (Some(error), _) => Ended::TargetFailed(error),
+                (None, Some(error)) => Ended::ClientFailed(error),
+            });
+        }
+        if moved {
+            *active = Instant::now();
+        }
+        // The timer is not moved with every byte, but looked at when it fires.
+        while timer.as_mut().poll(cx).is_ready() {
+            let deadline = *active + idle;
+            if deadline <= Instant::now() {
+                return Poll::Ready(Ended::Idle);
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+/// One direction of a tunnel.
+struct Direction {
+    /// What was read and could not be written yet.
+    held: Vec<u8>,
+    /// How much of it was written since.
+    written: usize,
+    /// The end of the source was passed on.
+    ended: bool,
+    /// Why writing failed, which ends this direction.
+    failure: Option<io::Error>,
+}
+
+impl Direction {
+    const fn new(held: Vec<u8>) -> Self {
+        Self {
+            held,
+            written: 0,
+            ended: false,
+            failure: None,
+        }
+    }
+
+    const fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Moves data until there is none, or the sink is full. Ready when the direction is over.
+    ///
+    /// `source_failed` says that writing to the source has failed. Its end of input is then the consequence of a reset,
+    /// of which the system tells a program only once.
+    ///
+    /// # Errors
+    ///
+    /// The error of reading. By then, all that was read is written.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &TcpStream,
+        sink: &mut TcpStream,
+        source_failed: bool,
+        moved: &mut bool,
+    ) -> Poll<io::Result<()>> {
+        while !self.ended && self.failure.is_none() {
+            if let Err(error) = ready!(self.poll_write_held(cx, sink, moved)) {
+                self.fail(error);
+                break;
+            }
+            let read = poll_read(cx, source, |cx, bytes| self.write(cx, sink, bytes));
+            match ready!(read)? {
+                0 if source_failed => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+                0 => {
+                    self.ended = true;
+                    // If the sink is gone already, its own direction notices.
+                    let _ = Pin::new(&mut *sink).poll_shutdown(cx);
+                }
+                _ => *moved = true,
+            }
+        }
+        if self.failure.is_some() {
+            self.discard(cx, source, moved);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what a read has returned, and holds the rest.
+    fn write(&mut self, cx: &mut Context<'_>, sink: &mut TcpStream, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let rest = match Pin::new(sink).poll_write(cx, bytes) {
+            Poll::Ready(Ok(written)) => bytes.get(written..).unwrap_or_default(),
+            Poll::Ready(Err(error)) => return self.fail(error),
+            Poll::Pending => bytes,
+        };
+        self.held = rest.to_vec();
+        self.written = 0;
+    }
+
+    fn poll_write_held(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut TcpStream,
+        moved: &mut bool,
+    ) -> Poll<io::Result<()>> {
+        while let Some(rest @ [_, ..]) = self.held.get(self.written..) {
+            match ready!(Pin::new(&mut *sink).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.written += written,
+            }
+            *moved = true;
+        }
+        self.held = Vec::new();
+        Poll::Ready(Ok(()))
+    }
+
+    fn fail(&mut self, error: io::Error) {
+        self.failure = Some(error);
+        self.held = Vec::new();
+    }
+
+    /// Discards what still arrives.
+    fn discard(&self, cx: &mut Context<'_>, source: &TcpStream, moved: &mut bool) {
+        while let Poll::Ready(Ok(1..)) = poll_discard(cx, source) {
+            *moved = true;
+        }
+    }
+}
+
+/// Passes what one read returns to `handle`. Returns how much it was.
+///
+/// `TcpStream::poll_read` takes a read that does not fill the buffer for the last one, and waits for new data. But a
+/// read ends before urgent data, behind which there may be more: it would wait for ever.
+fn poll_read(
+    cx: &mut Context<'_>,
+    stream: &TcpStream,
+    mut handle: impl FnMut(&mut Context<'_>, &[u8]),
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        let read = BUFFER.with_borrow_mut(|buffer| {
+            let len = stream.try_read(buffer)?;
+            handle(cx, buffer.get(..len).unwrap_or_default());
+            io::Result::Ok(len)
+        });
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return Poll::Ready(read),
+        }
+    }
+}
+
+/// Reads and discards. Returns how much.
+pub(crate) fn poll_discard(cx: &mut Context<'_>, stream: &TcpStream) -> Poll<io::Result<usize>> {
+    poll_read(cx, stream, |_, _| {})
+}
+
+/// Reads and discards until the end of input.
+pub(crate) async fn discard(stream: &TcpStream) -> io::Result<()> {
+    while poll_fn(|cx| poll_discard(cx, stream)).await? > 0 {}
+    Ok(())
+}
+
+/// Waits until all data has arrived. Discards what the peer sends meanwhile: one that is busy with sending reads later.
+async fn flush(stream: &TcpStream) -> io::Result<()> {
+    while !is_delivered(stream)? {
+        let _ = timeout(FLUSH_PAUSE, discard(stream)).await;
+        sleep(FLUSH_PAUSE).await; // also when the peer has ended its side
+    }
+    sleep(FLUSH_GRACE).await;
+    Ok(())
+}
+
+/// Returns whether the peer's system has all data, up to about 2 KiB.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_delivered(stream: &TcpStream) -> io::Result<bool> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+
+    // With these options, a socket is writable if nothing waits to be sent, and at most 2/3 of the smallest buffer to be
+    // acknowledged. The exact amount is not to be had without `unsafe`.
+    let socket = socket2::SockRef::from(stream);
+    socket.set_tcp_notsent_lowat(1)?;
+    socket.set_send_buffer_size(0)?;
+    let mut polled = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
+    Ok(poll(&mut polled, PollTimeout::ZERO)? > 0)
+}
+
+/// Other systems do not tell. [`FLUSH_TIMEOUT`] is then what the data has.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_delivered(_: &TcpStream) -> io::Result<bool> {
+    Ok(false)
+}

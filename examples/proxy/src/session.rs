@@ -1,0 +1,328 @@
+//! One client: handshake, request, and what follows.
+
+use std::future::{pending, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use sans_socks::server::{Authenticate, Decision, Handshake};
+use sans_socks::{Command, Error, Io, Machine, Method, Phase, ReplyCode, Request};
+use tokio::io::{AsyncRead, AsyncWriteExt, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use zeroize::Zeroizing;
+
+use crate::bind::Binding;
+use crate::connect::{Outgoing, connect, not_allowed};
+use crate::limits::{Slot, Turn};
+use crate::own::Dialed;
+use crate::relay::{End, discard, relay};
+use crate::server::Shared;
+use crate::udp::Relay;
+
+/// How long what a refused client still sends is read and discarded; less than
+/// [`REFUSAL_CLOSE_DEADLINE`](sans_socks::REFUSAL_CLOSE_DEADLINE).
+///
+/// A socket that is closed with unread input is reset, and the client may then never see the refusal.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How long a reply may take to be sent.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How much a client may send ahead of BIND's second reply.
+const EARLY_LIMIT: usize = 16 * 1024;
+
+/// Serves one client, from its first byte to the end of what it has requested. The slot counts it.
+pub(crate) async fn serve(shared: Arc<Shared>, slot: Slot, stream: TcpStream, peer: SocketAddr) {
+    let mut session = Session {
+        shared,
+        slot,
+        stream,
+        peer,
+        early: Vec::new(),
+        outcome: Outcome::None,
+    };
+    match session.handshake().await {
+        Ok(()) => session.carry_out().await,
+        Err(error) => {
+            session.log_failure(&error);
+            session.linger().await;
+        }
+    }
+}
+
+struct Session {
+    shared: Arc<Shared>,
+    slot: Slot,
+    stream: TcpStream,
+    peer: SocketAddr,
+    /// What the client has sent and the handshake has not consumed: in the end, the first bytes of the tunnel.
+    early: Vec<u8>,
+    outcome: Outcome,
+}
+
+/// What a request has led to so far.
+enum Outcome {
+    None,
+    Binding(Binding),
+    Tunnel(TcpStream, Option<Dialed>),
+    /// In a box, since it is large, and few ask for it.
+    Association(Box<Relay>),
+}
+
+impl Session {
+    /// Performs the handshake. The error is for the log; the client was told.
+    async fn handshake(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + self.shared.config.handshake_timeout;
+        let mut handshake = Handshake::with_config(self.shared.config.handshake());
+        let methods: &[Method] = match self.shared.config.login {
+            Some(_) => &[Method::USERNAME_PASSWORD],
+            None => &[Method::NO_AUTHENTICATION],
+        };
+        loop {
+            // A reply is sent even if the request has taken all the time.
+            let deadline = match handshake.phase() {
+                Phase::Reply | Phase::SecondReply | Phase::Established | Phase::Closed => {
+                    Instant::now() + REPLY_TIMEOUT
+                }
+                _ => deadline,
+            };
+            let advanced = advance(&mut handshake, &mut self.stream, &mut self.early);
+            match timeout_at(deadline, advanced).await?? {
+                Decision::SelectMethod(select) => select.select_preferred(methods),
+                Decision::Authenticate(login) => self.authenticate(login, deadline).await,
+                Decision::Negotiate(negotiate) => negotiate.reject(), // is not selected
+                Decision::PendingRequest(pending) => {
+                    let bound = self.perform(pending.request()).await;
+                    pending.answer(bound.map_err(ReplyCode::from));
+                }
+                Decision::PendingPeer(pending) => {
+                    let peer = self.await_peer().await;
+                    pending.answer(peer.map_err(ReplyCode::from));
+                }
+                Decision::Established(_) => return Ok(()),
+                Decision::Closed(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Judges credentials, in its turn if the client has sent wrong ones before.
+    async fn authenticate(&self, login: Authenticate<'_>, deadline: Instant) {
+        let (logins, client) = (&self.shared.logins, self.slot.client());
+        let turn = logins.reserve(client, std::time::Instant::now(), deadline.into_std());
+        if let Turn::At(turn) = turn {
+            sleep_until(turn.into()).await;
+        }
+        let expected = self
+            .shared
+            .config
+            .login
+            .as_deref()
+            .map(|login| login.as_credentials());
+        let is_right = expected.is_some_and(|expected| {
+            login
+                .credentials()
+                .verify(expected.username(), expected.password())
+        });
+        if turn == Turn::TooLate {
+            login.reject();
+        } else if is_right {
+            logins.succeeded(client);
+            login.accept();
+        } else {
+            logins.failed(client, std::time::Instant::now());
+            login.reject();
+        }
+    }
+
+    /// Carries out a request up to the reply. Returns BND.
+    async fn perform(&mut self, request: Request<'_>) -> io::Result<SocketAddr> {
+        // A connection that the proxy has dialed itself is known by the time its first byte arrives.
+        if self.shared.own.has_dialed(&self.stream)? {
+            return Err(not_allowed());
+        }
+        let (shared, client) = (self.shared.clone(), self.slot.client());
+        let result = match request.command {
+            Command::CONNECT => {
+                // In a box, since it is large and short-lived.
+                let dial = Box::pin(connect(&shared, client, request.address));
+                self.unless_gone(request.command, dial)
+                    .await
+                    .and_then(|outgoing| {
+                        let Outgoing { stream, dialed } = outgoing;
+                        let bound = stream.local_addr()?;
+                        self.outcome = Outcome::Tunnel(stream, Some(dialed));
+                        Ok(bound)
+                    })
+            }
+            Command::BIND => {
+                let local = self.stream.local_addr()?;
+                let open = Box::pin(Binding::open(&shared, client, local, request.address));
+                self.unless_gone(request.command, open).await.map(|binding| {
+                    let bound = binding.bound;
+                    self.outcome = Outcome::Binding(binding);
+                    bound
+                })
+            }
+            Command::UDP_ASSOCIATE => {
+                Relay::open(shared, client, &self.stream, request.address).map(|relay| {
+                    let bound = relay.bound();
+                    self.outcome = Outcome::Association(Box::new(relay));
+                    bound
+                })
+            }
+            _ => Err(Error::Refused(ReplyCode::COMMAND_NOT_SUPPORTED).into()),
+        };
+        let (peer, command, address) = (self.peer, request.command, request.address);
+        match &result {
+            Ok(_) => tracing::debug!(%peer, "{command} {address}"),
+            Err(error) => tracing::info!(%peer, "{command} {address}: {error}"),
+        }
+        result
+    }
+
+    /// BIND: returns the address of the peer, once it has connected.
+    async fn await_peer(&mut self) -> io::Result<SocketAddr> {
+        let Outcome::Binding(binding) = std::mem::replace(&mut self.outcome, Outcome::None) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let shared = self.shared.clone();
+        let accept = Box::pin(binding.accept(&shared));
+        let (stream, peer) = self.unless_gone(Command::BIND, accept).await?;
+        self.outcome = Outcome::Tunnel(stream, None);
+        Ok(peer)
+    }
+
+    /// Completes `task` unless the client leaves.
+    ///
+    /// What the client sends meanwhile stays in the system's buffer, which is bounded. A client that is reset has left.
+    /// One that ends its side may still want the answer of a target, but not wait for the peer of a BIND.
+    async fn unless_gone<T>(
+        &mut self,
+        command: Command,
+        task: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
+        let gone = async {
+            if command == Command::BIND {
+                while self.early.len() < EARLY_LIMIT {
+                    if read(&mut self.stream, &mut self.early).await? == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+            }
+            self.stream.ready(Interest::ERROR).await?;
+            match self.stream.take_error()? {
+                Some(error) => Err(error),
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            done = task => done,
+            gone = gone => gone,
+        }
+    }
+
+    /// The tunnel or the association, until it ends.
+    async fn carry_out(self) {
+        let idle = self.shared.config.idle_timeout;
+        let (peer, stream) = (self.peer, self.stream);
+        match self.outcome {
+            Outcome::Tunnel(target, _dialed) => match relay(stream, target, self.early, idle).await {
+                End::Closed => {}
+                End::Idle => tracing::info!(%peer, "closed an idle tunnel"),
+                End::Reset(error) => tracing::debug!(%peer, "tunnel: {error}"),
+            },
+            Outcome::Association(relay) => {
+                tokio::select! {
+                    _ = discard(&stream) => {}
+                    () = Box::pin(relay.run()) => {}
+                }
+            }
+            Outcome::Binding(_) | Outcome::None => {}
+        }
+    }
+
+    /// Ends a refused connection in such a way that the client can read the refusal.
+    async fn linger(&mut self) {
+        let drain = async {
+            self.stream.shutdown().await?;
+            discard(&self.stream).await
+        };
+        let _ = timeout(LINGER, drain).await;
+    }
+
+    /// Logs why a handshake failed. No error of the library shows credentials.
+    fn log_failure(&self, error: &io::Error) {
+        let peer = self.peer;
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(Error::AuthenticationRejected { .. }) => tracing::warn!(%peer, "{error}"),
+            // Was logged with its reason.
+            Some(Error::Refused(_) | Error::Socks4Refused(_)) => {}
+            // A health check or a port scan.
+            Some(Error::UnexpectedEof { received: 0, .. }) => tracing::debug!(%peer, "{error}"),
+            Some(Error::Malformed(fault)) => match fault.looks_like() {
+                Some(protocol) => tracing::info!(%peer, "{fault}; looks like {protocol}"),
+                None => tracing::info!(%peer, "{fault}"),
+            },
+            Some(error) => tracing::info!(%peer, "{error}"),
+            None => tracing::debug!(%peer, "handshake: {error}"),
+        }
+    }
+}
+
+/// Sends and reads until there is a decision. Bytes read beyond that are in `carry`.
+///
+/// Reads into the stack, so that a handshake that waits holds no buffer, and the bytes are overwritten: they may be a
+/// password.
+async fn advance<'m, M: Machine>(
+    machine: &'m mut M,
+    stream: &mut TcpStream,
+    carry: &mut Vec<u8>,
+) -> io::Result<M::Decision<'m>> {
+    while let Some(io) = machine.poll_io() {
+        match io {
+            Io::Transmit(transmit) => {
+                let sent = stream.write(transmit.as_bytes()).await?;
+                transmit.sent(sent);
+            }
+            Io::NeedInput { .. } if carry.is_empty() => {
+                poll_fn(|cx| {
+                    let mut chunk = Zeroizing::new([0; 1024]);
+                    let mut read = ReadBuf::new(&mut chunk[..]);
+                    ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
+                    let read = read.filled();
+                    if read.is_empty() {
+                        machine.handle_eof();
+                    }
+                    let consumed = machine.handle_input(read);
+                    carry.extend_from_slice(&read[consumed..]);
+                    Poll::Ready(io::Result::Ok(()))
+                })
+                .await?;
+            }
+            Io::NeedInput { .. } => {
+                let consumed = machine.handle_input(carry);
+                *carry = carry.split_off(consumed);
+            }
+        }
+    }
+    machine
+        .poll_decision()
+        .ok_or_else(|| io::ErrorKind::WouldBlock.into())
+}
+
+/// Appends what arrives. Returns how much.
+async fn read(stream: &mut TcpStream, early: &mut Vec<u8>) -> io::Result<usize> {
+    poll_fn(|cx| {
+        let mut chunk = [0; 4096];
+        let mut read = ReadBuf::new(&mut chunk);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
+        early.extend_from_slice(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
+    })
+    .await
+}

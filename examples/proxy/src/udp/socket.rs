@@ -1,0 +1,147 @@
+//! UDP sockets, and many datagrams with one system call.
+//!
+//! On Linux, `recvmmsg` receives up to [`BATCH`] datagrams at once, `sendmmsg` sends as many, and a run of datagrams of
+//! one size to one address is a single large one that the kernel cuts (segmentation offload). Elsewhere, each datagram
+//! is a system call of its own.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use sans_socks::udp::MAX_HEADER_LEN;
+use socket2::SockRef;
+use tokio::net::UdpSocket;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[path = "batch.rs"]
+mod system;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[path = "single.rs"]
+mod system;
+
+/// Datagrams that are received at once.
+pub(super) const BATCH: usize = 32;
+
+/// The largest value of UDP's length field.
+const MAX_DATAGRAM: usize = 65_535;
+
+/// The receive buffer of each socket. Memory is used only for what waits in it.
+///
+/// The usual default of 208 KiB takes about 90 datagrams of 1200 bytes, with what the system adds to each.
+const RECEIVE_BUFFER: usize = 1 << 20;
+
+/// A UDP socket.
+#[derive(Debug)]
+pub(super) struct Socket {
+    io: UdpSocket,
+    is_ipv6: bool,
+    /// Whether segmentation offload has not failed yet.
+    offload: AtomicBool,
+}
+
+/// A received datagram, after room for a header.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// [`MAX_HEADER_LEN`] bytes, then the datagram.
+    pub(super) bytes: Box<[u8]>,
+    pub(super) len: usize,
+    pub(super) source: SocketAddr,
+}
+
+impl Slot {
+    pub(super) fn datagram(&self) -> &[u8] {
+        self.bytes
+            .get(MAX_HEADER_LEN..MAX_HEADER_LEN + self.len)
+            .unwrap_or_default()
+    }
+}
+
+/// A part of a slot, and where it is to be sent.
+#[derive(Clone, Debug)]
+pub(super) struct Send {
+    pub(super) slot: usize,
+    pub(super) range: Range<usize>,
+    pub(super) target: SocketAddr,
+}
+
+impl Send {
+    pub(super) fn bytes<'a>(&self, slots: &'a [Slot]) -> &'a [u8] {
+        slots
+            .get(self.slot)
+            .and_then(|slot| slot.bytes.get(self.range.clone()))
+            .unwrap_or_default()
+    }
+}
+
+thread_local! {
+    /// One set of buffers serves all associations of a thread: an idle association holds none. Memory is used up to the
+    /// largest datagram that each slot has ever held.
+    static SLOTS: RefCell<Vec<Slot>> = RefCell::new((0..BATCH).map(|_| Slot {
+        bytes: vec![0; MAX_HEADER_LEN + MAX_DATAGRAM].into(),
+        len: 0,
+        source: (Ipv4Addr::UNSPECIFIED, 0).into(),
+    }).collect());
+}
+
+impl Socket {
+    pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = std::net::UdpSocket::bind(address)?;
+        socket.set_nonblocking(true)?;
+        system::set_receive_buffer(&SockRef::from(&socket), RECEIVE_BUFFER);
+        Ok(Self {
+            io: UdpSocket::from_std(socket)?,
+            is_ipv6: address.is_ipv6(),
+            offload: AtomicBool::new(true),
+        })
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.local_addr()
+    }
+
+    /// Returns whether there may be a datagram, or wakes the task when there is.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.io.poll_recv_ready(cx).map(drop)
+    }
+
+    /// Passes the datagrams that have arrived to `handle`, up to [`BATCH`] of them.
+    ///
+    /// Errors are ignored: they are ICMP messages about datagrams sent before, which do not end an association.
+    pub(super) fn receive(&self, handle: impl FnOnce(&mut [Slot])) {
+        SLOTS.with_borrow_mut(|slots| {
+            let count = system::receive(self, slots);
+            if let Some(received @ [_, ..]) = slots.get_mut(..count) {
+                handle(received);
+            }
+        });
+    }
+
+    /// Sends what the system takes at once. Returns how many: the rest must wait.
+    ///
+    /// A datagram that cannot be sent is dropped. Clients can cause that: port 0, a broadcast address, a size that the
+    /// network does not carry.
+    pub(super) fn send(&self, slots: &[Slot], sends: &[Send]) -> usize {
+        system::send(self, slots, sends)
+    }
+
+    /// Sends one datagram, and waits for it.
+    pub(super) async fn send_later(&self, datagram: &[u8], target: SocketAddr) {
+        let _ = self.io.send_to(datagram, target).await;
+    }
+
+    /// Sends one datagram, if the system takes it at once.
+    pub(super) fn send_now(&self, datagram: &[u8], target: SocketAddr) -> io::Result<usize> {
+        self.io.try_send_to(datagram, target)
+    }
+
+    fn may_offload(&self) -> bool {
+        self.offload.load(Ordering::Relaxed)
+    }
+
+    fn disable_offload(&self) {
+        self.offload.store(false, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,110 @@
+//! Access rules: applied to what is dialed.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::common::{
+    ANYONE, BIND, CONNECT, LOCALHOST, LOCALHOST_V6, Names, Proxy, Raw, UDP_ASSOCIATE, accept, datagram,
+    listener, udp,
+};
+
+/// A public proxy, as loopback clients reach it.
+fn public(args: &[&str]) -> (Proxy, SocketAddr) {
+    let names = Names(|name: &str| match name {
+        "inside.test" => Ok(vec![LOCALHOST]),
+        "both.test" => Ok(vec![LOCALHOST_V6, LOCALHOST]),
+        _ => Err(io::ErrorKind::NotFound.into()),
+    });
+    let proxy = Proxy::with_resolver(&[&["--listen", "0.0.0.0:0", "--open"], args].concat(), names);
+    let address = (Ipv4Addr::LOCALHOST, proxy.address.port()).into();
+    (proxy, address)
+}
+
+#[test]
+fn public_proxy_denies_internal_targets_by_every_spelling() {
+    let (_proxy, address) = public(&[]);
+    let (_target, SocketAddr::V4(target)) = listener() else {
+        panic!("IPv4")
+    };
+    let port = target.port();
+    for name in [
+        "inside.test",
+        "both.test",
+        "127.0.0.1",
+        "[::ffff:127.0.0.1]",
+        "::1",
+        "0.0.0.0",
+    ] {
+        let mut client = Raw::greeted(address);
+        client.request(CONNECT, (name, port));
+        client.expect_refusal(2);
+    }
+    let mapped = target.ip().to_ipv6_mapped();
+    for ip in [
+        LOCALHOST,
+        mapped.into(),
+        LOCALHOST_V6,
+        Ipv4Addr::UNSPECIFIED.into(),
+        [169, 254, 169, 254].into(),
+        [10, 0, 0, 1].into(),
+        [192, 168, 0, 1].into(),
+    ] {
+        let mut client = Raw::greeted(address);
+        client.request(CONNECT, SocketAddr::new(ip, port));
+        client.expect_refusal(2);
+    }
+}
+
+#[test]
+fn allow_rule_opens_an_internal_target() {
+    let (_proxy, address) = public(&["--allow", "127.0.0.1"]);
+    let (target, it) = listener();
+    for target_address in [it.into(), ("inside.test", it.port()).into()] as [crate::common::Target; 2] {
+        let _client = Raw::greeted(address).tunnel(target_address);
+        accept(&target);
+    }
+    // ::1 is still denied, so the name leads to the other address.
+    let _client = Raw::greeted(address).tunnel(("both.test", it.port()));
+    accept(&target);
+}
+
+#[test]
+fn deny_rule_closes_a_target_of_a_loopback_proxy() {
+    let proxy = Proxy::start(&["--deny", "127.0.0.2"]);
+    let mut client = proxy.client();
+    client.request(CONNECT, SocketAddr::from(([127, 0, 0, 2], 9)));
+    client.expect_refusal(2);
+    let (target, it) = listener();
+    let _client = proxy.client().tunnel(it);
+    accept(&target);
+}
+
+#[test]
+fn bind_for_a_denied_peer_is_refused() {
+    let (_proxy, address) = public(&[]);
+    let mut client = Raw::greeted(address);
+    client.request(BIND, SocketAddr::new(LOCALHOST, 0));
+    client.expect_refusal(2);
+}
+
+#[test]
+fn datagrams_to_denied_targets_are_dropped() {
+    let (_proxy, address) = public(&["--allow", "127.0.0.1"]);
+    let (denied, denied_at) = udp([127, 0, 0, 2]);
+    let (target, target_at) = udp(LOCALHOST);
+    let mut control = Raw::greeted(address);
+    control.request(UDP_ASSOCIATE, ANYONE);
+    let relay = control.expect_success();
+    let (client, _) = udp(LOCALHOST);
+    client
+        .send_to(&datagram(denied_at, b"denied"), relay)
+        .expect("loopback");
+    client
+        .send_to(&datagram(target_at, b"allowed"), relay)
+        .expect("loopback");
+    let mut buffer = [0; 100];
+    let len = target.recv(&mut buffer).expect("the second datagram");
+    assert_eq!(&buffer[..len], b"allowed");
+    denied.set_nonblocking(true).expect("a socket");
+    assert!(denied.recv(&mut buffer).is_err(), "the first one came before");
+}

@@ -1,0 +1,89 @@
+//! BIND: two replies, strangers, both IP versions.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use crate::common::{ANYONE, BIND, LOCALHOST, LOCALHOST_V6, Names, Proxy, Raw, eventually};
+
+fn bound(proxy: &Proxy, expected: SocketAddr) -> (Raw, SocketAddr) {
+    let mut client = proxy.client();
+    client.request(BIND, expected);
+    let bound = client.expect_success();
+    assert_ne!(bound.port(), 0);
+    (client, bound)
+}
+
+#[test]
+fn peer_and_client_exchange_data_after_two_replies() {
+    let proxy = Proxy::start(&[]);
+    for expected in [
+        ANYONE,
+        SocketAddr::new(LOCALHOST, 0),
+        (Ipv6Addr::UNSPECIFIED, 0).into(),
+    ] {
+        let (mut client, bound) = bound(&proxy, expected);
+        let mut peer = Raw::connect(bound);
+        peer.send(b"from the peer");
+        assert_eq!(client.expect_success(), peer.0.local_addr().expect("connected"));
+        client.expect(b"from the peer");
+        client.send(b"from the client");
+        peer.expect(b"from the client");
+        client.end();
+        peer.expect_end();
+        peer.end();
+        client.expect_end();
+    }
+}
+
+/// A port scanner must not end the wait.
+#[test]
+fn stranger_is_closed_and_the_peer_is_awaited() {
+    let proxy = Proxy::start(&[]);
+    let (mut client, bound) = bound(&proxy, ([127, 0, 0, 2], 0).into());
+    for _ in 0..3 {
+        Raw::connect(bound).expect_closed();
+    }
+    let mut peer = Raw::connect_from([127, 0, 0, 2], bound);
+    assert_eq!(client.expect_success(), peer.0.local_addr().expect("connected"));
+    client.send(b"x");
+    peer.expect(b"x");
+}
+
+/// The client is connected over IPv4, and its peer has IPv6.
+#[test]
+fn listener_has_the_ip_version_of_the_peer() {
+    let proxy = Proxy::with_resolver(&[], Names(|_: &str| Ok(vec![LOCALHOST_V6, LOCALHOST])));
+    let (mut client, at) = bound(&proxy, SocketAddr::new(LOCALHOST_V6, 0));
+    assert_eq!(at.ip(), LOCALHOST_V6);
+    let peer = Raw::connect(at);
+    assert_eq!(client.expect_success(), peer.0.local_addr().expect("connected"));
+    // A name with addresses of both: either may connect.
+    let mut client = proxy.client();
+    client.request(BIND, ("both.test", 0));
+    let port = client.expect_success().port();
+    let peer = Raw::connect(SocketAddr::new(LOCALHOST, port));
+    assert_eq!(client.expect_success(), peer.0.local_addr().expect("connected"));
+}
+
+#[test]
+fn bind_address_is_where_bind_listens() {
+    let proxy = Proxy::start(&["--bind-address", "127.0.0.3"]);
+    let (mut client, at) = bound(&proxy, ANYONE);
+    assert_eq!(at.ip(), IpAddr::from([127, 0, 0, 3]));
+    let peer = Raw::connect(at);
+    assert_eq!(client.expect_success(), peer.0.local_addr().expect("connected"));
+}
+
+#[test]
+fn client_that_ends_or_is_reset_ends_the_wait() {
+    let proxy = Proxy::start(&[]);
+    let (client, at) = bound(&proxy, ANYONE);
+    client.end();
+    eventually("the listener is closed", || {
+        std::net::TcpStream::connect(at).is_err()
+    });
+    let (client, at) = bound(&proxy, ANYONE);
+    client.reset();
+    eventually("the listener is closed", || {
+        std::net::TcpStream::connect(at).is_err()
+    });
+}

@@ -1,0 +1,271 @@
+//! The command line, exit codes, and the orderly end.
+
+use std::io::Read;
+use std::net::TcpListener;
+
+use crate::common::{Program, Raw, accept, command, eventually, listener, run, write_file};
+
+/// The program ends with code 2, says why, and has opened no port.
+#[track_caller]
+fn expect_refused(args: &[&str], reason: &str) {
+    let (code, stdout, stderr) = run(command(args));
+    assert_eq!((code, stdout.as_str()), (Some(2), ""), "{args:?}: {stderr}");
+    assert!(stderr.contains(reason), "{args:?}: {stderr}");
+}
+
+#[test]
+fn wrong_setting_is_refused_before_a_port_opens() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("password");
+    write_file(&file, "secret\n");
+    let file = file.to_str().expect("text");
+    let long = "x".repeat(256);
+    for (args, reason) in [
+        (&["--listen", "0.0.0.0:0"][..], "--open"),
+        (&["--listen", "[::]:0"], "--open"),
+        (
+            &["--listen", "127.0.0.1:0", "--listen", "192.0.2.1:0"],
+            "192.0.2.1:0 would serve everyone",
+        ),
+        (&["--user", "alice"], "--password-file"),
+        (&["--password", "secret"], "--user"),
+        (
+            &["--user", "", "--password", "secret"],
+            "user name of 0 bytes, expected at least 1",
+        ),
+        (&["--user", "alice", "--password", &long], "password of 256 bytes"),
+        (
+            &["--user", "alice", "--password", "a", "--password-file", file],
+            "keep one",
+        ),
+        (
+            &["--user", "alice", "--password-file", "/nonexistent"],
+            "/nonexistent",
+        ),
+        (
+            &["--socks4", "--user", "alice", "--password", "secret"],
+            "--socks4",
+        ),
+        (&["--allow", "example.com"], "10.0.0.0/8"),
+        (&["--deny", "10.0.0.0/99"], "10.0.0.0/8"),
+        (&["--bind-address", "192.0.2.1"], "address of this host"),
+        (
+            &["--bind-address", "127.0.0.1", "--bind-address", "127.0.0.2"],
+            "keep one",
+        ),
+        (&["--udp-bind", "192.0.2.1"], "address of this host"),
+        (&["--udp-advertise", "0.0.0.0"], "--udp-advertise"),
+        (&["--udp-ports", "2000-1000"], "40000-40999"),
+        (&["--udp-ports", "0-1000"], "40000-40999"),
+        (&["--max-connections", "0"], "--max-connections"),
+        (&["--idle-timeout", "0"], "--idle-timeout"),
+        (&["--handshake-timeout", "soon"], "--handshake-timeout"),
+        (&["--no-such-option"], "--no-such-option"),
+    ] {
+        expect_refused(args, reason);
+    }
+}
+
+#[test]
+fn taken_port_ends_with_code_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let address = taken.local_addr().expect("it listens").to_string();
+    let (code, stdout, stderr) = run(command(&["--listen", &address]));
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(
+        stderr.contains(&format!("cannot listen on {address}")),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn help_and_version_are_printed() {
+    let (code, stdout, _) = run(command(&["--version"]));
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        stdout.trim(),
+        concat!("sans-socks-proxy ", env!("CARGO_PKG_VERSION"))
+    );
+    let mut help = command(&["--help"]);
+    help.env("SANS_SOCKS_PASSWORD", "hunter2");
+    let (code, stdout, _) = run(help);
+    assert_eq!(code, Some(0));
+    for option in [
+        "--listen",
+        "--user",
+        "--password",
+        "--password-file",
+        "SANS_SOCKS_PASSWORD",
+        "--open",
+        "--allow",
+        "--deny",
+        "--max-connections",
+        "--max-per-client",
+        "--handshake-timeout",
+        "--idle-timeout",
+        "--socks4",
+        "--bind-address",
+        "--udp-bind",
+        "--udp-advertise",
+        "--udp-ports",
+        "--udp-any-port",
+        "Exit codes",
+    ] {
+        assert!(stdout.contains(option), "{option}");
+    }
+    assert!(!stdout.contains("hunter2"), "the environment's password");
+}
+
+/// Returns STATUS.
+fn log_in(program: &Program, password: &str) -> u8 {
+    let mut client = Raw::connect(program.address);
+    client.send(&[5, 1, 2]);
+    client.expect(&[5, 2]);
+    let len = u8::try_from(password.len()).expect("short");
+    client.send(&[b"\x01\x05alice", &[len][..], password.as_bytes()].concat());
+    client.read(2)[1]
+}
+
+#[test]
+fn password_is_read_from_a_file_or_the_environment() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("password");
+    write_file(&file, "from a file\r\nsecond line\n");
+    let by_file = Program::start(&["--user", "alice", "--password-file", file.to_str().expect("text")]);
+    assert_eq!(log_in(&by_file, "from a file"), 0);
+    assert_eq!(log_in(&by_file, "second line"), 1);
+
+    let mut by_environment = command(&["--listen", "127.0.0.1:0", "--user", "alice"]);
+    by_environment.env("SANS_SOCKS_PASSWORD", "from the environment");
+    let by_environment = Program::spawn(by_environment);
+    assert_eq!(log_in(&by_environment, "from the environment"), 0);
+    assert_eq!(log_in(&by_environment, ""), 1);
+}
+
+#[test]
+fn listening_lines_name_every_address() {
+    let mut several = command(&["--listen", "127.0.0.1:0", "--listen", "[::1]:0"]);
+    let mut child = several.spawn().expect("the program was built");
+    let mut stdout = child.stdout.take().expect("piped");
+    let mut text = String::new();
+    eventually("two lines", || {
+        let mut byte = [0];
+        let _ = stdout.read_exact(&mut byte);
+        text.push(char::from(byte[0]));
+        text.matches('\n').count() == 2
+    });
+    for line in text.lines() {
+        let address = line.strip_prefix("listening on ").expect("how each line begins");
+        Raw::greeted(address.parse().expect("an address"));
+    }
+    child.kill().expect("a child");
+    child.wait().expect("a child");
+}
+
+/// SIGTERM: no new connections, open tunnels finish, exit code 0.
+#[test]
+fn sigterm_lets_tunnels_finish() {
+    let program = Program::start(&["--drain-timeout", "60"]);
+    let (target, address) = listener();
+    let mut client = program.client().tunnel(address);
+    let mut far = accept(&target);
+    program.signal("TERM");
+    eventually("connections are refused", || {
+        std::net::TcpStream::connect(program.address).is_err()
+    });
+    client.send(b"after the signal");
+    far.expect(b"after the signal");
+    far.send(b"answer");
+    client.expect(b"answer");
+    client.end();
+    far.expect_end();
+    drop(far);
+    client.expect_end();
+    let (status, stderr) = program.finish();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+}
+
+#[test]
+fn drain_timeout_cuts_what_is_left() {
+    let program = Program::start(&["--drain-timeout", "0"]);
+    let (target, address) = listener();
+    let mut client = program.client().tunnel(address);
+    let _far = accept(&target);
+    program.signal("INT");
+    let (status, stderr) = program.finish();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("1 connections are cut"), "{stderr}");
+    client.expect_closed();
+}
+
+#[test]
+fn second_signal_ends_at_once() {
+    let program = Program::start(&["--drain-timeout", "600"]);
+    let (target, address) = listener();
+    let _client = program.client().tunnel(address);
+    let _far = accept(&target);
+    program.signal("TERM");
+    eventually("connections are refused", || {
+        std::net::TcpStream::connect(program.address).is_err()
+    });
+    program.signal("TERM");
+    assert_eq!(program.finish().0.code(), Some(1));
+}
+
+/// Nobody reads stderr any more: a supervisor that hangs, a terminal after Ctrl-S. Once, about 1,000 failed connections
+/// stopped the whole server.
+#[test]
+fn full_log_stops_nothing() {
+    let program = Program::start(&["--max-per-client", "4096"]);
+    let (target, address) = listener();
+    let mut tunnel = program.client().tunnel(address);
+    let mut far = accept(&target);
+    for _ in 0..3000 {
+        let mut bad = Raw::connect(program.address);
+        bad.send(b"G");
+        bad.expect_end();
+    }
+    tunnel.send(b"x");
+    far.expect(b"x");
+    program.client();
+    assert!(program.child.stderr.is_some(), "a pipe that nobody reads");
+}
+
+/// The rate is limited where each turn of a loop would log.
+#[test]
+fn lack_of_descriptors_fills_no_log() {
+    let mut program = Program::with_descriptors(24, &["--max-connections", "1000"]);
+    let mut held: Vec<_> = (0..40).map(|_| Raw::connect(program.address)).collect();
+    eventually("no descriptor is left", || program.descriptors() >= 23);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    held.truncate(2);
+    eventually("descriptors are free again", || program.descriptors() < 20);
+    program.client();
+    program.child.kill().expect("a child");
+    let (_, stderr) = program.finish();
+    let lines = stderr.lines().filter(|line| line.contains("accept:")).count();
+    assert_eq!(lines, 1, "{stderr}");
+}
+
+/// The password that is given on the command line is nowhere in the log.
+#[test]
+fn password_is_not_logged() {
+    let mut program = Program::start(&[
+        "--user",
+        "alice",
+        "--password",
+        "hunter2hunter2",
+        "--log-level",
+        "debug",
+    ]);
+    assert_eq!(log_in(&program, "hunter2hunter2"), 0);
+    assert_eq!(log_in(&program, "wrong-password"), 1);
+    program.signal("TERM");
+    eventually("it ends", || program.child.try_wait().expect("a child").is_some());
+    let (_, stderr) = program.finish();
+    assert!(stderr.contains("authentication rejected"), "{stderr}");
+    assert!(
+        !stderr.contains("hunter2") && !stderr.contains("wrong-password"),
+        "{stderr}"
+    );
+}

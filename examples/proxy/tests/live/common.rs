@@ -1,0 +1,472 @@
+//! The proxy under test, in this process or as a program, and a client that speaks to it byte by byte.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use sans_socks_proxy::{Config, Options, Resolve, Server, SystemResolver};
+use socket2::{Domain, SockRef, Socket, Type};
+use tokio::sync::oneshot;
+
+/// How long anything may take that is expected to happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const CONNECT: u8 = 1;
+pub(crate) const BIND: u8 = 2;
+pub(crate) const UDP_ASSOCIATE: u8 = 3;
+
+/// A proxy in this process, on a runtime of its own. It ends when this is dropped.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Proxy {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        Self::with_resolver(args, SystemResolver)
+    }
+
+    pub(crate) fn with_resolver(args: &[&str], resolver: impl Resolve) -> Self {
+        let listen: &[&str] = if args.contains(&"--listen") {
+            &[]
+        } else {
+            &["--listen", "127.0.0.1:0"]
+        };
+        let args = ["sans-socks-proxy", "--drain-timeout", "0"]
+            .iter()
+            .chain(listen)
+            .chain(args);
+        let options = Options::try_parse_from(args).expect("a command line");
+        let config = Config::try_from(options).expect("settings");
+        let (stop, stopped) = oneshot::channel();
+        let (started, start) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build();
+            let runtime = runtime.expect("a runtime");
+            runtime.block_on(async {
+                let server = Server::bind(config, resolver).expect("it listens");
+                started.send(server.local_addrs()[0]).expect("the test waits");
+                let stop = async {
+                    let _ = stopped.await;
+                };
+                server.run(stop).await;
+            });
+            runtime.shutdown_background();
+        });
+        Self {
+            address: start.recv().expect("it starts"),
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    pub(crate) fn client(&self) -> Raw {
+        Raw::greeted(self.address)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(thread::panicking() || ended.is_ok(), "the proxy has panicked");
+        }
+    }
+}
+
+/// The program itself.
+pub(crate) struct Program {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+    _stdout: BufReader<std::process::ChildStdout>,
+}
+
+pub(crate) fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sans-socks-proxy"));
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.env_remove("SANS_SOCKS_PASSWORD");
+    command
+}
+
+impl Program {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let listen: &[&str] = if args.contains(&"--listen") {
+            &[]
+        } else {
+            &["--listen", "127.0.0.1:0"]
+        };
+        Self::spawn(command(&[listen, args].concat()))
+    }
+
+    /// As `start`, with a limit of descriptors.
+    pub(crate) fn with_descriptors(limit: u32, args: &[&str]) -> Self {
+        let mut limited = Command::new("sh");
+        limited
+            .arg("-c")
+            .arg(format!("ulimit -n {limit} && exec \"$0\" \"$@\""));
+        limited
+            .arg(env!("CARGO_BIN_EXE_sans-socks-proxy"))
+            .args(["--listen", "127.0.0.1:0"])
+            .args(args);
+        limited
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Self::spawn(limited)
+    }
+
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("the program was built");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("text");
+        let address = line.trim_end().strip_prefix("listening on ");
+        let address = address.unwrap_or_else(|| panic!("first line of stdout: {line:?}"));
+        Self {
+            address: address.parse().expect("an address"),
+            child,
+            _stdout: stdout,
+        }
+    }
+
+    pub(crate) fn client(&self) -> Raw {
+        Raw::greeted(self.address)
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status();
+        assert!(status.expect("kill is there").success());
+    }
+
+    /// Waits until it ends. Returns stderr as well.
+    pub(crate) fn finish(mut self) -> (ExitStatus, String) {
+        let status = wait(&mut self.child);
+        let mut stderr = String::new();
+        let pipe = self
+            .child
+            .stderr
+            .take()
+            .map(|mut pipe| pipe.read_to_string(&mut stderr));
+        pipe.transpose().expect("text");
+        (status, stderr)
+    }
+
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id()))
+            .expect("it runs")
+            .count()
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/task", self.child.id()))
+            .expect("it runs")
+            .count()
+    }
+
+    /// Resident memory that is not of files, in KiB.
+    pub(crate) fn memory(&self) -> i64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"))
+            .expect("Linux");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits for a program to end.
+pub(crate) fn wait(child: &mut Child) -> ExitStatus {
+    let mut status = None;
+    eventually("the program ends", || {
+        status = child.try_wait().expect("a child");
+        status.is_some()
+    });
+    status.expect("it has ended")
+}
+
+/// Runs a program that is expected to end by itself. Returns its exit code, stdout and stderr.
+pub(crate) fn run(mut command: Command) -> (Option<i32>, String, String) {
+    let output = command.output().expect("the program was built");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// Waits for a condition.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "never happened: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A connection that speaks bytes.
+#[derive(Debug)]
+pub(crate) struct Raw(pub(crate) TcpStream);
+
+impl Raw {
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a duration");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a duration");
+        stream.set_nodelay(true).expect("TCP");
+        Self(stream)
+    }
+
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::over(TcpStream::connect(address).expect("it listens"))
+    }
+
+    /// A client with this address, for limits that count addresses.
+    pub(crate) fn connect_from(ip: impl Into<IpAddr>, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+        socket
+            .bind(&SocketAddr::new(ip.into(), 0).into())
+            .expect("a local address");
+        socket.connect(&address.into()).expect("it listens");
+        Self::over(socket.into())
+    }
+
+    pub(crate) fn greeted(address: SocketAddr) -> Self {
+        Self::connect(address).greet()
+    }
+
+    pub(crate) fn greet(mut self) -> Self {
+        self.send(&[5, 1, 0]);
+        self.expect(&[5, 0]);
+        self
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).expect("it reads");
+    }
+
+    #[track_caller]
+    pub(crate) fn read(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.0
+            .read_exact(&mut bytes)
+            .unwrap_or_else(|error| panic!("{len} bytes were expected: {error}"));
+        bytes
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(&mut self, bytes: &[u8]) {
+        assert_eq!(self.read(bytes.len()), bytes);
+    }
+
+    /// The end, and not a reset.
+    #[track_caller]
+    pub(crate) fn expect_end(&mut self) {
+        assert_eq!(self.0.read(&mut [0]).expect("not a reset"), 0);
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_closed(&mut self) {
+        match self.0.read(&mut [0]) {
+            Ok(0) => {}
+            Ok(_) => panic!("it sends"),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_reset(&mut self) {
+        let end = self.0.read(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(end, Err(io::ErrorKind::ConnectionReset));
+    }
+
+    pub(crate) fn end(&self) {
+        self.0.shutdown(std::net::Shutdown::Write).expect("connected");
+    }
+
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.0)
+            .set_linger(Some(Duration::ZERO))
+            .expect("TCP");
+    }
+
+    pub(crate) fn request(&mut self, command: u8, address: impl Into<Target>) {
+        self.send(&request(command, address));
+    }
+
+    /// Reads a reply: REP and BND.
+    #[track_caller]
+    pub(crate) fn reply(&mut self) -> (u8, SocketAddr) {
+        let head = self.read(4);
+        assert_eq!((head[0], head[2]), (5, 0));
+        let ip: IpAddr = match head[3] {
+            1 => <[u8; 4]>::try_from(self.read(4)).expect("4 bytes").into(),
+            4 => <[u8; 16]>::try_from(self.read(16)).expect("16 bytes").into(),
+            other => panic!("ATYP {other}"),
+        };
+        let port = self.read(2);
+        (head[1], (ip, u16::from_be_bytes([port[0], port[1]])).into())
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_success(&mut self) -> SocketAddr {
+        let (code, bound) = self.reply();
+        assert_eq!(code, 0, "REP");
+        bound
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_refusal(&mut self, code: u8) {
+        assert_eq!(self.reply(), (code, (Ipv4Addr::UNSPECIFIED, 0).into()));
+        self.expect_end();
+    }
+
+    /// Asks for a tunnel to `target`.
+    #[track_caller]
+    pub(crate) fn tunnel(mut self, target: impl Into<Target>) -> Self {
+        self.request(CONNECT, target);
+        self.expect_success();
+        self
+    }
+}
+
+/// Where a request leads to.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    Address(SocketAddr),
+    Name(String, u16),
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Self {
+        Self::Address(address)
+    }
+}
+
+impl From<(&str, u16)> for Target {
+    fn from((name, port): (&str, u16)) -> Self {
+        Self::Name(name.into(), port)
+    }
+}
+
+/// ATYP, address and port.
+pub(crate) fn address(target: impl Into<Target>) -> Vec<u8> {
+    let (mut bytes, port) = match target.into() {
+        Target::Address(SocketAddr::V4(it)) => ([&[1][..], &it.ip().octets()].concat(), it.port()),
+        Target::Address(SocketAddr::V6(it)) => ([&[4][..], &it.ip().octets()].concat(), it.port()),
+        Target::Name(name, port) => {
+            let len = u8::try_from(name.len()).expect("short");
+            ([&[3, len][..], name.as_bytes()].concat(), port)
+        }
+    };
+    bytes.extend(port.to_be_bytes());
+    bytes
+}
+
+pub(crate) fn request(command: u8, target: impl Into<Target>) -> Vec<u8> {
+    [&[5, command, 0][..], &address(target)].concat()
+}
+
+pub(crate) const ANYONE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+pub(crate) fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback");
+    let address = listener.local_addr().expect("it listens");
+    (listener, address)
+}
+
+#[track_caller]
+pub(crate) fn accept(listener: &TcpListener) -> Raw {
+    Raw::over(listener.accept().expect("a connection").0)
+}
+
+/// An address that refuses connections. The socket keeps the port.
+pub(crate) fn refusing() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket
+        .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
+        .expect("loopback");
+    let address = socket.local_addr().expect("bound").as_socket().expect("IP");
+    (socket, address)
+}
+
+/// A listener that answers no more connections: its queue is full.
+pub(crate) struct Silent {
+    pub(crate) address: SocketAddr,
+    _listener: Socket,
+    _queue: Vec<TcpStream>,
+}
+
+pub(crate) fn silent() -> Silent {
+    silent_at((Ipv4Addr::LOCALHOST, 0).into())
+}
+
+pub(crate) fn silent_at(address: SocketAddr) -> Silent {
+    let listener = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+    listener.bind(&address.into()).expect("loopback");
+    listener.listen(0).expect("bound");
+    let address = listener.local_addr().expect("bound").as_socket().expect("IP");
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+        queue.push(stream);
+    }
+    Silent {
+        address,
+        _listener: listener,
+        _queue: queue,
+    }
+}
+
+pub(crate) fn udp(ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind((ip.into(), 0)).expect("a local address");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a duration");
+    let address = socket.local_addr().expect("bound");
+    (socket, address)
+}
+
+/// A datagram of a client.
+pub(crate) fn datagram(target: impl Into<Target>, payload: &[u8]) -> Vec<u8> {
+    [&[0, 0, 0][..], &address(target), payload].concat()
+}
+
+pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(crate) const LOCALHOST_V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+/// A resolver of a function.
+pub(crate) struct Names<F>(pub(crate) F);
+
+impl<F> Resolve for Names<F>
+where
+    F: Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
+{
+    fn resolve(&self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok((self.0)(name)?
+            .into_iter()
+            .map(|ip| SocketAddr::new(ip, port))
+            .collect())
+    }
+}
+
+pub(crate) fn write_file(path: &Path, text: &str) {
+    fs::write(path, text).expect("a temporary directory");
+}

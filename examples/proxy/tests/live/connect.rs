@@ -1,0 +1,300 @@
+//! CONNECT: look-ups, attempts, replies.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+
+use crate::common::{
+    CONNECT, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, accept, eventually, listener, refusing,
+    silent, silent_at,
+};
+
+/// RFC 8305: the second address answers, the first is silent. Once that took 10 s.
+#[test]
+fn second_address_answers_when_the_first_is_silent() {
+    let silent = silent();
+    let port = silent.address.port();
+    let target = std::net::TcpListener::bind((LOCALHOST_V6, port)).expect("the port of the other IP version");
+    for first in [
+        vec![LOCALHOST, LOCALHOST_V6],
+        vec![LOCALHOST, [127, 0, 0, 7].into(), LOCALHOST_V6],
+    ] {
+        let proxy = Proxy::with_resolver(&[], Names(move |_: &str| Ok(first.clone())));
+        let start = Instant::now();
+        let mut client = proxy.client().tunnel(("two.test", port));
+        assert!(
+            start.elapsed() < Duration::from_millis(400),
+            "{:?}",
+            start.elapsed()
+        );
+        let mut far = accept(&target);
+        far.send(b"x");
+        client.expect(b"x");
+    }
+}
+
+/// A refusal is not waited for.
+#[test]
+fn next_address_is_tried_at_once_after_a_refusal() {
+    let (target, address) = listener();
+    let refusing: Vec<IpAddr> = (2..30)
+        .map(|host| [127, 0, 0, host].into())
+        .chain([LOCALHOST])
+        .collect();
+    let proxy = Proxy::with_resolver(&[], Names(move |_: &str| Ok(refusing.clone())));
+    let start = Instant::now();
+    let _client = proxy.client().tunnel(("many.test", address.port()));
+    accept(&target);
+    assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn reply_tells_of_the_refusal_whatever_else_failed() {
+    let (_refusing, address) = refusing();
+    // 0.0.0.1 is no unicast address: an error at once, of another kind.
+    for order in [[LOCALHOST, [0, 0, 0, 1].into()], [[0, 0, 0, 1].into(), LOCALHOST]] {
+        let proxy = Proxy::with_resolver(&["--deny", "127.0.0.9"], Names(move |_: &str| Ok(order.into())));
+        let mut client = proxy.client();
+        client.request(CONNECT, ("two.test", address.port()));
+        client.expect_refusal(5);
+    }
+}
+
+#[test]
+fn name_without_address_is_refused_with_04() {
+    let proxy = Proxy::with_resolver(&[], Names(|_: &str| Err(io::ErrorKind::NotFound.into())));
+    let mut client = proxy.client();
+    client.request(CONNECT, ("nowhere.test", 80));
+    client.expect_refusal(4);
+}
+
+#[test]
+fn unknown_command_is_refused_with_07() {
+    let proxy = Proxy::start(&[]);
+    let mut client = proxy.client();
+    client.request(9, SocketAddr::new(LOCALHOST, 80));
+    client.expect_refusal(7);
+}
+
+/// A resolver whose slow names wait until the test lets them go on.
+#[derive(Clone, Default)]
+struct Gate(Arc<(Mutex<bool>, Condvar, AtomicUsize)>);
+
+impl Gate {
+    fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        if !name.starts_with("slow") {
+            return Ok(vec![LOCALHOST]);
+        }
+        self.0.2.fetch_add(1, Ordering::SeqCst);
+        let guard = self
+            .0
+            .1
+            .wait_while(self.0.0.lock().unwrap(), |open| !*open)
+            .unwrap();
+        drop(guard);
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn begun(&self) -> usize {
+        self.0.2.load(Ordering::SeqCst)
+    }
+
+    fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+}
+
+/// A client's slow names delay its own names only, and those it has given up are never begun.
+#[test]
+fn slow_names_of_one_client_delay_nobody_else() {
+    let gate = Gate::default();
+    let resolver = gate.clone();
+    let proxy = Proxy::with_resolver(&[], Names(move |name: &str| resolver.resolve(name)));
+    let attackers: Vec<_> = (0..100)
+        .map(|n| {
+            let mut client = Raw::connect_from([127, 0, 0, 2], proxy.address).greet();
+            client.request(CONNECT, (&*format!("slow{n}.test"), 80));
+            client
+        })
+        .collect();
+    eventually("the share is used up", || gate.begun() == 16);
+    let (target, address) = listener();
+    let start = Instant::now();
+    let _client = proxy.client().tunnel(("quick.test", address.port()));
+    accept(&target);
+    assert!(start.elapsed() < Duration::from_secs(1));
+    // They leave. Their places are taken until the resolver returns, so new ones of the same client wait.
+    attackers.into_iter().for_each(Raw::reset);
+    let mut waiting = Raw::connect_from([127, 0, 0, 2], proxy.address).greet();
+    waiting.request(CONNECT, ("quick.test", address.port()));
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(gate.begun(), 16, "names that nobody waits for");
+    gate.open();
+    waiting.expect_success();
+    assert_eq!(gate.begun(), 16, "names that nobody waits for");
+}
+
+/// 2,000 clients whose dials hang, each reset at once, once left 2,001 threads and 2,004 descriptors.
+#[test]
+fn client_that_leaves_takes_its_dial_along() {
+    let program = Program::start(&[]);
+    let silent = silent();
+    let before = program.descriptors();
+    for _ in 0..200 {
+        let mut client = program.client();
+        client.request(CONNECT, silent.address);
+        client.reset();
+    }
+    eventually("sockets are closed", || program.descriptors() <= before);
+    assert!(program.threads() < 20, "{} threads", program.threads());
+}
+
+/// One write may hold it all, and a half-close says that no more follows.
+#[test]
+fn early_data_reaches_the_target() {
+    let proxy = Proxy::start(&[]);
+    let (target, address) = listener();
+    let mut client = Raw::connect(proxy.address);
+    client.send(
+        &[
+            &[5, 1, 0][..],
+            &crate::common::request(CONNECT, address),
+            b"early",
+        ]
+        .concat(),
+    );
+    client.end();
+    client.expect(&[5, 0]);
+    client.expect_success();
+    let mut far = accept(&target);
+    far.expect(b"early");
+    far.expect_end();
+    far.send(b"answer");
+    client.expect(b"answer");
+}
+
+/// 64 MiB are offered while the dial hangs. They stay with the client.
+#[test]
+fn early_data_is_bounded_while_dialing() {
+    use std::io::Write;
+    let program = Program::start(&[]);
+    let silent = silent();
+    let before = program.memory();
+    let mut client = program.client();
+    client.request(CONNECT, silent.address);
+    client
+        .0
+        .set_write_timeout(Some(Duration::from_secs(1)))
+        .expect("a duration");
+    let chunk = [7; 65536];
+    let sent = (0..1024)
+        .take_while(|_| client.0.write_all(&chunk).is_ok())
+        .count();
+    assert!(sent < 512, "the system's buffers hold no 32 MiB");
+    assert!(
+        program.memory() - before < 1024,
+        "{} KiB",
+        program.memory() - before
+    );
+}
+
+/// FTP's ABOR and telnet's Synch: the urgent byte stays where it is in the stream.
+#[test]
+fn urgent_data_keeps_its_byte() {
+    let proxy = Proxy::start(&[]);
+    let (target, address) = listener();
+    let mut client = proxy.client().tunnel(address);
+    let mut far = accept(&target);
+    client.send(b"before ");
+    SockRef::from(&client.0).send_out_of_band(b"!").expect("TCP");
+    client.send(b" after");
+    far.expect(b"before ! after");
+    far.send(b"before ");
+    SockRef::from(&far.0).send_out_of_band(b"!").expect("TCP");
+    far.send(b" after");
+    client.expect(b"before ! after");
+}
+
+/// Both sockets of a tunnel have a keep-alive timer: `02` in the column `tr` of /proc/net/tcp.
+#[cfg(target_os = "linux")]
+#[test]
+fn tunnels_are_kept_alive() {
+    let program = Program::start(&[]);
+    let (target, address) = listener();
+    let _client = program.client().tunnel(address);
+    let _far = accept(&target);
+    let timers = || {
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
+        let ports = [
+            format!(":{:04X}", program.address.port()),
+            format!(":{:04X}", address.port()),
+        ];
+        let is_proxys = |line: &&str| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            // Accepted from the client, or connected to the target; established.
+            (fields[1].ends_with(&ports[0]) || fields[2].ends_with(&ports[1])) && fields[3] == "01"
+        };
+        table
+            .lines()
+            .skip(1)
+            .filter(is_proxys)
+            .filter(|line| line.contains(" 02:"))
+            .count()
+    };
+    eventually("two keep-alive timers", || timers() == 2);
+}
+
+#[test]
+fn bind_address_is_the_source_of_connections() {
+    let proxy = Proxy::start(&["--bind-address", "127.0.0.3"]);
+    let (target, address) = listener();
+    let mut client = proxy.client();
+    client.request(CONNECT, address);
+    let bound = client.expect_success();
+    let (_far, from) = target.accept().expect("it dials");
+    assert_eq!((from, from.ip()), (bound, [127, 0, 0, 3].into()));
+}
+
+#[test]
+fn ipv6_and_dual_stack_are_served() {
+    let proxy = Proxy::start(&[
+        "--listen",
+        "[::]:0",
+        "--open",
+        "--allow",
+        "127.0.0.0/8",
+        "--allow",
+        "::1",
+    ]);
+    let port = proxy.address.port();
+    let v6 = std::net::TcpListener::bind((LOCALHOST_V6, 0)).expect("IPv6");
+    let (v4, v4_at) = listener();
+    for near in [LOCALHOST, LOCALHOST_V6] {
+        let near = SocketAddr::new(near, port);
+        let _client = Raw::greeted(near).tunnel(v6.local_addr().expect("it listens"));
+        accept(&v6);
+        let _client = Raw::greeted(near).tunnel(v4_at);
+        accept(&v4);
+    }
+}
+
+/// The deadline is that of the whole request. Takes 20 s, so it is run on demand.
+#[test]
+#[ignore = "takes 20 s"]
+fn silent_target_is_refused_with_06() {
+    let proxy = Proxy::start(&[]);
+    let silent = silent_at((LOCALHOST, 0).into());
+    let mut client = proxy.client();
+    client
+        .0
+        .set_read_timeout(Some(Duration::from_secs(40)))
+        .expect("a duration");
+    client.request(CONNECT, silent.address);
+    client.expect_refusal(6);
+}

@@ -1,0 +1,169 @@
+//! Limits on connections, time and guesses.
+
+use std::io::Read;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::common::{Proxy, Raw, accept, eventually, listener};
+
+/// Connects, and returns whether the proxy answers a greeting.
+fn is_served(mut client: Raw) -> bool {
+    use std::io::Write;
+    let _ = client.0.write_all(&[5, 1, 0]);
+    matches!(client.0.read(&mut [0; 2]), Ok(1..))
+}
+
+#[test]
+fn connections_of_one_address_are_limited() {
+    let proxy = Proxy::start(&["--max-per-client", "3"]);
+    let mut held: Vec<_> = (0..3).map(|_| proxy.client()).collect();
+    assert!(!is_served(Raw::connect(proxy.address)));
+    assert!(
+        is_served(Raw::connect_from([127, 0, 0, 2], proxy.address)),
+        "another address"
+    );
+    held.pop();
+    eventually("the slot is free again", || {
+        is_served(Raw::connect(proxy.address))
+    });
+}
+
+#[test]
+fn connections_in_all_are_limited() {
+    let proxy = Proxy::start(&["--max-connections", "3"]);
+    let mut held: Vec<_> = (1..=3)
+        .map(|host| Raw::connect_from([127, 0, 0, host], proxy.address).greet())
+        .collect();
+    let another: IpAddr = [127, 0, 0, 9].into();
+    assert!(!is_served(Raw::connect_from(another, proxy.address)));
+    held.pop();
+    eventually("the slot is free again", || {
+        is_served(Raw::connect_from(another, proxy.address))
+    });
+}
+
+#[test]
+fn tunnel_counts_until_it_ends() {
+    let proxy = Proxy::start(&["--max-per-client", "1"]);
+    let (target, address) = listener();
+    let client = proxy.client().tunnel(address);
+    let far = accept(&target);
+    assert!(!is_served(Raw::connect(proxy.address)));
+    drop((client, far));
+    eventually("the slot is free again", || {
+        is_served(Raw::connect(proxy.address))
+    });
+}
+
+/// Before the first byte, after the greeting, and however slowly its bytes arrive.
+#[test]
+fn handshake_ends_at_its_deadline() {
+    let proxy = Proxy::start(&["--handshake-timeout", "1"]);
+    let start = Instant::now();
+    let mut silent = Raw::connect(proxy.address);
+    let mut half = proxy.client();
+    let mut slow = Raw::connect(proxy.address);
+    slow.0
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .expect("a duration");
+    use std::io::Write;
+    let mut ended = false;
+    while !ended && start.elapsed() < Duration::from_secs(15) {
+        let _ = slow.0.write_all(&[5]).and_then(|()| slow.0.write_all(&[200]));
+        ended =
+            !matches!(slow.0.read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
+    }
+    assert!(ended, "one byte now and then");
+    silent.expect_end();
+    half.expect_end();
+    assert!(start.elapsed() >= Duration::from_secs(1));
+}
+
+/// Returns STATUS.
+fn log_in(mut client: Raw, password: &[u8; 6]) -> u8 {
+    client.send(&[&[5, 1, 2, 1, 5][..], b"alice", &[6], password].concat());
+    client.expect(&[5, 2]);
+    client.read(2)[1]
+}
+
+/// A guess a millisecond was possible.
+#[test]
+fn wrong_passwords_are_slowed_down() {
+    let proxy = Proxy::start(&["--user", "alice", "--password", "secret"]);
+    let start = Instant::now();
+    let mut guesses = 0;
+    while start.elapsed() < Duration::from_secs(4) {
+        assert_eq!(log_in(Raw::connect(proxy.address), b"guess1"), 1);
+        guesses += 1;
+    }
+    assert!((4..=8).contains(&guesses), "{guesses} guesses in 4 s");
+    // Another address is served at once. The right password is accepted from the slow one too, in its turn.
+    let start = Instant::now();
+    assert_eq!(
+        log_in(Raw::connect_from([127, 0, 0, 2], proxy.address), b"secret"),
+        0
+    );
+    assert!(start.elapsed() < Duration::from_secs(1));
+    assert_eq!(log_in(Raw::connect(proxy.address), b"secret"), 0);
+}
+
+/// In parallel, they are no faster.
+#[test]
+fn parallel_guesses_wait_for_each_other() {
+    let proxy = Proxy::start(&[
+        "--user",
+        "alice",
+        "--password",
+        "secret",
+        "--handshake-timeout",
+        "4",
+    ]);
+    for _ in 0..3 {
+        assert_eq!(log_in(Raw::connect(proxy.address), b"guess1"), 1);
+    }
+    let start = Instant::now();
+    let mut clients: Vec<_> = (0..30).map(|_| Raw::connect(proxy.address)).collect();
+    for client in &mut clients {
+        client.send(&[&[5, 1, 2, 1, 5][..], b"alice", &[6], b"guess2"].concat());
+        client.expect(&[5, 2]);
+    }
+    // Those without a turn before their deadline are rejected unseen, at once.
+    for mut client in clients {
+        client
+            .0
+            .set_read_timeout(Some(Duration::from_secs(15)))
+            .expect("a duration");
+        client.expect(&[1, 1]);
+    }
+    assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+/// No method, no password: no request.
+#[test]
+fn login_cannot_be_skipped() {
+    let proxy = Proxy::start(&["--user", "alice", "--password", "secret"]);
+    let mut client = Raw::connect(proxy.address);
+    client.send(&[5, 1, 0]);
+    client.expect(&[5, 0xff]);
+    client.expect_end();
+    assert_eq!(log_in(Raw::connect(proxy.address), b"secreT"), 1);
+    assert_eq!(log_in(Raw::connect(proxy.address), b"secret"), 0);
+}
+
+/// A refusal is read although the client sends on; a silent client is closed soon.
+#[test]
+fn refused_client_can_read_why_and_does_not_stay() {
+    let proxy = Proxy::start(&[]);
+    let mut client = proxy.client();
+    client.send(&[5, 1, 0, 2]); // unknown ATYP
+    client.send(&[0; 10_000]);
+    let start = Instant::now();
+    client.expect(&[5, 8, 0, 1, 0, 0, 0, 0, 0, 0]);
+    client.expect_end();
+    // Writing fails once the proxy has closed its socket, 2 s later.
+    eventually("the connection is closed", || {
+        use std::io::Write;
+        client.0.write_all(b"x").is_err()
+    });
+    assert!(start.elapsed() < Duration::from_secs(10));
+}

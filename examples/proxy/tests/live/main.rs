@@ -1,0 +1,13 @@
+//! The proxy, live on loopback: what it must withstand, and what its clients rely on.
+
+mod access;
+mod bind;
+mod cli;
+mod common;
+mod connect;
+mod limits;
+mod memory;
+mod own;
+mod relay;
+mod socks4;
+mod udp;

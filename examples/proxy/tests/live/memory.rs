@@ -1,0 +1,84 @@
+//! Memory and descriptors: what is kept, and that all of it comes back.
+
+use std::net::UdpSocket;
+
+use crate::common::{
+    ANYONE, LOCALHOST, Program, Raw, UDP_ASSOCIATE, accept, datagram, eventually, listener, udp,
+};
+
+/// A handshake that waits for the request holds at most 1.2 KiB. In release; a debug build's futures are larger.
+#[test]
+fn held_handshake_is_small() {
+    const COUNT: i64 = 2000;
+    let program = Program::start(&["--max-per-client", "5000"]);
+    // The first ones grow tables and arenas.
+    let warm: Vec<_> = (0..500).map(|_| program.client()).collect();
+    let before = program.memory();
+    let held: Vec<_> = (0..COUNT).map(|_| program.client()).collect();
+    let each = (program.memory() - before) * 1024 / COUNT;
+    eprintln!("{each} bytes for each held handshake");
+    let limit = if cfg!(debug_assertions) { 3072 } else { 1229 };
+    assert!(each <= limit, "{each} bytes");
+    drop((warm, held));
+}
+
+/// A tunnel that was busy and is idle keeps at most 8 KiB. Once it was 129 KiB.
+#[test]
+fn tunnel_that_was_busy_is_small() {
+    const COUNT: i64 = 200;
+    let program = Program::start(&[]);
+    let (target, address) = listener();
+    let mut tunnels: Vec<_> = (0..COUNT)
+        .map(|_| {
+            let client = program.client().tunnel(address);
+            (client, accept(&target))
+        })
+        .collect();
+    let before = program.memory();
+    let body = vec![7; 400_000];
+    for (client, far) in &mut tunnels {
+        std::thread::scope(|scope| {
+            scope.spawn(|| client.send(&body));
+            far.read(body.len());
+        });
+        std::thread::scope(|scope| {
+            scope.spawn(|| far.send(&body));
+            client.read(body.len());
+        });
+    }
+    let each = (program.memory() - before) / COUNT;
+    eprintln!("{each} KiB for each tunnel that was busy once");
+    assert!(each <= 8, "{each} KiB");
+}
+
+/// Associations that have come and gone, with traffic, leave nothing.
+#[test]
+fn associations_leave_no_descriptor() {
+    let program = Program::start(&["--max-per-client", "5000"]);
+    let (target, target_at) = udp(LOCALHOST);
+    let before = program.descriptors();
+    let mut after_first = None;
+    for _ in 0..2 {
+        let associations: Vec<(Raw, UdpSocket)> = (0..250)
+            .map(|_| {
+                let mut control = program.client();
+                control.request(UDP_ASSOCIATE, ANYONE);
+                let relay = control.expect_success();
+                let (client, _) = udp(LOCALHOST);
+                client
+                    .send_to(&datagram(target_at, b"x"), relay)
+                    .expect("loopback");
+                let (_, outer) = target.recv_from(&mut [0; 10]).expect("relayed");
+                target.send_to(b"y", outer).expect("loopback");
+                client.recv(&mut [0; 100]).expect("the answer");
+                (control, client)
+            })
+            .collect();
+        drop(associations);
+        eventually("descriptors are closed", || program.descriptors() <= before);
+        let memory = program.memory();
+        if let Some(first) = after_first.replace(memory) {
+            assert!(memory - first < 1024, "{} KiB more", memory - first);
+        }
+    }
+}

@@ -1,0 +1,475 @@
+//! UDP ASSOCIATE.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sans_socks::Address;
+use sans_socks::udp::{Datagram, fragments};
+use socket2::SockRef;
+
+use crate::common::{
+    ANYONE, LOCALHOST, LOCALHOST_V6, Names, PATIENCE, Proxy, Raw, Target, UDP_ASSOCIATE, datagram,
+    eventually, udp,
+};
+
+/// A client's association.
+struct Association {
+    control: Raw,
+    relay: SocketAddr,
+    socket: UdpSocket,
+}
+
+impl Association {
+    fn open(proxy: &Proxy) -> Self {
+        Self::of(proxy.client(), LOCALHOST)
+    }
+
+    fn of(mut control: Raw, ip: impl Into<IpAddr>) -> Self {
+        control.request(UDP_ASSOCIATE, ANYONE);
+        let relay = control.expect_success();
+        Self {
+            control,
+            relay,
+            socket: udp(ip).0,
+        }
+    }
+
+    fn send(&self, target: impl Into<Target>, payload: &[u8]) {
+        self.socket
+            .send_to(&datagram(target, payload), self.relay)
+            .expect("loopback");
+    }
+
+    #[track_caller]
+    fn expect(&self, from: SocketAddr, payload: &[u8]) {
+        let mut buffer = vec![0; 65_535];
+        let (len, relay) = self.socket.recv_from(&mut buffer).expect("an answer");
+        assert_eq!(relay, self.relay);
+        let answer = Datagram::decode(&buffer[..len]).expect("a header");
+        assert_eq!(answer.header.address, Address::from(from));
+        assert!(answer.payload == payload, "{} bytes", answer.payload.len());
+    }
+}
+
+#[track_caller]
+fn expect(socket: &UdpSocket, payload: &[u8]) -> SocketAddr {
+    let mut buffer = vec![0; 65_535];
+    let (len, from) = socket.recv_from(&mut buffer).expect("a datagram");
+    assert!(
+        &buffer[..len] == payload,
+        "{} bytes: {:?}",
+        len,
+        &buffer[..len.min(50)]
+    );
+    from
+}
+
+fn is_silent(socket: &UdpSocket) -> bool {
+    socket.set_nonblocking(true).expect("a socket");
+    let silent = socket.recv(&mut [0; 10]).is_err();
+    socket.set_nonblocking(false).expect("a socket");
+    silent
+}
+
+#[test]
+fn datagrams_are_relayed_both_ways_over_both_ip_versions() {
+    let proxy = Proxy::start(&[]);
+    let association = Association::open(&proxy);
+    for ip in [LOCALHOST, LOCALHOST_V6] {
+        let (target, at) = udp(ip);
+        for payload in [&b"question"[..], b"", &[7; 8000]] {
+            association.send(at, payload);
+            let outer = expect(&target, payload);
+            target.send_to(payload, outer).expect("loopback");
+            association.expect(at, payload);
+        }
+    }
+}
+
+#[test]
+fn largest_datagrams_are_relayed() {
+    let proxy = Proxy::start(&[]);
+    let association = Association::open(&proxy);
+    let (target, at) = udp(LOCALHOST);
+    let payload = vec![7; 65_507 - 10];
+    association.send(at, &payload);
+    let outer = expect(&target, &payload);
+    target.send_to(&payload, outer).expect("loopback");
+    association.expect(at, &payload);
+    // With a header this one is larger than UDP allows. It is dropped, and the next is not.
+    target.send_to(&[7; 65_507], outer).expect("loopback");
+    target.send_to(b"next", outer).expect("loopback");
+    association.expect(at, b"next");
+}
+
+/// What a client can send to make a system call fail, and what a host answers by ICMP.
+#[test]
+fn targets_that_cannot_be_sent_to_end_nothing() {
+    let proxy = Proxy::start(&[]);
+    let association = Association::open(&proxy);
+    let (gone, gone_at) = udp(LOCALHOST);
+    drop(gone);
+    for target in ["127.0.0.1:0", "255.255.255.255:9", "[2001:db8::1]:9", "0.0.0.1:9"] {
+        association.send(target.parse::<SocketAddr>().expect("an address"), b"x");
+    }
+    association.send(gone_at, b"refused by ICMP");
+    let (target, at) = udp(LOCALHOST);
+    for _ in 0..3 {
+        association.send(at, b"still here");
+        let outer = expect(&target, b"still here");
+        target.send_to(b"yes", outer).expect("loopback");
+        association.expect(at, b"yes");
+    }
+}
+
+#[test]
+fn association_ends_with_its_control_connection() {
+    let proxy = Proxy::start(&[]);
+    let association = Association::open(&proxy);
+    let (target, at) = udp(LOCALHOST);
+    association.send(at, b"x");
+    expect(&target, b"x");
+    let (relay, socket) = (association.relay, association.socket);
+    drop(association.control);
+    eventually("the port is free", || UdpSocket::bind(relay).is_ok());
+    drop(socket);
+}
+
+#[test]
+fn fragments_are_reassembled() {
+    let proxy = Proxy::start(&[]);
+    let association = Association::open(&proxy);
+    let (target, at) = udp(LOCALHOST);
+    let payload: Vec<u8> = (0..3000_u16).map(|n| n as u8).collect();
+    association.send(at, b"before");
+    for piece in fragments(at.into(), &payload, NonZeroUsize::new(700).expect("not 0")).expect("few") {
+        let mut bytes = [0; 1000];
+        let len = piece.encode_into(&mut bytes).expect("room");
+        association
+            .socket
+            .send_to(&bytes[..len], association.relay)
+            .expect("loopback");
+    }
+    association.send(at, b"after");
+    expect(&target, b"before");
+    expect(&target, &payload);
+    expect(&target, b"after");
+}
+
+#[test]
+fn stranger_is_dropped_at_both_sides() {
+    let proxy = Proxy::start(&[]);
+    let association = Association::open(&proxy);
+    let (target, at) = udp(LOCALHOST);
+    let (stranger, _) = udp([127, 0, 0, 2]);
+    stranger
+        .send_to(&datagram(at, b"from a stranger"), association.relay)
+        .expect("loopback");
+    association.send(at, b"from the client");
+    let outer = expect(&target, b"from the client");
+    // From another port of the target's host it is an answer; from another host it is not.
+    let (other_port, other_at) = udp(LOCALHOST);
+    stranger
+        .send_to(b"to the outer socket", SocketAddr::new(LOCALHOST, outer.port()))
+        .expect("loopback");
+    other_port.send_to(b"another port", outer).expect("loopback");
+    association.expect(other_at, b"another port");
+    // The port of the client is fixed by its first datagram.
+    let (second, _) = udp(LOCALHOST);
+    second
+        .send_to(&datagram(at, b"from another port"), association.relay)
+        .expect("loopback");
+    association.send(at, b"second");
+    expect(&target, b"second");
+    assert!(is_silent(&target));
+}
+
+/// Clients that change their port within an association.
+#[test]
+fn any_port_of_the_client_is_accepted_by_option() {
+    let proxy = Proxy::start(&["--udp-any-port"]);
+    let association = Association::open(&proxy);
+    let (target, at) = udp(LOCALHOST);
+    association.send(at, b"first");
+    expect(&target, b"first");
+    let (second, _) = udp(LOCALHOST);
+    second
+        .send_to(&datagram(at, b"second"), association.relay)
+        .expect("loopback");
+    let outer = expect(&target, b"second");
+    target.send_to(b"answer", outer).expect("loopback");
+    let mut buffer = [0; 100];
+    let len = second.recv(&mut buffer).expect("the last port has the answer");
+    assert!(buffer[..len].ends_with(b"answer"));
+}
+
+#[test]
+fn relay_is_where_the_options_say() {
+    let proxy = Proxy::start(&[
+        "--udp-bind",
+        "127.0.0.4",
+        "--udp-advertise",
+        "192.0.2.9",
+        "--udp-ports",
+        "42000-42999",
+    ]);
+    let mut ports = Vec::new();
+    for _ in 0..3 {
+        let association = Association::open(&proxy);
+        assert_eq!(association.relay.ip(), IpAddr::from([192, 0, 2, 9]));
+        assert!((42_000..=42_999).contains(&association.relay.port()));
+        let (target, at) = udp(LOCALHOST);
+        let inner = SocketAddr::from(([127, 0, 0, 4], association.relay.port()));
+        association
+            .socket
+            .send_to(&datagram(at, b"x"), inner)
+            .expect("loopback");
+        expect(&target, b"x");
+        ports.push(association);
+    }
+}
+
+#[test]
+fn associations_over_the_last_port_are_refused() {
+    let proxy = Proxy::start(&["--udp-ports", "43210-43211"]);
+    let _held = [Association::open(&proxy), Association::open(&proxy)];
+    let mut client = proxy.client();
+    client.request(UDP_ASSOCIATE, ANYONE);
+    client.expect_refusal(1);
+}
+
+#[test]
+fn bind_address_is_the_source_of_datagrams() {
+    let proxy = Proxy::start(&["--bind-address", "127.0.0.3"]);
+    let association = Association::open(&proxy);
+    let (target, at) = udp(LOCALHOST);
+    association.send(at, b"x");
+    assert_eq!(expect(&target, b"x").ip(), IpAddr::from([127, 0, 0, 3]));
+}
+
+/// A burst that no reader is quick enough for: the receive buffer takes it. Once 241 arrived.
+#[test]
+fn burst_of_300_datagrams_arrives_whole() {
+    let proxy = Proxy::start(&[]);
+    let association = Association::open(&proxy);
+    let (target, at) = udp(LOCALHOST);
+    let _ = SockRef::from(&target).set_recv_buffer_size(4 << 20);
+    let reader = thread::spawn(move || {
+        (0..300_u16).for_each(|n| {
+            let mut buffer = [0; 2000];
+            let len = target.recv(&mut buffer).expect("none is lost");
+            assert_eq!(
+                (len, u16::from_be_bytes([buffer[0], buffer[1]])),
+                (1200, n),
+                "in order"
+            );
+        });
+    });
+    for n in 0..300_u16 {
+        let mut payload = [7; 1200];
+        payload[..2].copy_from_slice(&n.to_be_bytes());
+        association.send(at, &payload);
+    }
+    reader.join().expect("all of them");
+}
+
+/// 100 in a row by name: once 16 arrived, out of order.
+#[test]
+fn datagrams_by_name_arrive_whole_and_in_order() {
+    let names = Names(|_: &str| {
+        thread::sleep(Duration::from_millis(50));
+        Ok(vec![LOCALHOST])
+    });
+    let proxy = Proxy::with_resolver(&[], names);
+    let association = Association::open(&proxy);
+    let (target, at) = udp(LOCALHOST);
+    for n in 0..100_u8 {
+        association.send(("name.test", at.port()), &[n; 200]);
+    }
+    for n in 0..100_u8 {
+        expect(&target, &[n; 200]);
+    }
+}
+
+/// 1,000 a second, behind a resolver of 50 ms: none is lost, and the name is looked up once.
+#[test]
+fn thousand_datagrams_a_second_by_name_arrive() {
+    static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+    let names = Names(|_: &str| {
+        LOOKUPS.fetch_add(1, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(50));
+        Ok(vec![LOCALHOST])
+    });
+    let proxy = Proxy::with_resolver(&[], names);
+    let association = Association::open(&proxy);
+    let (target, at) = udp(LOCALHOST);
+    let reader = thread::spawn(move || {
+        for n in 0..1000 {
+            expect(&target, format!("{n:0>1000}").as_bytes());
+        }
+    });
+    let start = Instant::now();
+    for n in 0..1000_u32 {
+        association.send(("name.test", at.port()), format!("{n:0>1000}").as_bytes());
+        thread::sleep((start + Duration::from_millis(1) * n).saturating_duration_since(Instant::now()));
+    }
+    reader.join().expect("all of them");
+    assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
+}
+
+/// Names of the same client that do not resolve; those of another client; addresses.
+#[test]
+fn slow_names_disturb_nobody() {
+    let names = Names(|name: &str| {
+        if name.starts_with("slow") {
+            thread::sleep(Duration::from_secs(3));
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(vec![LOCALHOST])
+    });
+    let proxy = Proxy::with_resolver(&[], names);
+    let attacker = Association::of(
+        Raw::connect_from([127, 0, 0, 2], proxy.address).greet(),
+        [127, 0, 0, 2],
+    );
+    for n in 0..200 {
+        attacker.send((&*format!("slow{n}.test"), 9), b"x");
+    }
+    let association = Association::open(&proxy);
+    let (target, at) = udp(LOCALHOST);
+    let start = Instant::now();
+    association.send(("slow.test", at.port()), b"one slow name of its own");
+    association.send(("quick.test", at.port()), b"by name");
+    expect(&target, b"by name");
+    association.send(at, b"by address");
+    expect(&target, b"by address");
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    // The attacker's own datagrams to addresses go on, too.
+    attacker.send(at, b"by address");
+    expect(&target, b"by address");
+}
+
+/// A name whose addresses rotate: a flow stays with one of them.
+#[test]
+fn flow_stays_with_its_address() {
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let hosts: [IpAddr; 3] = [
+        [127, 0, 0, 11].into(),
+        [127, 0, 0, 12].into(),
+        [127, 0, 0, 13].into(),
+    ];
+    let names = Names(move |_: &str| {
+        let mut hosts = hosts;
+        hosts.rotate_left(TURN.fetch_add(1, Ordering::SeqCst) % 3);
+        Ok(hosts.into())
+    });
+    let proxy = Proxy::with_resolver(&[], names);
+    let association = Association::open(&proxy);
+    let (first, at) = udp(hosts[0]);
+    let others = [1, 2].map(|n| UdpSocket::bind((hosts[n], at.port())).expect("the same port"));
+    for n in 0..60_u8 {
+        association.send(("rotating.test", at.port()), &[n]);
+        let outer = expect(&first, &[n]);
+        first.send_to(b"answer", outer).expect("loopback");
+        association.expect(at, b"answer");
+    }
+    assert!(others.iter().all(is_silent));
+}
+
+/// An address that never answers gives way to the next.
+#[test]
+fn silent_address_gives_way() {
+    let hosts: [IpAddr; 2] = [[127, 0, 0, 11].into(), [127, 0, 0, 12].into()];
+    let proxy = Proxy::with_resolver(&[], Names(move |_: &str| Ok(hosts.into())));
+    let association = Association::open(&proxy);
+    let (_silent, at) = udp(hosts[0]);
+    let second = UdpSocket::bind((hosts[1], at.port())).expect("the same port");
+    second.set_nonblocking(true).expect("a socket");
+    let start = Instant::now();
+    let mut buffer = [0; 10];
+    while second.recv(&mut buffer).is_err() {
+        assert!(start.elapsed() < PATIENCE, "it is never tried");
+        association.send(("two.test", at.port()), b"x");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Round trips in half a second, with or without a flood of foreign datagrams to both sockets.
+fn round_trips(association: &Association, target: &UdpSocket, at: SocketAddr) -> usize {
+    let (start, mut count) = (Instant::now(), 0);
+    while start.elapsed() < Duration::from_millis(500) {
+        association.send(at, b"ping");
+        let outer = expect(target, b"ping");
+        target.send_to(b"pong", outer).expect("loopback");
+        association.expect(at, b"pong");
+        count += 1;
+    }
+    count
+}
+
+/// What is dropped is cheap, and never reaches the client.
+#[test]
+fn flood_from_a_foreign_source_does_not_reach_the_client() {
+    let proxy = Proxy::start(&[]);
+    let association = Association::open(&proxy);
+    let (target, at) = udp(LOCALHOST);
+    let alone = round_trips(&association, &target, at);
+    association.send(at, b"ping");
+    let outer = SocketAddr::new(LOCALHOST, expect(&target, b"ping").port());
+    let (stranger, _) = udp([127, 0, 0, 2]);
+    let relay = association.relay;
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let beside = thread::scope(|scope| {
+        scope.spawn(|| {
+            // 20,000 a second, so that the flood itself leaves the processors to the others.
+            while !done.load(Ordering::Relaxed) {
+                for _ in 0..20 {
+                    let _ = stranger.send_to(&[7; 100], relay);
+                    let _ = stranger.send_to(&[7; 100], outer);
+                }
+                thread::sleep(Duration::from_millis(2));
+            }
+        });
+        let beside = round_trips(&association, &target, at);
+        done.store(true, Ordering::Relaxed);
+        beside
+    });
+    eprintln!("{alone} round trips alone, {beside} beside a flood");
+    assert!(
+        beside * 4 > alone,
+        "{alone} round trips alone, {beside} beside a flood"
+    );
+}
+
+/// Runs of one size are sent with segmentation offload; sizes, targets and versions may be mixed nevertheless.
+#[test]
+fn mixed_sizes_and_targets_arrive_in_order() {
+    let proxy = Proxy::start(&[]);
+    let association = Association::open(&proxy);
+    let targets = [udp(LOCALHOST), udp(LOCALHOST), udp(LOCALHOST_V6)];
+    let mut expected: BTreeMap<usize, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut random = 12345_u32;
+    let mut next = |below: u32| {
+        random = random.wrapping_mul(1_103_515_245).wrapping_add(12345);
+        (random >> 16) % below
+    };
+    for n in 0..500_u32 {
+        let to = if next(3) > 0 { 0 } else { next(3) as usize };
+        let len = [0, 4, 100, 1200, 1200, 1200, 1452, 1453, 9000][next(9) as usize];
+        let payload: Vec<u8> = n.to_be_bytes().into_iter().cycle().take(len).collect();
+        association.send(targets[to].1, &payload);
+        expected.entry(to).or_default().push(payload);
+        if n % 16 == 15 {
+            for (to, payloads) in std::mem::take(&mut expected) {
+                for payload in payloads {
+                    expect(&targets[to].0, &payload);
+                }
+            }
+        }
+    }
+}

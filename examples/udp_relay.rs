@@ -1,0 +1,120 @@
+//! A SOCKS5 server for UDP ASSOCIATE alone. tokio.
+//!
+//! ```text
+//! cargo run --example udp_relay -- [LISTEN] [USER PASSWORD]
+//! ```
+
+use std::error::Error;
+use std::time::Duration;
+use std::{env, io};
+
+use bytes::BytesMut;
+use sans_socks::server::{Handshake, Output};
+use sans_socks::udp::{Association, Header, MAX_HEADER_LEN};
+use sans_socks::{Command, Credentials, Machine, Method, ReplyCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::time::{sleep, timeout};
+
+/// The socket to which the client sends, the one towards the targets, and whose datagrams are accepted.
+type Relay = (UdpSocket, UdpSocket, Association);
+
+/// Opens the relay that the client asks for.
+async fn associate(control: &mut TcpStream, login: Option<Credentials<'_>>) -> io::Result<Relay> {
+    let (ip, peer) = (control.local_addr()?.ip().to_canonical(), control.peer_addr()?);
+    let method = login.map_or(Method::NO_AUTHENTICATION, |_| Method::USERNAME_PASSWORD);
+    let (mut handshake, mut carry, mut relay) = (Handshake::new(), BytesMut::new(), None);
+    loop {
+        match handshake.poll_output() {
+            Output::Transmit(mut transmit) => control.write_all_buf(&mut transmit).await?,
+            Output::NeedInput { .. } => {
+                if carry.is_empty() && control.read_buf(&mut carry).await? == 0 {
+                    handshake.handle_eof();
+                }
+                handshake.handle_buf(&mut carry);
+            }
+            Output::SelectMethod(select) => select.select_preferred(&[method]),
+            Output::Authenticate(attempt) => match login {
+                Some(it) if attempt.credentials().verify(it.username(), it.password()) => attempt.accept(),
+                _ => attempt.reject(),
+            },
+            Output::PendingRequest(pending) if pending.request().command == Command::UDP_ASSOCIATE => {
+                let association = Association::new(peer, &pending.request().address);
+                let (inner, outer) = (UdpSocket::bind((ip, 0)).await, UdpSocket::bind("0.0.0.0:0").await);
+                let bound = inner.and_then(|inner| relay.insert((inner, outer?, association)).0.local_addr());
+                pending.answer(bound.map_err(ReplyCode::from));
+            }
+            Output::PendingRequest(pending) => pending.reject(ReplyCode::COMMAND_NOT_SUPPORTED),
+            Output::Established(_) => return relay.ok_or_else(|| io::ErrorKind::Unsupported.into()),
+            Output::Closed(error) => return Err(error.into()),
+            // Only for methods and commands that this server does not accept.
+            Output::Negotiate(negotiate) => negotiate.reject(),
+            Output::PendingPeer(pending) => pending.reject(ReplyCode::GENERAL_FAILURE),
+        }
+    }
+}
+
+async fn serve(mut control: TcpStream, login: Option<Credentials<'_>>) -> io::Result<()> {
+    let associated = timeout(Duration::from_secs(10), associate(&mut control, login)).await?;
+    let mut discard = sink();
+    match associated {
+        Ok(relay) => tokio::select! {
+            result = run(relay) => result,
+            result = copy(&mut control, &mut discard) => result.map(drop), // its end is the association's end
+        },
+        Err(error) => {
+            // A close with unread input would send a reset, which can destroy the refusal on its way.
+            control.shutdown().await?;
+            let _ = timeout(Duration::from_secs(2), copy(&mut control, &mut discard)).await;
+            Err(error)
+        }
+    }
+}
+
+/// Relays to IPv4 addresses. A real relay has a socket for IPv6, too, resolves names in other tasks, and reassembles.
+async fn run((inner, outer, mut association): Relay) -> io::Result<()> {
+    let (mut upload, mut download) = (vec![0; 65_535], vec![0; MAX_HEADER_LEN + 65_535]);
+    // Anyone can cause errors of `recv_from` and `send_to`, so they are not the end.
+    loop {
+        tokio::select! {
+            received = inner.recv_from(&mut upload) => {
+                let Ok((len, source)) = received else { continue };
+                let Ok(datagram) = association.accept(source, &upload[..len]) else { continue };
+                // An access list belongs here. It must refuse the inner sockets of this server.
+                if let Some(target) = datagram.header.address.canonical().to_socket_addr() {
+                    let _ = outer.send_to(datagram.payload, target).await;
+                }
+            }
+            received = outer.recv_from(&mut download[MAX_HEADER_LEN..]) => {
+                let Ok((len, source)) = received else { continue };
+                let header = Header::standalone(source.into()).prepend(&mut download, MAX_HEADER_LEN);
+                if let (Some(client), Ok(start)) = (association.client(), header) {
+                    let _ = inner.send_to(&download[start..MAX_HEADER_LEN + len], client).await;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args: &[String] = env::args().skip(1).collect::<Vec<_>>().leak();
+    let (listen, login) = match args {
+        [] => ("127.0.0.1:1080", None),
+        [listen] => (&listen[..], None),
+        [listen, user, password] => (&listen[..], Some(Credentials::new(user, password)?)),
+        _ => return Err("usage: udp_relay [LISTEN] [USER PASSWORD]".into()),
+    };
+    let listener = TcpListener::bind(listen).await?;
+    println!("listening on {}", listener.local_addr()?);
+    loop {
+        match listener.accept().await {
+            Ok((control, client)) => drop(tokio::spawn(async move {
+                if let Err(error) = serve(control, login).await {
+                    eprintln!("{client}: {error}");
+                }
+            })),
+            Err(_) => sleep(Duration::from_millis(100)).await, // for instance no free descriptors
+        }
+    }
+}

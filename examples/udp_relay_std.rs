@@ -1,0 +1,136 @@
+//! A SOCKS5 server for UDP ASSOCIATE alone. Blocking I/O, threads for each client.
+//!
+//! ```text
+//! cargo run --example udp_relay_std -- [LISTEN] [USER PASSWORD]
+//! ```
+
+use std::error::Error;
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+use std::{env, thread};
+
+use sans_socks::server::{Decision, Handshake};
+use sans_socks::udp::{Association, Header, MAX_HEADER_LEN};
+use sans_socks::{Command, Credentials, Machine, Method, ReplyCode};
+
+/// The socket to which the client sends, the one towards the targets, and whose datagrams are accepted.
+type Relay = (UdpSocket, UdpSocket, Association);
+
+/// Opens the relay that the client asks for.
+fn associate(mut control: &TcpStream, login: Option<Credentials<'_>>) -> io::Result<Relay> {
+    let (ip, peer) = (control.local_addr()?.ip().to_canonical(), control.peer_addr()?);
+    let method = login.map_or(Method::NO_AUTHENTICATION, |_| Method::USERNAME_PASSWORD);
+    let (mut handshake, mut relay) = (Handshake::new(), None);
+    loop {
+        match handshake.advance_exact(&mut control)? {
+            Decision::SelectMethod(select) => select.select_preferred(&[method]),
+            Decision::Authenticate(attempt) => match login {
+                Some(it) if attempt.credentials().verify(it.username(), it.password()) => attempt.accept(),
+                _ => attempt.reject(),
+            },
+            Decision::PendingRequest(pending) if pending.request().command == Command::UDP_ASSOCIATE => {
+                let association = Association::new(peer, &pending.request().address);
+                let (inner, outer) = (UdpSocket::bind((ip, 0)), UdpSocket::bind("0.0.0.0:0"));
+                let bound = inner.and_then(|inner| relay.insert((inner, outer?, association)).0.local_addr());
+                pending.answer(bound.map_err(ReplyCode::from));
+            }
+            Decision::PendingRequest(pending) => pending.reject(ReplyCode::COMMAND_NOT_SUPPORTED),
+            Decision::Established(_) => return relay.ok_or_else(|| io::ErrorKind::Unsupported.into()),
+            Decision::Closed(error) => return Err(error.into()),
+            // Only for methods and commands that this server does not accept.
+            Decision::Negotiate(negotiate) => negotiate.reject(),
+            Decision::PendingPeer(pending) => pending.reject(ReplyCode::GENERAL_FAILURE),
+        }
+    }
+}
+
+fn serve(mut control: &TcpStream, login: Option<Credentials<'_>>) -> io::Result<()> {
+    // One deadline up to the tunnel or the end. A read timeout of the socket would begin again at every byte.
+    let (established, deadline) = mpsc::channel::<()>();
+    let late = control.try_clone()?;
+    thread::spawn(move || match deadline.recv_timeout(Duration::from_secs(10)) {
+        Err(RecvTimeoutError::Timeout) => late.shutdown(Shutdown::Both),
+        _ => Ok(()),
+    });
+    match associate(control, login) {
+        Ok(relay) => {
+            drop(established);
+            run(control, relay)
+        }
+        Err(error) => {
+            // A close with unread input would send a reset, which can destroy the refusal on its way.
+            control.shutdown(Shutdown::Write)?;
+            let _ = io::copy(&mut control, &mut io::sink());
+            Err(error)
+        }
+    }
+}
+
+/// Relays to IPv4 addresses, until the control connection ends. A real relay has a socket for IPv6, too.
+fn run(mut control: &TcpStream, (inner, outer, mut association): Relay) -> io::Result<()> {
+    let (ended, client) = (AtomicBool::new(false), OnceLock::new());
+    // A thread cannot be called back from `recv_from`, so each looks up once a second.
+    inner.set_read_timeout(Some(Duration::from_secs(1)))?;
+    outer.set_read_timeout(Some(Duration::from_secs(1)))?;
+    // Anyone can cause errors of `recv_from` and `send_to`, so they are not the end.
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut buf = vec![0; 65_535];
+            while !ended.load(Ordering::Relaxed) {
+                let Ok((len, source)) = inner.recv_from(&mut buf) else {
+                    continue;
+                };
+                let Ok(datagram) = association.accept(source, &buf[..len]) else {
+                    continue;
+                };
+                client.get_or_init(|| source);
+                // A look-up delays this client. An access list belongs here, which refuses the inner sockets.
+                let mut targets = datagram.header.address.to_socket_addrs().into_iter().flatten();
+                if let Some(target) = targets.find(SocketAddr::is_ipv4) {
+                    let _ = outer.send_to(datagram.payload, target);
+                }
+            }
+        });
+        scope.spawn(|| {
+            let mut buf = vec![0; MAX_HEADER_LEN + 65_535];
+            while !ended.load(Ordering::Relaxed) {
+                let Ok((len, source)) = outer.recv_from(&mut buf[MAX_HEADER_LEN..]) else {
+                    continue;
+                };
+                let header = Header::standalone(source.into()).prepend(&mut buf, MAX_HEADER_LEN);
+                if let (Some(client), Ok(start)) = (client.get(), header) {
+                    let _ = inner.send_to(&buf[start..MAX_HEADER_LEN + len], client);
+                }
+            }
+        });
+        let discarded = io::copy(&mut control, &mut io::sink());
+        ended.store(true, Ordering::Relaxed);
+        discarded.map(drop)
+    })
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args: &[String] = env::args().skip(1).collect::<Vec<_>>().leak();
+    let (listen, login) = match args {
+        [] => ("127.0.0.1:1080", None),
+        [listen] => (&listen[..], None),
+        [listen, user, password] => (&listen[..], Some(Credentials::new(user, password)?)),
+        _ => return Err("usage: udp_relay_std [LISTEN] [USER PASSWORD]".into()),
+    };
+    let listener = TcpListener::bind(listen)?;
+    println!("listening on {}", listener.local_addr()?);
+    loop {
+        match listener.accept() {
+            Ok((control, client)) => drop(thread::spawn(move || {
+                if let Err(error) = serve(&control, login) {
+                    eprintln!("{client}: {error}");
+                }
+            })),
+            Err(_) => thread::sleep(Duration::from_millis(100)), // for instance no free descriptors
+        }
+    }
+}
