@@ -151,7 +151,7 @@ impl Message {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn decode(self, version: Version, config: Config, bytes: &[u8]) -> Result<Decoded<Answer>, Error> {
         Ok(match self {
             Self::Selection => Selection::decode(bytes)?.map(|selection| Answer::Selected(selection.method)),
@@ -386,6 +386,15 @@ impl Handshake {
     /// Consumes part of a message, or one of version 4.
     #[inline(never)]
     fn receive(&mut self, message: Message, input: &[u8]) -> usize {
+        match message {
+            Message::Selection => self.receive_part(Message::Selection, input),
+            Message::Status => self.receive_part(Message::Status, input),
+            Message::Reply | Message::SecondReply => self.receive_part(message, input),
+        }
+    }
+
+    #[inline(always)] // Once for each message.
+    fn receive_part(&mut self, message: Message, input: &[u8]) -> usize {
         let (version, config) = (self.version, self.config);
         let (consumed, progress) = self.buffer.receive(input, FIRST_DECISION, |bytes| {
             message.decode(version, config, bytes)

@@ -95,6 +95,7 @@ impl State {
     }
 
     /// Reads `message`, and returns what is due when it is complete.
+    #[inline(always)]
     fn after(message: Message, config: Config, bytes: &[u8]) -> Result<Decoded<Self>, Malformed> {
         Ok(match message {
             Message::Greeting if config.reads_socks4(bytes) => config
@@ -310,6 +311,15 @@ impl Handshake {
     /// Consumes part of a message, or one of version 4.
     #[inline(never)]
     fn receive(&mut self, message: Message, input: &[u8]) -> usize {
+        match message {
+            Message::Greeting => self.receive_part(Message::Greeting, input),
+            Message::Credentials => self.receive_part(Message::Credentials, input),
+            Message::Request => self.receive_part(Message::Request, input),
+        }
+    }
+
+    #[inline(always)] // Once for each message.
+    fn receive_part(&mut self, message: Message, input: &[u8]) -> usize {
         let config = self.config;
         let (consumed, progress) = self
             .buffer
