@@ -134,48 +134,47 @@ impl<const N: usize> Buffer<N> {
     /// Goes from decision point to decision point, so that nothing is consumed after a fault. `first` is the first
     /// decision point of the message. `decode` reads it from its first byte on. A fault of the very first byte
     /// leaves that byte unconsumed.
+    #[inline(always)] // Once for each message, as `decode` is: else what was decoded passes through memory.
     pub(crate) fn receive<T, E>(
         &mut self,
         input: &[u8],
         first: u16,
         decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
     ) -> (usize, Progress<T, E>) {
-        let Some(first_byte) = input.get(..1) else {
+        if input.is_empty() {
             self.reach = 0;
             return (0, Progress::Partial);
-        };
-        if self.received == 0 {
-            if let Err(fault) = decode(first_byte) {
-                self.missing = 0;
-                return (0, Progress::Fault(fault));
-            }
         }
         self.reach = self.reach.max(short(input.len()).saturating_add(self.received));
-        if self.missing == 0 {
-            self.missing = self.missing_of(first, &decode);
-        }
+        // The first byte is a decision of its own.
+        let mut missing = if self.received == 0 { 1 } else { self.missing };
         let mut rest = input;
-        while let Some((now, later)) = rest.split_at_checked(usize::from(self.missing)) {
+        while let Some((now, later)) = rest.split_at_checked(usize::from(missing)) {
             self.append(now);
             rest = later;
             let progress = match decode(self.received()) {
                 Ok(Decoded::Incomplete { needed }) => {
-                    self.missing = short(needed.get());
+                    missing = match first.checked_sub(self.received) {
+                        Some(missing @ 1..) => missing,
+                        _ => short(needed.get()),
+                    };
                     continue;
                 }
                 Ok(Decoded::Complete { value, .. }) => Progress::Message(value),
-                Err(fault) => Progress::Fault(fault),
+                Err(fault) => {
+                    if self.received == 1 {
+                        self.received = 0;
+                        return (0, Progress::Fault(fault));
+                    }
+                    Progress::Fault(fault)
+                }
             };
             self.missing = 0;
             self.end_message();
             return (input.len() - rest.len(), progress);
         }
         self.append(rest);
-        self.missing = if self.eof {
-            0
-        } else {
-            self.missing - short(rest.len())
-        };
+        self.missing = if self.eof { 0 } else { missing - short(rest.len()) };
         (input.len(), Progress::Partial)
     }
 

@@ -151,7 +151,6 @@ impl Message {
         }
     }
 
-    #[inline]
     fn decode(self, version: Version, config: Config, bytes: &[u8]) -> Result<Decoded<Answer>, Error> {
         Ok(match self {
             Self::Selection => Selection::decode(bytes)?.map(|selection| Answer::Selected(selection.method)),
@@ -387,9 +386,30 @@ impl Handshake {
     #[inline(never)]
     fn receive(&mut self, message: Message, input: &[u8]) -> usize {
         let (version, config) = (self.version, self.config);
-        let (consumed, progress) = self.buffer.receive(input, FIRST_DECISION, |bytes| {
-            message.decode(version, config, bytes)
-        });
+        match message {
+            _ if version == Version::Socks4 => self.receive_part(message, input, |bytes| {
+                message.decode(version, config, bytes)
+            }),
+            Message::Selection => self.receive_part(message, input, |bytes| {
+                Ok(Selection::decode(bytes)?.map(|selection| Answer::Selected(selection.method)))
+            }),
+            Message::Status => self.receive_part(message, input, |bytes| {
+                Ok(config.decode_status(bytes)?.map(Answer::Status))
+            }),
+            Message::Reply | Message::SecondReply => self.receive_part(message, input, |bytes| {
+                Ok(config.judge_reply(bytes)?.map(|()| Answer::Succeeded))
+            }),
+        }
+    }
+
+    #[inline(always)] // Once for each message, with its own decoder.
+    fn receive_part(
+        &mut self,
+        message: Message,
+        input: &[u8],
+        decode: impl Fn(&[u8]) -> Result<Decoded<Answer>, Error>,
+    ) -> usize {
+        let (consumed, progress) = self.buffer.receive(input, FIRST_DECISION, decode);
         match progress {
             Progress::Partial => {}
             Progress::Message(Answer::Selected(method)) => self.selected(method),

@@ -311,16 +311,39 @@ impl Handshake {
     #[inline(never)]
     fn receive(&mut self, message: Message, input: &[u8]) -> usize {
         let config = self.config;
-        let (consumed, progress) = self
-            .buffer
-            .receive(input, message.first_decision(config), |bytes| {
-                State::after(message, config, bytes)
-            });
-        let version = if message == Message::Greeting && config.reads_socks4(self.buffer.received()) {
-            Version::Socks4
-        } else {
-            Version::Socks5
+        let begun = match self.buffer.received() {
+            [] => input,
+            received => received,
         };
+        match message {
+            Message::Greeting if config.reads_socks4(begun) => {
+                self.receive_part(message, Version::Socks4, input, |bytes| {
+                    State::after(message, config, bytes)
+                })
+            }
+            Message::Greeting => self.receive_part(message, Version::Socks5, input, |bytes| {
+                Ok(Greeting::decode(bytes)?.map(|_| State::SelectMethod))
+            }),
+            Message::Credentials => self.receive_part(message, Version::Socks5, input, |bytes| {
+                Ok(config.decode_credentials(bytes)?.map(|_| State::Authenticate))
+            }),
+            Message::Request => self.receive_part(message, Version::Socks5, input, |bytes| {
+                let decoded = config.decode_request(bytes)?;
+                Ok(decoded.map(|request| State::Reply(Received::new(&request))))
+            }),
+        }
+    }
+
+    #[inline(always)] // Once for each message, with its own decoder.
+    fn receive_part(
+        &mut self,
+        message: Message,
+        version: Version,
+        input: &[u8],
+        decode: impl Fn(&[u8]) -> Result<Decoded<State>, Malformed>,
+    ) -> usize {
+        let first = message.first_decision(self.config);
+        let (consumed, progress) = self.buffer.receive(input, first, decode);
         match (message, version) {
             (Message::Credentials, _) => self.buffer.mark_received_secret(),
             (_, Version::Socks4) => self.buffer.mark_all_secret(), // the user id
