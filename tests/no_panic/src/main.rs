@@ -323,14 +323,21 @@ cannot_panic! {
     fn negotiator_new(context: Mechanism, config: ClientConfig) -> Negotiator<Mechanism> {
         Negotiator::client(context, config)
     }
-    fn server_config(levels: &[ProtectionLevel]) -> ServerConfig { ServerConfig::new().allow(levels) }
+    fn server_config(levels: &[ProtectionLevel], clear: bool) -> ServerConfig {
+        ServerConfig::new().with_allowed(levels).with_clear(clear)
+    }
+    fn client_config(level: ProtectionLevel, levels: &[ProtectionLevel]) -> ClientConfig {
+        ClientConfig::new(level).with_accepted(levels)
+    }
     fn negotiator_drop(it: Negotiator<Mechanism>) { drop(it); }
     fn encapsulation_drop(it: Encapsulation<Mechanism>) { drop(it); }
     fn negotiator_handle_eof(it: &mut Negotiator<Mechanism>) { it.handle_eof(); }
     fn negotiator_poll_output(it: &mut Negotiator<Mechanism>) -> Output<'_, Mechanism> { it.poll_output() }
-    fn negotiator_transmit_bytes<'a>(token: &'a gssapi::Transmit<'_>) -> &'a [u8] { token.bytes() }
-    fn negotiator_transmit_sent(token: gssapi::Transmit<'_>, n: usize) { token.sent(n); }
-    fn negotiator_finish(it: Negotiator<Mechanism>) -> bool { it.finish().is_ok() }
+    fn negotiator_poll_io(it: &mut Negotiator<Mechanism>) -> Option<Io<'_>> { it.poll_io() }
+    fn negotiator_poll_decision(it: &mut Negotiator<Mechanism>) -> Option<gssapi::Decision<'_, Mechanism>> {
+        it.poll_decision()
+    }
+    fn negotiator_into_encapsulation(it: Negotiator<Mechanism>) -> bool { it.into_encapsulation().is_ok() }
     fn encapsulation_new(context: Mechanism, level: ProtectionLevel) -> Encapsulation<Mechanism> {
         Encapsulation::new(context, level)
     }
