@@ -329,10 +329,10 @@ impl<'a> Address<'a> {
 /// Returns the IP address that a name spells, with or without brackets and zone.
 fn ip_literal(name: Domain<'_>) -> Option<IpAddr> {
     let text = name.to_str().ok()?;
-    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    if let Some(ip) = text.parse().ok().filter(|_| inner.is_none()) {
-        return Some(ip);
+    if let Ok(ip) = text.parse() {
+        return Some(IpAddr::V4(ip));
     }
+    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let text = inner.unwrap_or(text);
     let (ip, _zone) = text.split_once('%').unwrap_or((text, ""));
     ip.parse().ok().map(IpAddr::V6)

@@ -336,6 +336,18 @@ fn arbitrary_uniform_input_leads_to_connect() {
     assert!(reached * 5 >= total, "{reached} of {total}");
 }
 
+/// Short input gives values too, and so does a list of methods that starts with `FF`.
+#[test]
+fn arbitrary_values_need_no_input() {
+    let all_ff = (0..=64).map(|len| vec![0xff; len]);
+    for input in uniform(0..=64).take(2_000).chain(all_ff) {
+        assert!(value::<Domain<'_>>(&input).is_some());
+        assert!(value::<Credentials<'_>>(&input).is_some());
+        assert!(value::<Methods<'_>>(&input).is_some());
+        assert!(value::<client::Auth<'_>>(&input).is_some());
+    }
+}
+
 /// Fewer than 5 % of inputs of 64 bytes or more give no value.
 #[test]
 fn arbitrary_uniform_input_gives_a_value() {

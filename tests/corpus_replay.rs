@@ -45,7 +45,8 @@ replay! {
     typed pair_ops
     #[cfg(feature = "arbitrary")]
     typed udp_ops
-    bytes gssapi_ops
+    #[cfg(feature = "arbitrary")]
+    typed gssapi_ops
 }
 
 /// The decoders are fuzzed from all vectors.

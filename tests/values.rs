@@ -430,6 +430,10 @@ fn address_std_conversions_agree() {
     assert_eq!((owned.host(), owned.port()), (spelled.host, 80));
     assert_eq!(owned, spelled);
     assert_eq!(spelled, owned);
+    for other in [name(b"127.0.0.1", 81), name(b"127.0.0.2", 80), ip("127.0.0.1:80")] {
+        assert_ne!(owned, other);
+        assert_ne!(other, owned);
+    }
 }
 
 /// A map of owned addresses is in the order of the borrowed ones.
@@ -486,6 +490,7 @@ fn code_points_parse_their_names_and_numbers() {
     assert_eq!("CONNECT".parse(), Ok(Command::CONNECT));
     assert_eq!("udp_associate".parse(), Ok(Command::UDP_ASSOCIATE));
     assert_eq!("0xf0".parse(), Ok(Command::RESOLVE));
+    assert_eq!("0XF0".parse(), Ok(Command::RESOLVE));
     assert_eq!("240".parse(), Ok(Command::RESOLVE));
     assert_eq!("NOT_ALLOWED".parse(), Ok(ReplyCode::NOT_ALLOWED));
     for text in [

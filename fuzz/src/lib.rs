@@ -8,10 +8,14 @@
 )]
 
 mod decode;
-mod gssapi_ops;
+#[cfg(all(test, feature = "arbitrary"))]
+mod encoded;
+#[cfg(feature = "arbitrary")]
+pub mod gssapi_ops;
+#[cfg(all(test, feature = "arbitrary"))]
+mod gssapi_seeds;
 #[cfg(feature = "arbitrary")]
 pub mod handshake;
-mod octets;
 #[cfg(feature = "arbitrary")]
 pub mod pair_ops;
 mod replay;
@@ -29,6 +33,7 @@ mod udp_seeds;
 #[path = "../../tests/common/mod.rs"]
 mod common;
 #[allow(dead_code, reason = "the targets use a part of the tests' drivers")]
+#[cfg(feature = "arbitrary")]
 #[path = "../../tests/gssapi/context.rs"]
 mod context;
 #[allow(dead_code, reason = "the targets use a part of the tests' model")]
@@ -37,6 +42,7 @@ mod context;
 mod model;
 
 pub use decode::decode;
+#[cfg(feature = "arbitrary")]
 pub use gssapi_ops::gssapi_ops;
 #[cfg(feature = "arbitrary")]
 pub use handshake::{client_split, server_split};

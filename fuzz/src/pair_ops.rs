@@ -1,7 +1,7 @@
 //! A client and a server, with a network and a scheduler that do anything.
 
 use arbitrary::Arbitrary;
-use sans_socks::Error;
+use sans_socks::{Error, Malformed};
 
 use super::common::{Due, Script};
 use super::script::{ClientCaller, ServerCaller};
@@ -83,8 +83,17 @@ fn conclude(client: &mut Side<'_>, server: &mut Side<'_>) {
 fn agree(client: &Due, server: &Due) -> bool {
     match (client, server) {
         (Due::Connected(..), Due::Served(_)) => true,
-        (Due::Closed(client), Due::Closed(server)) => match server {
-            Error::Malformed(_) => matches!(client, Error::Refused(_) | Error::AuthenticationRejected { .. }),
+        (Due::Closed(client), Due::Closed(server)) => match (client, server) {
+            // A server that does not accept version 4 sends nothing.
+            (
+                Error::UnexpectedEof { received: 0, .. },
+                Error::Malformed(Malformed::Version { got: 4, .. }),
+            ) => true,
+            (client, Error::Malformed(_)) => matches!(
+                client,
+                Error::Refused(_) | Error::Socks4Refused(_) | Error::AuthenticationRejected { .. }
+            ),
+            (Error::Socks4Refused(sent), Error::Refused(code)) => *sent == (*code).into(),
             _ => client == server,
         },
         _ => false,
@@ -128,5 +137,8 @@ pub fn pair_ops(pair: Pair) {
             [0, 1, 0, 0, 0, 0, 0, 0],
             "a refusal is judged at REP (Q-043)"
         );
+    }
+    if let Due::Closed(Error::Socks4Refused(_)) = ends.0 {
+        assert_eq!(client.inbox, [0; 6], "a refusal is judged at CD");
     }
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroU8;
 
 use arbitrary::Arbitrary;
 use sans_socks::client::{self, Auth};
+use sans_socks::socks4::{self, UserId};
 use sans_socks::{Address, Command, Credentials, Domain, Method, ReplyCode, Request, server};
 
 use super::common::{Client, Server, Verdict};
@@ -94,6 +95,9 @@ pub struct ServerCaller {
     control_bytes: bool,
     strict_reserved: bool,
     lenient_version: bool,
+    socks4: bool,
+    /// Rejects every request with this code of version 4.
+    socks4_code: Option<u8>,
     prefer: Preference,
     /// 0 accepts the credentials.
     status: u8,
@@ -110,7 +114,8 @@ impl ServerCaller {
                 .with_empty_credentials(self.empty_credentials)
                 .with_control_bytes(self.control_bytes)
                 .with_strict_reserved(self.strict_reserved)
-                .with_lenient_version(self.lenient_version),
+                .with_lenient_version(self.lenient_version)
+                .with_socks4(self.socks4),
             prefer: self.prefer.methods(),
             verdict: match NonZeroU8::new(self.status) {
                 None => Verdict::Accept,
@@ -120,6 +125,7 @@ impl ServerCaller {
             raw_negotiation: usize::from(self.raw_negotiation % 8),
             reply: self.reply.result(),
             peer: self.peer.result(),
+            socks4_code: self.socks4_code.map(socks4::ReplyCode::new),
         }
     }
 }
@@ -150,9 +156,30 @@ impl Offer {
     }
 }
 
+/// The user id of version 4.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum User {
+    Empty,
+    Named,
+    Longest,
+}
+
+impl User {
+    fn id(self) -> UserId<'static> {
+        UserId::new(match self {
+            Self::Empty => &b""[..],
+            Self::Named => b"alice",
+            Self::Longest => &[b'u'; 255],
+        })
+        .expect("at most 255 bytes")
+    }
+}
+
 /// A client's configuration, and the wishes of its caller.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub struct ClientCaller {
+    /// Speaks version 4, if it can carry the request.
+    socks4: Option<User>,
     optimistic: bool,
     strict_reserved: bool,
     strict_status_version: bool,
@@ -169,14 +196,17 @@ impl ClientCaller {
     pub fn script(&self) -> Client<'static> {
         let field = |is_long| -> &'static [u8] { if is_long { &[b'p'; 255] } else { b"u" } };
         let credentials = Credentials::new(field(self.long_username), field(self.long_password));
+        let request = Request::new(Command::new(self.command), self.target.address());
+        let user_id = self.socks4.map(User::id);
         Client {
-            request: Request::new(Command::new(self.command), self.target.address()),
+            request,
             auth: Auth::new(self.offer.methods(), credentials.ok()).expect("1 to 255 methods"),
             config: client::Config::new()
                 .with_optimistic(self.optimistic)
                 .with_strict_reserved(self.strict_reserved)
                 .with_strict_status_version(self.strict_status_version),
             raw_negotiation: usize::from(self.raw_negotiation % 8),
+            socks4: user_id.filter(|user_id| client::Handshake::socks4(&request, *user_id).is_ok()),
         }
     }
 }

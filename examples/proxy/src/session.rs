@@ -46,7 +46,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, slot: Slot, stream: TcpStream, pe
         outcome: Outcome::None,
     };
     match session.handshake().await {
-        Ok(()) => session.carry_out().await,
+        // In a box, as is every part of this task that few connections are in at a time: what a task may need is held for
+        // all of them, and most of the memory of a proxy is in connections that wait.
+        Ok(()) => Box::pin(session.carry_out()).await,
         Err(error) => {
             session.log_failure(&error);
             session.linger().await;
@@ -67,9 +69,8 @@ struct Session {
 /// What a request has led to so far.
 enum Outcome {
     None,
-    Binding(Binding),
-    Tunnel(TcpStream, Option<Dialed>),
-    /// In a box, since it is large, and few ask for it.
+    Binding(Box<Binding>),
+    Tunnel(Box<(TcpStream, Option<Dialed>)>),
     Association(Box<Relay>),
 }
 
@@ -93,14 +94,14 @@ impl Session {
             let advanced = advance(&mut handshake, &mut self.stream, &mut self.early);
             match timeout_at(deadline, advanced).await?? {
                 Decision::SelectMethod(select) => select.select_preferred(methods),
-                Decision::Authenticate(login) => self.authenticate(login, deadline).await,
+                Decision::Authenticate(login) => Box::pin(self.authenticate(login, deadline)).await,
                 Decision::Negotiate(negotiate) => negotiate.reject(), // is not selected
                 Decision::PendingRequest(pending) => {
-                    let bound = self.perform(pending.request()).await;
+                    let bound = Box::pin(self.perform(pending.request())).await;
                     pending.answer(bound.map_err(ReplyCode::from));
                 }
                 Decision::PendingPeer(pending) => {
-                    let peer = self.await_peer().await;
+                    let peer = Box::pin(self.await_peer()).await;
                     pending.answer(peer.map_err(ReplyCode::from));
                 }
                 Decision::Established(_) => return Ok(()),
@@ -147,23 +148,22 @@ impl Session {
         let (shared, client) = (self.shared.clone(), self.slot.client());
         let result = match request.command {
             Command::CONNECT => {
-                // In a box, since it is large and short-lived.
-                let dial = Box::pin(connect(&shared, client, request.address));
+                let dial = connect(&shared, client, request.address);
                 self.unless_gone(request.command, dial)
                     .await
                     .and_then(|outgoing| {
                         let Outgoing { stream, dialed } = outgoing;
                         let bound = stream.local_addr()?;
-                        self.outcome = Outcome::Tunnel(stream, Some(dialed));
+                        self.outcome = Outcome::Tunnel(Box::new((stream, Some(dialed))));
                         Ok(bound)
                     })
             }
             Command::BIND => {
                 let local = self.stream.local_addr()?;
-                let open = Box::pin(Binding::open(&shared, client, local, request.address));
+                let open = Binding::open(&shared, client, local, request.address);
                 self.unless_gone(request.command, open).await.map(|binding| {
                     let bound = binding.bound;
-                    self.outcome = Outcome::Binding(binding);
+                    self.outcome = Outcome::Binding(Box::new(binding));
                     bound
                 })
             }
@@ -190,9 +190,9 @@ impl Session {
             return Err(io::ErrorKind::NotConnected.into());
         };
         let shared = self.shared.clone();
-        let accept = Box::pin(binding.accept(&shared));
+        let accept = binding.accept(&shared);
         let (stream, peer) = self.unless_gone(Command::BIND, accept).await?;
-        self.outcome = Outcome::Tunnel(stream, None);
+        self.outcome = Outcome::Tunnel(Box::new((stream, None)));
         Ok(peer)
     }
 
@@ -231,7 +231,7 @@ impl Session {
         let idle = self.shared.config.idle_timeout;
         let (peer, stream) = (self.peer, self.stream);
         match self.outcome {
-            Outcome::Tunnel(target, _dialed) => match relay(stream, target, self.early, idle).await {
+            Outcome::Tunnel(tunnel) => match relay(stream, tunnel.0, self.early, idle).await {
                 End::Closed => {}
                 End::Idle => tracing::info!(%peer, "closed an idle tunnel"),
                 End::Reset(error) => tracing::debug!(%peer, "tunnel: {error}"),
@@ -239,7 +239,7 @@ impl Session {
             Outcome::Association(relay) => {
                 tokio::select! {
                     _ = discard(&stream) => {}
-                    () = Box::pin(relay.run()) => {}
+                    () = relay.run() => {}
                 }
             }
             Outcome::Binding(_) | Outcome::None => {}
