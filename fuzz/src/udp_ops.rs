@@ -568,8 +568,11 @@ fn table(limit: usize, ops: &[TableOp]) {
         }
         assert_eq!((table.len(), table.is_empty()), (naive.len(), naive.is_empty()));
         for (key, naive) in &naive {
-            naive.agrees(table.get(key).expect("it was inserted"));
+            assert_eq!(table.get(key).and_then(Association::client), naive.client);
         }
+    }
+    for (key, naive) in &naive {
+        naive.agrees(table.get(key).expect("it was inserted"));
     }
 }
 
