@@ -57,8 +57,8 @@ fn associations_leave_no_descriptor() {
     let program = Program::start(&["--max-per-client", "5000"]);
     let (target, target_at) = udp(LOCALHOST);
     let before = program.descriptors();
-    let mut after_first = None;
-    for _ in 0..2 {
+    let mut memory = Vec::new();
+    for _ in 0..4 {
         let associations: Vec<(Raw, UdpSocket)> = (0..250)
             .map(|_| {
                 let mut control = program.client();
@@ -76,9 +76,9 @@ fn associations_leave_no_descriptor() {
             .collect();
         drop(associations);
         eventually("descriptors are closed", || program.descriptors() <= before);
-        let memory = program.memory();
-        if let Some(first) = after_first.replace(memory) {
-            assert!(memory - first < 1024, "{} KiB more", memory - first);
-        }
+        memory.push(program.memory());
     }
+    // The allocator keeps what the first rounds needed. Later ones need no more.
+    eprintln!("KiB after each round: {memory:?}");
+    assert!(memory[3] - memory[1] < 512, "{memory:?}");
 }

@@ -308,6 +308,7 @@ fn thousand_datagrams_a_second_by_name_arrive() {
     let proxy = Proxy::with_resolver(&[], names);
     let association = Association::open(&proxy);
     let (target, at) = udp(LOCALHOST);
+    let _ = SockRef::from(&target).set_recv_buffer_size(4 << 20);
     let reader = thread::spawn(move || {
         for n in 0..1000 {
             expect(&target, format!("{n:0>1000}").as_bytes());
