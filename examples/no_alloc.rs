@@ -68,7 +68,7 @@ fn serve(handshake: &mut server::Handshake, socket: &mut Socket<'_>) -> bool {
 const MESSAGE: &[u8] =
     b"There and back again, through a tunnel whose ends hold no more than 64 bytes at a time.";
 
-/// Sends the message through the tunnel, and returns `Some` when all of it has come back.
+/// Sends the message through the tunnel, and returns `Some` when all of it was received again.
 fn run() -> Option<()> {
     let mut device = Loopback(None);
     let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut device, Instant::ZERO);

@@ -20,7 +20,7 @@ use sans_socks::{Address, Credentials, Machine, Request};
 /// Returns the control connection, and where to send datagrams.
 fn associate(proxy: &str, auth: Auth<'_>) -> io::Result<(TcpStream, ClientAssociation)> {
     let mut control = TcpStream::connect(proxy)?;
-    // Zeros: where the datagrams will come from is not known, since a NAT may change it.
+    // Zeros: the source address of the datagrams is not known, since a NAT may change it.
     let mut handshake = Handshake::new(&Request::udp_associate(Address::UNSPECIFIED), auth);
     match handshake.advance_exact(&mut control)? {
         Decision::Established(reply) => {
@@ -69,9 +69,6 @@ fn run() -> Result<(), Box<dyn error::Error>> {
     // The relay knows its client by the address of the control connection.
     let socket = UdpSocket::bind((control.local_addr()?.ip(), 0))?;
     let relay = association.relay();
-    if relay.port() == 0 {
-        return Err("the proxy does not say which port it relays on".into());
-    }
     let (sender, answers) = mpsc::channel();
     let receiver = socket.try_clone()?;
     thread::spawn(move || fail(receive(&receiver, association, &sender).unwrap_err()));

@@ -88,7 +88,7 @@ fn run(mut control: &TcpStream, (inner, outer, mut association): Relay) -> io::R
                     continue;
                 };
                 client.get_or_init(|| source);
-                // Looks names up. An access list belongs here. It must refuse the inner sockets of this server.
+                // A look-up delays this client. An access list belongs here, which refuses the inner sockets.
                 let mut targets = datagram.header.address.to_socket_addrs().into_iter().flatten();
                 if let Some(target) = targets.find(SocketAddr::is_ipv4) {
                     let _ = outer.send_to(datagram.payload, target);

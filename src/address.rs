@@ -112,6 +112,14 @@ impl AsRef<[u8]> for Domain<'_> {
 }
 
 /// ATYP and the address of that type.
+///
+/// ```
+/// use sans_socks::Host;
+///
+/// assert!(matches!(Host::try_from("::1")?, Host::Ipv6(_)));
+/// assert!(matches!(Host::try_from("example.com")?, Host::Domain(_)));
+/// # Ok::<(), sans_socks::InvalidValue>(())
+/// ```
 #[expect(
     clippy::exhaustive_enums,
     reason = "the grammar: an unknown ATYP has no length, so it can be reported but not represented"
@@ -321,16 +329,34 @@ impl<'a> Address<'a> {
 /// Returns the IP address that a name spells, with or without brackets and zone.
 fn ip_literal(name: Domain<'_>) -> Option<IpAddr> {
     let text = name.to_str().ok()?;
-    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    if let Some(ip) = text.parse().ok().filter(|_| inner.is_none()) {
-        return Some(ip);
+    if let Ok(ip) = text.parse() {
+        return Some(IpAddr::V4(ip));
     }
+    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let text = inner.unwrap_or(text);
     let (ip, _zone) = text.split_once('%').unwrap_or((text, ""));
     ip.parse().ok().map(IpAddr::V6)
 }
 
-/// Where to connect: see [`Address::to_target`].
+/// The destination of a connection, see [`Address::to_target`].
+///
+/// An access list checks the addresses that a name resolves to, each in canonical form:
+///
+/// ```no_run
+/// use sans_socks::{Address, Target};
+/// use std::io;
+/// use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+///
+/// fn dial(address: Address<'_>) -> io::Result<TcpStream> {
+///     let resolved: Vec<SocketAddr> = match address.to_target().map_err(io::Error::other)? {
+///         Target::Socket(address) => vec![address],
+///         Target::Name(name, port) => (name, port).to_socket_addrs()?.collect(),
+///     };
+///     let allowed = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+///     let allowed: Vec<SocketAddr> = resolved.into_iter().filter(allowed).collect();
+///     TcpStream::connect(&*allowed)
+/// }
+/// ```
 #[expect(clippy::exhaustive_enums, reason = "an address is the one or the other")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target<'a> {
@@ -399,13 +425,13 @@ impl TryFrom<Address<'_>> for SocketAddr {
 /// [`ReplyCode`](crate::ReplyCode) converts into REP 04.
 #[cfg(feature = "std")]
 impl std::net::ToSocketAddrs for Address<'_> {
-    type Iter = std::vec::IntoIter<SocketAddr>;
+    type Iter = alloc::vec::IntoIter<SocketAddr>;
 
     fn to_socket_addrs(&self) -> std::io::Result<Self::Iter> {
         use std::io::{Error, ErrorKind};
 
         match self.to_target() {
-            Ok(Target::Socket(address)) => Ok(std::vec![address].into_iter()),
+            Ok(Target::Socket(address)) => Ok(alloc::vec![address].into_iter()),
             Ok(Target::Name(name, port)) => (name, port)
                 .to_socket_addrs()
                 .map_err(|error| Error::new(ErrorKind::HostUnreachable, error)),
@@ -417,7 +443,7 @@ impl std::net::ToSocketAddrs for Address<'_> {
 /// As for [`Address`].
 #[cfg(feature = "std")]
 impl std::net::ToSocketAddrs for AddressBuf {
-    type Iter = std::vec::IntoIter<SocketAddr>;
+    type Iter = alloc::vec::IntoIter<SocketAddr>;
 
     fn to_socket_addrs(&self) -> std::io::Result<Self::Iter> {
         self.as_address().to_socket_addrs()

@@ -14,7 +14,7 @@ pub(crate) struct Buffer<const N: usize> {
     outgoing: Cursor,
     /// The message being read is `bytes[..received]`.
     received: u16,
-    /// How many more bytes it takes to the next decision; 0 where that has not been asked.
+    /// How many more bytes it takes to the next decision. 0 where that is not known, and before the first byte.
     missing: u16,
     /// How far the input reached that was offered last, counted like `received`. What is beyond `received` is
     /// input that the caller still holds. Saturates.
@@ -67,6 +67,12 @@ impl<const N: usize> Buffer<N> {
         NonZeroUsize::new(self.missing as usize)
     }
 
+    /// Returns whether a message begins, and more input can come.
+    #[inline]
+    pub(crate) const fn is_at_start(&self) -> bool {
+        self.received == 0 && !self.eof
+    }
+
     /// Returns how many bytes are missing to the next decision of the message in progress, or `None` where the
     /// peer has ended its side and the caller holds no more input.
     ///
@@ -104,8 +110,8 @@ impl<const N: usize> Buffer<N> {
     /// This is the fast path of byte by byte delivery, which takes a third of the instructions with it.
     #[inline]
     pub(crate) fn take_short(&mut self, input: &[u8]) -> Option<usize> {
-        // The first byte is never short: it may be a wrong version, and is then not consumed.
-        if self.received == 0 || input.len() >= usize::from(self.missing) {
+        // `missing` is 0 before the first byte, which may be a wrong version, and is then not consumed.
+        if input.len() >= usize::from(self.missing) {
             return None;
         }
         self.append(input);
@@ -113,32 +119,22 @@ impl<const N: usize> Buffer<N> {
         Some(input.len())
     }
 
-    /// Consumes the bytes of the message in progress and not one more, and returns how many.
-    ///
-    /// `first` is the first decision point of the message. `decode` reads it from its first byte on; it must
-    /// never find a fault in a part of what it called complete. A fault of the very first byte leaves that byte
-    /// unconsumed.
+    /// Consumes a message that is `input` up to `end`. Nothing of it was received before.
     #[inline]
-    pub(crate) fn receive<T, E>(
-        &mut self,
-        input: &[u8],
-        first: u16,
-        decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
-    ) -> (usize, Progress<T, E>) {
-        if self.received == 0 {
-            if let Ok(Decoded::Complete { value, consumed }) = decode(input) {
-                self.reach = self.reach.max(short(input.len()));
-                self.append(input.get(..consumed).unwrap_or(input));
-                self.missing = 0;
-                self.end_message();
-                return (consumed, Progress::Message(value));
-            }
+    pub(crate) fn take_whole(&mut self, input: &[u8], end: usize) {
+        if let (Some(message), Some(room)) = (input.get(..end), self.bytes.get_mut(..end)) {
+            copy(message, room);
         }
-        self.receive_stepwise(input, first, decode)
+        self.received = end as u16;
+        self.reach = self.reach.max(short(input.len())) - self.received;
     }
 
-    /// Goes from decision point to decision point, so that nothing is consumed after a fault.
-    fn receive_stepwise<T, E>(
+    /// Consumes the bytes of the message in progress and not one more, and returns how many.
+    ///
+    /// Goes from decision point to decision point, so that nothing is consumed after a fault. `first` is the first
+    /// decision point of the message. `decode` reads it from its first byte on. A fault of the very first byte
+    /// leaves that byte unconsumed.
+    pub(crate) fn receive<T, E>(
         &mut self,
         input: &[u8],
         first: u16,
@@ -220,6 +216,12 @@ impl<const N: usize> Buffer<N> {
         self.received
     }
 
+    /// Returns the message so far, and what is behind it. Its length is known to the compiler.
+    #[inline]
+    pub(crate) const fn bytes(&self) -> &[u8; N] {
+        &self.bytes
+    }
+
     /// Returns the bytes from `start` to `end`.
     #[inline]
     pub(crate) fn range(&self, start: u16, end: u16) -> &[u8] {
@@ -284,6 +286,17 @@ impl<const N: usize> Buffer<N> {
     #[inline]
     pub(crate) fn mark_received_secret(&mut self) {
         self.outgoing.set_secret(0, self.received + self.missing);
+    }
+
+    /// Removes `len` bytes from the message received, and overwrites what the move leaves behind.
+    pub(crate) fn remove(&mut self, start: usize, len: u8) {
+        for at in start..usize::from(self.received) {
+            let byte = self.received().get(at + usize::from(len)).copied();
+            if let Some(slot) = self.bytes.get_mut(at) {
+                *slot = byte.unwrap_or(0);
+            }
+        }
+        self.received = self.received.saturating_sub(len.into());
     }
 
     /// Marks all bytes as secret, until [`wipe_secret`](Self::wipe_secret) or the end.

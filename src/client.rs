@@ -159,7 +159,7 @@ impl Message {
             Self::Reply | Self::SecondReply if version == Version::Socks4 => {
                 decode_socks4_reply(bytes)?.map(|_| Answer::Succeeded)
             }
-            Self::Reply | Self::SecondReply => config.decode_reply(bytes)?.map(|_| Answer::Succeeded),
+            Self::Reply | Self::SecondReply => config.judge_reply(bytes)?.map(|()| Answer::Succeeded),
         })
     }
 }
@@ -334,7 +334,16 @@ impl Handshake {
         }
     }
 
+    #[inline]
     fn want(&mut self, message: Message) -> Option<NonZeroUsize> {
+        if self.buffer.is_at_start() {
+            return NonZeroUsize::new(FIRST_DECISION.into());
+        }
+        self.want_more(message)
+    }
+
+    #[inline(never)] // Rare, and its arguments are made before it is called: 12 instructions a message.
+    fn want_more(&mut self, message: Message) -> Option<NonZeroUsize> {
         let (version, config) = (self.version, self.config);
         self.buffer
             .want(FIRST_DECISION, |bytes| message.decode(version, config, bytes))
@@ -345,6 +354,38 @@ impl Handshake {
             self.buffer.hold(input);
             return 0;
         };
+        if self.buffer.received_len() == 0 && self.version == Version::Socks5 {
+            // Most messages arrive whole. Each has code of its own, as in the server.
+            match message {
+                Message::Selection => {
+                    if let Ok(Decoded::Complete { value, consumed }) = Selection::decode(input) {
+                        self.buffer.take_whole(input, consumed);
+                        self.selected(value.method);
+                        return consumed;
+                    }
+                }
+                Message::Status => {
+                    if let Ok(Decoded::Complete { value, consumed }) = self.config.decode_status(input) {
+                        self.buffer.take_whole(input, consumed);
+                        self.authenticated(value);
+                        return consumed;
+                    }
+                }
+                Message::Reply | Message::SecondReply => {
+                    if let Ok(Decoded::Complete { consumed, .. }) = self.config.judge_reply(input) {
+                        self.buffer.take_whole(input, consumed);
+                        self.succeeded(message);
+                        return consumed;
+                    }
+                }
+            }
+        }
+        self.receive(message, input)
+    }
+
+    /// Consumes part of a message, or one of version 4.
+    #[inline(never)]
+    fn receive(&mut self, message: Message, input: &[u8]) -> usize {
         let (version, config) = (self.version, self.config);
         let (consumed, progress) = self.buffer.receive(input, FIRST_DECISION, |bytes| {
             message.decode(version, config, bytes)
@@ -352,26 +393,32 @@ impl Handshake {
         match progress {
             Progress::Partial => {}
             Progress::Message(Answer::Selected(method)) => self.selected(method),
-            Progress::Message(Answer::Status(AuthStatus::SUCCESS)) => self.send_request(),
-            Progress::Message(Answer::Status(status)) => {
-                self.close(Error::AuthenticationRejected { status: status.get() });
-            }
-            Progress::Message(Answer::Succeeded) => {
-                self.state = match self.command {
-                    Command::BIND if message == Message::Reply => State::Bound,
-                    _ => State::Established,
-                };
-            }
+            Progress::Message(Answer::Status(status)) => self.authenticated(status),
+            Progress::Message(Answer::Succeeded) => self.succeeded(message),
             Progress::Fault(error) => self.close(error),
         }
         consumed
     }
 
+    fn authenticated(&mut self, status: AuthStatus) {
+        match status {
+            AuthStatus::SUCCESS => self.send_request(),
+            _ => self.close(Error::AuthenticationRejected { status: status.get() }),
+        }
+    }
+
+    fn succeeded(&mut self, message: Message) {
+        self.state = match self.command {
+            Command::BIND if message == Message::Reply => State::Bound,
+            _ => State::Established,
+        };
+    }
+
     fn selected(&mut self, method: Method) {
-        let offered = Methods::from_wire(self.buffer.range(2, self.greeting_end));
         if method == Method::NO_ACCEPTABLE {
             return self.close(Error::NoAcceptableMethod);
         }
+        let offered = Methods::from_wire(self.buffer.range(2, self.greeting_end));
         if !offered.contains(method) {
             return self.close(PeerMisbehaved::MethodNotOffered(method).into());
         }
@@ -414,7 +461,7 @@ impl Handshake {
         if self.version == Version::Socks4 {
             return self.socks4_reply();
         }
-        match Reply::decode(self.buffer.received()) {
+        match Reply::decode(self.buffer.bytes()) {
             Ok(Decoded::Complete { value, .. }) => value,
             _ => {
                 debug_assert!(false, "the reply was decoded before");

@@ -12,7 +12,7 @@ use crate::error::InvalidValue;
 /// A user name and a password, [RFC 1929 §2]: byte strings of 1 to 255 bytes each, borrowed.
 ///
 /// They have no character set and no terminator: a NUL is a byte like any other. `Debug` prints lengths only. There is
-/// no `Display`, and no `PartialEq`, because `==` would leak timing: compare with [`verify`](Self::verify).
+/// no `Display`. There is no `PartialEq` either, because `==` would leak timing: compare with [`verify`](Self::verify).
 /// [`CredentialsBuf`] is the owned form.
 ///
 /// RFC 1929 sends both in cleartext. Do not use it on untrusted networks.
@@ -123,13 +123,18 @@ impl fmt::Debug for Credentials<'_> {
 /// Owned [`Credentials`], inline: for configuration, and for a check on another thread. No allocation is needed.
 ///
 /// Lengths are checked when it is built, `Debug` prints lengths only, and the bytes are overwritten when it is dropped.
-/// A move leaves a copy behind that nothing overwrites, as with every Rust value: box it where that matters.
+///
+/// A move can leave a copy of the bytes in memory, which nothing overwrites: also the move out of the function that
+/// builds it. Rust cannot prevent that. Box it early, and pass references or the box.
+///
+/// It has 512 bytes and is therefore not `Copy`.
 ///
 /// ```
 /// use sans_socks::CredentialsBuf;
 ///
 /// let expected = CredentialsBuf::new("alice", "secret")?;
-/// assert!(expected.as_credentials().verify("alice", "secret"));
+/// assert!(expected.verify("alice", "secret"));
+/// assert_eq!(expected.as_credentials().username(), b"alice");
 /// # Ok::<(), sans_socks::InvalidValue>(())
 /// ```
 #[derive(Clone)]
@@ -138,6 +143,7 @@ pub struct CredentialsBuf {
     password: Field,
 }
 
+/// A user name or a password.
 #[derive(Clone)]
 struct Field {
     bytes: [u8; Credentials::MAX_FIELD_LEN],
@@ -170,6 +176,12 @@ impl CredentialsBuf {
     #[must_use]
     pub fn as_credentials(&self) -> Credentials<'_> {
         Credentials::from_counted(self.username.as_bytes(), self.password.as_bytes())
+    }
+
+    /// Returns whether these are exactly `username` and `password`, as [`Credentials::verify`] does.
+    #[must_use]
+    pub fn verify(&self, username: impl AsRef<[u8]>, password: impl AsRef<[u8]>) -> bool {
+        self.as_credentials().verify(username, password)
     }
 }
 

@@ -13,7 +13,8 @@ they can be taken out of a fuzzer's octets, borrow from them, and are always suc
 
 ```
 use arbitrary::{Arbitrary, Unstructured};
-use sans_socks::{Encode, Request};
+use sans_socks::Request;
+use sans_socks::message::Encode;
 
 // As it comes with `fuzz_target!(|request: Request| { ... })`.
 let request = Request::arbitrary(&mut Unstructured::new(b"the octets of a fuzzer"))?;

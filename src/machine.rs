@@ -169,7 +169,7 @@ pub trait Machine: private::Sealed {
     fn advance<S: std::io::Read + std::io::Write + ?Sized>(
         &mut self,
         stream: &mut S,
-        carry: &mut std::vec::Vec<u8>,
+        carry: &mut alloc::vec::Vec<u8>,
     ) -> std::io::Result<Self::Decision<'_>> {
         let mut chunk = zeroize::Zeroizing::new([0; CHUNK]);
         while let Some(io) = self.poll_io() {
@@ -246,7 +246,7 @@ fn handle_read(machine: &mut (impl Machine + ?Sized), read: &[u8]) -> usize {
 
 /// Removes the first `n` bytes, and overwrites what the move leaves behind.
 #[cfg(feature = "std")]
-fn consume(carry: &mut std::vec::Vec<u8>, n: usize) {
+fn consume(carry: &mut alloc::vec::Vec<u8>, n: usize) {
     use zeroize::Zeroize;
 
     let n = n.min(carry.len());

@@ -20,7 +20,7 @@ use core::time::Duration;
 /// assert!(deadline(std::time::Instant::now()) > std::time::Instant::now());
 /// ```
 pub trait Timestamp: Copy + Ord {
-    /// Returns the point in time that is `duration` later, or a later one that the clock can express.
+    /// Returns the point in time that is `duration` later. Beyond the range of the clock, it returns a very late one.
     #[must_use]
     fn saturating_add(self, duration: Duration) -> Self;
 }
@@ -32,7 +32,7 @@ impl Timestamp for Duration {
     }
 }
 
-/// A sum that the type cannot express becomes one that it can, some centuries from now: it names no latest value.
+/// `std` names no latest value, so a sum beyond the range becomes one that is centuries from now.
 #[cfg(feature = "std")]
 impl Timestamp for std::time::Instant {
     #[inline]

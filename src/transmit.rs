@@ -35,7 +35,7 @@ impl Cursor {
     }
 
     /// Sends up to `end`, from where it was.
-    #[cfg(feature = "alloc")]
+    #[cfg(all(feature = "alloc", not(target_pointer_width = "16")))]
     pub(crate) fn extend(&mut self, end: u32) {
         self.end = end;
     }
@@ -47,8 +47,9 @@ impl Cursor {
 
     #[inline]
     pub(crate) fn wipe_secret(&mut self, bytes: &mut [u8]) {
-        let (start, end) = core::mem::take(&mut self.secret);
+        let (start, end) = self.secret;
         if start < end {
+            self.secret = (0, 0);
             if let Some(secret) = bytes.get_mut(start.into()..end.into()) {
                 secret.zeroize();
             }

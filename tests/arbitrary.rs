@@ -1,5 +1,5 @@
-//! Feature `arbitrary`: every octet string gives values that can be built, written and read back, and every kind
-//! of value comes.
+//! Feature `arbitrary`: any bytes give values of every kind, which can be encoded and decoded again. Over uniform random
+//! input they lead past the first check.
 
 use core::fmt::Debug;
 
@@ -10,31 +10,31 @@ use sans_socks::message::{AuthStatus, Decoded, Encode, Greeting, Methods, Select
 use sans_socks::server::Established;
 use sans_socks::udp::{Datagram, Frag, Header};
 use sans_socks::{
-    Address, AddressBuf, Command, Credentials, Domain, Host, Malformed, Method, Reply, ReplyCode, Request,
-    client, server,
+    Address, AddressBuf, Command, Credentials, CredentialsBuf, Domain, Host, Malformed, Method, Reply,
+    ReplyCode, Request, client, server,
 };
 
 fn value<'a, T: Arbitrary<'a>>(input: &'a [u8]) -> Option<T> {
     T::arbitrary(&mut Unstructured::new(input)).ok()
 }
 
-/// Writes the message that `input` gives, if it does, and reads it back.
+/// Encodes the message that `input` gives, and decodes it again.
 fn round_trip<'a, T: Arbitrary<'a> + Encode>(input: &'a [u8], is_same: impl Fn(&T, &[u8]) -> Option<usize>) {
     if let Some(message) = value::<T>(input) {
-        let mut octets = vec![0; message.encoded_len()];
-        let len = message.encode_into(&mut octets).unwrap();
-        assert_eq!(is_same(&message, &octets), Some(len));
+        let mut bytes = vec![0; message.encoded_len()];
+        let len = message.encode_into(&mut bytes).unwrap();
+        assert_eq!(is_same(&message, &bytes), Some(len));
     }
 }
 
-/// The octets of the message, if it was read and is `expected`.
+/// Returns the length of the message, if it was decoded and is `expected`.
 fn same<T: PartialEq + Debug>(expected: &T, decoded: Result<Decoded<T>, Malformed>) -> Option<usize> {
     let (got, consumed) = decoded.unwrap().complete()?;
     assert_eq!(got, *expected);
     Some(consumed)
 }
 
-/// Many strings, each from a seed, and each long enough for every value.
+/// Returns many inputs, each long enough for every value.
 fn inputs() -> impl Iterator<Item = Vec<u8>> {
     (0..16_384_u64).map(|seed| {
         let mut state = seed;
@@ -48,7 +48,7 @@ fn inputs() -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// What `describe` makes of the values that come.
+/// Returns what `describe` makes of the values, sorted and without duplicates.
 fn kinds<'a, T: Arbitrary<'a>, K: Ord>(inputs: &'a [Vec<u8>], describe: impl Fn(T) -> K) -> Vec<K> {
     let mut kinds: Vec<K> = inputs
         .iter()
@@ -61,7 +61,7 @@ fn kinds<'a, T: Arbitrary<'a>, K: Ord>(inputs: &'a [Vec<u8>], describe: impl Fn(
 }
 
 #[test]
-fn every_kind_comes() {
+fn arbitrary_values_are_of_every_kind() {
     let inputs: Vec<Vec<u8>> = inputs().collect();
     let all: Vec<u8> = (0..=255).collect();
     assert_eq!(kinds(&inputs, |method: Method| method.get()), all);
@@ -119,7 +119,7 @@ fn every_kind_comes() {
 }
 
 #[test]
-fn every_configuration_comes() {
+fn arbitrary_configurations_are_of_every_kind() {
     let inputs: Vec<Vec<u8>> = inputs().collect();
     let bits = [false, true];
     let mut servers = Vec::new();
@@ -159,9 +159,9 @@ fn every_configuration_comes() {
     assert_eq!(kinds(&inputs, |config| clear(&config)), bits);
 }
 
-/// A client with any `Auth` sends a greeting without `FF`, and credentials when it is asked for them.
+/// A client sends a greeting without `FF`, and credentials when they are requested.
 #[test]
-fn auth_keeps_its_promises() {
+fn arbitrary_auth_sends_what_it_offers() {
     let mut asked = 0;
     for input in inputs() {
         let Some(auth) = value::<client::Auth<'_>>(&input) else {
@@ -169,7 +169,7 @@ fn auth_keeps_its_promises() {
         };
         let mut client = client::Handshake::new(&Request::new(Command::CONNECT, Address::UNSPECIFIED), auth);
         let client::Output::Transmit(transmit) = client.poll_output() else {
-            panic!("a client speaks first");
+            panic!("the client transmits first");
         };
         let (greeting, _) = Greeting::decode(transmit.as_bytes()).unwrap().complete().unwrap();
         assert_eq!(greeting.methods().iter().count(), greeting.encoded_len() - 2);
@@ -179,7 +179,7 @@ fn auth_keeps_its_promises() {
             asked += 1;
             assert_eq!(client.handle_input(&[5, 2]), 2);
             let client::Output::Transmit(transmit) = client.poll_output() else {
-                panic!("the credentials are due");
+                panic!("the client transmits credentials");
             };
             assert!(
                 Credentials::decode(transmit.as_bytes())
@@ -195,7 +195,7 @@ fn auth_keeps_its_promises() {
 /// A count of 1 to 255 in a byte, and that many bytes.
 const COUNTED: (usize, Option<usize>) = (0, Some(256));
 
-/// That `T` says how many octets it takes, and takes no fewer and no more.
+/// Asserts the size hint of `T`, and that `T` consumes no fewer and no more bytes.
 fn takes<'a, T: Arbitrary<'a>>(inputs: &'a [Vec<u8>], hint: (usize, Option<usize>)) {
     assert_eq!(T::size_hint(0), hint);
     keeps_to_its_hint::<T>(inputs);
@@ -214,13 +214,14 @@ fn keeps_to_its_hint<'a, T: Arbitrary<'a>>(inputs: &'a [Vec<u8>]) {
 }
 
 #[test]
-fn what_a_value_takes() {
+fn arbitrary_values_keep_to_their_size_hint() {
     let inputs: Vec<Vec<u8>> = inputs().collect();
     takes::<Domain<'_>>(&inputs, (0, Some(257)));
     takes::<Methods<'_>>(&inputs, COUNTED);
     takes::<Credentials<'_>>(&inputs, (0, Some(512)));
     // Methods, then credentials if they are offered.
     takes::<client::Auth<'_>>(&inputs, (0, Some(769)));
+    takes::<CredentialsBuf>(&inputs, (0, Some(512)));
     takes::<AddressBuf>(&inputs, Address::size_hint(0));
     keeps_to_its_hint::<Address<'_>>(&inputs);
     keeps_to_its_hint::<Greeting<'_>>(&inputs);
@@ -230,9 +231,9 @@ fn what_a_value_takes() {
     keeps_to_its_hint::<gssapi::ServerConfig>(&inputs);
 }
 
-/// of more octets than a token can have, it has as many as it can.
+/// a token of more bytes than it can have is cut to 65,535.
 #[test]
-fn the_longest_token() {
+fn arbitrary_token_of_long_input_is_the_longest() {
     let input = vec![7; 70_000];
     let token = gssapi::Token::arbitrary_take_rest(Unstructured::new(&input)).unwrap();
     assert_eq!(token.as_bytes(), &input[..65_535]);
@@ -242,29 +243,29 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn every_message_comes_back(input in proptest::collection::vec(any::<u8>(), 0..700)) {
-        round_trip(&input, |message, octets| same::<Greeting<'_>>(message, Greeting::decode(octets)));
-        round_trip(&input, |message, octets| same::<Selection>(message, Selection::decode(octets)));
-        round_trip(&input, |message, octets| same::<AuthStatus>(message, AuthStatus::decode(octets)));
-        round_trip(&input, |message, octets| same::<Request<'_>>(message, Request::decode(octets)));
-        round_trip(&input, |message, octets| same::<Reply<'_>>(message, Reply::decode(octets)));
-        round_trip(&input, |message, octets| same::<Frame<'_>>(message, Frame::decode(octets)));
-        round_trip(&input, |message: &Credentials<'_>, octets| {
-            let (got, consumed) = Credentials::decode(octets).unwrap().complete()?;
+    fn arbitrary_messages_round_trip(input in proptest::collection::vec(any::<u8>(), 0..700)) {
+        round_trip(&input, |message, bytes| same::<Greeting<'_>>(message, Greeting::decode(bytes)));
+        round_trip(&input, |message, bytes| same::<Selection>(message, Selection::decode(bytes)));
+        round_trip(&input, |message, bytes| same::<AuthStatus>(message, AuthStatus::decode(bytes)));
+        round_trip(&input, |message, bytes| same::<Request<'_>>(message, Request::decode(bytes)));
+        round_trip(&input, |message, bytes| same::<Reply<'_>>(message, Reply::decode(bytes)));
+        round_trip(&input, |message, bytes| same::<Frame<'_>>(message, Frame::decode(bytes)));
+        round_trip(&input, |message: &Credentials<'_>, bytes| {
+            let (got, consumed) = Credentials::decode(bytes).unwrap().complete()?;
             got.verify(message.username(), message.password()).then_some(consumed)
         });
-        round_trip(&input, |message: &Header<'_>, octets| {
-            (Datagram::decode(octets) == Ok(Datagram::new(*message, &[]))).then_some(octets.len())
+        round_trip(&input, |message: &Header<'_>, bytes| {
+            (Datagram::decode(bytes) == Ok(Datagram::new(*message, &[]))).then_some(bytes.len())
         });
         if let Some(datagram) = value::<Datagram<'_>>(&input) {
-            let mut octets = vec![0; datagram.encoded_len()];
-            datagram.encode_into(&mut octets).unwrap();
-            assert_eq!(Datagram::decode(&octets), Ok(datagram));
+            let mut bytes = vec![0; datagram.encoded_len()];
+            datagram.encode_into(&mut bytes).unwrap();
+            assert_eq!(Datagram::decode(&bytes), Ok(datagram));
         }
     }
 }
 
-/// Uniform random bytes, as a fuzzer begins with.
+/// Returns inputs of uniform random bytes, as a fuzzer starts with.
 fn uniform(len: std::ops::RangeInclusive<usize>) -> impl Iterator<Item = Vec<u8>> {
     let mut random = fastrand::Rng::with_seed(1928);
     std::iter::repeat_with(move || {
@@ -281,7 +282,7 @@ type Handshakes<'a> = (
     Address<'a>,
 );
 
-/// Whether a default server that accepts everything is asked to CONNECT by this client.
+/// Returns whether the client's request reaches a default server that accepts everything, as CONNECT.
 fn reaches_connect(request: &Request<'_>, auth: client::Auth<'_>, config: client::Config) -> bool {
     let mut client = client::Handshake::with_config(request, auth, config);
     let mut server = server::Handshake::new();
@@ -335,6 +336,18 @@ fn arbitrary_uniform_input_leads_to_connect() {
     assert!(reached * 5 >= total, "{reached} of {total}");
 }
 
+/// Short input gives values too, and so does a list of methods that starts with `FF`.
+#[test]
+fn arbitrary_values_need_no_input() {
+    let all_ff = (0..=64).map(|len| vec![0xff; len]);
+    for input in uniform(0..=64).take(2_000).chain(all_ff) {
+        assert!(value::<Domain<'_>>(&input).is_some());
+        assert!(value::<Credentials<'_>>(&input).is_some());
+        assert!(value::<Methods<'_>>(&input).is_some());
+        assert!(value::<client::Auth<'_>>(&input).is_some());
+    }
+}
+
 /// Fewer than 5 % of inputs of 64 bytes or more give no value.
 #[test]
 fn arbitrary_uniform_input_gives_a_value() {
@@ -346,7 +359,25 @@ fn arbitrary_uniform_input_gives_a_value() {
     assert!(none * 20 < total, "{none} of {total}");
 }
 
-/// Half of the names are host names, and no name or field takes all that is left.
+/// 3 in 4 code points are named, and half of the commands are CONNECT.
+#[test]
+fn arbitrary_code_points_are_mostly_named() {
+    let inputs: Vec<Vec<u8>> = uniform(64..=128).take(4_000).collect();
+    let named = |is_named: &dyn Fn(&[u8]) -> bool| inputs.iter().filter(|input| is_named(input)).count();
+    // A few of the others are named by chance.
+    for count in [
+        named(&|input| value::<Method>(input).is_some_and(|it| it.name().is_some())),
+        named(&|input| value::<Command>(input).is_some_and(|it| it.name().is_some())),
+        named(&|input| value::<ReplyCode>(input).is_some_and(|it| it.name().is_some())),
+        named(&|input| value::<AuthStatus>(input).is_some_and(|it| it.name().is_some())),
+    ] {
+        assert!((2_900..3_200).contains(&count), "{count}");
+    }
+    let connects = named(&|input| value(input) == Some(Command::CONNECT));
+    assert!((2_000..2_300).contains(&connects), "{connects}");
+}
+
+/// Half of the names are host names, and credentials leave something for the next value.
 #[test]
 fn arbitrary_names_are_host_names_by_half() {
     let inputs: Vec<Vec<u8>> = uniform(64..=128).take(2_000).collect();
@@ -375,7 +406,7 @@ fn arbitrary_names_are_host_names_by_half() {
     }
 }
 
-/// `Other` is what a server says of a command without a variant of its own.
+/// `Other` has a command without a variant of its own.
 #[test]
 fn arbitrary_established_other_is_no_command_with_a_variant() {
     for input in inputs() {

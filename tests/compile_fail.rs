@@ -125,10 +125,10 @@ const CASES: &[Case] = &[
         program: "
             pub fn answer(handshake: &mut server::Handshake) {
                 LINE
-                pending.reject(ReplyCode::GENERAL_FAILURE);
+                authenticate.accept();
             }",
-        wrong: "let pending = server::PendingPeer { handshake };",
-        right: "let server::Output::PendingPeer(pending) = handshake.poll_output() else { return };",
+        wrong: "let authenticate = server::Authenticate { handshake };",
+        right: "let server::Output::Authenticate(authenticate) = handshake.poll_output() else { return };",
     },
     Case {
         name: "request_before_authentication",

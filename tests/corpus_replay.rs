@@ -1,7 +1,7 @@
 //! The fuzz targets over their committed inputs, without a fuzzer.
 //!
-//! `roundtrip` wants the feature `arbitrary`; `differential` is replayed in `fuzz/`, which depends on another SOCKS
-//! crate.
+//! Targets of typed values need feature `arbitrary`. `differential` is replayed in `fuzz/`, which depends on another
+//! SOCKS crate.
 
 #![allow(missing_docs)]
 
@@ -16,13 +16,16 @@ fn fuzz(directory: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(directory)
 }
 
+/// `typed` targets take a value that is made of the input.
 macro_rules! replay {
-    ($($(#[$needs:meta])* $target:ident)*) => {
+    (@run typed $target:ident) => { |input| targets::of_bytes(targets::$target, input) };
+    (@run bytes $target:ident) => { targets::$target };
+    ($($(#[$needs:meta])* $kind:ident $target:ident)*) => {
         $(
             $(#[$needs])*
             #[test]
             fn $target() {
-                targets::replay(&fuzz("seeds").join(stringify!($target)), targets::$target);
+                targets::replay(&fuzz("seeds").join(stringify!($target)), replay!(@run $kind $target));
             }
         )*
 
@@ -31,17 +34,22 @@ macro_rules! replay {
 }
 
 replay! {
-    decode
+    bytes decode
     #[cfg(feature = "arbitrary")]
-    roundtrip
-    server_split
-    client_split
-    pair_ops
-    udp_ops
-    gssapi_ops
+    bytes roundtrip
+    #[cfg(feature = "arbitrary")]
+    typed server_split
+    #[cfg(feature = "arbitrary")]
+    typed client_split
+    #[cfg(feature = "arbitrary")]
+    typed pair_ops
+    #[cfg(feature = "arbitrary")]
+    typed udp_ops
+    #[cfg(feature = "arbitrary")]
+    typed gssapi_ops
 }
 
-/// What the decoders are fuzzed from.
+/// The decoders are fuzzed from all vectors.
 #[test]
 fn every_vector_is_an_input() {
     let lines = include_str!("data/vectors.tsv").lines();
@@ -52,7 +60,7 @@ fn every_vector_is_an_input() {
     }
 }
 
-/// A target that is added is replayed, too.
+/// A new target is replayed.
 #[test]
 fn every_target_is_replayed() {
     let targets = fs::read_dir(fuzz("fuzz_targets")).unwrap();
@@ -85,7 +93,7 @@ fn with_an_empty_directory_a_replay_fails() {
     targets::replay(&empty, |_| {});
 }
 
-/// The input that fails is named.
+/// A failure names the input.
 #[test]
 #[should_panic(expected = "seeds/decode/V-001")]
 fn a_target_that_fails_fails_the_replay() {

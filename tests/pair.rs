@@ -209,6 +209,7 @@ impl Combination<'_> {
             auth: Auth::new(self.offered, Some(self.credentials)).unwrap(),
             config: client::Config::new().with_optimistic(self.optimistic),
             raw_negotiation: 0,
+            socks4: None,
         });
         let stated = self.stated();
         for read in [1, 3, usize::MAX] {

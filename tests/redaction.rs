@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use sans_socks::client::{self, Auth};
 use sans_socks::message::Encode;
 use sans_socks::server;
-use sans_socks::{Credentials, Error, Machine, Method};
+use sans_socks::{Credentials, CredentialsBuf, Error, Machine, Method};
 use session::{Fault, PASSWORD, Seen, Session, USERNAME, every_session};
 
 /// Four successive bytes of a secret, as they would be printed: as text, as hex, or as a list of numbers.
@@ -119,6 +119,9 @@ fn values_and_messages() {
     let credentials = Credentials::new(USERNAME, PASSWORD).unwrap();
     look(&credentials);
     look(&Credentials::new_allowing_empty(USERNAME, PASSWORD));
+    look(&CredentialsBuf::from(credentials));
+    look(&CredentialsBuf::new(USERNAME, PASSWORD));
+    look(&CredentialsBuf::new_allowing_empty(USERNAME, PASSWORD));
     look(&Auth::password(credentials));
     look(&Auth::password_or_none(credentials));
     look(&Auth::new(
@@ -145,6 +148,8 @@ fn values_and_messages() {
         Credentials::new(&long, PASSWORD).unwrap_err(),
         Credentials::new(USERNAME, &long).unwrap_err(),
         Credentials::new("", PASSWORD).unwrap_err(),
+        CredentialsBuf::new(USERNAME, &long).unwrap_err(),
+        CredentialsBuf::new_allowing_empty(&long, PASSWORD).unwrap_err(),
     ] {
         look(&error);
         look_at_display(&error);

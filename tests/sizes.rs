@@ -4,9 +4,9 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use sans_socks::message::{AuthStatus, BufferTooSmall, Decoded, Greeting, Methods, Selection};
 use sans_socks::{
-    Address, AddressBuf, ApiMisuse, Command, Credentials, Domain, Error, ErrorKind, Host, InvalidValue, Io,
-    Malformed, Method, OtherProtocol, PeerMisbehaved, Phase, Reply, ReplyCode, Request, Transmit, client,
-    server,
+    Address, AddressBuf, ApiMisuse, Command, Credentials, CredentialsBuf, Domain, Error, ErrorKind, Host,
+    InvalidValue, Io, Malformed, Method, OtherProtocol, ParseCodePointError, PeerMisbehaved, Phase, Reply,
+    ReplyCode, Request, Target, Transmit, client, server,
 };
 
 /// a machine holds its longest message inline.
@@ -16,6 +16,13 @@ fn machines_are_small() {
     println!("server machine {server} bytes, client machine {client} bytes");
     assert!(server <= 560, "{server}");
     assert!(client <= 1100, "{client}");
+}
+
+/// Owned values hold their longest form inline, as their documentation promises.
+#[test]
+fn owned_values_are_inline() {
+    assert_eq!(size_of::<CredentialsBuf>(), 512);
+    assert!((260..=264).contains(&size_of::<AddressBuf>()));
 }
 
 const fn is_shared<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
@@ -31,6 +38,7 @@ fn types_move_between_threads() {
     is_owned::<client::Config>();
     is_owned::<server::Established>();
     is_owned::<AddressBuf>();
+    is_owned::<CredentialsBuf>();
     is_owned::<Method>();
     is_owned::<Command>();
     is_owned::<ReplyCode>();
@@ -45,10 +53,12 @@ fn types_move_between_threads() {
     is_owned::<BufferTooSmall>();
     is_owned::<Phase>();
     is_owned::<OtherProtocol>();
+    is_owned::<ParseCodePointError>();
 
     is_shared::<Address<'_>>();
     is_shared::<Host<'_>>();
     is_shared::<Domain<'_>>();
+    is_shared::<Target<'_>>();
     is_shared::<Credentials<'_>>();
     is_shared::<client::Auth<'_>>();
     is_shared::<Greeting<'_>>();

@@ -652,6 +652,7 @@ fn client_longest_flight() {
         auth: Auth::password(Credentials::new(&user, &password).unwrap()),
         config: client::Config::new().with_optimistic(true),
         raw_negotiation: 0,
+        socks4: None,
     };
     let (user, password, name) = (hex::encode(user), hex::encode(password), hex::encode(name));
     let flight = format!("05 01 02 01 ff {user} ff {password} 05 01 00 03 ff {name} ffff");
@@ -695,6 +696,7 @@ fn client_sends_messages_of_every_length() {
                     auth: Auth::new(&offered, *credentials).unwrap(),
                     config: client::Config::new(),
                     raw_negotiation: 0,
+                    socks4: None,
                 };
                 let (n, selected) = (offered.len(), method.get());
                 let greeting = format!("05 {n:02x} {}", format!("{selected:02x}").repeat(n));

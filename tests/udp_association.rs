@@ -1,4 +1,4 @@
-//! Whose datagrams a relay takes: ..Q-089, F-16, F-18.
+//! Which datagrams a relay accepts: ..Q-089, F-16, F-18.
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -23,7 +23,7 @@ fn association(peer: &str, requested: &str) -> Association {
     )
 }
 
-/// With which port, if any, a request fixes the client's: the whole of, by hand.
+/// The port that a request fixes, if any: all of, by hand.
 const REQUESTED: &[(&str, &str, Option<u16>)] = &[
     // control connection's peer, DST, port
     ("192.0.2.7", "0.0.0.0:0", None),
@@ -63,7 +63,7 @@ const SOURCES: &[&str] = &[
     "[::]:4000",
 ];
 
-/// The host behind a socket address, by its text.
+/// The host of a socket address, by its text.
 fn host(source: &str) -> &str {
     let (host, _) = source.rsplit_once(':').unwrap();
     let host = host.trim_matches(['[', ']']);
@@ -100,7 +100,7 @@ fn q_080_every_source_and_request() {
     }
 }
 
-/// ..Q-082: a foreign datagram captures nothing, whether it comes first or later.
+/// ..Q-082: a foreign datagram does not take over an association, neither first nor later.
 #[test]
 fn q_080_no_capture() {
     let (client, thief) = (socket("127.0.0.1:4000"), socket("127.0.0.2:4000"));
@@ -113,7 +113,7 @@ fn q_080_no_capture() {
     assert_eq!(association.client(), Some(client));
 }
 
-/// not one of them teaches the port, and not one ends the association.
+/// malformed datagrams do not fix the port, and do not end the association.
 #[test]
 fn r_086_malformed_datagrams_change_nothing() {
     let mut malformed: Vec<Vec<u8>> = [
@@ -133,7 +133,7 @@ fn r_086_malformed_datagrams_change_nothing() {
     ] {
         malformed.extend((0..header_len).map(|cut| whole[..cut].to_vec()));
     }
-    // From another port of the same host, which must not be learned.
+    // Another port of the same host, which must not be learned.
     let other = socket("192.0.2.7:4999");
     let client = socket("192.0.2.7:4000");
     for fragments in [false, true] {
@@ -142,31 +142,31 @@ fn r_086_malformed_datagrams_change_nothing() {
             association = association.with_fragments(true);
         }
         let before = format!("{association:?}");
-        for octets in &malformed {
-            let result = association.accept(other, octets);
-            assert!(matches!(result, Err(Discard::Malformed(_))), "{octets:?}");
-            assert_eq!(format!("{association:?}"), before, "{octets:?}");
+        for bytes in &malformed {
+            let result = association.accept(other, bytes);
+            assert!(matches!(result, Err(Discard::Malformed(_))), "{bytes:?}");
+            assert_eq!(format!("{association:?}"), before, "{bytes:?}");
         }
         association.accept(client, QUERY).unwrap();
         let before = format!("{association:?}");
-        for octets in &malformed {
-            let result = association.accept(client, octets);
-            assert!(matches!(result, Err(Discard::Malformed(_))), "{octets:?}");
-            assert_eq!(format!("{association:?}"), before, "{octets:?}");
+        for bytes in &malformed {
+            let result = association.accept(client, bytes);
+            assert!(matches!(result, Err(Discard::Malformed(_))), "{bytes:?}");
+            assert_eq!(format!("{association:?}"), before, "{bytes:?}");
         }
         association.accept(client, QUERY).unwrap();
     }
 }
 
-/// F-18: without reassembly every fragment is dropped, and teaches nothing.
+/// F-18: without reassembly every fragment is dropped, and fixes no port.
 #[test]
 fn f_18_fragments_are_dropped_by_default() {
     let mut association = association("192.0.2.7", "0.0.0.0:0");
-    let mut octets = QUERY.to_vec();
+    let mut bytes = QUERY.to_vec();
     for frag in 1..=255 {
-        octets[2] = frag;
+        bytes[2] = frag;
         assert_eq!(
-            association.accept(socket("192.0.2.7:4999"), &octets),
+            association.accept(socket("192.0.2.7:4999"), &bytes),
             Err(Discard::Fragment)
         );
         assert_eq!(association.client(), None);
@@ -174,15 +174,15 @@ fn f_18_fragments_are_dropped_by_default() {
     association.accept(socket("192.0.2.7:4000"), QUERY).unwrap();
 }
 
-/// and passed on where they were asked for. 80 is no fragment (V-104).
+/// fragments are accepted if the setting says so. FRAG 80 is invalid (V-104).
 #[test]
 fn r_082_fragments_are_accepted_on_request() {
     let source = socket("192.0.2.7:4000");
-    let mut octets = QUERY.to_vec();
+    let mut bytes = QUERY.to_vec();
     for frag in 0..=255 {
         let mut association = association("192.0.2.7", "0.0.0.0:0").with_fragments(true);
-        octets[2] = frag;
-        let result = association.accept(source, &octets);
+        bytes[2] = frag;
+        let result = association.accept(source, &bytes);
         if frag == 0x80 {
             assert_eq!(result, Err(Discard::InvalidFrag));
             assert_eq!(association.client(), None);
@@ -193,13 +193,13 @@ fn r_082_fragments_are_accepted_on_request() {
     }
 }
 
-/// Every vector that is a datagram, cut at every octet of its header.
+/// Every vector that is a datagram, truncated at every byte of its header.
 #[test]
 fn r_086_truncated_vectors_change_nothing() {
     let vectors = include_str!("data/vectors.tsv").lines().filter_map(|line| {
         let columns: Vec<&str> = line.split('\t').collect();
         match columns.as_slice() {
-            &[_, "udp", octets, result, ..] if result.starts_with("OK") => Some(hex::decode(octets).unwrap()),
+            &[_, "udp", bytes, result, ..] if result.starts_with("OK") => Some(hex::decode(bytes).unwrap()),
             _ => None,
         }
     });
@@ -209,14 +209,14 @@ fn r_086_truncated_vectors_change_nothing() {
     let unknown = association("192.0.2.7", "0.0.0.0:0").with_fragments(true);
     let mut known = unknown.clone();
     known.accept(client, QUERY).unwrap();
-    for octets in vectors {
-        let header_len = octets.len() - Datagram::decode(&octets).unwrap().payload.len();
+    for bytes in vectors {
+        let header_len = bytes.len() - Datagram::decode(&bytes).unwrap().payload.len();
         for mut association in [unknown.clone(), known.clone()] {
             let before = format!("{association:?}");
             for cut in 0..header_len {
-                let result = association.accept(client, &octets[..cut]);
+                let result = association.accept(client, &bytes[..cut]);
                 assert_eq!(result, Err(Discard::Malformed(Malformed::Truncated)));
-                assert_eq!(format!("{association:?}"), before, "{octets:?} at {cut}");
+                assert_eq!(format!("{association:?}"), before, "{bytes:?} at {cut}");
             }
         }
     }
@@ -228,8 +228,8 @@ fn f_16_a_foreign_fragment_does_not_reach_the_queue() {
     let (client, thief) = (socket("127.0.0.1:4000"), socket("127.0.0.2:4000"));
     let mut association = association("127.0.0.1", "0.0.0.0:0").with_fragments(true);
     let mut reassembler = Reassembler::with_storage([0; 16]);
-    let mut receive = |source, octets: &[u8]| {
-        let outcome = match association.accept(source, octets) {
+    let mut receive = |source, bytes: &[u8]| {
+        let outcome = match association.accept(source, bytes) {
             Ok(datagram) => reassembler.handle_datagram(Duration::ZERO, datagram),
             Err(reason) => Outcome::Dropped(reason),
         };
@@ -244,7 +244,7 @@ fn f_16_a_foreign_fragment_does_not_reach_the_queue() {
         receive(thief, b"\0\0\x82\x01\x7f\0\0\x01\x14\xb4x"),
         Err(Discard::Source)
     );
-    // Nor does a malformed one of the client's own.
+    // A malformed one of the client's does not either.
     assert_eq!(
         receive(client, b"\0\0\x82\x01\x7f\0\0\x01\x14"),
         Err(Discard::Malformed(Malformed::Truncated))
@@ -259,45 +259,45 @@ fn f_16_a_foreign_fragment_does_not_reach_the_queue() {
 #[test]
 fn q_084_empty_payloads_and_short_names_are_datagrams() {
     let mut association = association("192.0.2.7", "0.0.0.0:0");
-    for octets in [
+    for bytes in [
         &b"\0\0\0\x01\x7f\0\0\x01\x14\xb4"[..],
         b"\0\0\0\x03\x01a\0\x35",
         &[&b"\0\0\0\x04"[..], &[0; 15], b"\x01\x14\xb4"].concat(),
     ] {
-        let datagram = association.accept(socket("192.0.2.7:4000"), octets).unwrap();
+        let datagram = association.accept(socket("192.0.2.7:4000"), bytes).unwrap();
         assert_eq!(datagram.payload, b"");
     }
 }
 
-/// Q-087, V-100: RSV is not looked at, unless asked.
+/// Q-087, V-100: RSV is ignored unless the setting is strict.
 #[test]
-fn q_087_reserved_octets() {
+fn q_087_reserved_bytes() {
     let source = socket("192.0.2.7:4000");
-    let mut octets = QUERY.to_vec();
+    let mut bytes = QUERY.to_vec();
     for (reserved, fault) in [
         ([0, 0], None),
         ([0, 1], Some(1)),
         ([2, 0], Some(2)),
         ([3, 4], Some(3)),
     ] {
-        octets[..2].copy_from_slice(&reserved);
+        bytes[..2].copy_from_slice(&reserved);
         association("192.0.2.7", "0.0.0.0:0")
-            .accept(source, &octets)
+            .accept(source, &bytes)
             .unwrap();
 
         let mut strict = association("192.0.2.7", "0.0.0.0:0").with_strict_reserved(true);
-        let result = strict.accept(source, &octets);
+        let result = strict.accept(source, &bytes);
         match fault {
             None => assert_eq!(result.unwrap().payload, b"query"),
-            Some(octet) => {
-                assert_eq!(result, Err(Discard::Malformed(Malformed::Reserved(octet))));
+            Some(byte) => {
+                assert_eq!(result, Err(Discard::Malformed(Malformed::Reserved(byte))));
                 assert_eq!(strict.client(), None);
             }
         }
     }
 }
 
-/// Every discard leaves the association as it was: no port is fixed, so another port of the host is still admitted.
+/// No discard changes the association. No port is fixed, so another port of the host is still admitted.
 #[test]
 fn association_every_discard_changes_nothing() {
     let (client, other_port) = (socket("192.0.2.7:4000"), socket("192.0.2.7:4001"));
@@ -333,7 +333,7 @@ fn association_every_discard_changes_nothing() {
     }
 }
 
-/// as the server's handshake refuses such names, by the same switch.
+/// names are dropped that the server's handshake refuses, by the same setting.
 #[test]
 fn association_control_bytes_are_dropped_by_default() {
     let named = b"\0\0\0\x03\x0blocalhost\0x\0\x35query";
@@ -359,7 +359,7 @@ fn association_source_port_0_is_dropped() {
     }
 }
 
-/// A link-local address is another host's on another link.
+/// A link-local address on another link is another host's.
 #[test]
 fn association_scopes_are_compared_where_both_have_one() {
     let peer = socket("[fe80::1%2]:51000");
@@ -380,7 +380,7 @@ fn association_scopes_are_compared_where_both_have_one() {
     }
 }
 
-/// Where the control connection has no scope, the first datagram's is fixed, as its port is.
+/// If the control connection has no scope, the first datagram's is fixed, as its port is.
 #[test]
 fn association_scope_of_the_first_datagram_is_fixed() {
     for any_port in [false, true] {
@@ -406,7 +406,7 @@ fn association_name_that_spells_the_peer_fixes_the_port() {
     assert!(!association.admits(socket("192.0.2.7:4001")));
 }
 
-/// RFC 1928 names the IP address alone: every port of it, and answers go to the last.
+/// RFC 1928 names the IP address alone. Every port of it is accepted, and answers go to the last.
 #[test]
 fn association_with_any_port_follows_the_client() {
     let mut association = association("192.0.2.7", "192.0.2.7:4000").with_any_port(true);

@@ -148,7 +148,7 @@ fn client_fragments_are_reassembled_and_expire() {
     assert_eq!(client.poll_timeout(), Some(Duration::from_secs(5)));
     match client.accept(Duration::from_secs(1), relay, &pieces[2]) {
         Outcome::Deliver(whole) => {
-            assert_eq!((whole.header.address, whole.payload), (from, &b"in pieces"[..]))
+            assert_eq!((whole.header.address, whole.payload), (from, &b"in pieces"[..]));
         }
         outcome => panic!("{outcome:?}"),
     }

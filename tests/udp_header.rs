@@ -8,12 +8,12 @@ use sans_socks::message::{BufferTooSmall, Encode};
 use sans_socks::udp::{Datagram, Frag, Header, MAX_HEADER_LEN, fragments, max_payload};
 use sans_socks::{Address, Domain, Malformed};
 
-/// Id, octets and result of the table's rows about datagrams.
+/// Id, bytes and result of the vectors that are datagrams.
 fn rows() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let rows = include_str!("data/vectors.tsv").lines().filter_map(|line| {
         let columns: Vec<&str> = line.split('\t').collect();
         match columns.as_slice() {
-            &[id, "udp", octets, result, ..] => Some((id, hex::decode(octets).unwrap(), result)),
+            &[id, "udp", bytes, result, ..] => Some((id, hex::decode(bytes).unwrap(), result)),
             _ => None,
         }
     });
@@ -22,24 +22,24 @@ fn rows() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     rows
 }
 
-/// Datagrams that others drop: 8 octets, 9.
+/// Datagrams that other programs drop: 8 bytes, 9.
 const SHORT: [&[u8]; 2] = [b"\0\0\0\x03\x01a\0\x35", b"\0\0\0\x03\x01a\0\x35z"];
 
-/// The octets that are datagrams.
+/// The bytes of all valid datagrams.
 fn datagrams() -> Vec<Vec<u8>> {
     let rows = rows().into_iter();
-    let valid = rows.filter_map(|(_, octets, result)| result.starts_with("OK").then_some(octets));
+    let valid = rows.filter_map(|(_, bytes, result)| result.starts_with("OK").then_some(bytes));
     valid.chain(SHORT.map(<[u8]>::to_vec)).collect()
 }
 
 ///
 #[test]
 fn vectors() {
-    for (id, octets, expected) in rows() {
-        let result = match Datagram::decode(&octets) {
+    for (id, bytes, expected) in rows() {
+        let result = match Datagram::decode(&bytes) {
             Ok(Datagram { header, payload }) => format!(
                 "OK consumed={} frag={:02x}, addr={}, data={}",
-                octets.len(),
+                bytes.len(),
                 header.frag,
                 header.address,
                 hex::encode(payload)
@@ -52,28 +52,28 @@ fn vectors() {
     }
 }
 
-/// RSV is written as 0000, whatever came; all else is written as it came.
+/// RSV is written as 0000, whatever was received. The rest is written as received.
 #[test]
 fn r_072_datagrams_are_written_as_they_came() {
-    for octets in datagrams() {
-        let mut written = vec![0xa5; octets.len()];
-        let datagram = Datagram::decode(&octets).unwrap();
-        assert_eq!(datagram.encode_into(&mut written), Ok(octets.len()));
-        assert_eq!((&written[..2], &written[2..]), (&[0, 0][..], &octets[2..]));
+    for bytes in datagrams() {
+        let mut written = vec![0xa5; bytes.len()];
+        let datagram = Datagram::decode(&bytes).unwrap();
+        assert_eq!(datagram.encode_into(&mut written), Ok(bytes.len()));
+        assert_eq!((&written[..2], &written[2..]), (&[0, 0][..], &bytes[2..]));
     }
 }
 
 ///
 #[test]
 fn q_085_short_datagrams() {
-    for (octets, payload) in SHORT.into_iter().zip([&b""[..], b"z"]) {
-        let datagram = Datagram::decode(octets).unwrap();
+    for (bytes, payload) in SHORT.into_iter().zip([&b""[..], b"z"]) {
+        let datagram = Datagram::decode(bytes).unwrap();
         assert_eq!(datagram.header.address, Address::try_from("a:53").unwrap());
         assert_eq!(datagram.payload, payload);
     }
 }
 
-/// Fewest octets that show each fault.
+/// The shortest input that shows each fault.
 #[test]
 fn r_086_faults() {
     let faults: [(&[u8], Malformed); 6] = [
@@ -84,30 +84,30 @@ fn r_086_faults() {
         (b"\0\0\0\x03\0", Malformed::EmptyDomain),
         (b"\0\0\0\x03\x01a\0", Malformed::Truncated),
     ];
-    for (octets, fault) in faults {
-        assert_eq!(Datagram::decode(octets), Err(fault), "{octets:?}");
+    for (bytes, fault) in faults {
+        assert_eq!(Datagram::decode(bytes), Err(fault), "{bytes:?}");
     }
 }
 
-/// a datagram that ends inside its header is a fault, not an invitation to wait.
+/// a datagram that ends inside its header is a fault, and never incomplete.
 #[test]
-fn r_086_truncation_at_every_octet() {
-    for octets in datagrams() {
-        let header_len = Datagram::decode(&octets).unwrap().header.encoded_len();
+fn r_086_truncation_at_every_byte() {
+    for bytes in datagrams() {
+        let header_len = Datagram::decode(&bytes).unwrap().header.encoded_len();
         for cut in 0..header_len {
-            let result = Datagram::decode(&octets[..cut]);
-            assert_eq!(result, Err(Malformed::Truncated), "{octets:?} at {cut}");
+            let result = Datagram::decode(&bytes[..cut]);
+            assert_eq!(result, Err(Malformed::Truncated), "{bytes:?} at {cut}");
         }
-        for cut in header_len..=octets.len() {
-            let datagram = Datagram::decode(&octets[..cut]).unwrap();
-            assert_eq!(datagram.payload, &octets[header_len..cut], "{octets:?} at {cut}");
+        for cut in header_len..=bytes.len() {
+            let datagram = Datagram::decode(&bytes[..cut]).unwrap();
+            assert_eq!(datagram.payload, &bytes[header_len..cut], "{bytes:?} at {cut}");
         }
     }
 }
 
-/// What the octets mean, by offsets; with it every decoding is compared.
-fn by_offsets(octets: &[u8]) -> Result<(u8, String, &[u8]), Malformed> {
-    let header_len = match (octets.get(3), octets.get(4)) {
+/// Decodes by offsets. Every decoding is compared with it.
+fn by_offsets(bytes: &[u8]) -> Result<(u8, String, &[u8]), Malformed> {
+    let header_len = match (bytes.get(3), bytes.get(4)) {
         (None, _) | (Some(3), None) => return Err(Malformed::Truncated),
         (Some(1), _) => 10,
         (Some(3), Some(0)) => return Err(Malformed::EmptyDomain),
@@ -115,10 +115,10 @@ fn by_offsets(octets: &[u8]) -> Result<(u8, String, &[u8]), Malformed> {
         (Some(4), _) => 22,
         (Some(unknown), _) => return Err(Malformed::AddressType(*unknown)),
     };
-    if octets.len() < header_len {
+    if bytes.len() < header_len {
         return Err(Malformed::Truncated);
     }
-    let (header, payload) = octets.split_at(header_len);
+    let (header, payload) = bytes.split_at(header_len);
     let host = match header[3] {
         1 => Ipv4Addr::from(<[u8; 4]>::try_from(&header[4..8]).unwrap()).to_string(),
         4 => format!(
@@ -131,8 +131,8 @@ fn by_offsets(octets: &[u8]) -> Result<(u8, String, &[u8]), Malformed> {
     Ok((header[2], format!("{host} {port}"), payload))
 }
 
-fn decoded(octets: &[u8]) -> Result<(u8, String, &[u8]), Malformed> {
-    Datagram::decode(octets).map(|datagram| {
+fn decoded(bytes: &[u8]) -> Result<(u8, String, &[u8]), Malformed> {
+    Datagram::decode(bytes).map(|datagram| {
         let Header { frag, address } = datagram.header;
         let host = match address.host {
             sans_socks::Host::Ipv4(ip) => ip.to_string(),
@@ -143,25 +143,25 @@ fn decoded(octets: &[u8]) -> Result<(u8, String, &[u8]), Malformed> {
     })
 }
 
-/// Nothing of three octets is a datagram: all 16,777,216.
+/// No three bytes are a datagram: all 16,777,216.
 #[test]
-fn q_093_every_input_of_three_octets() {
-    for octets in 0..1_u32 << 24 {
-        let [octets @ .., _] = octets.to_le_bytes();
-        assert!(matches!(Datagram::decode(&octets), Err(Malformed::Truncated)));
+fn q_093_every_input_of_three_bytes() {
+    for bytes in 0..1_u32 << 24 {
+        let [bytes @ .., _] = bytes.to_le_bytes();
+        assert!(matches!(Datagram::decode(&bytes), Err(Malformed::Truncated)));
     }
 }
 
-/// Up to twelve octets: every ATYP and every octet behind it (a name's length), at every length.
+/// Up to twelve bytes: every ATYP and every byte after it (the length of a name), at every length.
 #[test]
-fn q_093_every_start_of_twelve_octets() {
-    let mut octets = *b"\x00\x01\x02\x00\x00efghijk";
+fn q_093_every_start_of_twelve_bytes() {
+    let mut bytes = *b"\x00\x01\x02\x00\x00efghijk";
     for atyp in 0..=255 {
-        for behind in 0..=255 {
-            octets[3] = atyp;
-            octets[4] = behind;
-            for len in 0..=octets.len() {
-                assert_eq!(decoded(&octets[..len]), by_offsets(&octets[..len]));
+        for after in 0..=255 {
+            bytes[3] = atyp;
+            bytes[4] = after;
+            for len in 0..=bytes.len() {
+                assert_eq!(decoded(&bytes[..len]), by_offsets(&bytes[..len]));
             }
         }
     }
@@ -180,15 +180,15 @@ fn address((ip, name, port): &(Option<IpAddr>, Vec<u8>, u16)) -> Address<'_> {
 }
 
 proptest! {
-    /// Sampled beyond what is exhausted above.
+    /// Samples of longer inputs than those above.
     #[test]
-    fn q_093_nothing_panics(octets in proptest::collection::vec(any::<u8>(), 0..=300), atyp in 0..6_u8) {
-        prop_assert_eq!(decoded(&octets), by_offsets(&octets));
-        let mut octets = octets;
-        if let Some(octet) = octets.get_mut(3) {
-            *octet = atyp;
+    fn q_093_nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..=300), atyp in 0..6_u8) {
+        prop_assert_eq!(decoded(&bytes), by_offsets(&bytes));
+        let mut bytes = bytes;
+        if let Some(byte) = bytes.get_mut(3) {
+            *byte = atyp;
         }
-        prop_assert_eq!(decoded(&octets), by_offsets(&octets));
+        prop_assert_eq!(decoded(&bytes), by_offsets(&bytes));
     }
 
     ///
@@ -203,16 +203,16 @@ proptest! {
         let needed = datagram.encoded_len();
         prop_assert_eq!(needed, datagram.header.encoded_len() + payload.len());
 
-        let mut octets = vec![0xa5; needed + 3];
-        prop_assert_eq!(datagram.encode_into(&mut octets), Ok(needed));
-        prop_assert_eq!(&octets[needed..], [0xa5; 3]);
-        prop_assert_eq!(Datagram::decode(&octets[..needed]), Ok(datagram));
+        let mut bytes = vec![0xa5; needed + 3];
+        prop_assert_eq!(datagram.encode_into(&mut bytes), Ok(needed));
+        prop_assert_eq!(&bytes[needed..], [0xa5; 3]);
+        prop_assert_eq!(Datagram::decode(&bytes[..needed]), Ok(datagram));
 
         // all or nothing.
-        let mut octets = vec![0xa5; short % needed];
-        let error = datagram.encode_into(&mut octets).unwrap_err();
+        let mut bytes = vec![0xa5; short % needed];
+        let error = datagram.encode_into(&mut bytes).unwrap_err();
         prop_assert_eq!(error.needed, needed);
-        prop_assert!(octets.iter().all(|octet| *octet == 0xa5));
+        prop_assert!(bytes.iter().all(|byte| *byte == 0xa5));
     }
 }
 
@@ -227,7 +227,7 @@ fn every_form(test: impl Fn(Address<'_>, usize)) {
     }
 }
 
-/// `prepend` and `encode_into` write the same, with every headroom from 0 up, and touch nothing else.
+/// `prepend` and `encode_into` write the same, with every headroom from 0 up, and nothing else.
 #[test]
 fn r_074_prepend_agrees_with_encode_into() {
     every_form(|address, header_len| {
@@ -235,7 +235,7 @@ fn r_074_prepend_agrees_with_encode_into() {
         let mut alone = [0xa5; MAX_HEADER_LEN];
         assert_eq!(header.encode_into(&mut alone), Ok(header_len));
         let (alone, untouched) = alone.split_at(header_len);
-        assert!(untouched.iter().all(|octet| *octet == 0xa5));
+        assert!(untouched.iter().all(|byte| *byte == 0xa5));
 
         for headroom in 0..=MAX_HEADER_LEN + 2 {
             let mut buf = vec![0xa5; headroom + 4];
@@ -252,8 +252,8 @@ fn r_074_prepend_agrees_with_encode_into() {
                     0..0
                 }
             };
-            for (at, octet) in buf.iter().enumerate() {
-                assert!(written.contains(&at) || *octet == 0xa5);
+            for (at, byte) in buf.iter().enumerate() {
+                assert!(written.contains(&at) || *byte == 0xa5);
             }
         }
     });
@@ -267,7 +267,7 @@ fn prepend_to_a_payload_beyond_the_buffer_is_refused() {
         assert_eq!(header.prepend(&mut buf, payload_start).unwrap_err().needed, 10);
         assert_eq!(buf, [0xa5; 16]);
     }
-    // An empty payload at the very end is one.
+    // An empty payload at the end of the buffer.
     assert_eq!(header.prepend(&mut buf, 16), Ok(6));
 }
 
@@ -286,16 +286,16 @@ fn r_084_room_for_payload() {
 
 #[test]
 fn r_076_frag() {
-    for octet in 0..=255 {
-        let frag = Frag::new(octet);
-        assert_eq!(frag.get(), octet);
-        assert_eq!(frag.position(), octet % 128);
-        assert_eq!(frag.is_last(), octet >= 128);
-        assert_eq!(frag == Frag::STANDALONE, octet == 0);
+    for byte in 0..=255 {
+        let frag = Frag::new(byte);
+        assert_eq!(frag.get(), byte);
+        assert_eq!(frag.position(), byte % 128);
+        assert_eq!(frag.is_last(), byte >= 128);
+        assert_eq!(frag == Frag::STANDALONE, byte == 0);
     }
 }
 
-/// `Encode::encode` appends the same octets.
+/// `Encode::encode` appends the same bytes.
 #[cfg(feature = "bytes")]
 #[test]
 fn encode_appends() {

@@ -1,20 +1,23 @@
-//! What the UDP side takes: its own size, and from the heap nothing but for fragments that wait.
+//! The memory of the UDP side: its own size, and on the heap only fragments that wait for the next, and the table.
 
 use core::time::Duration;
 
 use allocation_counter::measure;
 use sans_socks::Address;
 use sans_socks::message::Encode;
+#[cfg(feature = "alloc")]
+use sans_socks::udp::AssociationTable;
 use sans_socks::udp::{
-    Association, Datagram, Header, MAX_HEADER_LEN, Outcome, Reassembler, Storage, fragments,
+    Association, ClientAssociation, Datagram, Header, MAX_HEADER_LEN, Outcome, Reassembler, Storage,
+    fragments,
 };
 
-/// Octets on the wire.
+/// A datagram on the wire.
 fn wire(frag: u8, payload: &[u8]) -> Vec<u8> {
     [&[0, 0, frag][..], b"\x03\x0bexample.com\0\x35", payload].concat()
 }
 
-/// With FRAG 00 alone the relay's whole way, there and back, allocates nothing.
+/// Relaying datagrams with FRAG 00, in both directions, allocates nothing.
 #[test]
 fn standalone_traffic_allocates_nothing() {
     relay_both_ways(Reassembler::with_storage([0; 16]));
@@ -24,13 +27,13 @@ fn standalone_traffic_allocates_nothing() {
 
 fn relay_both_ways<B: Storage>(mut reassembler: Reassembler<Duration, B>) {
     let source = "192.0.2.7:4000".parse().unwrap();
-    let octets = wire(0x00, &[7; 1200]);
+    let bytes = wire(0x00, &[7; 1200]);
     let mut association =
         Association::new(([192, 0, 2, 7], 51000).into(), &Address::UNSPECIFIED).with_fragments(true);
     let mut buf = [0; MAX_HEADER_LEN + 1200];
     let info = measure(|| {
         for second in 0..100 {
-            let datagram = association.accept(source, &octets).unwrap();
+            let datagram = association.accept(source, &bytes).unwrap();
             let outcome = reassembler.handle_datagram(Duration::from_secs(second), datagram);
             assert!(matches!(outcome, Outcome::Deliver(delivered) if delivered == datagram));
             reassembler.handle_timeout(Duration::from_secs(second));
@@ -42,7 +45,71 @@ fn relay_both_ways<B: Storage>(mut reassembler: Reassembler<Duration, B>) {
     assert_eq!(info.count_total, 0, "{info:?}");
 }
 
-/// Neither does a sequence of one, a fragment that is dropped, or one without an allocator.
+/// A client that sends and receives datagrams with FRAG 00 allocates nothing.
+#[test]
+fn client_standalone_traffic_allocates_nothing() {
+    client_both_ways(Reassembler::with_storage([0; 16]));
+    #[cfg(feature = "alloc")]
+    client_both_ways(Reassembler::with_storage(Vec::new()));
+}
+
+fn client_both_ways<B: Storage>(reassembler: Reassembler<Duration, B>) {
+    let (bound, proxy) = (Address::try_from("0.0.0.0:4000").unwrap(), "192.0.2.1:1080");
+    let answer = wire(0x00, &[7; 1200]);
+    let mut buf = [0; MAX_HEADER_LEN + 1200];
+    let info = measure(|| {
+        let proxy = proxy.parse().unwrap();
+        let mut association = ClientAssociation::with_reassembler(&bound, proxy, reassembler).unwrap();
+        for second in 0..100 {
+            let to = Address::try_from("example.com:53").unwrap();
+            let query = Datagram::new(Header::standalone(to), &[7; 1200]);
+            assert!(query.payload.len() <= association.max_payload(&to));
+            assert_eq!(query.encode_into(&mut buf), Ok(1218));
+            let (now, relay) = (Duration::from_secs(second), association.relay());
+            assert_eq!(association.accept(now, relay, &answer), Outcome::Deliver(query));
+            association.handle_timeout(now);
+        }
+    });
+    assert_eq!(info.count_total, 0, "{info:?}");
+}
+
+/// A table allocates for an association that is added, or whose client changes, and not for a datagram.
+#[cfg(feature = "alloc")]
+#[test]
+fn table_known_client_allocates_nothing() {
+    let mut table = AssociationTable::new(1000);
+    let host = |n: u8| ([192, 0, 2, n], 4000).into();
+    let bytes = wire(0x00, &[7; 1200]);
+    for n in 0..100 {
+        let association = Association::new(host(n), &Address::UNSPECIFIED).with_any_port(n % 2 == 0);
+        table.insert(n, association).unwrap();
+        table.accept(host(n), &bytes).unwrap();
+    }
+    let info = measure(|| {
+        for n in 0..100 {
+            assert_eq!(table.accept(host(n), &bytes).map(|(key, _)| key), Ok(n));
+            assert!(table.accept(host(200), &bytes).is_err());
+            assert_eq!(table.get(&n).and_then(Association::client), Some(host(n)));
+        }
+    });
+    assert_eq!(info.count_total, 0, "{info:?}");
+
+    // A removed association leaves nothing behind: each of the two maps keeps an empty node.
+    let mut empty = AssociationTable::new(1000);
+    let info = measure(|| {
+        for n in 0..100 {
+            let association = Association::new(host(n), &Address::UNSPECIFIED).with_any_port(true);
+            empty.insert(n, association).unwrap();
+            empty.accept(host(n), &bytes).unwrap();
+        }
+        for n in 0..100 {
+            assert!(empty.remove(&n).is_some());
+        }
+    });
+    assert!(info.count_current <= 2, "{info:?}");
+}
+
+/// A sequence of one fragment, a dropped fragment, and a sequence in an array allocate nothing.
 #[test]
 fn other_traffic_allocates_nothing() {
     let mut reassembler = Reassembler::with_storage([0; 4096]);
@@ -71,7 +138,7 @@ fn other_traffic_allocates_nothing() {
     assert_eq!(info.count_total, 0, "{info:?}");
 }
 
-/// D-15, D-16: a `Vec` holds exactly the octets that wait, and lets go of them with the call after delivery.
+/// D-15, D-16: a `Vec` holds exactly the bytes that wait. The call after a delivery releases them.
 #[cfg(feature = "alloc")]
 #[test]
 fn d_16_memory_is_exact_and_let_go() {
@@ -94,7 +161,7 @@ fn d_16_memory_is_exact_and_let_go() {
     let after_delivery = measure(|| reassembler.handle_timeout(Duration::ZERO));
     assert_eq!((after_delivery.bytes_current, reassembler.buffered()), (-1000, 0));
 
-    // The same where a sequence is given up: a gap, an expiry.
+    // A sequence that is dropped, here by a gap and by its timer, releases them too.
     for end in 0..2 {
         let info = measure(|| {
             let _ = reassembler.handle_datagram(Duration::ZERO, pieces[0]);
@@ -107,9 +174,10 @@ fn d_16_memory_is_exact_and_let_go() {
     }
 }
 
-/// An association that waits for its client costs its own size, and that is small.
+/// An association costs its own size.
 #[test]
 fn sizes() {
     assert!(size_of::<Association>() <= 80);
+    assert!(size_of::<ClientAssociation<Duration, [u8; 0]>>() <= 440);
     assert!(size_of::<Reassembler<Duration, [u8; 0]>>() <= 360);
 }

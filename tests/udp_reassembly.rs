@@ -1,6 +1,6 @@
-//! Reassembly: every scenario F-01..F-15, F-17 and F-19 (the others are in `udp_association.rs`), the rules
-//! D-1..D-10, D-12, D-14..D-17 and R-077..R-080, and a model that says the same for random
-//! sequences. All with every storage.
+//! Reassembly: every scenario F-01..F-15, F-17, F-19 and F-20 (the others are in `udp_association.rs`), the rules
+//! D-1..D-10, D-12, D-14..D-17 and R-077..R-080, and a comparison with a model on random sequences. All with every
+//! storage.
 
 #[path = "model/reassembly.rs"]
 mod model;
@@ -12,9 +12,9 @@ use proptest::prelude::*;
 use sans_socks::Address;
 use sans_socks::udp::{Datagram, Discard, Frag, Header, Outcome, Reassembler};
 
-/// Runs a test with each storage, for sequences of `max_datagram` octets, of which `ROOM` fit.
+/// Runs a test with each storage, for sequences of `max_datagram` bytes, of which `ROOM` fit.
 fn with_limits<const ROOM: usize>(max_datagram: usize, test: impl Fn(&mut dyn Machine)) {
-    // What is in the storage has no meaning.
+    // The initial content of the storage is ignored.
     test(&mut Reassembler::with_storage([0xa5; ROOM]).with_max_datagram(max_datagram));
     let slice = &mut [0xa5; ROOM][..];
     test(&mut Reassembler::with_storage(slice).with_max_datagram(max_datagram));
@@ -43,7 +43,7 @@ fn datagram<'a>(frag: u8, to: &'a str, payload: &'a [u8]) -> Datagram<'a> {
     Datagram::new(Header::new(Frag::new(frag), address), payload)
 }
 
-/// A step: milliseconds, FRAG, payload, and what comes of it.
+/// A step: milliseconds, FRAG, payload, and the expected outcome.
 type Step<'a> = (u64, u8, &'a str, Expected);
 
 fn scenario(steps: &[Step<'_>]) {
@@ -59,16 +59,16 @@ fn scenario(steps: &[Step<'_>]) {
     });
 }
 
-/// from the octets of the wire on, V-101 and what follows it.
+/// decoded from the wire, V-101 and its next fragment.
 #[test]
 fn f_01_two_fragments() {
     with_every_storage(|machine| {
-        for (octets, expected) in [
+        for (bytes, expected) in [
             ("000001017f00000114b46631", Pending),
             ("000082017f00000114b46632", deliver("f1f2")),
         ] {
-            let octets = hex::decode(octets).unwrap();
-            let datagram = Datagram::decode(&octets).unwrap();
+            let bytes = hex::decode(bytes).unwrap();
+            let datagram = Datagram::decode(&bytes).unwrap();
             let outcome = machine.handle_datagram(Duration::ZERO, datagram);
             assert_eq!(Expected::from(outcome), expected);
         }
@@ -106,9 +106,9 @@ fn f_04_a_lower_position_starts_anew() {
 #[test]
 fn f_05_the_timer_expires() {
     let steps = [(0, 0x01, "a", Pending), (5000, 0x82, "b", Drop(NoStart))];
-    // A driver that is late, or has no timer at all.
+    // A caller that is late, or has no timer.
     scenario(&steps);
-    // A driver that is on time.
+    // A caller that is on time.
     with_every_storage(|machine| {
         let outcome = machine.handle_datagram(Duration::ZERO, datagram(0x01, TO, b"a"));
         assert_eq!(Expected::from(outcome), Pending);
@@ -153,7 +153,7 @@ fn f_09_no_start() {
     scenario(&[(0, 0x02, "b", Drop(NoStart))]);
 }
 
-/// D-7: and the queue is untouched.
+/// D-7: the queue is unchanged.
 #[test]
 fn f_10_end_without_position() {
     scenario(&[(0, 0x80, "f", Drop(InvalidFrag))]);
@@ -174,7 +174,8 @@ fn f_11_a_whole_datagram_empties_the_queue() {
     ]);
 }
 
-/// D-10: the address is compared as octets. A name is not what it spells, nor an IPv6 address what it maps.
+/// D-10: addresses are compared byte by byte. A name differs from the address it spells, and a mapped address from the
+/// one it maps.
 #[test]
 fn f_12_another_address() {
     for other in [
@@ -228,13 +229,13 @@ fn f_15_too_large() {
     let large = "l".repeat(65497);
     scenario(&[
         (0, 0x01, &large, Pending),
-        (0, 0x82, "elevenoctet", Drop(TooLarge)),
+        (0, 0x82, "elevenbytes", Drop(TooLarge)),
         (0, 0x82, "b", Drop(NoStart)),
     ]);
-    // One less fits.
+    // One byte less fits.
     scenario(&[
         (0, 0x01, &large, Pending),
-        (0, 0x82, "ten octets", deliver(&format!("{large}ten octets"))),
+        (0, 0x82, "ten  bytes", deliver(&format!("{large}ten  bytes"))),
     ]);
 }
 
@@ -259,7 +260,7 @@ fn f_19_empty_fragments() {
     ]);
 }
 
-/// R-079, D-1, D-5: the end bit is no part of the position, and a lower one that starts nothing is dropped.
+/// R-079, D-1, D-5: the end bit is not part of the position. A lower position other than 1 is dropped.
 #[test]
 fn r_079_a_lower_position_empties_the_queue() {
     scenario(&[
@@ -271,7 +272,7 @@ fn r_079_a_lower_position_empties_the_queue() {
     ]);
 }
 
-/// D-2: FRAG 01 begins a datagram, whatever is open; the pieces of two are never delivered as one.
+/// D-2, F-20: FRAG 01 begins a datagram, whatever is open. The pieces of two are not delivered as one.
 #[test]
 fn d_2_first_fragment_with_another_payload_starts_anew() {
     scenario(&[
@@ -281,7 +282,7 @@ fn d_2_first_fragment_with_another_payload_starts_anew() {
     ]);
 }
 
-/// D-2: nor is a first fragment to another address a repetition.
+/// D-2: a first fragment to another address is not a duplicate.
 #[test]
 fn d_2_first_fragment_with_another_address_starts_anew() {
     with_every_storage(|machine| {
@@ -309,7 +310,7 @@ fn d_2_last_position_with_another_payload_drops_the_sequence() {
     ]);
 }
 
-/// D-2: also of a higher position, and with the end bit.
+/// D-2: higher positions too, and with the end bit.
 #[test]
 fn d_2_duplicates_of_the_highest() {
     scenario(&[
@@ -322,7 +323,7 @@ fn d_2_duplicates_of_the_highest() {
     ]);
 }
 
-/// R-077, D-12: later fragments do not put the deadline off; a new sequence has its own.
+/// R-077, D-12: later fragments do not move the deadline. A new sequence has its own.
 #[test]
 fn d_12_the_deadline_is_fixed() {
     with_every_storage(|machine| {
@@ -339,7 +340,7 @@ fn d_12_the_deadline_is_fixed() {
     });
 }
 
-/// the timer can be longer than 5 s, and never shorter.
+/// the timer can be longer than 5 s, and is never shorter.
 #[test]
 fn r_080_the_timer_is_5_s_at_least() {
     for (asked, is) in [
@@ -355,7 +356,7 @@ fn r_080_the_timer_is_5_s_at_least() {
     }
 }
 
-/// At the end of time nothing overflows.
+/// A deadline beyond the range of the clock does not overflow.
 #[test]
 fn a_deadline_beyond_the_clock() {
     let mut reassembler = Reassembler::with_storage([0; 2]).with_timeout(Duration::MAX);
@@ -374,12 +375,12 @@ fn a_std_instant_is_an_instant() {
     let outcome = reassembler.handle_datagram(start + Duration::from_millis(4999), datagram(0x82, TO, b"b"));
     assert_eq!(Expected::from(outcome), deliver("ab"));
 
-    // A sum that it cannot hold is still far away.
+    // A sum that it cannot express is far in the future.
     let century = Duration::from_secs(100 * 365 * 86400);
     assert!(sans_socks::Timestamp::saturating_add(start, Duration::MAX) > start + century);
 }
 
-/// D-15: `max_datagram` counts payload, of sequences alone, and cannot be more than 65535.
+/// D-15: `max_datagram` limits the payload of sequences alone, and is at most 65535.
 #[test]
 fn d_15_limits() {
     with_limits::<4>(4, |machine| {
@@ -408,7 +409,7 @@ fn d_15_limits() {
     });
 }
 
-/// Storage that is shorter than `max_datagram` limits what is put together, not what comes whole.
+/// Storage that is shorter than `max_datagram` limits sequences, and not unfragmented datagrams.
 #[test]
 fn short_storage_is_a_limit() {
     with_limits::<3>(65507, |machine| {
@@ -426,7 +427,7 @@ fn short_storage_is_a_limit() {
     });
 }
 
-/// What came whole is delivered from where it lies: no payload octet is copied.
+/// The payload of an unfragmented datagram is not copied.
 #[test]
 fn what_comes_whole_is_not_copied() {
     with_every_storage(|machine| {
@@ -441,7 +442,7 @@ fn what_comes_whole_is_not_copied() {
     });
 }
 
-/// D-16: `buffered` is what is held, and what was delivered is held until the next call.
+/// D-16: `buffered` returns what is held, which includes a delivery until the next call.
 #[test]
 fn buffered_is_what_is_held() {
     let now = Duration::ZERO;
@@ -473,9 +474,9 @@ fn reset_gives_the_sequence_up() {
     });
 }
 
-/// A relay, in octets: nothing that is cut inside its header gets as far as the queue.
+/// A datagram that is truncated inside its header does not reach the queue.
 #[test]
-fn truncation_at_every_octet_leaves_the_queue_as_it_was() {
+fn truncation_at_every_byte_leaves_the_queue_unchanged() {
     let first = hex::decode("000001017f00000114b46631").unwrap();
     for last in [
         "000082017f00000114b46632",
@@ -500,19 +501,19 @@ fn truncation_at_every_octet_leaves_the_queue_as_it_was() {
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// A FRAG, which address of three, how many octets.
+    /// FRAG, index of the address, length of the payload.
     Datagram(u8, usize, usize),
-    /// The next position, and whether it is the last.
+    /// Whether it is the last, index of the address, length of the payload; at the next position.
     Next(bool, usize, usize),
     /// The datagram before once more, with these bits of FRAG flipped.
     Again(u8),
-    /// The driver's timer.
+    /// The caller's timer.
     Tick,
     /// The end of an association.
     Reset,
 }
 
-/// Milliseconds that pass before it, and what happens.
+/// Milliseconds that pass first, and an operation.
 fn any_op() -> impl Strategy<Value = (u64, Op)> {
     let pass = prop_oneof![8 => 0..200_u64, 1 => 0..6000_u64];
     let to = prop_oneof![20 => Just(0_usize), 1 => Just(1), 1 => Just(2)];
@@ -529,7 +530,7 @@ fn any_op() -> impl Strategy<Value = (u64, Op)> {
     (pass, op)
 }
 
-/// Positions in a row up to the end, so that 127 is reached.
+/// Consecutive positions up to 127.
 fn any_run() -> impl Strategy<Value = Vec<(u64, Op)>> {
     let step = || (0..41_u64, Just(Op::Next(false, 0, 0)));
     let ending = proptest::collection::vec(any_op(), 0..6);
@@ -539,7 +540,7 @@ fn any_run() -> impl Strategy<Value = Vec<(u64, Op)>> {
 
 const ADDRESSES: [&str; 3] = [TO, "example.com:5300", "[::1]:5300"];
 
-/// Runs the operations on both.
+/// Runs the operations on the machine and on the model.
 fn compare(machine: &mut dyn Machine, max_datagram: usize, room: usize, ops: &[(u64, Op)]) {
     let mut pair = Pair::new(machine, max_datagram, room);
     let mut serial = 0_u8;
@@ -563,7 +564,7 @@ fn compare(machine: &mut dyn Machine, max_datagram: usize, room: usize, ops: &[(
                 continue;
             }
         };
-        // No two payloads are the same, so that a delivery shows what it is made of.
+        // No two payloads are equal, so a delivery shows what it consists of.
         let payload: Vec<u8> = core::iter::repeat_with(|| {
             serial = serial.wrapping_add(1);
             serial
@@ -586,13 +587,13 @@ proptest! {
         with_limits::<24>(17, |machine| compare(machine, 17, 24, &ops));
     }
 
-    /// D-1..D-10, D-12, D-14, D-15: where the positions end.
+    /// D-1..D-10, D-12, D-14, D-15: up to the last position.
     #[test]
     fn the_model_says_the_same_up_to_position_127(ops in any_run()) {
         with_limits::<40>(40, |machine| compare(machine, 40, 40, &ops));
     }
 
-    /// with FRAG 00 alone it is the identity.
+    /// datagrams with FRAG 00 are delivered unchanged.
     #[test]
     fn identity(payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..20)) {
         with_limits::<8>(8, |machine| {
@@ -605,7 +606,7 @@ proptest! {
     }
 }
 
-/// What is put together is the peers' business: a log line has how much there is, and not what.
+/// A log line has the amount that is buffered, and not the payload.
 #[test]
 fn debug_shows_no_payload() {
     let mut reassembler = Reassembler::with_storage([0; 64]);

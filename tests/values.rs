@@ -1,4 +1,4 @@
-//! The values: code points, addresses, errors, and what they are as `std::io::Error`s.
+//! Values: code points, addresses, credentials and errors, with their conversions and text forms.
 
 #[path = "common/faults.rs"]
 mod faults;
@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use proptest::prelude::*;
 use sans_socks::message::{AuthStatus, Encode, Greeting, Selection};
 use sans_socks::{
     Address, AddressBuf, Command, Credentials, CredentialsBuf, Domain, Error, ErrorKind, Host, InvalidValue,
@@ -17,14 +18,14 @@ use sans_socks::{
 
 /// R-002, R-048: the constants of the RFC.
 #[test]
-fn constants() {
+fn constants_are_those_of_the_rfc() {
     assert_eq!(sans_socks::DEFAULT_PORT, 1080);
     assert_eq!(sans_socks::REFUSAL_CLOSE_DEADLINE, Duration::from_secs(10));
 }
 
-/// The longest of every message, by the RFCs' diagrams.
+/// The longest form of each message in the RFCs' diagrams.
 #[test]
-fn longest_messages() {
+fn messages_max_len_follows_the_rfc() {
     assert_eq!(Greeting::MAX_LEN, 257);
     assert_eq!(Selection::MAX_LEN, 2);
     assert_eq!(Credentials::MAX_LEN, 513);
@@ -35,9 +36,9 @@ fn longest_messages() {
     assert_eq!(Credentials::MAX_FIELD_LEN, 255);
 }
 
-/// R-012: the numbers of RFC 1928, of IANA and of Tor, by name.
+/// R-012: the numbers of RFC 1928, IANA and Tor.
 #[test]
-fn named_code_points() {
+fn code_points_named_have_their_numbers() {
     let methods = [
         (Method::NO_AUTHENTICATION, 0x00, "NO_AUTHENTICATION"),
         (Method::GSSAPI, 0x01, "GSSAPI"),
@@ -50,8 +51,8 @@ fn named_code_points() {
         (Method::JSON_PARAMETER_BLOCK, 0x09, "JSON_PARAMETER_BLOCK"),
         (Method::NO_ACCEPTABLE, 0xff, "NO_ACCEPTABLE"),
     ];
-    for (method, octet, name) in methods {
-        assert_eq!((method.get(), format!("{method:?}")), (octet, name.to_string()));
+    for (method, byte, name) in methods {
+        assert_eq!((method.get(), format!("{method:?}")), (byte, name.to_string()));
     }
     let commands = [
         (Command::CONNECT, 0x01, "CONNECT"),
@@ -60,8 +61,8 @@ fn named_code_points() {
         (Command::RESOLVE, 0xf0, "RESOLVE"),
         (Command::RESOLVE_PTR, 0xf1, "RESOLVE_PTR"),
     ];
-    for (command, octet, name) in commands {
-        assert_eq!((command.get(), format!("{command:?}")), (octet, name.to_string()));
+    for (command, byte, name) in commands {
+        assert_eq!((command.get(), format!("{command:?}")), (byte, name.to_string()));
     }
     let codes = [
         (ReplyCode::SUCCEEDED, 0x00, "SUCCEEDED"),
@@ -114,34 +115,34 @@ fn named_code_points() {
             "ONION_INTRODUCTION_TIMED_OUT",
         ),
     ];
-    for (code, octet, name) in codes {
-        assert_eq!((code.get(), format!("{code:?}")), (octet, name.to_string()));
+    for (code, byte, name) in codes {
+        assert_eq!((code.get(), format!("{code:?}")), (byte, name.to_string()));
     }
     assert_eq!((AuthStatus::SUCCESS.get(), AuthStatus::FAILURE.get()), (0, 1));
 }
 
-/// R-012, R-034: all 256 values of each code point pass through, and only one of them is success.
+/// R-012, R-034: all 256 values of each code point pass through, and one of them is success.
 #[test]
-fn every_octet_is_a_code_point() {
-    for octet in 0..=0xff {
-        assert_eq!(u8::from(Method::from(octet)), octet);
-        assert_eq!(u8::from(Command::from(octet)), octet);
-        assert_eq!(u8::from(ReplyCode::from(octet)), octet);
-        assert_eq!(u8::from(AuthStatus::from(octet)), octet);
-        assert_eq!(Method::new(octet).get(), octet);
+fn code_points_of_every_byte_round_trip() {
+    for byte in 0..=0xff {
+        assert_eq!(u8::from(Method::from(byte)), byte);
+        assert_eq!(u8::from(Command::from(byte)), byte);
+        assert_eq!(u8::from(ReplyCode::from(byte)), byte);
+        assert_eq!(u8::from(AuthStatus::from(byte)), byte);
+        assert_eq!(Method::new(byte).get(), byte);
         assert_eq!(
-            format!("{:x} {:#04X}", Method::new(octet), Command::new(octet)),
-            format!("{octet:x} {octet:#04X}")
+            format!("{:x} {:#04X}", Method::new(byte), Command::new(byte)),
+            format!("{byte:x} {byte:#04X}")
         );
-        assert_eq!(Method::new(octet).is_private(), (0x80..=0xfe).contains(&octet));
-        assert_eq!(ReplyCode::new(octet).is_success(), octet == 0);
-        assert_eq!(AuthStatus::new(octet).is_success(), octet == 0);
+        assert_eq!(Method::new(byte).is_private(), (0x80..=0xfe).contains(&byte));
+        assert_eq!(ReplyCode::new(byte).is_success(), byte == 0);
+        assert_eq!(AuthStatus::new(byte).is_success(), byte == 0);
     }
 }
 
-/// What has no name is shown as its octet, and nothing is shown as nothing.
+/// A code point without a name prints its byte, and none prints an empty text.
 #[test]
-fn unnamed_code_points() {
+fn code_points_unnamed_print_their_byte() {
     assert_eq!(format!("{:?}", Method::new(0x80)), "Method(0x80)");
     assert_eq!(format!("{:?}", Command::new(9)), "Command(0x09)");
     assert_eq!(format!("{:?}", ReplyCode::new(0xff)), "ReplyCode(0xff)");
@@ -154,9 +155,9 @@ fn unnamed_code_points() {
     assert_eq!(Command::UDP_ASSOCIATE.to_string(), "UDP ASSOCIATE");
     assert_eq!(Method::USERNAME_PASSWORD.to_string(), "username/password");
     assert_eq!(format!("[{:>10}]", Command::BIND), "[      BIND]");
-    for octet in 0..=0xff {
-        assert!(!Method::new(octet).to_string().is_empty());
-        assert!(!ReplyCode::new(octet).to_string().is_empty());
+    for byte in 0..=0xff {
+        assert!(!Method::new(byte).to_string().is_empty());
+        assert!(!ReplyCode::new(byte).to_string().is_empty());
     }
 }
 
@@ -168,9 +169,9 @@ fn ip(text: &str) -> Address<'static> {
     text.parse::<SocketAddr>().unwrap().into()
 }
 
-/// Q-033, Q-034.
+/// Q-033, Q-034: what is parsed prints as it was, and a dot at the end stays.
 #[test]
-fn addresses_are_read_and_written() {
+fn address_text_round_trips() {
     for (text, address) in [
         ("127.0.0.1:80", ip("127.0.0.1:80")),
         ("0.0.0.0:0", Address::UNSPECIFIED),
@@ -179,23 +180,34 @@ fn addresses_are_read_and_written() {
         ("example.com:443", name(b"example.com", 443)),
         ("app.test.:1", name(b"app.test.", 1)),
         ("localhost:0", name(b"localhost", 0)),
-        // No address of four numbers, so a name.
+        // Not four numbers up to 255 without leading zeros, so a name.
         ("127.1:80", name(b"127.1", 80)),
         ("256.0.0.1:80", name(b"256.0.0.1", 80)),
+        ("01.2.3.4:80", name(b"01.2.3.4", 80)),
+        ("h:80", name(b"h", 80)),
+        ("*:80", name(b"*", 80)),
     ] {
         assert_eq!(Address::try_from(text), Ok(address), "{text}");
         assert_eq!(text.parse(), Ok(AddressBuf::from(address)), "{text}");
         assert_eq!(address.to_string(), text);
         assert_eq!(AddressBuf::from(address).to_string(), text);
     }
-    // Printed as they parse, but not the other way round.
+    // Other spellings print in the form above, or quoted.
     let foreign = name("b\u{fc}cher.test".as_bytes(), 80);
     assert_eq!(Address::try_from("b\u{fc}cher.test:80"), Ok(foreign));
+    assert_eq!(foreign.to_string(), "\"b\\xc3\\xbccher.test\":80");
     assert_eq!(Address::try_from("[0:0::1]:00080"), Ok(ip("[::1]:80")));
+    // A port has at most five digits, with leading zeros as in std.
+    assert_eq!(Address::try_from("h:080"), Ok(name(b"h", 80)));
+    assert_eq!(Address::try_from("h:00080"), Ok(name(b"h", 80)));
+    assert_eq!(
+        "127.0.0.1:080".parse::<SocketAddr>().ok(),
+        ip("127.0.0.1:80").to_socket_addr()
+    );
 }
 
 #[test]
-fn what_is_no_address() {
+fn address_malformed_text_is_refused() {
     for text in [
         "",
         ":",
@@ -208,6 +220,9 @@ fn what_is_no_address() {
         "example.com:-1",
         "example.com:+80",
         "example.com: 80",
+        "example.com:80 ",
+        "example.com:0x50",
+        "example.com:\u{ff18}\u{ff10}",
         "::1",
         "::1:80",
         "[::1]",
@@ -219,7 +234,16 @@ fn what_is_no_address() {
         "[example.com]:80",
         "a:b:80",
         "example.com:000080",
+        "[::1%1]:80",
+        "[fe80::1%eth0]:80",
         " example.com:80",
+        " h:80",
+        "h\r\nX:80",
+        "a\tb:80",
+        "a\x7fb:80",
+        "a\u{85}b:80",
+        "a\u{a0}b:80",
+        "a\u{3000}b:80",
         "example.com :80",
         "ex ample.com:80",
         "a\nb:80",
@@ -247,10 +271,10 @@ fn what_is_no_address() {
     assert_eq!(Address::try_from(&*long), Err(InvalidValue::DomainLength(256)));
 }
 
-/// R-038, Q-032, Q-033, Q-036: what an access list must look at.
+/// R-038, Q-032, Q-033, Q-036: the form that an access list must see. The documentation lists what stays as it is.
 #[test]
-fn canonical() {
-    for (spelling, stated) in [
+fn address_canonical_unifies_spellings() {
+    for (spelling, expected) in [
         (ip("127.0.0.1:80"), ip("127.0.0.1:80")),
         (ip("[::1]:80"), ip("[::1]:80")),
         (ip("[::ffff:127.0.0.1]:80"), ip("127.0.0.1:80")),
@@ -265,8 +289,8 @@ fn canonical() {
         (name(b"[::ffff:127.0.0.1%0]", 80), ip("127.0.0.1:80")),
         (name(b"fe80::1%eth0", 80), ip("[fe80::1]:80")),
     ] {
-        assert_eq!(spelling.canonical(), stated, "{spelling:?}");
-        assert_eq!(spelling.canonical().canonical(), stated, "{spelling:?}");
+        assert_eq!(spelling.canonical(), expected, "{spelling:?}");
+        assert_eq!(spelling.canonical().canonical(), expected, "{spelling:?}");
     }
     for other in [
         &b"example.com"[..],
@@ -293,18 +317,18 @@ fn canonical() {
     ] {
         assert_eq!(name(other, 80).canonical(), name(other, 80), "{other:?}");
     }
-    // Nor are the other embeddings of IPv4 unified.
+    // Other addresses that embed an IPv4 address stay IPv6.
     for other in ["[::127.0.0.1]:80", "[64:ff9b::7f00:1]:80", "[2002:7f00:1::]:80"] {
         assert_eq!(ip(other).canonical(), ip(other));
     }
 }
 
-/// R-047, Q-037, Q-040, Q-091, Q-102: an unspecified host is the one that the proxy was reached at; the port
+/// R-047, Q-037, Q-040, Q-091, Q-102: an unspecified host means the address at which the proxy was reached. The port
 /// stays.
 #[test]
-fn or_host() {
+fn address_unspecified_host_is_replaced() {
     let proxy = IpAddr::from(Ipv6Addr::LOCALHOST);
-    for (bound, stated) in [
+    for (bound, expected) in [
         (Address::UNSPECIFIED, ip("[::1]:0")),
         (ip("0.0.0.0:5300"), ip("[::1]:5300")),
         (ip("[::]:5300"), ip("[::1]:5300")),
@@ -312,7 +336,7 @@ fn or_host() {
         (name(b"0.0.0.0", 1), name(b"0.0.0.0", 1)),
         (name(b"srv.test", 1), name(b"srv.test", 1)),
     ] {
-        assert_eq!(bound.or_host(proxy), stated, "{bound}");
+        assert_eq!(bound.or_host(proxy), expected, "{bound}");
     }
     assert!(Host::from(Ipv4Addr::UNSPECIFIED).is_unspecified());
     assert!(Host::from(Ipv6Addr::UNSPECIFIED).is_unspecified());
@@ -320,7 +344,7 @@ fn or_host() {
 }
 
 #[test]
-fn socket_addresses() {
+fn address_from_socket_addr_converts_back() {
     for text in ["127.0.0.1:80", "[::1]:443", "[::ffff:1.2.3.4]:1"] {
         let socket: SocketAddr = text.parse().unwrap();
         assert_eq!(Address::from(socket).to_socket_addr(), Some(socket));
@@ -330,9 +354,9 @@ fn socket_addresses() {
     assert_eq!(name(b"127.0.0.1", 80).to_socket_addr(), None);
 }
 
-/// A slab keeps them: equal, hashed and printed as what they own, whatever the length.
+/// Equal, hashed and printed like the borrowed address, at every length.
 #[test]
-fn owned_addresses() {
+fn address_buf_equals_what_it_owns() {
     let hasher = RandomState::new();
     let mut dials = HashMap::new();
     let every: Vec<u8> = (1..=255).collect();
@@ -380,7 +404,7 @@ fn address_ambiguous_names_are_quoted() {
 
 /// The conversions that users of `std::net` try first.
 #[test]
-fn address_conversions() {
+fn address_std_conversions_agree() {
     let socket: SocketAddr = "127.0.0.1:80".parse().unwrap();
     for host in ["127.0.0.1", "::1", "[::1]", "example.com"] {
         let address = Address::try_from((host, 80)).unwrap();
@@ -406,6 +430,10 @@ fn address_conversions() {
     assert_eq!((owned.host(), owned.port()), (spelled.host, 80));
     assert_eq!(owned, spelled);
     assert_eq!(spelled, owned);
+    for other in [name(b"127.0.0.1", 81), name(b"127.0.0.2", 80), ip("127.0.0.1:80")] {
+        assert_ne!(owned, other);
+        assert_ne!(other, owned);
+    }
 }
 
 /// A map of owned addresses is in the order of the borrowed ones.
@@ -434,16 +462,22 @@ fn address_buf_order_is_that_of_address() {
     }
 }
 
-/// Q-031, Q-032: what spells an IP never reaches a resolver, nor does what is not text.
+/// Q-031, Q-032: neither a name that spells an IP address nor one that is not text reaches a resolver.
 #[test]
-fn address_to_target() {
+fn address_to_target_resolves_no_ip() {
     let socket = |text: &str| Ok(Target::Socket(text.parse().unwrap()));
     for (address, target) in [
         (ip("127.0.0.1:80"), socket("127.0.0.1:80")),
         (ip("[::ffff:127.0.0.1]:80"), socket("127.0.0.1:80")),
         (name(b"127.0.0.1", 80), socket("127.0.0.1:80")),
         (name(b"[::1]", 80), socket("[::1]:80")),
+        (name(b"[::ffff:127.0.0.1%0]", 80), socket("127.0.0.1:80")),
         (name(b"example.com", 80), Ok(Target::Name("example.com", 80))),
+        (name(b"127.1", 80), Ok(Target::Name("127.1", 80))),
+        (
+            name("b\u{fc}cher.test".as_bytes(), 80),
+            Ok(Target::Name("b\u{fc}cher.test", 80)),
+        ),
         (name(b"\xff\xfe", 80), Err(InvalidValue::DomainText)),
         (name(b"localhost\0x", 80), Err(InvalidValue::DomainText)),
     ] {
@@ -456,6 +490,7 @@ fn code_points_parse_their_names_and_numbers() {
     assert_eq!("CONNECT".parse(), Ok(Command::CONNECT));
     assert_eq!("udp_associate".parse(), Ok(Command::UDP_ASSOCIATE));
     assert_eq!("0xf0".parse(), Ok(Command::RESOLVE));
+    assert_eq!("0XF0".parse(), Ok(Command::RESOLVE));
     assert_eq!("240".parse(), Ok(Command::RESOLVE));
     assert_eq!("NOT_ALLOWED".parse(), Ok(ReplyCode::NOT_ALLOWED));
     for text in [
@@ -486,7 +521,7 @@ fn code_points_parse_their_names_and_numbers() {
 }
 
 #[test]
-fn requests_of_each_command() {
+fn request_constructors_set_their_command() {
     let address = ip("127.0.0.1:80");
     assert_eq!(Request::bind(address), Request::new(Command::BIND, address));
     assert_eq!(
@@ -495,20 +530,23 @@ fn requests_of_each_command() {
     );
 }
 
-/// R-062: lengths are checked when they are built, and the message says which bound was broken.
+/// R-062: lengths are checked when credentials are built, and the message contains the bound.
 #[test]
 fn credentials_buf_is_checked_and_compares_as_borrowed() {
     let long = [b'x'; 256];
     let owned = CredentialsBuf::new("alice", "secret").unwrap();
     assert_eq!(owned.as_credentials().username(), b"alice");
     assert_eq!(owned.as_credentials().password(), b"secret");
-    assert!(owned.clone().as_credentials().verify("alice", "secret"));
+    assert!(owned.clone().verify("alice", "secret"));
+    assert!(!owned.verify("alice", "secret\0"));
+    assert!(!owned.verify("secret", "alice"));
     assert_eq!(
         format!("{owned:?}"),
         "Credentials { username: 5 bytes, password: 6 bytes }"
     );
     let longest = CredentialsBuf::new(&long[..255], &long[..255]).unwrap();
-    assert!(longest.as_credentials().verify(&long[..255], &long[..255]));
+    assert!(longest.verify(&long[..255], &long[..255]));
+    assert!(!longest.verify(&long[..254], &long[..255]));
     let error = |result: Result<CredentialsBuf, InvalidValue>| result.unwrap_err().to_string();
     assert_eq!(
         error(CredentialsBuf::new("", "p")),
@@ -517,6 +555,14 @@ fn credentials_buf_is_checked_and_compares_as_borrowed() {
     assert_eq!(
         error(CredentialsBuf::new("u", "")),
         "password of 0 bytes, expected at least 1"
+    );
+    assert_eq!(
+        error(CredentialsBuf::new(long, "p")),
+        "user name of 256 bytes, expected at most 255"
+    );
+    assert_eq!(
+        error(CredentialsBuf::new_allowing_empty(long, "")),
+        "user name of 256 bytes, expected at most 255"
     );
     assert_eq!(
         error(CredentialsBuf::new_allowing_empty("", long)),
@@ -536,9 +582,9 @@ fn credentials_buf_is_checked_and_compares_as_borrowed() {
     );
 }
 
-/// Q-035: a name is octets. As text only where it is some, and in a log always one line.
+/// Q-035: a name is bytes. It prints as ASCII graphic characters, so a log line stays one line.
 #[test]
-fn names() {
+fn domain_text_is_ascii_graphic() {
     let plain = Domain::new("example.com").unwrap();
     assert_eq!(
         (plain.to_str(), plain.to_string().as_str()),
@@ -567,33 +613,118 @@ fn names() {
         "ok:443 10.0.0.1:5: allowed",
     ] {
         let forged = Domain::new(forged).unwrap();
-        for shown in [
-            forged.to_string(),
-            format!("{forged:?}"),
-            name(forged.as_bytes(), 1).to_string(),
-        ] {
+        for shown in [forged.to_string(), name(forged.as_bytes(), 1).to_string()] {
             assert!(shown.bytes().all(|byte| byte.is_ascii_graphic()), "{shown}");
+        }
+        let debug = format!("{forged:?}");
+        assert!(
+            debug.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()),
+            "{debug}"
+        );
+    }
+}
+
+/// Hosts of each type; half of the names are what could read as something else.
+fn any_host() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        proptest::collection::vec(any::<u8>(), 1..=255),
+        "[a-zA-Z0-9.-]{1,20}".prop_map(String::into_bytes),
+        "[ -~]{1,20}".prop_map(String::into_bytes),
+        "\\[?[0-9a-f:.%x]{1,15}\\]?(:[0-9]{1,5})?".prop_map(String::into_bytes),
+        any::<Ipv4Addr>().prop_map(|ip| ip.to_string().into_bytes()),
+        any::<Ipv6Addr>().prop_map(|ip| ip.to_string().into_bytes()),
+        any::<SocketAddr>().prop_map(|address| address.to_string().into_bytes()),
+        "\\PC{1,20}".prop_map(String::into_bytes),
+    ]
+}
+
+/// The bytes of a printed name, quoted or not.
+fn unquoted(text: &str) -> Option<Vec<u8>> {
+    let Some(inner) = text.strip_prefix('"') else {
+        return Some(text.into());
+    };
+    let mut bytes = inner.strip_suffix('"')?.bytes();
+    let mut name = Vec::new();
+    while let Some(byte) = bytes.next() {
+        name.push(match byte {
+            b'"' => return None,
+            b'\\' => match bytes.next()? {
+                b'x' => {
+                    let digits = [bytes.next()?, bytes.next()?];
+                    u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+                }
+                escaped => escaped,
+            },
+            byte => byte,
+        });
+    }
+    Some(name)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    /// Q-035: what is printed is ASCII graphic, no two names print alike, and it parses as the same address or not at all.
+    #[test]
+    fn address_printed_parses_as_itself_or_not(bytes in any_host(), port in any::<u16>()) {
+        prop_assume!((1..=255).contains(&bytes.len()));
+        let address = name(&bytes, port);
+        let text = address.to_string();
+        prop_assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{text}");
+        let (host, printed_port) = text.rsplit_once(':').unwrap();
+        prop_assert_eq!(printed_port.parse(), Ok(port));
+        prop_assert_eq!(unquoted(host), Some(bytes.clone()));
+        prop_assert_eq!(address.host.to_string(), host);
+        match Address::try_from(&*text) {
+            Ok(parsed) => prop_assert_eq!(parsed, address),
+            Err(error) => {
+                prop_assert_eq!(error, InvalidValue::AddressSyntax);
+                prop_assert!(host.starts_with('"'), "{text}");
+            }
+        }
+        prop_assert_eq!(text.parse::<SocketAddr>().ok(), None);
+        prop_assert_eq!(text.parse().ok(), Address::try_from(&*text).ok().map(AddressBuf::from));
+    }
+
+    #[test]
+    fn address_printed_ip_parses_as_itself(socket in any::<SocketAddr>()) {
+        let address = Address::from(socket);
+        let text = address.to_string();
+        prop_assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{text}");
+        prop_assert_eq!(Address::try_from(&*text), Ok(address));
+        let host = socket.ip().to_string();
+        prop_assert_eq!(Address::try_from((&*host, socket.port())), Ok(address));
+        // std prints the zone of an IPv6 address, which SOCKS cannot carry.
+        prop_assert_eq!(SocketAddr::new(socket.ip(), socket.port()).to_string(), text);
+    }
+
+    /// Q-031: text with a control byte, white space or a delimiter is no address.
+    #[test]
+    fn address_parsed_is_a_plain_name_or_an_ip(text in "\\PC{0,12}|[ -~]{1,20}|.{1,20}", port in any::<u16>()) {
+        for parsed in [Address::try_from(&*text), Address::try_from((&*text, port))] {
+            let Ok(Address { host: Host::Domain(name), .. }) = parsed else { continue };
+            let name = name.to_str().unwrap();
+            prop_assert!(!name.is_empty() && text.starts_with(name));
+            prop_assert!(!name.contains(|c: char| c.is_whitespace() || c.is_control()));
+            prop_assert!(!name.contains([':', '/', '?', '#', '[', ']', '@', '"', '\\']));
+            prop_assert_eq!(name.parse::<IpAddr>().ok(), None);
         }
     }
 }
 
-/// Q-031: free of NUL and of control octets, wherever they stand, and no more is asked of a host name.
+/// Q-031: a NUL or another control byte is found at every position.
 #[test]
 fn domain_control_bytes_are_found_at_every_place() {
-    // Eight octets are looked at together: every octet at every place of every length up to three times that, and
-    // between neighbours that come near to being a control octet.
+    // Eight bytes are checked together. So every byte is tried at every position of every length up to three times that,
+    // between neighbours that are almost control bytes.
     for neighbour in [b'a', 0x20, 0x7e, 0x80, 0x9f, 0xff] {
         for len in 1..=25 {
             let mut name = vec![neighbour; len];
             for at in 0..len {
-                for octet in 0..=0xff_u8 {
-                    name[at] = octet;
-                    let stated = !(octet < 0x20 || octet == 0x7f);
-                    assert_eq!(
-                        !Domain::new(&name).unwrap().has_control_bytes(),
-                        stated,
-                        "{name:02x?}"
-                    );
+                for byte in 0..=0xff_u8 {
+                    name[at] = byte;
+                    let found = Domain::new(&name).unwrap().has_control_bytes();
+                    assert_eq!(found, byte < 0x20 || byte == 0x7f, "{name:02x?}");
                 }
                 name[at] = neighbour;
             }
@@ -607,9 +738,9 @@ fn domain_control_bytes_are_found_at_every_place() {
     }
 }
 
-/// R-063, Q-063: whole and octet for octet; a NUL ends nothing.
+/// R-063, Q-063: fields are compared whole, and a NUL is a byte like any other.
 #[test]
-fn credentials_are_compared_whole() {
+fn credentials_verify_compares_whole_fields() {
     let given = Credentials::new("alice", "secret\0x").unwrap();
     assert!(given.verify("alice", "secret\0x"));
     assert_eq!(
@@ -634,7 +765,7 @@ fn credentials_are_compared_whole() {
 }
 
 #[test]
-fn error_kinds() {
+fn error_kind_follows_its_variant() {
     let refused = Error::Refused(ReplyCode::TTL_EXPIRED);
     for (error, kind, code) in [
         (Error::Malformed(Malformed::NoMethods), ErrorKind::Malformed, None),
@@ -653,7 +784,7 @@ fn error_kinds() {
     }
 }
 
-/// It cannot be built outside of the crate, so a machine has to give it.
+/// An error that only a machine can build.
 fn unexpected_eof() -> Error {
     let mut handshake = sans_socks::server::Handshake::new();
     handshake.handle_eof();
@@ -664,8 +795,8 @@ fn unexpected_eof() -> Error {
 }
 
 #[test]
-fn errors_say_what_happened() {
-    for (shown, stated) in [
+fn error_text_contains_what_was_got() {
+    for (shown, expected) in [
         (
             Error::from(wrong_version(5, 0x47)).to_string(),
             "unexpected version 0x47, expected 0x05",
@@ -695,13 +826,12 @@ fn errors_say_what_happened() {
             "connection ended in phase greeting, after 0 bytes of the message",
         ),
     ] {
-        assert_eq!(shown, stated);
+        assert_eq!(shown, expected);
     }
 }
 
-/// As they stand in a log line, in a column of their own too.
 #[test]
-fn phases_and_protocols_have_names() {
+fn phase_and_protocol_names_are_padded() {
     for (phase, name) in [
         (Phase::Greeting, "greeting"),
         (Phase::MethodSelection, "method selection"),
@@ -726,11 +856,11 @@ fn phases_and_protocols_have_names() {
     }
 }
 
-/// R-010: FF in a list that came is passed over, wherever one looks; written again, the octets are as they came.
+/// R-010: `FF` in a received list is skipped, and is still there when the list is encoded again.
 #[test]
-fn methods_that_came_and_methods_that_are_offered() {
-    let octets = [5, 4, 2, 0xff, 0x80, 2];
-    let (received, _) = Greeting::decode(&octets).unwrap().complete().unwrap();
+fn methods_received_ff_is_skipped() {
+    let bytes = [5, 4, 2, 0xff, 0x80, 2];
+    let (received, _) = Greeting::decode(&bytes).unwrap().complete().unwrap();
     let built = [
         Method::USERNAME_PASSWORD,
         Method::new(0x80),
@@ -739,8 +869,8 @@ fn methods_that_came_and_methods_that_are_offered() {
     let built = Greeting::new(&built).unwrap();
     for greeting in [received, built] {
         let methods = greeting.methods();
-        for octet in 0..=0xff {
-            assert_eq!(methods.contains(Method::new(octet)), [2, 0x80].contains(&octet));
+        for byte in 0..=0xff {
+            assert_eq!(methods.contains(Method::new(byte)), [2, 0x80].contains(&byte));
         }
         assert_eq!(
             format!("{methods:?}"),
@@ -760,14 +890,13 @@ fn methods_that_came_and_methods_that_are_offered() {
     }
     let mut out = [0; 6];
     assert_eq!(received.encode_into(&mut out), Ok(6));
-    assert_eq!(out, octets);
+    assert_eq!(out, bytes);
     assert_eq!(built.encode_into(&mut out), Ok(5));
     assert_eq!(out[..5], [5, 3, 2, 0x80, 2]);
 }
 
-/// A server's default is what `new` gives: nothing is let pass but what has to be.
 #[test]
-fn a_default_server() {
+fn server_default_equals_new() {
     use sans_socks::server::{Config, Handshake, Output};
 
     assert_eq!(Config::default(), Config::new());
@@ -776,9 +905,9 @@ fn a_default_server() {
     assert!(matches!(handshake.poll_output(), Output::NeedInput { needed } if needed.get() == 2));
 }
 
-/// What a log has of a machine is its phase, and of what is to be sent how much it is.
+/// `Debug` of a machine prints its phase, and of a transmission its length.
 #[test]
-fn debug_of_a_machine() {
+fn machine_debug_prints_its_phase() {
     use sans_socks::client::{self, Auth};
     use sans_socks::server;
 
@@ -801,12 +930,13 @@ mod io {
 
     use super::faults::authentication_rejected;
     use super::{
-        Address, AddressBuf, Error, Malformed, Method, PeerMisbehaved, ReplyCode, ip, name, unexpected_eof,
+        Address, AddressBuf, Error, InvalidValue, Malformed, Method, PeerMisbehaved, ReplyCode, ip, name,
+        unexpected_eof,
     };
 
-    /// Q-052: what a failed dial is as a reply.
+    /// Q-052: the reply to a failed dial.
     #[test]
-    fn reply_codes_of_io_errors() {
+    fn reply_code_of_io_error_follows_the_table() {
         use io::ErrorKind as Kind;
 
         for (kind, code) in [
@@ -823,14 +953,14 @@ mod io {
             (Kind::Other, ReplyCode::GENERAL_FAILURE),
         ] {
             assert_eq!(ReplyCode::from(&io::Error::from(kind)), code, "{kind:?}");
-            // What an error holds that is none of ours changes nothing.
+            // An inner error of another type changes nothing.
             assert_eq!(ReplyCode::from(&io::Error::new(kind, "text")), code, "{kind:?}");
         }
     }
 
-    /// Q-052: what cannot be resolved is REP 04, without a look-up of what is no text.
+    /// Q-052: a name that does not resolve becomes REP 04. A name that is not text is not looked up.
     #[test]
-    fn address_as_socket_addresses() {
+    fn address_to_socket_addrs_resolves_targets() {
         use std::net::ToSocketAddrs;
 
         let resolved = |address: Address<'_>| address.to_socket_addrs().map(Vec::from_iter);
@@ -839,29 +969,35 @@ mod io {
         assert_eq!(resolved(name(b"127.0.0.1", 80)).unwrap(), [socket]);
         let owned = AddressBuf::from(ip("127.0.0.1:80"));
         assert_eq!(owned.to_socket_addrs().unwrap().collect::<Vec<_>>(), [socket]);
-        for raw in [&b"localhost\0x"[..], b"\xff"] {
+        for raw in [&b"localhost\0x"[..], b"localhost\n", b"\xff"] {
             let error = resolved(name(raw, 80)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+            assert_eq!(inner, Some(&InvalidValue::DomainText));
         }
-        // No resolver has this name: RFC 6761 reserves its end.
-        let error = resolved(name(b"name.invalid", 80)).unwrap_err();
+        let local = resolved(name(b"localhost", 80)).unwrap();
+        assert!(!local.is_empty());
+        assert!(local.iter().all(|to| to.ip().is_loopback() && to.port() == 80));
+        // A label has at most 63 bytes, so this fails without a query.
+        let error = resolved(name(&[b'a'; 64], 80)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::HostUnreachable);
         assert_eq!(ReplyCode::from(error), ReplyCode::HOST_UNREACHABLE);
     }
 
     #[test]
-    fn owned_and_borrowed_errors_convert_alike() {
+    fn reply_code_of_owned_error_equals_borrowed() {
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
         assert_eq!(ReplyCode::from(refused()), ReplyCode::from(&refused()));
     }
 
-    /// A chained proxy passes the next one's refusal on, every octet of it; its other failures are its own.
+    /// A chained proxy forwards the next one's reply code, named or not. Its other failures are its own.
     #[test]
-    fn refusals_of_a_chained_proxy_go_on() {
-        for octet in 1..=0xff {
-            let code = ReplyCode::new(octet);
+    fn reply_code_of_chained_refusal_is_kept() {
+        for byte in 1..=0xff {
+            let code = ReplyCode::new(byte);
             assert_eq!(ReplyCode::from(&io::Error::from(Error::Refused(code))), code);
         }
-        // No machine says so, but anybody can build it: an error is never a success.
+        // No machine reports this, but callers can build it. An error never becomes success.
         let refused = Error::Refused(ReplyCode::SUCCEEDED);
         assert_eq!(
             ReplyCode::from(&io::Error::from(refused)),
@@ -879,7 +1015,7 @@ mod io {
     }
 
     #[test]
-    fn errors_as_io_errors() {
+    fn io_error_kind_follows_the_table() {
         use io::ErrorKind as Kind;
 
         let unoffered = PeerMisbehaved::MethodNotOffered(Method::GSSAPI);

@@ -1,5 +1,6 @@
 //! Credentials do not stay in memory: they are overwritten once they are answered or sent, when the handshake fails, and
-//! when the machine is dropped. `advance` overwrites what it has consumed of its carry.
+//! when the machine is dropped. `advance` overwrites what it has consumed of its carry, `CredentialsBuf` its fields when it
+//! is dropped.
 //!
 //! Only the memory itself shows this.
 
@@ -15,7 +16,7 @@ use std::collections::BTreeSet;
 use sans_socks::client::{self, Auth};
 use sans_socks::message::Encode;
 use sans_socks::server;
-use sans_socks::{Address, Credentials, Method, Request, Transmit};
+use sans_socks::{Address, Credentials, CredentialsBuf, Method, Request, Transmit};
 
 /// Bytes that no field of a machine has otherwise, so that a single one left over is found.
 const USERNAME: &[u8] = &[0xfd; 12];
@@ -344,6 +345,25 @@ fn client_wipes_credentials_when_dropped() {
             slot.drop_machine();
             slot.assert_wiped();
         }
+    }
+}
+
+/// of every length, and when another value takes the place.
+#[test]
+fn credentials_buf_wipes_both_fields_when_dropped() {
+    // Lengths stay, and two of them are bytes of the credentials.
+    for len in (3..=u8::MAX).filter(|len| !is_secret(*len)).map(usize::from) {
+        let buf = || CredentialsBuf::new(vec![USERNAME[0]; len], vec![PASSWORD[0]; len]).unwrap();
+        for mut slot in [Slot::new(buf()), Slot::new(buf().clone())] {
+            slot.assert_holds();
+            assert_eq!(slot.credentials().len(), 2 * len);
+            slot.drop_machine();
+            slot.assert_wiped();
+        }
+        let mut slot = Slot::new(buf());
+        slot.assert_holds();
+        *slot.machine() = CredentialsBuf::new("u", "p").unwrap();
+        slot.assert_wiped();
     }
 }
 

@@ -73,7 +73,7 @@ fn serve<'a>(
                 }
                 Output::NeedInput { .. } => break,
                 Output::SelectMethod(select) => {
-                    select.select_preferred(&[method])?;
+                    select.select_preferred(&[method]);
                 }
                 Output::Authenticate(authenticate) => {
                     let credentials = authenticate.credentials();

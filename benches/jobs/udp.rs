@@ -71,14 +71,12 @@ pub(super) fn all(bench: &mut impl Bench) {
 
     // There and back: received, judged, sent on; received, a header before it, sent back.
     let source = SocketAddr::from(([192, 0, 2, 7], 4000));
-    let association = Association::new(source.ip(), &Address::UNSPECIFIED);
+    let association = Association::new(source, &Address::UNSPECIFIED);
     bench.job(
         "udp/relay",
         (association, Reassembler::with_storage([]), Aligned([0; 2048])),
         |(association, reassembler, buf)| {
-            let datagram = association
-                .from_client(black_box(source), black_box(&ipv4))
-                .ok()?;
+            let datagram = association.accept(black_box(source), black_box(&ipv4)).ok()?;
             let Outcome::Deliver(datagram) = reassembler.handle_datagram(now(), datagram) else {
                 return None;
             };
@@ -98,7 +96,12 @@ pub(super) fn all(bench: &mut impl Bench) {
     let pieces = pieces(&payload, LEN);
     let array = Reassembler::with_storage([0; 4 * LEN]);
     reassembly(bench, "reassembly/array", &pieces, array);
-    reassembly(bench, "reassembly/vec", &pieces, Reassembler::new());
+    reassembly(
+        bench,
+        "reassembly/vec",
+        &pieces,
+        Reassembler::with_storage(Vec::new()),
+    );
 }
 
 /// `size` fragments.
@@ -108,7 +111,12 @@ pub(super) fn growth(bench: &mut impl Bench, size: u8) {
     let pieces = pieces(&payload, LEN);
     let array = Reassembler::with_storage([0; 127 * LEN]);
     reassembly(bench, "reassembly/array", &pieces, array);
-    reassembly(bench, "reassembly/vec", &pieces, Reassembler::new());
+    reassembly(
+        bench,
+        "reassembly/vec",
+        &pieces,
+        Reassembler::with_storage(Vec::new()),
+    );
 }
 
 fn now() -> Duration {

@@ -1,4 +1,4 @@
-//! GSSAPI, RFC 1961, with a toy in place of Kerberos: the frames are real, and what is in them protects nothing.
+//! GSSAPI, RFC 1961, with a toy instead of Kerberos: the frames are real, but nothing is protected.
 
 use core::error::Error;
 use core::fmt;
@@ -10,14 +10,14 @@ use sans_socks::gssapi::{
 
 use crate::annotate::{Direction, Field, Message, whole};
 
-/// A context that proves nothing and protects nothing: each side just says who it is, and a token is the plaintext
-/// with the sum of its octets behind it.
+/// A context that proves nothing and protects nothing. Each side sends its name, and a token is the plaintext and the sum
+/// of its bytes.
 enum Toy {
     Client,
     Server { lets_in: bool },
 }
 
-/// A token that is not what it should be.
+/// An unexpected token.
 #[derive(Debug)]
 struct Unexpected;
 
@@ -76,16 +76,16 @@ impl Context for Toy {
 }
 
 fn sum(plain: &[u8]) -> u8 {
-    plain.iter().fold(0, |sum, octet| sum.wrapping_add(*octet))
+    plain.iter().fold(0, |sum, byte| sum.wrapping_add(*byte))
 }
 
-/// Both sides of the layer under all that comes behind the negotiation.
+/// Both sides of the layer after the negotiation.
 pub(crate) struct Layers {
     client: Encapsulation<Toy>,
     server: Encapsulation<Toy>,
 }
 
-/// Every message of the negotiation, and what comes of it, if the server lets the client in.
+/// Returns every message of the negotiation, and the layers if the server admits the client.
 pub(crate) fn negotiate(lets_in: bool) -> Result<(Vec<Message>, Option<Layers>), Box<dyn Error>> {
     let mut client = Negotiator::client(Toy::Client, ClientConfig::new(ProtectionLevel::Integrity));
     let mut server = Negotiator::server(Toy::Server { lets_in }, ServerConfig::new());
@@ -108,7 +108,7 @@ pub(crate) fn negotiate(lets_in: bool) -> Result<(Vec<Message>, Option<Layers>),
     Ok((messages, layers))
 }
 
-/// All that one side has to do, up to where it waits; whether nothing is left to do.
+/// Runs one side until it needs input. Returns whether it has ended.
 fn turn(
     side: &mut Negotiator<Toy>,
     direction: Direction,
@@ -130,7 +130,7 @@ fn turn(
 fn hear(side: &mut Negotiator<Toy>, messages: &[Message]) -> Result<(), Box<dyn Error>> {
     for message in messages {
         if side.handle_input(&message.octets) != message.octets.len() {
-            return Err("a message was taken in part".into());
+            return Err("a message was consumed in part".into());
         }
     }
     Ok(())
@@ -168,7 +168,7 @@ fn message(direction: Direction, octets: &[u8]) -> Result<Message, Box<dyn Error
 }
 
 impl Layers {
-    /// The message as it goes over the stream.
+    /// Returns the message in the form for the stream.
     pub(crate) fn encapsulate(&mut self, message: Message) -> Result<Message, Box<dyn Error>> {
         let (sender, receiver) = self.sides(message.direction);
         let (mut frame, mut plain) = (Vec::new(), Vec::new());
@@ -177,7 +177,7 @@ impl Layers {
         encapsulated(message, frame, &plain)
     }
 
-    /// The message as it goes into a datagram.
+    /// Returns the message in the form for a datagram.
     pub(crate) fn encapsulate_datagram(&mut self, message: Message) -> Result<Message, Box<dyn Error>> {
         let (sender, receiver) = self.sides(message.direction);
         let (mut frame, mut plain) = (Vec::new(), Vec::new());
@@ -194,10 +194,10 @@ impl Layers {
     }
 }
 
-/// Annotates a frame: around the fields of the message in it, those of its own.
+/// Annotates a frame: its own fields around those of the message in it.
 fn encapsulated(message: Message, frame: Vec<u8>, received: &[u8]) -> Result<Message, Box<dyn Error>> {
     if received != message.octets {
-        return Err("what was received is not what was sent".into());
+        return Err("the message received differs from the one sent".into());
     }
     let Frame::Token { message_type, token } = whole(Frame::decode(&frame)?)? else {
         return Err("a frame without a token".into());

@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| sans_socks_fuzz::client_split(input));
+libfuzzer_sys::fuzz_target!(|input: sans_socks_fuzz::handshake::ClientSplit<'_>| {
+    sans_socks_fuzz::client_split(input)
+});

@@ -3,4 +3,4 @@
 #[path = "../src/differential.rs"]
 mod differential;
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| differential::differential(input));
+libfuzzer_sys::fuzz_target!(|peer: differential::Peer<'_>| differential::differential(peer));

@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| sans_socks_fuzz::server_split(input));
+libfuzzer_sys::fuzz_target!(|input: sans_socks_fuzz::handshake::ServerSplit<'_>| {
+    sans_socks_fuzz::server_split(input)
+});

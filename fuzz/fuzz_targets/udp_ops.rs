@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| sans_socks_fuzz::udp_ops(input));
+libfuzzer_sys::fuzz_target!(|input: sans_socks_fuzz::udp_ops::Scenario| sans_socks_fuzz::udp_ops(input));

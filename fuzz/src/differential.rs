@@ -1,27 +1,31 @@
-//! The same octets to this crate and to `tor-socksproto` 0.47.0: both must take the same, say the same and come to
-//! the same request or reply, but for what is listed here.
+//! Compares this crate with `tor-socksproto` 0.47.0: both must consume and send the same bytes, and read the same request
+//! or reply. These differences are known.
 //!
-//! Where it is a server:
-//! - S1: SOCKS4 is spoken too.
-//! - S2: no common method, an unknown ATYP and an empty list of methods are errors with nothing to send.
-//! - S3: commands other than CONNECT, RESOLVE and RESOLVE_PTR are errors.
-//! - S4: CONNECT to port 0 is an error.
-//! - S5: a name that is not UTF-8 or has a NUL is an error, seen before the port has come.
-//! - S6: an empty name is one.
-//! - S7: empty credentials are taken (here by configuration), and none can be rejected.
-//! - S8: a reply without an address has the request's family; with one, the request's port.
+//! Its server:
+//! - S1: speaks SOCKS4 too.
+//! - S2: sends nothing for a wrong version, without a common method, for an unknown ATYP and without methods.
+//! - S3: fails for commands other than CONNECT, RESOLVE and RESOLVE_PTR.
+//! - S4: fails for CONNECT to port 0.
+//! - S5: fails for a name that is not UTF-8 or has a NUL, before the port is received.
+//! - S6: accepts an empty name.
+//! - S7: accepts empty credentials (here by configuration), and cannot reject any.
+//! - S8: sends a reply without an address in the request's family, and one with an address with the request's port.
 //!
-//! Where it is a client:
-//! - C1: a refusal is read to its end: REP without the rest waits, with an unknown ATYP it is an error.
-//! - C2: a name in a reply is as in S5 and S6.
-//! - C3: an RFC 1929 status with VER 05 is an error (here by configuration).
-//! - C4: with credentials, no authentication is always offered as well (here the same is asked for).
+//! Its client:
+//! - C1: reads a refusal to its end: it waits for the rest after REP, and fails for an unknown ATYP.
+//! - C2: treats a name in a reply as in S5 and S6.
+//! - C3: fails for an RFC 1929 status with VER 05 (here by configuration).
+//! - C4: with credentials, always offers no authentication as well (here by the same offer).
 
 use std::net::IpAddr;
 
+use arbitrary::Arbitrary;
 use sans_socks::message::Encode;
-use sans_socks::{Address, AddressBuf, Command, Credentials, Domain, Error, Host, Malformed, Method, Reply, ReplyCode, Request, client, server};
-use sans_socks_fuzz::octets::Octets;
+use sans_socks::{
+    Address, AddressBuf, Command, Credentials, Domain, Error, Host, Malformed, Method, Reply, ReplyCode,
+    Request, client, server,
+};
+use sans_socks_fuzz::script::Target;
 use tor_socksproto::{
     Buffer, Handshake, NextStep, SocksAddr, SocksAuth, SocksClientHandshake, SocksCmd, SocksHostname,
     SocksProxyHandshake, SocksReply, SocksRequest, SocksStatus, SocksVersion,
@@ -29,32 +33,57 @@ use tor_socksproto::{
 
 const PASSWORD_OR_NONE: [Method; 2] = [Method::USERNAME_PASSWORD, Method::NO_AUTHENTICATION];
 
-pub fn differential(input: &[u8]) {
-    let mut input = Octets(input);
-    match input.octet() & 1 {
-        0 => as_servers(input.0),
-        _ => as_clients(input),
+#[derive(Arbitrary, Debug)]
+pub enum Peer<'a> {
+    /// Sends these bytes to the servers.
+    Client(&'a [u8]),
+    /// Sends these bytes to the clients.
+    Server(Wishes, &'a [u8]),
+}
+
+/// What the clients want.
+#[derive(Arbitrary, Debug)]
+pub struct Wishes {
+    command: Resolvable,
+    target: Target,
+    username_len: u8,
+    password_len: u8,
+    authenticate: bool,
+}
+
+/// The commands that both know.
+#[derive(Arbitrary, Debug)]
+pub enum Resolvable {
+    Connect,
+    Resolve,
+    ResolvePtr,
+}
+
+pub fn differential(peer: Peer<'_>) {
+    match peer {
+        Peer::Client(bytes) => as_servers(bytes),
+        Peer::Server(wishes, bytes) => as_clients(&wishes, bytes),
     }
 }
 
-/// How a handshake went over some input that then stops.
+/// The result of a handshake over some input.
 struct Run<T, E> {
     sent: Vec<u8>,
     unread: Vec<u8>,
-    /// `None`: it waits for more.
+    /// `None` if it needs more.
     end: Option<Result<T, E>>,
 }
 
-fn theirs<H: Handshake>(mut handshake: H, octets: &[u8]) -> Run<H::Output, tor_socksproto::Error> {
-    // Room for all input, and for any message that it may end in the middle of.
-    let mut buffer = <Buffer>::with_size(octets.len() + Credentials::MAX_LEN);
+fn theirs<H: Handshake>(mut handshake: H, bytes: &[u8]) -> Run<H::Output, tor_socksproto::Error> {
+    // Room for all input, and for the rest of any message that it may end in.
+    let mut buffer = <Buffer>::with_size(bytes.len() + Credentials::MAX_LEN);
     let (mut sent, mut given) = (Vec::new(), false);
     loop {
         match handshake.step(&mut buffer) {
-            Ok(NextStep::Send(octets)) => sent.extend(octets),
-            Ok(NextStep::Recv(mut recv)) if !given && !octets.is_empty() => {
-                recv.buf()[..octets.len()].copy_from_slice(octets);
-                recv.note_received(octets.len()).expect("not the end");
+            Ok(NextStep::Send(bytes)) => sent.extend(bytes),
+            Ok(NextStep::Recv(mut recv)) if !given && !bytes.is_empty() => {
+                recv.buf()[..bytes.len()].copy_from_slice(bytes);
+                recv.note_received(bytes.len()).expect("not the end");
                 given = true;
             }
             Ok(NextStep::Recv(_)) => {
@@ -74,21 +103,21 @@ fn theirs<H: Handshake>(mut handshake: H, octets: &[u8]) -> Run<H::Output, tor_s
     }
 }
 
-/// What a request comes to.
+/// A request and its credentials.
 struct Asked {
     command: Command,
     address: AddressBuf,
     credentials: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-fn our_server(octets: &[u8]) -> Run<Asked, Error> {
+fn our_server(bytes: &[u8]) -> Run<Asked, Error> {
     use server::Output;
 
     let config = server::Config::new()
         .with_empty_credentials(true)
         .with_control_bytes(true);
     let mut handshake = server::Handshake::with_config(config);
-    let (mut sent, mut rest, mut credentials) = (Vec::new(), octets, None);
+    let (mut sent, mut rest, mut credentials) = (Vec::new(), bytes, None);
     let end = loop {
         match handshake.poll_output() {
             Output::Transmit(transmit) => {
@@ -121,11 +150,11 @@ fn our_server(octets: &[u8]) -> Run<Asked, Error> {
     Run { sent, unread, end }
 }
 
-fn as_servers(octets: &[u8]) {
-    if octets.first() == Some(&4) {
+fn as_servers(bytes: &[u8]) {
+    if bytes.first() == Some(&4) {
         return; // S1
     }
-    let (ours, theirs) = (our_server(octets), theirs(SocksProxyHandshake::new(), octets));
+    let (ours, theirs) = (our_server(bytes), theirs(SocksProxyHandshake::new(), bytes));
     let refusal = match &ours.end {
         Some(Ok(asked)) => {
             let strange = !known_name(asked.address.as_address().host); // S5
@@ -156,17 +185,19 @@ fn as_servers(octets: &[u8]) {
         }
         Some(Err(error)) => {
             assert!(matches!(theirs.end, Some(Err(_))), "{error:?}, and not for them");
-            match error {
-                Error::NoAcceptableMethod | Error::Malformed(Malformed::NoMethods) => &[5, 0xff][..],
-                Error::Malformed(Malformed::AddressType(_)) => &[5, 8, 0, 1, 0, 0, 0, 0, 0, 0],
-                Error::Malformed(Malformed::Version { .. }) => &[],
-                other => panic!("{other:?}"),
+            match (error, &*theirs.sent) {
+                (Error::NoAcceptableMethod | Error::Malformed(Malformed::NoMethods), _) => &[5, 0xff][..],
+                (Error::Malformed(Malformed::AddressType(_)), _) => &[5, 8, 0, 1, 0, 0, 0, 0, 0, 0],
+                (Error::Malformed(Malformed::Version { .. }), []) => &[],
+                (Error::Malformed(Malformed::Version { .. }), [5, 2]) => &[1, 1],
+                (Error::Malformed(Malformed::Version { .. }), _) => &[5, 1, 0, 1, 0, 0, 0, 0, 0, 0],
+                (other, _) => panic!("{other:?}"),
             }
         }
         None => {
             match &theirs.end {
                 None => {}
-                Some(Err(_)) => assert!(ends_in_strange_name(octets), "an error already"), // S5
+                Some(Err(_)) => assert!(ends_in_strange_name(bytes), "an error already"), // S5
                 Some(Ok(request)) => panic!("{request:?} already"),
             }
             &[]
@@ -175,7 +206,7 @@ fn as_servers(octets: &[u8]) {
     assert_eq!(ours.sent, [&theirs.sent, refusal].concat()); // S2
 }
 
-/// Whether they take it, too.
+/// Whether it is a name for them, too.
 fn known_name(host: Host<'_>) -> bool {
     match host {
         Host::Domain(name) => name.to_str().is_ok_and(|name| !name.contains('\0')),
@@ -183,13 +214,13 @@ fn known_name(host: Host<'_>) -> bool {
     }
 }
 
-/// Whether a name ends in the last octet, or the one before, that they do not take: the port is not whole.
-fn ends_in_strange_name(octets: &[u8]) -> bool {
+/// Whether a name that they do not accept ends at the last byte or the one before: the port is incomplete.
+fn ends_in_strange_name(bytes: &[u8]) -> bool {
     let names = [0, 1].into_iter().flat_map(|port| {
-        let upto = octets.len().saturating_sub(port);
+        let upto = bytes.len().saturating_sub(port);
         (1..=upto).filter_map(move |start| {
-            let name = &octets[start..upto];
-            (usize::from(octets[start - 1]) == name.len()).then_some(name)
+            let name = &bytes[start..upto];
+            (usize::from(bytes[start - 1]) == name.len()).then_some(name)
         })
     });
     names
@@ -211,10 +242,10 @@ fn same_request(ours: &Asked, theirs: &SocksRequest) {
 
     // S8
     let reply = |code: ReplyCode, address| {
-        let mut octets = vec![0; Reply::MAX_LEN];
-        let len = Reply::new(code, address).encode_into(&mut octets).expect("room");
-        octets.truncate(len);
-        octets
+        let mut bytes = vec![0; Reply::MAX_LEN];
+        let len = Reply::new(code, address).encode_into(&mut bytes).expect("room");
+        bytes.truncate(len);
+        bytes
     };
     for (status, code) in [
         (SocksStatus::SUCCEEDED, ReplyCode::SUCCEEDED),
@@ -241,13 +272,13 @@ fn same_host(ours: Host<'_>, theirs: &SocksAddr) -> bool {
 fn our_client(
     request: &Request<'_>,
     auth: client::Auth<'_>,
-    octets: &[u8],
+    bytes: &[u8],
 ) -> Run<(ReplyCode, AddressBuf), Error> {
     use client::Output;
 
     let config = client::Config::new().with_strict_status_version(true); // C3
     let mut handshake = client::Handshake::with_config(request, auth, config);
-    let (mut sent, mut rest) = (Vec::new(), octets);
+    let (mut sent, mut rest) = (Vec::new(), bytes);
     let end = loop {
         match handshake.poll_output() {
             Output::Transmit(transmit) => {
@@ -265,13 +296,13 @@ fn our_client(
     Run { sent, unread, end }
 }
 
-fn as_clients(mut input: Octets<'_>) {
-    let (command, cmd) = input.choose([
-        (Command::CONNECT, SocksCmd::CONNECT),
-        (Command::RESOLVE, SocksCmd::RESOLVE),
-        (Command::RESOLVE_PTR, SocksCmd::RESOLVE_PTR),
-    ]);
-    let mut address = input.address();
+fn as_clients(wishes: &Wishes, bytes: &[u8]) {
+    let (command, cmd) = match wishes.command {
+        Resolvable::Connect => (Command::CONNECT, SocksCmd::CONNECT),
+        Resolvable::Resolve => (Command::RESOLVE, SocksCmd::RESOLVE),
+        Resolvable::ResolvePtr => (Command::RESOLVE_PTR, SocksCmd::RESOLVE_PTR),
+    };
+    let mut address = wishes.target.address();
     address.port = address.port.max(1); // S4
     let addr = match address.host {
         Host::Ipv4(ip) => SocksAddr::Ip(ip.into()),
@@ -284,12 +315,14 @@ fn as_clients(mut input: Octets<'_>) {
             _ => return, // S5
         },
     };
-    let lens = (input.octet(), input.octet());
-    let fields = (vec![b'u'; lens.0.into()], vec![b'p'; lens.1.into()]);
-    let credentials = Credentials::new_allowing_empty(&fields.0, &fields.1).expect("255 octets at most");
-    let (auth, their_auth) = match input.octet() & 1 {
-        0 => (client::Auth::none(), SocksAuth::NoAuth),
-        _ => (
+    let fields = (
+        vec![b'u'; wishes.username_len.into()],
+        vec![b'p'; wishes.password_len.into()],
+    );
+    let credentials = Credentials::new_allowing_empty(&fields.0, &fields.1).expect("at most 255 bytes");
+    let (auth, their_auth) = match wishes.authenticate {
+        false => (client::Auth::none(), SocksAuth::NoAuth),
+        true => (
             client::Auth::new(&PASSWORD_OR_NONE, Some(credentials)).expect("an offer"), // C4
             SocksAuth::Username(fields.0.clone(), fields.1.clone()),
         ),
@@ -297,12 +330,12 @@ fn as_clients(mut input: Octets<'_>) {
     let request =
         SocksRequest::new(SocksVersion::V5, cmd, addr, address.port, their_auth).expect("a request");
 
-    let ours = our_client(&Request::new(command, address), auth, input.0);
-    let theirs = theirs(SocksClientHandshake::new(request), input.0);
+    let ours = our_client(&Request::new(command, address), auth, bytes);
+    let theirs = theirs(SocksClientHandshake::new(request), bytes);
     assert_eq!(ours.sent, theirs.sent);
     match (&ours.end, &theirs.end) {
         (None, None) => assert!(ours.unread.is_empty()),
-        (None, Some(Err(_))) => assert!(ends_in_strange_name(input.0), "an error already"), // C2
+        (None, Some(Err(_))) => assert!(ends_in_strange_name(bytes), "an error already"), // C2
         (Some(Ok((_, address))), Some(Err(_))) => assert!(!known_name(address.as_address().host)), // C2
         (Some(Ok((code, address))), Some(Ok(reply))) => {
             assert_eq!(ours.unread, theirs.unread);

@@ -1,190 +1,558 @@
-//! RFC 1961 over a context that checks what it is given: frames as a peer may send them, whole and in pieces; two
-//! negotiators against each other, and what they agreed on with octets changed on the way.
+//! RFC 1961 over a context that checks its input: either negotiator with the messages of a peer, the layer with the
+//! frames of a peer, and two negotiators followed by the messages that they have agreed on.
+//!
+//! The input is a list of operations that [`Arbitrary`] decodes, so a finding prints as one.
+
+use std::collections::VecDeque;
 
 use allocation_counter::measure;
+use arbitrary::Arbitrary;
+use sans_socks::Malformed;
 use sans_socks::gssapi::{
-    ClientConfig, Context, Encapsulation, Error, Negotiator, Protection, ProtectionLevel, ServerConfig,
+    ClientConfig, Encapsulation, Error, Negotiator, Output, Protection, ProtectionLevel, ServerConfig,
 };
 
-use super::context::{Fake, Fault, converse, drive, frame, held, wrapped};
-use super::octets::{Octets, pieces};
+use super::context::{Facts, Fake, Fault, OVERHEAD, converse, drive, drive_after_eof, frame, held, wrapped};
 
-const LEVELS: [Option<ProtectionLevel>; 4] = [
+/// What is tested, and the operations on it.
+#[derive(Arbitrary, Clone, Debug)]
+pub enum Scenario {
+    /// A client, and what its peer sends.
+    Client { client: Client, ops: Vec<Op> },
+    /// A server, and what its peer sends.
+    Server { server: Server, ops: Vec<Op> },
+    /// The layer, and what its peer sends.
+    Stream { level: Level, ops: Vec<StreamOp> },
+    /// A client and a server, and the messages after their negotiation.
+    Conversation {
+        client: Client,
+        server: Server,
+        ops: Vec<Message>,
+    },
+}
+
+/// The settings of a client.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Client {
+    pub proposed: Level,
+    pub accepted: Levels,
+    pub framing: Framing,
+    pub context: Context,
+}
+
+/// The settings of a server.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Server {
+    pub allowed: Levels,
+    pub clear: bool,
+    pub counter_offer: Level,
+    pub framing: Framing,
+    pub context: Context,
+}
+
+/// A level, or none.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Level {
     None,
-    Some(ProtectionLevel::Integrity),
-    Some(ProtectionLevel::Confidentiality),
-    Some(ProtectionLevel::Selective),
-];
+    Integrity,
+    Confidentiality,
+    Selective,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Levels {
+    pub integrity: bool,
+    pub confidentiality: bool,
+    pub selective: bool,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Framing {
+    pub nec: bool,
+    pub max_token: MaxToken,
+}
+
+/// The limit for the tokens of a peer. Those of the context have 7 bytes.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum MaxToken {
+    Default,
+    Longest,
+    Exact,
+    TooShort,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Context {
+    /// The number of tokens, 1 to 6. In a conversation that of the client counts.
+    pub tokens: u8,
+    pub lacks_integrity: bool,
+    pub lacks_confidentiality: bool,
+    pub fails: bool,
+}
+
+/// An operation on a negotiator. It does nothing where it does not apply.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Op {
+    /// Bytes arrive, unless the input has ended.
+    Receive {
+        piece: Piece,
+    },
+    /// Offers at most so many bytes.
+    Offer {
+        n: u8,
+    },
+    /// Offers no more than is needed, all of which must be consumed.
+    OfferNeeded,
+    /// Sends at most so many bytes.
+    Send {
+        n: u8,
+    },
+    Step,
+    /// The input ends. The caller announces that first, and then offers what it holds.
+    End,
+    Reject,
+}
+
+/// A message of the peer, or a part of one.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Piece {
+    /// The token that is due next.
+    Token,
+    /// An empty authentication message.
+    Ready,
+    Level {
+        byte: u8,
+        confidential: bool,
+    },
+    BareLevel {
+        byte: u8,
+    },
+    Abort,
+    Frame {
+        mtyp: u8,
+        token: [u8; 8],
+    },
+    /// The first bytes of these.
+    Raw {
+        len: u8,
+        bytes: [u8; 8],
+    },
+}
+
+/// An operation on a layer.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum StreamOp {
+    /// A good frame of so many bytes arrives.
+    Seal {
+        confidential: bool,
+        len: u8,
+    },
+    /// Other bytes arrive.
+    Receive {
+        piece: Piece,
+    },
+    Offer {
+        n: u8,
+    },
+}
+
+/// A message of a conversation.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub struct Message {
+    pub to_server: bool,
+    pub op: MessageOp,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum MessageOp {
+    Select {
+        confidential: bool,
+    },
+    Send {
+        len: u8,
+    },
+    /// Sends more than fits a frame. Only once: it takes its time.
+    SendLong,
+    Deliver {
+        len: u8,
+    },
+    DeliverAll,
+    /// An attacker flips a bit of the bytes that were not delivered.
+    Flip {
+        at: u16,
+        bit: u8,
+    },
+    Datagram {
+        len: u8,
+    },
+    /// An attacker changes a datagram, cuts it, and replays it.
+    DatagramUnderAttack {
+        len: u8,
+        at: u8,
+        bit: u8,
+    },
+}
+
 const PROTECTIONS: [Protection; 2] = [Protection::Integrity, Protection::Confidentiality];
 
-/// The octets that a negotiator is chosen by.
-const PROGRAM: usize = 6;
-
-/// The most that a frame may have.
+/// The length of the longest frame.
 const MAX_FRAME: usize = 4 + 65_535;
 
-impl Octets<'_> {
-    fn client_config(&mut self) -> ClientConfig {
-        let config = self
-            .choose(LEVELS)
-            .map_or(ClientConfig::clear(), ClientConfig::new);
-        let config = match self.choose(LEVELS) {
-            Some(level) => config.with_accepted(&[level]),
-            None => config,
-        };
-        let (flags, max_token) = (self.octet(), self.max_token());
-        config.with_nec(flags & 1 != 0).with_max_token(max_token)
+impl Level {
+    fn level(self) -> Option<ProtectionLevel> {
+        match self {
+            Self::None => None,
+            Self::Integrity => Some(ProtectionLevel::Integrity),
+            Self::Confidentiality => Some(ProtectionLevel::Confidentiality),
+            Self::Selective => Some(ProtectionLevel::Selective),
+        }
+    }
+}
+
+impl Levels {
+    fn levels(self) -> Vec<ProtectionLevel> {
+        [
+            (self.integrity, ProtectionLevel::Integrity),
+            (self.confidentiality, ProtectionLevel::Confidentiality),
+            (self.selective, ProtectionLevel::Selective),
+        ]
+        .into_iter()
+        .filter_map(|(has, level)| has.then_some(level))
+        .collect()
+    }
+}
+
+impl MaxToken {
+    fn bytes(self) -> u16 {
+        match self {
+            Self::Default => 16 * 1024,
+            Self::Longest => u16::MAX,
+            Self::Exact => 7,
+            Self::TooShort => 6,
+        }
+    }
+}
+
+impl Context {
+    fn tokens(self) -> usize {
+        usize::from(1 + self.tokens % 6)
     }
 
-    fn server_config(&mut self) -> ServerConfig {
-        let config = match self.octet() {
-            0 => ServerConfig::new(),
-            some => {
-                let of = |bit: usize| LEVELS[bit].filter(|_| some & 1 << bit != 0);
-                let levels: Vec<_> = (1..4).filter_map(of).collect();
-                ServerConfig::new().with_allowed(&levels)
-            }
+    fn start(self, initiator: bool, tokens: usize) -> Fake {
+        let mut context = if initiator {
+            Fake::initiator(tokens)
+        } else {
+            Fake::acceptor(tokens)
         };
-        let config = match self.choose(LEVELS) {
-            Some(level) => config.with_counter_offer(Some(level)),
-            None => config,
-        };
-        let (flags, max_token) = (self.octet(), self.max_token());
-        config
-            .with_clear(flags & 2 != 0)
-            .with_nec(flags & 1 != 0)
-            .with_max_token(max_token)
-    }
-
-    fn max_token(&mut self) -> u16 {
-        self.choose([16 * 1024, 16 * 1024, 16 * 1024, 8, 7, u16::MAX])
-    }
-
-    fn context(&mut self, initiator: bool, tokens: usize) -> Fake {
-        let mut context = match initiator {
-            true => Fake::initiator(tokens),
-            false => Fake::acceptor(tokens),
-        };
-        let flags = self.octet();
-        context.services.integrity = flags & 1 == 0;
-        context.services.confidentiality = flags & 2 == 0;
-        context.failing_step = (flags >> 4 == 15).then_some(2);
+        context.services.integrity = !self.lacks_integrity;
+        context.services.confidentiality = !self.lacks_confidentiality;
+        context.failing_step = self.fails.then_some(2);
         context.sequence = false;
         context
     }
+}
 
-    fn negotiator(&mut self, initiator: bool, tokens: usize) -> Negotiator<Fake> {
-        let context = self.context(initiator, tokens);
-        match initiator {
-            true => Negotiator::client(context, self.client_config()),
-            false => Negotiator::server(context, self.server_config()),
+impl Client {
+    fn start(self, tokens: usize) -> Negotiator<Fake> {
+        let config = self
+            .proposed
+            .level()
+            .map_or(ClientConfig::clear(), ClientConfig::new)
+            .with_accepted(&self.accepted.levels())
+            .with_nec(self.framing.nec)
+            .with_max_token(self.framing.max_token.bytes());
+        Negotiator::client(self.context.start(true, tokens), config)
+    }
+}
+
+impl Server {
+    fn start(self, tokens: usize) -> Negotiator<Fake> {
+        let config = ServerConfig::new()
+            .with_allowed(&self.allowed.levels())
+            .with_clear(self.clear)
+            .with_counter_offer(self.counter_offer.level())
+            .with_nec(self.framing.nec)
+            .with_max_token(self.framing.max_token.bytes());
+        Negotiator::server(self.context.start(false, tokens), config)
+    }
+}
+
+pub fn gssapi_ops(scenario: Scenario) {
+    match scenario {
+        Scenario::Client { client, ops } => {
+            negotiation(|| client.start(client.context.tokens()), true, &ops);
+        }
+        Scenario::Server { server, ops } => {
+            negotiation(|| server.start(server.context.tokens()), false, &ops);
+        }
+        Scenario::Stream { level, ops } => stream(level.level(), &ops),
+        Scenario::Conversation { client, server, ops } => {
+            let tokens = client.context.tokens();
+            conversation(client.start(tokens), server.start(tokens), &ops);
         }
     }
 }
 
-pub fn gssapi_ops(input: &[u8]) {
-    let mut input = Octets(input);
-    match input.octet() % 3 {
-        0 => negotiator_split(input),
-        1 => decapsulation_split(input),
-        _ => conversation(input),
-    }
+/// The bytes that the peer of one side sends.
+struct Peer {
+    initiator: bool,
+    next_token: usize,
 }
 
-/// One side, and frames that its peer may send.
-fn negotiator_split(mut input: Octets<'_>) {
-    let initiator = input.octet() & 1 == 0;
-    let tokens = usize::from(1 + input.octet() % 6);
-    let seed = u64::from(input.u16()) * 0x0001_0001_0001_0001;
-    // Each run begins with a context that has seen nothing.
-    let program = Octets(input.take(PROGRAM));
-    let start = || Octets(program.0).negotiator(initiator, tokens);
-
-    let mut token = usize::from(initiator);
-    let mut wire = Vec::new();
-    while let Some(op) = input.next_op() {
-        match op % 8 {
-            // The token that is due next.
-            0..=2 => {
-                wire.extend(frame(1, format!("token {token}").as_bytes()));
-                token += 2;
+impl Peer {
+    fn bytes(&mut self, piece: Piece) -> Vec<u8> {
+        match piece {
+            Piece::Token => {
+                let token = format!("token {}", self.next_token);
+                self.next_token += 2;
+                frame(1, token.as_bytes())
             }
-            3 => wire.extend(frame(1, b"")),
-            4 => wire.extend(frame(
-                2,
-                &wrapped(!initiator, PROTECTIONS[usize::from(op >> 7)], &[op >> 3 & 7]),
-            )),
-            5 => wire.extend(frame(2, &[op >> 3 & 7])),
-            6 => wire.extend(frame(op >> 3 & 3, input.take(9))),
-            _ => wire.extend_from_slice(input.take(usize::from(op >> 3))),
+            Piece::Ready => frame(1, b""),
+            Piece::Level { byte, confidential } => {
+                let protection = PROTECTIONS[usize::from(confidential)];
+                frame(2, &wrapped(self.initiator, protection, &[byte]))
+            }
+            Piece::BareLevel { byte } => frame(2, &[byte]),
+            Piece::Abort => b"\x01\xff".to_vec(),
+            Piece::Frame { mtyp, token } => frame(mtyp, &token),
+            Piece::Raw { len, bytes } => bytes[..usize::from(len) % (bytes.len() + 1)].to_vec(),
         }
     }
-    let whole = drive(start(), &[&wire]).facts();
-    assert!(
-        wire.ends_with(&whole.1),
-        "what is left is the end of what was given"
-    );
-    assert_eq!(drive(start(), &pieces(seed, &wire)).facts(), whole);
 }
 
-/// A layer that wraps for [`Fake::initiator`]'s peer, or reads what that has wrapped.
-fn layer(initiator: bool, level: ProtectionLevel, sequence: bool) -> Encapsulation<Fake> {
-    let mut context = match initiator {
-        true => Fake::initiator(0),
-        false => Fake::acceptor(0),
+/// The operations lead to the same as all bytes in one read do, with the end announced when it is due or before all.
+fn negotiation(start: impl Fn() -> Negotiator<Fake>, is_client: bool, ops: &[Op]) {
+    let mut peer = Peer {
+        initiator: !is_client,
+        next_token: usize::from(is_client),
     };
-    context.sequence = sequence;
+    let mut side = Side::new(start());
+    for op in ops {
+        side.act(*op, &mut peer);
+    }
+    side.conclude();
+
+    let wire = &side.wire;
+    let whole = drive(start(), &[wire]).facts();
+    assert!(wire.ends_with(&whole.1), "the bytes left are the last ones");
+    assert_eq!(drive_after_eof(start(), wire).facts(), whole);
+    if side.rejected {
+        assert!(side.sent.ends_with(if is_client { b"" } else { b"\x01\xff" }));
+        return;
+    }
+    assert_eq!(side.facts(), whole);
+}
+
+/// A negotiator, and the bytes that it has not consumed.
+struct Side {
+    negotiator: Negotiator<Fake>,
+    /// All that the peer has sent.
+    wire: Vec<u8>,
+    inbox: VecDeque<u8>,
+    ended: bool,
+    rejected: bool,
+    sent: Vec<u8>,
+}
+
+impl Side {
+    fn new(negotiator: Negotiator<Fake>) -> Self {
+        Self {
+            negotiator,
+            wire: Vec::new(),
+            inbox: VecDeque::new(),
+            ended: false,
+            rejected: false,
+            sent: Vec::new(),
+        }
+    }
+
+    fn act(&mut self, op: Op, peer: &mut Peer) {
+        match op {
+            Op::Receive { .. } if self.ended => {}
+            Op::Receive { piece } => {
+                let bytes = peer.bytes(piece);
+                self.wire.extend_from_slice(&bytes);
+                self.inbox.extend(bytes);
+            }
+            Op::Offer { n } => {
+                self.offer(n.into());
+            }
+            Op::OfferNeeded => self.offer_needed(),
+            Op::Send { n } => self.send(n.into()),
+            Op::Step => self.negotiator.run_step(),
+            Op::End => {
+                self.ended = true;
+                self.negotiator.handle_eof();
+                if !self.inbox.is_empty() {
+                    self.offer(usize::MAX);
+                }
+            }
+            // The bytes of an agreement may have been sent, and others are then the layer's.
+            Op::Reject if matches!(self.negotiator.poll_output(), Output::Established) => {}
+            Op::Reject => {
+                let closed = matches!(self.negotiator.poll_output(), Output::Closed(_));
+                self.negotiator.reject();
+                self.rejected |= !closed;
+            }
+        }
+    }
+
+    /// Offers at most `n` bytes, and returns how many were consumed.
+    fn offer(&mut self, n: usize) -> usize {
+        let is_due = matches!(self.negotiator.poll_output(), Output::NeedInput { .. });
+        let n = n.min(self.inbox.len());
+        let input = &self.inbox.make_contiguous()[..n];
+        // A shorter slice than what is held after the end would be a promise that there is no more.
+        if n == 0 {
+            return 0;
+        }
+        let mut consumed = 0;
+        let memory = measure(|| consumed = self.negotiator.handle_input(input));
+        assert!(
+            memory.bytes_max <= held(self.wire.len()),
+            "more memory than bytes arrived"
+        );
+        assert!(consumed <= n);
+        if !is_due {
+            assert_eq!(consumed, 0, "nothing is consumed while something else is due");
+        } else if consumed == 0 {
+            self.is_version_fault();
+        }
+        self.inbox.drain(..consumed);
+        consumed
+    }
+
+    fn offer_needed(&mut self) {
+        let Output::NeedInput { needed } = self.negotiator.poll_output() else {
+            return;
+        };
+        let n = needed.get().min(self.inbox.len());
+        let consumed = self.offer(n);
+        if consumed < n {
+            self.is_version_fault();
+        }
+    }
+
+    fn is_version_fault(&mut self) {
+        while let Output::Transmit(_) = self.negotiator.poll_output() {
+            self.send(usize::MAX);
+        }
+        assert!(matches!(
+            self.negotiator.poll_output(),
+            Output::Closed(Error::Malformed(Malformed::Version { .. }))
+        ));
+    }
+
+    fn send(&mut self, n: usize) {
+        if let Output::Transmit(transmit) = self.negotiator.poll_output() {
+            let n = n.min(transmit.as_bytes().len());
+            self.sent.extend_from_slice(&transmit.as_bytes()[..n]);
+            transmit.sent(n);
+        }
+    }
+
+    /// Lets the negotiator come to its end, which it reaches without more input.
+    fn conclude(&mut self) {
+        for _ in 0..10_000 {
+            match self.negotiator.poll_output() {
+                Output::Transmit(_) => self.send(usize::MAX),
+                Output::NeedInput { .. } if self.inbox.is_empty() => {
+                    assert!(!self.ended, "no one has the bytes that it needs");
+                    self.ended = true;
+                    self.negotiator.handle_eof();
+                }
+                Output::NeedInput { .. } => {
+                    self.offer(usize::MAX);
+                }
+                Output::Step(step) => step.run(),
+                Output::Established | Output::Closed(_) => return,
+            }
+        }
+        panic!("unlimited steps");
+    }
+
+    fn facts(self) -> Facts<Fault> {
+        let end = self.negotiator.into_encapsulation().map(|layer| layer.level());
+        (self.sent, self.inbox.into(), end)
+    }
+}
+
+/// Returns the layer of a side whose context was not negotiated.
+fn layer(initiator: bool, level: ProtectionLevel) -> Encapsulation<Fake> {
+    let context = if initiator {
+        Fake::initiator(0)
+    } else {
+        Fake::acceptor(0)
+    };
     Encapsulation::new(context, level)
 }
 
-/// The stream behind a negotiation: good frames, and octets as the fuzzer likes.
-fn decapsulation_split(mut input: Octets<'_>) {
-    let level = input.choose(LEVELS).unwrap_or(ProtectionLevel::Selective);
-    let seed = u64::from(input.u16()) * 0x0001_0001_0001_0001;
-    let mut sender = layer(true, ProtectionLevel::Selective, true);
-    let mut wire = Vec::new();
-    while let Some(op) = input.next_op() {
-        match op % 4 {
-            0 | 1 => {
-                sender.select(PROTECTIONS[usize::from(op & 1)]);
-                let plain = input.take(usize::from(op >> 2));
+/// Frames and other bytes give the same plaintext and the same end in every split.
+fn stream(level: Option<ProtectionLevel>, ops: &[StreamOp]) {
+    let level = level.unwrap_or(ProtectionLevel::Selective);
+    let mut sender = layer(true, ProtectionLevel::Selective);
+    let mut peer = Peer {
+        initiator: true,
+        next_token: 0,
+    };
+    let mut serial = Serial::default();
+    let (mut wire, mut cuts) = (Vec::new(), vec![0]);
+    for op in ops {
+        match *op {
+            StreamOp::Seal { confidential, len } => {
+                sender.select(PROTECTIONS[usize::from(confidential)]);
                 sender
-                    .encapsulate(plain, &mut wire)
+                    .encapsulate(&serial.take(len), &mut wire)
                     .expect("a context that works");
             }
-            2 => wire.extend(frame(3, input.take(usize::from(op >> 2)))),
-            _ => wire.extend_from_slice(input.take(usize::from(op >> 2))),
+            StreamOp::Receive { piece } => wire.extend(peer.bytes(piece)),
+            StreamOp::Offer { n } => cuts.push(wire.len().min(cuts[cuts.len() - 1] + usize::from(n))),
         }
     }
-    let whole = stream(layer(false, level, true), &[&wire]);
-    assert_eq!(stream(layer(false, level, true), &pieces(seed, &wire)), whole);
-    let octets: Vec<&[u8]> = wire.chunks(1).collect();
-    assert_eq!(stream(layer(false, level, true), &octets), whole);
+    cuts.push(wire.len());
+    let pieces: Vec<&[u8]> = cuts.windows(2).map(|cut| &wire[cut[0]..cut[1]]).collect();
+    let whole = decapsulated(layer(false, level), &[&wire]);
+    assert_eq!(decapsulated(layer(false, level), &pieces), whole);
+    let bytes: Vec<&[u8]> = wire.chunks(1).collect();
+    assert_eq!(decapsulated(layer(false, level), &bytes), whole);
 }
 
-/// What comes out, and how it ends.
-fn stream<C: Context<Error = Fault>>(
-    mut layer: Encapsulation<C>,
-    pieces: &[&[u8]],
-) -> (Vec<u8>, Result<(), Error<Fault>>) {
+/// Payloads in which the bytes count.
+#[derive(Default)]
+struct Serial(u8);
+
+impl Serial {
+    fn take(&mut self, len: u8) -> Vec<u8> {
+        let mut next = || {
+            self.0 = self.0.wrapping_add(1);
+            self.0
+        };
+        (0..len % 32).map(|_| next()).collect()
+    }
+}
+
+/// Returns the plaintext and the end of the stream.
+fn decapsulated(mut layer: Encapsulation<Fake>, pieces: &[&[u8]]) -> (Vec<u8>, Result<(), Error<Fault>>) {
     let mut plain = Vec::new();
     let mut given = 0;
     for piece in pieces {
         let mut rest = *piece;
         given += rest.len();
         while !rest.is_empty() {
-            let before = plain.clone();
+            let before = (plain.clone(), layer.last_protection());
             let mut outcome = Ok(0);
             let memory = measure(|| outcome = layer.decapsulate(rest, &mut plain));
-            assert!(memory.bytes_max <= held(given), "more memory than octets came");
+            assert!(memory.bytes_max <= held(given), "more memory than bytes arrived");
             match outcome {
-                Ok(taken) => {
-                    assert!(taken > 0 && taken <= rest.len().min(MAX_FRAME));
-                    assert!(plain.starts_with(&before) && plain.len() - before.len() <= MAX_FRAME);
-                    rest = &rest[taken..];
+                Ok(consumed) => {
+                    assert!(consumed > 0 && consumed <= rest.len().min(MAX_FRAME));
+                    assert!(plain.starts_with(&before.0) && plain.len() - before.0.len() <= MAX_FRAME);
+                    assert!(plain.len() == before.0.len() || layer.last_protection().is_some());
+                    rest = &rest[consumed..];
                 }
                 Err(error) => {
-                    assert!(plain == before, "nothing of a token that does not pass");
+                    assert!(plain == before.0, "nothing is appended after an error");
+                    assert_eq!(layer.last_protection(), before.1);
                     has_failed(&mut layer);
                     return (plain, Err(error));
                 }
@@ -195,8 +563,8 @@ fn stream<C: Context<Error = Fault>>(
     (plain, end)
 }
 
-/// A stream that has failed once has failed in both directions.
-fn has_failed<C: Context<Error = Fault>>(layer: &mut Encapsulation<C>) {
+/// A stream that has failed has failed in both directions.
+fn has_failed(layer: &mut Encapsulation<Fake>) {
     let mut out = b"before".to_vec();
     for _ in 0..2 {
         assert_eq!(layer.decapsulate(b"\x01\x03\0\0", &mut out), Err(Error::Failed));
@@ -211,21 +579,19 @@ fn has_failed<C: Context<Error = Fault>>(layer: &mut Encapsulation<C>) {
     assert_eq!(out, b"before");
 }
 
-/// Two negotiators, then the traffic that they have agreed on.
-fn conversation(mut input: Octets<'_>) {
-    let tokens = usize::from(1 + input.octet() % 6);
-    let (client, server) = (input.negotiator(true, tokens), input.negotiator(false, tokens));
+/// Two negotiators agree or both fail, and after that their layers understand each other.
+fn conversation(client: Negotiator<Fake>, server: Negotiator<Fake>, ops: &[Message]) {
     let (client, server) = converse(client, server);
     let ends = (client.facts().2, server.facts().2);
     let stuck = matches!(ends, (Err(Error::Abandoned), Err(Error::Abandoned)));
-    assert!(!stuck, "both wait");
-    // What the server has chosen can still be refused by the client, and by nobody else.
+    assert!(!stuck, "deadlock");
+    // The client alone can refuse what the server has chosen.
     if ends.0.is_ok() {
         assert_eq!(ends.0, ends.1);
         assert!(client.unread.is_empty() && server.unread.is_empty());
     }
     if let (Ok(client), Ok(server)) = (client.end, server.end) {
-        traffic(client, server, input);
+        traffic(client, server, ops);
     }
 }
 
@@ -233,6 +599,8 @@ fn conversation(mut input: Octets<'_>) {
 #[derive(Default)]
 struct Way {
     sent: Vec<u8>,
+    /// How each message was protected, in the order of `sent`, and how long its plaintext was.
+    protections: VecDeque<(Option<Protection>, usize)>,
     wire: Vec<u8>,
     received: Vec<u8>,
     changed: bool,
@@ -240,66 +608,89 @@ struct Way {
 }
 
 impl Way {
+    fn send(&mut self, from: &mut Encapsulation<Fake>, plain: &[u8], selected: Protection) {
+        from.encapsulate(plain, &mut self.wire)
+            .expect("a context that works");
+        self.sent.extend_from_slice(plain);
+        let protection = match from.level() {
+            None => return,
+            Some(ProtectionLevel::Integrity) => Protection::Integrity,
+            Some(ProtectionLevel::Confidentiality) => Protection::Confidentiality,
+            Some(ProtectionLevel::Selective) => selected,
+        };
+        let pieces = plain.chunks(65_535 - OVERHEAD);
+        self.protections
+            .extend(pieces.map(|piece| (Some(protection), piece.len())));
+    }
+
     fn deliver(&mut self, to: &mut Encapsulation<Fake>, n: usize) {
         let n = n.min(self.wire.len());
         if n == 0 || self.failed {
             return;
         }
+        let before = self.received.len();
         match to.decapsulate(&self.wire[..n], &mut self.received) {
-            Ok(taken) => {
-                assert!(taken > 0 && taken <= n);
-                self.wire.drain(..taken);
+            Ok(consumed) => {
+                assert!(consumed > 0 && consumed <= n);
+                self.wire.drain(..consumed);
+                if to.level().is_some() && self.received.len() > before {
+                    let message = (to.last_protection(), self.received.len() - before);
+                    assert_eq!(self.protections.pop_front(), Some(message));
+                }
             }
             Err(_) => {
-                assert!(self.changed, "nobody has touched it");
+                assert!(self.changed, "an error without an attack");
                 has_failed(to);
                 self.failed = true;
             }
         }
         assert!(
             self.sent.starts_with(&self.received),
-            "what was sent, in its order"
+            "only what was sent, in order"
         );
     }
 }
 
-fn traffic(client: Encapsulation<Fake>, server: Encapsulation<Fake>, mut input: Octets<'_>) {
+fn traffic(client: Encapsulation<Fake>, server: Encapsulation<Fake>, ops: &[Message]) {
     let protected = client.level().is_some();
     let mut ends = [client, server];
     let mut ways = [Way::default(), Way::default()];
+    let default =
+        |end: &Encapsulation<Fake>| PROTECTIONS[usize::from(end.context().services.confidentiality)];
+    let mut selected = [default(&ends[0]), default(&ends[1])];
     let mut long = &[0x5a; 70_000][..];
-    while let Some(op) = input.next_op() {
-        let there = usize::from(op & 1);
-        let [from, to] = &mut ends;
-        let (from, to) = if there == 0 { (from, to) } else { (to, from) };
-        let n = usize::from(op >> 4);
+    let mut serial = Serial::default();
+    for Message { to_server, op } in ops {
         if ways.iter().any(|way| way.failed) {
-            // Both directions are over.
+            // Both directions have ended.
             return;
         }
-        let way = &mut ways[there];
-        match op >> 1 & 7 {
-            0 if from.context().services.confidentiality => from.select(PROTECTIONS[n & 1]),
-            0..=2 => {
-                let plain = match n {
-                    // More than one frame, once: it takes its time.
-                    15 => std::mem::take(&mut long),
-                    n => input.take(n),
-                };
-                from.encapsulate(plain, &mut way.wire)
-                    .expect("a context that works");
-                way.sent.extend_from_slice(plain);
+        let at = usize::from(!to_server);
+        let [one, other] = &mut ends;
+        let (from, to) = if at == 0 { (one, other) } else { (other, one) };
+        let way = &mut ways[at];
+        match *op {
+            MessageOp::Select { confidential } => {
+                if !confidential || from.context().services.confidentiality {
+                    selected[at] = PROTECTIONS[usize::from(confidential)];
+                    from.select(selected[at]);
+                }
             }
-            3 => way.deliver(to, n),
-            4 => way.deliver(to, usize::MAX),
-            5 if protected => {
-                let at = usize::from(input.u16());
-                if let Some(octet) = way.wire.get_mut(at) {
-                    *octet ^= 1 << (n & 7);
+            MessageOp::Send { len } => way.send(from, &serial.take(len), selected[at]),
+            MessageOp::SendLong => way.send(from, std::mem::take(&mut long), selected[at]),
+            MessageOp::Deliver { len } => way.deliver(to, len.into()),
+            MessageOp::DeliverAll => way.deliver(to, usize::MAX),
+            MessageOp::Flip { at, bit } => {
+                if let Some(byte) = way.wire.get_mut(usize::from(at)).filter(|_| protected) {
+                    *byte ^= 1 << (bit % 8);
                     way.changed = true;
                 }
             }
-            _ => datagram(from, to, input.take(n), protected.then(|| input.octet())),
+            MessageOp::Datagram { len } => datagram(from, to, &serial.take(len)),
+            MessageOp::DatagramUnderAttack { len, at, bit } if protected => {
+                datagram_under_attack(from, to, &serial.take(len), at, bit);
+            }
+            MessageOp::DatagramUnderAttack { .. } => {}
         }
     }
     let [client, server] = &mut ends;
@@ -308,35 +699,48 @@ fn traffic(client: Encapsulation<Fake>, server: Encapsulation<Fake>, mut input: 
             way.deliver(to, usize::MAX);
         }
         if !way.changed {
-            assert!(way.received == way.sent);
+            assert!(way.received == way.sent && way.protections.is_empty());
             assert_eq!(to.handle_eof(), Ok(()));
         }
     }
 }
 
-/// A datagram of its own: it comes as it was, once; and what was changed on its way is dropped, and nothing else.
-fn datagram(from: &mut Encapsulation<Fake>, to: &mut Encapsulation<Fake>, plain: &[u8], change: Option<u8>) {
+fn sealed(from: &mut Encapsulation<Fake>, plain: &[u8]) -> Vec<u8> {
     let mut wire = Vec::new();
     from.encapsulate_datagram(plain, &mut wire)
         .expect("a context that works");
-    let room = wire.len();
-    assert!(from.max_plain(room) >= plain.len(), "it would have fit");
+    assert!(from.max_plain(wire.len()) >= plain.len(), "it would have fit");
+    wire
+}
+
+/// A datagram is received as it was sent.
+fn datagram(from: &mut Encapsulation<Fake>, to: &mut Encapsulation<Fake>, plain: &[u8]) {
+    let wire = sealed(from, plain);
     let mut received = b"before".to_vec();
-    if let Some(change) = change {
-        let mut changed = wire.clone();
-        let at = usize::from(change >> 3) % changed.len();
-        changed[at] ^= 1 << (change & 7);
-        to.decapsulate_datagram(&changed, &mut received)
-            .expect_err("it was changed");
-        to.decapsulate_datagram(&wire[..at], &mut received)
-            .expect_err("it was cut");
+    assert_eq!(to.decapsulate_datagram(&wire, &mut received), Ok(()));
+    assert_eq!(received, [b"before", plain].concat());
+}
+
+/// A datagram that was changed, cut or replayed is dropped, with no effect on the original.
+fn datagram_under_attack(
+    from: &mut Encapsulation<Fake>,
+    to: &mut Encapsulation<Fake>,
+    plain: &[u8],
+    at: u8,
+    bit: u8,
+) {
+    let wire = sealed(from, plain);
+    let at = usize::from(at) % wire.len();
+    let mut changed = wire.clone();
+    changed[at] ^= 1 << (bit % 8);
+    let mut received = b"before".to_vec();
+    for bad in [&changed, &wire[..at]] {
+        to.decapsulate_datagram(bad, &mut received)
+            .expect_err("it was changed or cut");
         assert_eq!(received, b"before");
     }
     assert_eq!(to.decapsulate_datagram(&wire, &mut received), Ok(()));
+    to.decapsulate_datagram(&wire, &mut received)
+        .expect_err("a replay");
     assert_eq!(received, [b"before", plain].concat());
-    if change.is_some() {
-        to.decapsulate_datagram(&wire, &mut received)
-            .expect_err("a replay");
-        assert_eq!(received, [b"before", plain].concat());
-    }
 }

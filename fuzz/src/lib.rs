@@ -1,36 +1,63 @@
-//! What each fuzz target does with its input. Plain functions, so that the crate's own tests
-//! (`tests/corpus_replay.rs`) run them over the committed inputs without a fuzzer.
+//! What each fuzz target does with its input, in functions, so that the crate's own tests (`tests/corpus_replay.rs`) run
+//! them over the committed inputs without a fuzzer.
 
 #![allow(
     unreachable_pub,
     missing_docs,
-    reason = "the fuzz targets and a test compile this as their own"
+    reason = "the fuzz targets and a test compile their own copies"
 )]
 
 mod decode;
-mod gssapi_ops;
-mod handshake;
-pub mod octets;
-mod pair_ops;
+#[cfg(all(test, feature = "arbitrary"))]
+mod encoded;
+#[cfg(feature = "arbitrary")]
+pub mod gssapi_ops;
+#[cfg(all(test, feature = "arbitrary"))]
+mod gssapi_seeds;
+#[cfg(feature = "arbitrary")]
+pub mod handshake;
+#[cfg(feature = "arbitrary")]
+pub mod pair_ops;
 mod replay;
 #[cfg(feature = "arbitrary")]
 mod roundtrip;
-mod udp_ops;
+#[cfg(feature = "arbitrary")]
+pub mod script;
+#[cfg(feature = "arbitrary")]
+mod side;
+#[cfg(feature = "arbitrary")]
+pub mod udp_ops;
+#[cfg(all(test, feature = "arbitrary"))]
+mod udp_seeds;
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
-#[allow(dead_code, reason = "of the tests' drivers some are of use here")]
+#[allow(dead_code, reason = "the targets use a part of the tests' drivers")]
+#[cfg(feature = "arbitrary")]
 #[path = "../../tests/gssapi/context.rs"]
 mod context;
-#[allow(dead_code, reason = "so is of the tests' model")]
+#[allow(dead_code, reason = "the targets use a part of the tests' model")]
+#[cfg(feature = "arbitrary")]
 #[path = "../../tests/model/reassembly.rs"]
 mod model;
 
 pub use decode::decode;
+#[cfg(feature = "arbitrary")]
 pub use gssapi_ops::gssapi_ops;
+#[cfg(feature = "arbitrary")]
 pub use handshake::{client_split, server_split};
+#[cfg(feature = "arbitrary")]
 pub use pair_ops::pair_ops;
 pub use replay::replay;
 #[cfg(feature = "arbitrary")]
 pub use roundtrip::roundtrip;
+#[cfg(feature = "arbitrary")]
 pub use udp_ops::udp_ops;
+
+/// The target as a function of bytes, as the fuzzer calls it.
+#[cfg(feature = "arbitrary")]
+pub fn of_bytes<'a, T: arbitrary::Arbitrary<'a>>(target: fn(T), input: &'a [u8]) {
+    if let Ok(input) = T::arbitrary_take_rest(arbitrary::Unstructured::new(input)) {
+        target(input);
+    }
+}

@@ -1,10 +1,10 @@
-//! A target's committed inputs, without a fuzzer.
+//! Runs a target over its committed inputs, without a fuzzer.
 
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-/// Runs `target` over every file in `seeds`. Says which fail, and fails if there is none.
+/// Runs `target` over every file in `seeds`. Names those that fail, and fails if there is none.
 pub fn replay(seeds: &Path, target: fn(&[u8])) {
     let files = fs::read_dir(seeds).unwrap_or_else(|error| panic!("{}: {error}", seeds.display()));
     let mut files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();

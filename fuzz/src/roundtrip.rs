@@ -144,8 +144,13 @@ fn reassembled(to: Address<'_>, max: NonZeroUsize, payload: &[u8]) {
 fn text(address: &AddressBuf) {
     let Address { host, port } = address.as_address();
     assert_eq!(AddressBuf::from(Address { host, port }), *address);
+    let printed = address.to_string();
+    assert!(printed.bytes().all(|byte| byte.is_ascii_graphic()), "{printed}");
+    match printed.parse::<AddressBuf>() {
+        Ok(parsed) => assert_eq!(parsed, *address),
+        Err(error) => assert!(printed.starts_with('"'), "{printed}: {error}"),
+    }
     if !matches!(host, Host::Domain(_)) {
-        assert_eq!(address.to_string().parse(), Ok(address.clone()));
         assert_eq!(
             Address::from(address.as_address().to_socket_addr().unwrap()),
             address.as_address()

@@ -28,30 +28,36 @@ const fn is_delimiter(c: char) -> bool {
 /// | `a:80` | `"a:80"` |
 /// | `a`, NUL, `b` | `"a\x00b"` |
 ///
-/// It is for people. A resolver takes [`Address::to_target`].
+/// It is meant for logs. Pass [`Address::to_target`] to a resolver.
 impl fmt::Display for Domain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.to_str() {
             Ok(text) if is_plain(*self) => f.pad(text),
-            _ => {
-                f.write_char('"')?;
-                for byte in self.as_bytes() {
-                    match byte {
-                        b'"' | b'\\' => write!(f, "\\{}", char::from(*byte))?,
-                        byte if byte.is_ascii_graphic() => f.write_char(char::from(*byte))?,
-                        byte => write!(f, "\\x{byte:02x}")?,
-                    }
-                }
-                f.write_char('"')
-            }
+            _ => write_quoted(*self, f),
         }
     }
 }
 
+/// Prints the name in quotes, with the escapes of `Display`.
 impl fmt::Debug for Domain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Domain(\"{}\")", self.as_bytes().escape_ascii())
+        f.write_str("Domain(")?;
+        write_quoted(*self, f)?;
+        f.write_str(")")
     }
+}
+
+/// Writes the name in quotes, with `\xNN` for all but ASCII graphic characters.
+fn write_quoted(name: Domain<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_char('"')?;
+    for byte in name.as_bytes() {
+        match byte {
+            b'"' | b'\\' => write!(f, "\\{}", char::from(*byte))?,
+            byte if byte.is_ascii_graphic() => f.write_char(char::from(*byte))?,
+            byte => write!(f, "\\x{byte:02x}")?,
+        }
+    }
+    f.write_char('"')
 }
 
 /// Prints a name as [`Domain`] does.

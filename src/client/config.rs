@@ -189,9 +189,9 @@ impl Config {
         }
     }
 
-    /// Reads a reply, and judges REP before anything after it.
-    #[inline]
-    pub(super) fn decode_reply<'a>(&self, bytes: &'a [u8]) -> Result<Decoded<Reply<'a>>, Error> {
+    /// Reads a reply up to its end, and judges REP before anything after it.
+    #[inline(always)]
+    pub(super) fn judge_reply(&self, bytes: &[u8]) -> Result<Decoded<()>, Error> {
         if let [VERSION, code, ..] = *bytes {
             let code = ReplyCode::new(code);
             if !code.is_success() {
@@ -207,6 +207,6 @@ impl Config {
                 _ => {}
             }
         }
-        Ok(Reply::decode(bytes)?)
+        Ok(Reply::decode(bytes)?.map(|_| ()))
     }
 }

@@ -1,29 +1,43 @@
-//! What each side proposes and accepts, and its verdict on what the other names: RFC 1961's policy, as values.
+//! What each side proposes and accepts, [RFC 1961 §4.2](https://www.rfc-editor.org/rfc/rfc1961#section-4.2).
+//!
+//! The policy is a function of the configuration, the byte that the peer names, and the services of the context.
 
 use super::error::Error;
 use super::{ProtectionLevel, Services};
 
-/// A set of levels, one bit each. Bit 0 is the clear.
+/// A set of levels, one bit for each byte. Bit 0 is level `00`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Levels(u8);
 
 impl Levels {
+    const NONE: Self = Self(0);
     const CLEAR: Self = Self::of(None);
-    const ALL: Self = Self::CLEAR
-        .with(Some(ProtectionLevel::Integrity))
-        .with(Some(ProtectionLevel::Confidentiality))
-        .with(Some(ProtectionLevel::Selective));
+    /// The levels of RFC 1961.
+    const PROTECTED: Self = Self::NONE.with_all(&[
+        ProtectionLevel::Integrity,
+        ProtectionLevel::Confidentiality,
+        ProtectionLevel::Selective,
+    ]);
 
     const fn of(level: Option<ProtectionLevel>) -> Self {
         Self(1 << byte_of(level))
     }
 
-    const fn with(self, level: Option<ProtectionLevel>) -> Self {
-        Self(self.0 | Self::of(level).0)
+    const fn with_all(mut self, levels: &[ProtectionLevel]) -> Self {
+        let mut rest = levels;
+        while let [level, others @ ..] = rest {
+            self.0 |= Self::of(Some(*level)).0;
+            rest = others;
+        }
+        self
     }
 
-    const fn without(self, others: Self) -> Self {
-        Self(self.0 & !others.0)
+    const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     const fn has(self, level: Option<ProtectionLevel>) -> bool {
@@ -31,7 +45,7 @@ impl Levels {
     }
 }
 
-/// Returns the byte of a level; that of none is `00`.
+/// Returns the byte of a level, `00` for none.
 pub(super) const fn byte_of(level: Option<ProtectionLevel>) -> u8 {
     match level {
         Some(level) => level.get(),
@@ -39,7 +53,7 @@ pub(super) const fn byte_of(level: Option<ProtectionLevel>) -> u8 {
     }
 }
 
-/// Why a level is refused.
+/// The reason why a level is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     NotAllowed(u8),
@@ -55,7 +69,7 @@ impl<E> From<Refusal> for Error<E> {
     }
 }
 
-/// Returns `level` if the context has the services that it takes (R-115).
+/// Returns `level` if the context has the services that it requires (R-115).
 pub(super) fn available(
     level: Option<ProtectionLevel>,
     services: Services,
@@ -75,7 +89,7 @@ fn judge(byte: u8, allowed: Levels, services: Services) -> Result<Option<Protect
     available(level, services)
 }
 
-/// How messages are framed, and how long their tokens may be.
+/// The form of the messages of a negotiation, and the limits for their tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Framing {
     pub(super) nec: bool,
@@ -91,18 +105,19 @@ impl Framing {
     };
 }
 
-/// The settings that both roles have, once.
+/// The settings that both roles share.
 macro_rules! framing_settings {
     () => {
-        /// Sets whether the level bytes are sent and expected unwrapped, as NEC's implementation did. An attacker on the
-        /// way can then change them. A wrapped level is not accepted: nothing is detected.
+        /// Sets whether levels are sent and expected unwrapped, as NEC's implementation does. The default is `false`.
+        ///
+        /// An attacker on the path can then change them. The form is not detected: a wrapped level is refused.
         #[must_use]
         pub const fn with_nec(mut self, nec: bool) -> Self {
             self.framing.nec = nec;
             self
         }
 
-        /// Returns whether the level bytes are unwrapped.
+        /// Returns whether levels are sent and expected unwrapped.
         #[must_use]
         pub const fn nec(&self) -> bool {
             self.framing.nec
@@ -159,16 +174,16 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// Proposes `level`, and accepts no other answer.
+    /// Returns a configuration that proposes `level` and accepts no other answer.
     #[must_use]
     pub const fn new(level: ProtectionLevel) -> Self {
         Self::proposing(Some(level))
     }
 
-    /// Proposes level `00`, which is not in RFC 1961, and accepts no other answer. The peers are authenticated, and
-    /// nothing that follows is protected.
+    /// Returns a configuration that proposes level `00`, which is not in RFC 1961, and accepts no other answer.
     ///
-    /// For servers that are set up for old versions of curl.
+    /// The peers are authenticated, but nothing after that is protected. It is for servers that are configured for old
+    /// versions of curl.
     #[must_use]
     pub const fn clear() -> Self {
         Self::proposing(None)
@@ -182,16 +197,16 @@ impl ClientConfig {
         }
     }
 
-    /// Returns the level that is proposed; `None` for level `00`.
+    /// Returns the level that is proposed, or `None` for level `00`.
     #[must_use]
     pub const fn proposed(&self) -> Option<ProtectionLevel> {
         self.proposed
     }
 
-    /// Sets which levels are accepted as an answer, besides the one proposed.
+    /// Sets which levels are accepted as an answer, in addition to the one proposed.
     #[must_use]
     pub const fn with_accepted(self, levels: &[ProtectionLevel]) -> Self {
-        let accepted = with_all(Levels::of(self.proposed), levels);
+        let accepted = Levels::of(self.proposed).with_all(levels);
         Self { accepted, ..self }
     }
 
@@ -209,7 +224,7 @@ impl ClientConfig {
     }
 }
 
-/// [`ProtectionLevel::Confidentiality`], and no other answer.
+/// Proposes [`ProtectionLevel::Confidentiality`] and accepts no other answer.
 impl Default for ClientConfig {
     fn default() -> Self {
         Self::new(ProtectionLevel::Confidentiality)
@@ -221,7 +236,7 @@ impl Default for ClientConfig {
 /// ```
 /// use sans_socks::gssapi::{ProtectionLevel, ServerConfig};
 ///
-/// // Every client gets confidentiality, whatever it proposes.
+/// // Answers confidentiality to every client, even if it proposes another level.
 /// let config = ServerConfig::new()
 ///     .with_allowed(&[ProtectionLevel::Confidentiality])
 ///     .with_counter_offer(Some(ProtectionLevel::Confidentiality));
@@ -235,21 +250,20 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// Returns the defaults: agrees to any of the three levels, as the client proposes.
+    /// Returns the defaults: agrees to each of the three levels of RFC 1961.
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            allowed: Levels::ALL.without(Levels::CLEAR),
+            allowed: Levels::PROTECTED,
             counter_offer: None,
             framing: Framing::DEFAULT,
         }
     }
 
-    /// Sets the levels that are agreed to.
+    /// Sets the levels that are agreed to. Level `00` is [apart](Self::with_clear).
     #[must_use]
     pub const fn with_allowed(self, levels: &[ProtectionLevel]) -> Self {
-        let clear = self.allowed.without(Levels::ALL.without(Levels::CLEAR));
-        let allowed = with_all(clear, levels);
+        let allowed = self.allowed.intersection(Levels::CLEAR).with_all(levels);
         Self { allowed, ..self }
     }
 
@@ -259,34 +273,34 @@ impl ServerConfig {
         self.allowed.has(Some(level))
     }
 
-    /// Sets the answer to a client that proposes one of the other levels, which is not allowed or which the context
-    /// cannot do. The client may then close. By default, `None`, it is refused with `01 FF`.
+    /// Sets the answer to a client whose proposal is not allowed, or requires a service that the context lacks.
     ///
-    /// The level need not be among those that are [allowed](Self::with_allowed).
+    /// The client may accept the answer or close. The default is `None`: the client is refused with `01 FF`. The level
+    /// need not be among those [allowed](Self::with_allowed). It is no answer to level `00` or to an undefined level.
     #[must_use]
     pub const fn with_counter_offer(mut self, counter_offer: Option<ProtectionLevel>) -> Self {
         self.counter_offer = counter_offer;
         self
     }
 
-    /// Returns the counter-offer.
+    /// Returns the counter-offer, if there is one.
     #[must_use]
     pub const fn counter_offer(&self) -> Option<ProtectionLevel> {
         self.counter_offer
     }
 
-    /// Sets whether level `00`, which is not in RFC 1961, is agreed to. The client is authenticated, and nothing that
-    /// follows is protected.
+    /// Sets whether level `00`, which is not in RFC 1961, is agreed to. The default is `false`.
     ///
-    /// For old versions of curl, which propose nothing else.
+    /// The client is authenticated, but nothing after that is protected. It is for old versions of curl, which propose
+    /// nothing else.
     #[must_use]
-    pub const fn with_clear(mut self, clear: bool) -> Self {
-        self.allowed = if clear {
-            self.allowed.with(None)
-        } else {
-            self.allowed.without(Levels::CLEAR)
-        };
-        self
+    pub const fn with_clear(self, clear: bool) -> Self {
+        let protected = self.allowed.intersection(Levels::PROTECTED);
+        let clear = if clear { Levels::CLEAR } else { Levels::NONE };
+        Self {
+            allowed: protected.union(clear),
+            ..self
+        }
     }
 
     /// Returns whether level `00` is agreed to.
@@ -297,10 +311,10 @@ impl ServerConfig {
 
     framing_settings!();
 
-    /// Returns the answer to a client that proposes `byte`, and so the level agreed on.
+    /// Returns the answer to a client that proposes `byte`, which is the level agreed on.
     pub(super) fn judge(self, byte: u8, services: Services) -> Result<Option<ProtectionLevel>, Refusal> {
         match (judge(byte, self.allowed, services), self.counter_offer) {
-            // Level 00 has no counter-offer: the client asked for no protection at all.
+            // A client that proposes 00 wants no protection, so there is no counter-offer.
             (Err(_), Some(offer)) if ProtectionLevel::new(byte).is_some() => available(Some(offer), services),
             (judged, _) => judged,
         }
@@ -311,13 +325,4 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self::new()
     }
-}
-
-const fn with_all(mut set: Levels, levels: &[ProtectionLevel]) -> Levels {
-    let mut rest = levels;
-    while let [level, others @ ..] = rest {
-        set = set.with(Some(*level));
-        rest = others;
-    }
-    set
 }

@@ -4,49 +4,61 @@ use alloc::vec::Vec;
 
 use super::ProtectionLevel;
 
-/// A security context: what a GSS-API library gives, of either side.
+/// A security context of either side, from a GSS-API library.
 ///
-/// This crate links no mechanism; the program implements this over the library of its choice, and brings
-/// names and credentials itself. Dropping it deletes the context, with no output token: that is never sent
-/// (R-124, R-125).
+/// This crate links no mechanism: implement the trait over the library of your choice, and bring the names and
+/// credentials. The context is deleted when it is dropped. The token of `gss_delete_sec_context` is never sent.
 ///
-/// A context of RFC 1961 asks for `GSS_C_MUTUAL_FLAG`, `GSS_C_REPLAY_FLAG`, `GSS_C_INTEG_FLAG`, for
-/// `GSS_C_CONF_FLAG` unless confidentiality is of no interest, and for `GSS_C_SEQUENCE_FLAG` unless it is for
-/// an association: datagrams come in any order, and are counted with the stream's messages (R-104). The RFC
-/// also wants `GSS_C_DELEG_FLAG`, which hands the user's credentials to the proxy: leave it to the user, as
-/// Dante does (R-103, Q-116).
+/// An initiator requests these flags:
 ///
-/// Each `out` is appended to: what stands in it already is not the context's. After an error nothing that was
-/// appended is looked at.
+/// | flag | |
+/// |---|---|
+/// | `GSS_C_MUTUAL_FLAG`, `GSS_C_REPLAY_FLAG`, `GSS_C_INTEG_FLAG` | always |
+/// | `GSS_C_CONF_FLAG` | unless confidentiality is never wanted |
+/// | `GSS_C_SEQUENCE_FLAG` | for CONNECT and BIND. Datagrams arrive in any order, and are counted together with the messages of the stream |
+/// | `GSS_C_DELEG_FLAG` | RFC 1961 requires it, but it hands the user's credentials to the proxy. Leave it to the user, as Dante does |
+///
+/// Every method that writes appends to `out`, and leaves the bytes before that as they are. After an error, what it
+/// has appended is discarded.
+///
+/// A later version may add methods. Each will have a default, so that existing implementations still compile.
+///
+/// ```
+#[doc = include_str!("../guide/toy_context.rs")]
+/// ```
 pub trait Context {
-    /// What the library reports.
+    /// The error of the library.
     type Error;
 
-    /// A step of establishment: `gss_init_sec_context` or `gss_accept_sec_context`.
+    /// Runs a step of context establishment: `gss_init_sec_context` or `gss_accept_sec_context`.
     ///
-    /// `token` is what the peer has sent, maybe of no octets; `None` in an initiator's first step. What is
-    /// appended to `out` goes to the peer; with nothing appended nothing is sent, but for the empty token with
-    /// which an acceptor says that it is ready. It is not called again once complete.
+    /// `token` is what the peer has sent, and may be empty. It is `None` in the first step of an initiator. What is
+    /// appended to `out` is sent to the peer. If nothing is appended, nothing is sent, with one exception: an acceptor
+    /// that is complete sends an empty token. The method is not called again once it has returned
+    /// [`Progress::Complete`].
     ///
-    /// This may block. A server that lets in some names only looks at the initiator's name when the context
-    /// is complete, and fails the step: the client is then refused with `01 FF`.
+    /// It may block. To admit only some names, look at the name of the initiator when the context is complete, and
+    /// return an error. The client is then refused with `01 FF`.
     ///
     /// # Errors
     ///
-    /// Any major status but `GSS_S_COMPLETE` and `GSS_S_CONTINUE_NEEDED`; and when mutual authentication was
-    /// asked for and not given.
+    /// Any major status other than `GSS_S_COMPLETE` and `GSS_S_CONTINUE_NEEDED`. Also, if mutual authentication was
+    /// requested and not provided.
     fn step(&mut self, token: Option<&[u8]>, out: &mut Vec<u8>) -> Result<Progress, Self::Error>;
 
-    /// Which services the context has, once it is complete: `GSS_C_INTEG_FLAG` and `GSS_C_CONF_FLAG` of
-    /// "ret_flags".
+    /// Returns which services the context has: `GSS_C_INTEG_FLAG` and `GSS_C_CONF_FLAG` of "ret_flags".
+    ///
+    /// It is called only when the context is complete.
     fn services(&self) -> Services;
 
-    /// Protects `plain`: `gss_wrap`, with "conf_req_flag" as `protection` says and the default quality. Returns what
-    /// "conf_state" says about it: a library that leaves confidentiality out is detected, and nothing is sent.
+    /// Protects `plain`: `gss_wrap`, with `protection` as "conf_req_flag" and the default quality of protection.
+    ///
+    /// Returns the protection that "conf_state" reports. A token that lacks the confidentiality requested is discarded,
+    /// with [`Error::NotConfidential`](super::Error::NotConfidential).
     ///
     /// # Errors
     ///
-    /// Any major status but `GSS_S_COMPLETE`.
+    /// Any major status other than `GSS_S_COMPLETE`.
     fn wrap(
         &mut self,
         protection: Protection,
@@ -54,32 +66,40 @@ pub trait Context {
         out: &mut Vec<u8>,
     ) -> Result<Protection, Self::Error>;
 
-    /// Checks and opens `token`: `gss_unwrap`. Returns what "conf_state" says about it.
+    /// Verifies `token` and appends its plaintext: `gss_unwrap`. Returns the protection that "conf_state" reports.
     ///
     /// # Errors
     ///
-    /// Any major status but plain `GSS_S_COMPLETE`: with one of the bits `GSS_S_DUPLICATE_TOKEN`,
-    /// `GSS_S_OLD_TOKEN`, `GSS_S_UNSEQ_TOKEN` and `GSS_S_GAP_TOKEN` the token was replayed, or others are
-    /// missing before it.
+    /// Any major status other than plain `GSS_S_COMPLETE`. The bits `GSS_S_DUPLICATE_TOKEN`, `GSS_S_OLD_TOKEN`,
+    /// `GSS_S_UNSEQ_TOKEN` and `GSS_S_GAP_TOKEN` are errors too: the token was replayed, or one before it is missing.
     fn unwrap(&mut self, token: &[u8], out: &mut Vec<u8>) -> Result<Protection, Self::Error>;
 
-    /// The most plaintext whose token has at most `max_token` octets: `gss_wrap_size_limit`. 0, if the
-    /// overhead alone is more.
+    /// Returns the length of the longest plaintext whose token has at most `max_token` bytes: `gss_wrap_size_limit`.
+    ///
+    /// 0 if the overhead alone is longer.
     fn max_plain(&self, protection: Protection, max_token: usize) -> usize;
 }
 
-/// How far a context has come with a step.
+/// The outcome of a step.
 #[expect(clippy::exhaustive_enums, reason = "GSS-API has these two")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Progress {
-    /// `GSS_S_CONTINUE_NEEDED`: it needs another token from the peer.
+    /// `GSS_S_CONTINUE_NEEDED`: the context needs another token from the peer.
     ContinueNeeded,
-    /// `GSS_S_COMPLETE`: it is established.
+    /// `GSS_S_COMPLETE`: the context is established.
     Complete,
 }
 
 /// The services of a context, [RFC 1961 §4.1](https://www.rfc-editor.org/rfc/rfc1961#section-4.1).
+///
+/// ```
+/// use sans_socks::gssapi::{ProtectionLevel, Services};
+///
+/// let services = Services::new().with_integrity(true);
+/// assert!(services.suffice_for(ProtectionLevel::Selective));
+/// assert!(!services.suffice_for(ProtectionLevel::Confidentiality));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
@@ -114,20 +134,21 @@ impl Services {
         self
     }
 
-    /// Whether a context with these can do `level`: each takes integrity, and
-    /// [`ProtectionLevel::Confidentiality`] confidentiality also.
+    /// Returns whether a context with these services can do `level`.
+    ///
+    /// Every level requires integrity. [`ProtectionLevel::Confidentiality`] also requires confidentiality.
     #[must_use]
     pub const fn suffice_for(self, level: ProtectionLevel) -> bool {
         self.integrity && (self.confidentiality || !matches!(level, ProtectionLevel::Confidentiality))
     }
 }
 
-/// What one message gets, or got.
+/// The protection of one message.
 #[expect(clippy::exhaustive_enums, reason = "\"conf_req_flag\" is true or false")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Protection {
-    /// Integrity alone: anybody on the way can read it.
+    /// Integrity alone: anyone on the path can read the message.
     Integrity,
     /// Integrity and confidentiality.
     Confidentiality,

@@ -1,14 +1,15 @@
-//! [RFC 1961 §5](https://www.rfc-editor.org/rfc/rfc1961#section-5): every octet behind the negotiation.
+//! [RFC 1961 §5](https://www.rfc-editor.org/rfc/rfc1961#section-5): the layer over the stream after the negotiation.
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::mem::take;
 
 use super::frame::{HEADER_LEN, MessageType, Token, decode_token, header};
 use super::{Context, Error, Protection, ProtectionLevel, Services};
 use crate::message::{Decoded, copy};
 
-/// The layer between the socket and all that is sent behind the negotiation: the request, the replies, the
-/// tunnel's octets, and each datagram of an association.
+/// The layer between the socket and everything after the negotiation: the request, the replies, the bytes of the tunnel,
+/// and each datagram of an association.
 ///
 /// ```text
 /// +------+------+------+.......................+
@@ -18,41 +19,46 @@ use crate::message::{Decoded, copy};
 /// +------+------+------+.......................+
 /// ```
 ///
-/// It comes from [`Negotiator::into_encapsulation`](super::Negotiator::into_encapsulation). What is in a token:
+/// [`Negotiator::into_encapsulation`](super::Negotiator::into_encapsulation) returns it.
 ///
-/// | level | is sent | is taken |
+/// | level | sends | accepts |
 /// |---|---|---|
-/// | [`Integrity`](ProtectionLevel::Integrity) | not confidential | any |
-/// | [`Confidentiality`](ProtectionLevel::Confidentiality) | confidential | confidential; else [`Error::NotConfidential`] |
-/// | [`Selective`](ProtectionLevel::Selective) | as [`select`](Self::select) says | any |
-/// | none, where both sides opted in | the octets as they are, without frames | the same |
+/// | [`Integrity`](ProtectionLevel::Integrity) | tokens that are not confidential | any token |
+/// | [`Confidentiality`](ProtectionLevel::Confidentiality) | confidential tokens | confidential tokens, else [`Error::NotConfidential`] |
+/// | [`Selective`](ProtectionLevel::Selective) | tokens as [selected](Self::select) | any token, see [`last_protection`](Self::last_protection) |
+/// | none, by opt-in of both sides | the bytes without frames | the same |
 ///
-/// # Faults
+/// # Errors
 ///
-/// A stream is over with its first fault, in both directions: from then on every call gives
-/// [`Error::Failed`]. A datagram that is no good is dropped, and changes nothing. Plaintext is given out only
-/// when its whole token has passed, so what stands in `plain` is what the peer has wrapped, in its order,
-/// as far as the context was asked for that.
+/// The first error of a stream ends it, in both directions. From then on, every call returns [`Error::Failed`]. An error
+/// of a datagram affects nothing but that datagram.
+///
+/// Plaintext is appended only when its whole token has been verified. If the context was asked for sequence, what has been
+/// appended is what the peer has wrapped, in the same order.
 ///
 /// # Memory
 ///
-/// The octets of the one frame in progress, as they arrive: never more than 65,539 of them, and no
-/// room is made on the word of "len". Between two frames it holds nothing.
+/// It buffers at most one partial frame of up to 65,539 bytes. They are buffered as they arrive: "len" reserves no
+/// memory. Between frames it buffers nothing.
 ///
-/// The context is dropped with it, and deletes itself (R-125); no token is sent for that (R-124).
+/// The context is dropped with it. No token is sent for that.
 pub struct Encapsulation<C> {
     context: C,
     services: Services,
     level: Option<ProtectionLevel>,
+    /// What is sent at level `Selective`.
     selected: Protection,
+    /// What was received last.
     last: Option<Protection>,
+    /// The frame in progress.
     partial: Vec<u8>,
     failed: bool,
 }
 
 impl<C: Context> Encapsulation<C> {
-    /// Encapsulates at `level` with a context that is established already. Where its
-    /// [services](Context::services) do not suffice for that, nothing is sent: [`Error::LevelUnavailable`].
+    /// Encapsulates at `level`, with a context that is established already.
+    ///
+    /// If the context lacks a [service](Context::services) for that, sending fails with [`Error::LevelUnavailable`].
     #[must_use]
     pub fn new(context: C, level: ProtectionLevel) -> Self {
         Self::agreed(context, Some(level))
@@ -76,39 +82,40 @@ impl<C: Context> Encapsulation<C> {
         }
     }
 
-    /// The level agreed on. `None`: none, since both sides opted in to the clear.
+    /// Returns the level agreed on, or `None` if both sides opted in to level `00`.
     #[must_use]
     pub const fn level(&self) -> Option<ProtectionLevel> {
         self.level
     }
 
-    /// The context, to ask it who the peer is.
+    /// Returns the context, which knows the name of the peer.
     #[must_use]
     pub const fn context(&self) -> &C {
         &self.context
     }
 
-    /// Returns how the last message was protected whose plaintext was appended, of the stream or a datagram.
+    /// Returns the protection of the last message that was opened, of the stream or a datagram.
     ///
-    /// Each call of [`decapsulate`](Self::decapsulate) opens one message at most, so at level
-    /// [`Selective`](ProtectionLevel::Selective) the receiver learns it for each. `None` before the first message, and
-    /// where nothing is protected.
+    /// [`decapsulate`](Self::decapsulate) opens one message at most. So at level
+    /// [`Selective`](ProtectionLevel::Selective), a call after each tells how the plaintext that it appended was
+    /// protected. Returns `None` before the first message, and always if the [level](Self::level) is `None`.
     #[must_use]
     pub const fn last_protection(&self) -> Option<Protection> {
         self.last
     }
 
-    /// At level [`Selective`](ProtectionLevel::Selective), what the messages from here on get; at any other
-    /// level this changes nothing. At first it is confidentiality, if the context has it. Selected where the
-    /// context has it not, sending fails.
+    /// Selects the protection of the messages sent from now on, at level [`Selective`](ProtectionLevel::Selective).
+    ///
+    /// The default is confidentiality, if the context has that service. If it lacks the service that is selected, sending
+    /// fails. At other levels this has no effect.
     pub const fn select(&mut self, protection: Protection) {
         self.selected = protection;
     }
 
-    /// The most plaintext that fits a frame of `max_frame` octets, as things are
-    /// [selected](Self::select); 0 when not even its overhead fits.
+    /// Returns the length of the longest plaintext that fits a frame of `max_frame` bytes, with the protection of the
+    /// next message. 0 if the overhead alone does not fit.
     ///
-    /// For the pieces of a fragmented datagram: each is wrapped alone.
+    /// Use it to fragment a datagram: each fragment is wrapped alone.
     #[must_use]
     pub fn max_plain(&self, max_frame: usize) -> usize {
         match self.protection() {
@@ -120,18 +127,22 @@ impl<C: Context> Encapsulation<C> {
         }
     }
 
-    /// Takes octets from the stream: those of the frame in progress, and not one more. When the frame is
-    /// whole, what was in it is appended to `plain`.
+    /// Consumes bytes from the stream: those of the frame in progress, and not one more. When the frame is complete, its
+    /// plaintext is appended to `plain`.
     ///
-    /// Returns how many were taken, of any input at least one; give it the rest as long as there is one. Plaintext
-    /// is a stream: where one token ends means nothing, and a handshake's last octets and the tunnel's
-    /// first may share one.
+    /// Returns how many bytes were consumed, at least one of any input. Call it again with the rest until none is left.
+    /// The plaintext is a stream: the end of a token has no meaning, and one token may hold both the last bytes of the
+    /// handshake and the first bytes of the tunnel.
     ///
     /// # Errors
     ///
-    /// Each is the stream's end, and nothing was appended: [`Error::Malformed`],
-    /// [`Error::UnexpectedMessage`], [`Error::Rejected`] for an abort, [`Error::Context`] for a token that
-    /// does not pass, [`Error::NotConfidential`]; [`Error::Failed`] after any of these.
+    /// Each ends the stream, and nothing was appended:
+    ///
+    /// - [`Error::Malformed`] and [`Error::UnexpectedMessage`] for other bytes than encapsulated data
+    /// - [`Error::Rejected`] for an abort
+    /// - [`Error::Context`] for a token that cannot be unwrapped
+    /// - [`Error::NotConfidential`] for one that must be confidential
+    /// - [`Error::Failed`] after any error of the stream
     pub fn decapsulate(&mut self, wire: &[u8], plain: &mut Vec<u8>) -> Result<usize, Error<C::Error>> {
         self.fatal(|this| {
             if this.level.is_none() {
@@ -140,22 +151,25 @@ impl<C: Context> Encapsulation<C> {
             }
             if this.partial.is_empty() {
                 if let Decoded::Complete { value, consumed } = decode(wire)? {
-                    this.last = Some(open(&mut this.context, this.level, value, plain)?);
+                    this.open(value, plain)?;
                     return Ok(consumed);
                 }
             }
+            let mut partial = take(&mut this.partial);
             let mut rest = wire;
             loop {
-                match decode(&this.partial)? {
+                match decode(&partial)? {
                     Decoded::Complete { value, .. } => {
-                        this.last = Some(open(&mut this.context, this.level, value, plain)?);
-                        this.partial = Vec::new();
+                        this.open(value, plain)?;
                         break;
                     }
-                    Decoded::Incomplete { .. } if rest.is_empty() => break,
+                    Decoded::Incomplete { .. } if rest.is_empty() => {
+                        this.partial = partial;
+                        break;
+                    }
                     Decoded::Incomplete { needed } => {
                         let (now, later) = rest.split_at_checked(needed.get()).unwrap_or((rest, &[]));
-                        this.partial.extend_from_slice(now);
+                        partial.extend_from_slice(now);
                         rest = later;
                     }
                 }
@@ -164,12 +178,14 @@ impl<C: Context> Encapsulation<C> {
         })
     }
 
-    /// The peer has ended its side of the stream, and all octets before that have been taken.
+    /// Notes that the peer has ended its side of the stream. Call it when all bytes before that have been consumed.
+    ///
+    /// RFC 1961 has no message for the end, so an attacker can end the stream between two frames unnoticed.
     ///
     /// # Errors
     ///
-    /// [`Error::UnexpectedEof`] inside a frame: octets are missing, and the stream is over. Between two frames
-    /// nothing tells the peer's end from somebody else's: RFC 1961 has no message for it.
+    /// [`Error::UnexpectedEof`] inside a frame, which ends the stream in both directions. [`Error::Failed`] after any
+    /// error of the stream.
     pub fn handle_eof(&mut self) -> Result<(), Error<C::Error>> {
         self.fatal(|this| {
             if this.partial.is_empty() {
@@ -181,17 +197,20 @@ impl<C: Context> Encapsulation<C> {
         })
     }
 
-    /// Appends `plain` to `wire`, in as many frames as it takes; none for nothing.
+    /// Appends `plain` to `wire`, in as many frames as it requires. Empty plaintext requires none.
     ///
-    /// Send the octets in the order of the calls: a context that was asked for sequence counts them.
+    /// Send the bytes in the order of the calls: the context may number the messages.
     ///
     /// # Errors
     ///
-    /// Each is the stream's end, and nothing was appended: [`Error::Context`] when the context cannot wrap,
-    /// [`Error::LevelUnavailable`] when it has no service for what is agreed on or
-    /// [selected](Self::select), [`Error::NotConfidential`] when it left confidentiality out,
-    /// [`Error::PlainTooLong`] when it has room for no byte,
-    /// [`Error::TokenTooLong`] when it made a token longer than it said; [`Error::Failed`] after any of these.
+    /// Each ends the stream, and nothing was appended:
+    ///
+    /// - [`Error::Context`] when the context cannot wrap
+    /// - [`Error::LevelUnavailable`] when it lacks the service for the protection due
+    /// - [`Error::NotConfidential`] when it has left confidentiality out
+    /// - [`Error::PlainTooLong`] when not one byte fits in a token
+    /// - [`Error::TokenTooLong`] when a token is longer than [`max_plain`](Context::max_plain) promised
+    /// - [`Error::Failed`] after any error of the stream
     pub fn encapsulate(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> Result<(), Error<C::Error>> {
         let start = wire.len();
         let sealed = self.fatal(|this| {
@@ -216,13 +235,13 @@ impl<C: Context> Encapsulation<C> {
         sealed
     }
 
-    /// Appends to `plain` what is in a datagram, which must be one frame from its first octet to its last.
+    /// Appends the plaintext of a datagram, which must be exactly one frame, to `plain`.
     ///
     /// # Errors
     ///
-    /// Drop the datagram; nothing was appended, and the association goes on: those of
-    /// [`decapsulate`](Self::decapsulate), and [`Error::DatagramLength`] when its length is not what "len"
-    /// says. [`Error::Failed`] when the stream has failed, and the association with it.
+    /// Drop the datagram. Nothing was appended, and the association continues. The errors are those of
+    /// [`decapsulate`](Self::decapsulate), and [`Error::DatagramLength`] when the datagram is longer or shorter than its
+    /// frame. [`Error::Failed`] means that the stream has failed, which ends the association too.
     pub fn decapsulate_datagram(
         &mut self,
         datagram: &[u8],
@@ -234,24 +253,20 @@ impl<C: Context> Encapsulation<C> {
             return Ok(());
         }
         match decode(datagram)? {
-            Decoded::Complete { value, consumed } if consumed == datagram.len() => {
-                self.last = Some(open(&mut self.context, self.level, value, plain)?);
-                Ok(())
-            }
+            Decoded::Complete { value, consumed } if consumed == datagram.len() => self.open(value, plain),
             _ => Err(Error::DatagramLength),
         }
     }
 
     /// Appends `plain` to `datagram` as one frame.
     ///
-    /// It is not the network's limit that is looked at: see [`max_plain`](Self::max_plain).
+    /// The limit is that of a token. For the limit of the network, see [`max_plain`](Self::max_plain).
     ///
     /// # Errors
     ///
-    /// Nothing was appended, and the association goes on: [`Error::PlainTooLong`] when it does not fit one
-    /// token; [`Error::Context`], [`Error::LevelUnavailable`] and [`Error::TokenTooLong`] as for
-    /// [`encapsulate`](Self::encapsulate). [`Error::Failed`] when the stream has failed, and the association
-    /// with it.
+    /// Nothing was appended, and the association continues. The errors are those of
+    /// [`encapsulate`](Self::encapsulate), and [`Error::PlainTooLong`] when the plaintext does not fit one token.
+    /// [`Error::Failed`] means that the stream has failed, which ends the association too.
     pub fn encapsulate_datagram(
         &mut self,
         plain: &[u8],
@@ -269,7 +284,7 @@ impl<C: Context> Encapsulation<C> {
         seal(&mut self.context, protection, plain, datagram)
     }
 
-    /// What a message gets at the level agreed on (R-122).
+    /// Returns the protection of the next message (R-122).
     const fn protection(&self) -> Option<Protection> {
         match self.level {
             Some(ProtectionLevel::Integrity) => Some(Protection::Integrity),
@@ -279,7 +294,7 @@ impl<C: Context> Encapsulation<C> {
         }
     }
 
-    /// The same, if the context has the service for it (R-115).
+    /// Returns the same, if the context has the service for it (R-115).
     fn available_protection(&self) -> Result<Option<Protection>, Error<C::Error>> {
         let protection = self.protection();
         let level = match protection {
@@ -294,11 +309,32 @@ impl<C: Context> Encapsulation<C> {
         }
     }
 
+    /// Appends the plaintext of `token` to `plain`: all of it, or nothing after an error.
+    fn open(&mut self, token: &[u8], plain: &mut Vec<u8>) -> Result<(), Error<C::Error>> {
+        let start = plain.len();
+        let opened = match (self.level, self.context.unwrap(token, plain)) {
+            (Some(ProtectionLevel::Confidentiality), Ok(Protection::Integrity)) => {
+                Err(Error::NotConfidential)
+            }
+            (_, opened) => opened.map_err(Error::Context),
+        };
+        match opened {
+            Ok(protection) => {
+                self.last = Some(protection);
+                Ok(())
+            }
+            Err(error) => {
+                plain.truncate(start);
+                Err(error)
+            }
+        }
+    }
+
     const fn check(&self) -> Result<(), Error<C::Error>> {
         if self.failed { Err(Error::Failed) } else { Ok(()) }
     }
 
-    /// Does something whose failure is the stream's end.
+    /// Runs `act`, whose error ends the stream.
     fn fatal<T>(
         &mut self,
         act: impl FnOnce(&mut Self) -> Result<T, Error<C::Error>>,
@@ -313,29 +349,12 @@ impl<C: Context> Encapsulation<C> {
     }
 }
 
-fn decode<E>(octets: &[u8]) -> Result<Decoded<&[u8]>, Error<E>> {
-    decode_token(octets, MessageType::Encapsulated, u16::MAX)
+fn decode<E>(input: &[u8]) -> Result<Decoded<&[u8]>, Error<E>> {
+    let allowed = |got| (got == MessageType::Encapsulated).then_some(u16::MAX);
+    Ok(decode_token(input, MessageType::Encapsulated, allowed)?.map(|(_, token)| token))
 }
 
-/// Appends what is in `token` to `plain`: all of it, if it passes, or nothing.
-fn open<C: Context>(
-    context: &mut C,
-    level: Option<ProtectionLevel>,
-    token: &[u8],
-    plain: &mut Vec<u8>,
-) -> Result<Protection, Error<C::Error>> {
-    let start = plain.len();
-    let opened = match (level, context.unwrap(token, plain)) {
-        (Some(ProtectionLevel::Confidentiality), Ok(Protection::Integrity)) => Err(Error::NotConfidential),
-        (_, opened) => opened.map_err(Error::Context),
-    };
-    if opened.is_err() {
-        plain.truncate(start);
-    }
-    opened
-}
-
-/// Appends a frame with `plain` in it to `wire`, or nothing.
+/// Appends a frame with `plain` to `wire`, or nothing after an error.
 fn seal<C: Context>(
     context: &mut C,
     protection: Protection,
@@ -351,12 +370,12 @@ fn seal<C: Context>(
             return Err(Error::NotConfidential);
         }
         let len = wire.len().saturating_sub(token);
-        let octets = u16::try_from(len).map_err(|_| Error::TokenTooLong {
+        let short = u16::try_from(len).map_err(|_| Error::TokenTooLong {
             len,
             max: Token::MAX_LEN,
         })?;
         if let Some(slot) = wire.get_mut(start..token) {
-            copy(&header(MessageType::Encapsulated, octets), slot);
+            copy(&header(MessageType::Encapsulated, short), slot);
         }
         Ok(())
     });
@@ -366,7 +385,7 @@ fn seal<C: Context>(
     sealed
 }
 
-/// No octet of the stream, and nothing of the context.
+/// Shows the level and whether the stream has failed: no byte of the stream, and nothing of the context.
 impl<C> fmt::Debug for Encapsulation<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Encapsulation")

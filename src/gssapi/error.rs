@@ -5,75 +5,75 @@ use thiserror::Error as ThisError;
 use super::{MessageType, ProtectionLevel};
 use crate::error::Malformed;
 
-/// Why a negotiation failed, a stream ended, or a datagram was dropped. `E` is the context's own error.
+/// The reason why a negotiation failed, a stream ended, or a datagram was dropped. `E` is the error of the context.
 ///
-/// With `std` it converts into a `std::io::Error` of the kind that fits, which holds it as its inner error.
+/// With `std` it converts into a `std::io::Error` of a suitable kind, with this error as the inner error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ThisError)]
 #[non_exhaustive]
 pub enum Error<E> {
-    /// The peer sent octets that are no frame.
+    /// The bytes received are not a frame.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The peer sent a message of another type than the one that was due.
+    /// The message received has another type than the one expected.
     #[error("unexpected message of type {got}, expected {expected}")]
     #[non_exhaustive]
     UnexpectedMessage {
-        /// The type that was due.
+        /// The type expected.
         expected: MessageType,
-        /// The type that came.
+        /// The type received.
         got: MessageType,
     },
-    /// The peer announced, or the context made, a token that is too long. Of the peer's, nothing but the length was taken.
+    /// The peer announced, or the context made, a token that is too long. Of the peer's token, nothing was consumed.
     #[error("token of {len} bytes exceeds the limit of {max}")]
     #[non_exhaustive]
     TokenTooLong {
-        /// The octets it has.
+        /// The length of the token in bytes.
         len: usize,
-        /// The octets it may have.
+        /// The limit in bytes.
         max: usize,
     },
-    /// The context failed: it could not be established, or a message did not pass.
+    /// The context failed: it was not established, or a message could not be wrapped or unwrapped.
     #[error("GSSAPI context failed")]
     Context(#[source] E),
-    /// `01 FF`: the peer refused.
+    /// The peer refused with `01 FF`.
     #[error("rejected by the peer")]
     Rejected,
-    /// A protection level is one octet, and this many were wrapped.
+    /// A protection level is one byte, and the peer wrapped this many.
     #[error("protection level of {0} bytes, expected 1")]
     LevelLength(usize),
-    /// The peer named a protection level that this side does not allow, or that RFC 1961 does not have.
+    /// The peer named a protection level that the configuration does not allow, or that RFC 1961 does not define.
     #[error("protection level {0:#04x} is not allowed")]
     LevelNotAllowed(u8),
-    /// The context has not the services for this level.
+    /// The context lacks a service that this level requires.
     #[error("context lacks the services for protection level {0}")]
     LevelUnavailable(ProtectionLevel),
-    /// A token that must be confidential is not: one received at [`ProtectionLevel::Confidentiality`], or one that the
-    /// context was asked to make so. Nothing of it was sent.
+    /// A token is not confidential, although it must be. It was received at [`ProtectionLevel::Confidentiality`], or the
+    /// context made it when confidentiality was requested. Nothing of it was returned or sent.
     #[error("token is not confidential")]
     NotConfidential,
-    /// Plaintext that does not fit one token.
+    /// The plaintext does not fit one token.
     #[error("{len} bytes of plaintext exceed the {max} that fit in one token")]
     #[non_exhaustive]
     PlainTooLong {
-        /// The octets there are.
+        /// The length of the plaintext in bytes.
         len: usize,
-        /// The octets there is room for.
+        /// The limit in bytes.
         max: usize,
     },
-    /// A datagram is longer or shorter than the one frame in it.
+    /// The datagram is longer or shorter than the one frame in it.
     #[error("datagram is not exactly one frame")]
     DatagramLength,
-    /// The peer ended its side of the connection where its message was due. Many a server refuses like this.
+    /// The peer ended its side of the connection before this message was complete. Many servers refuse that way.
     #[error("connection ended before a message of type {due}")]
     #[non_exhaustive]
     UnexpectedEof {
-        /// The message that was due.
+        /// The type of the message expected.
         due: MessageType,
     },
-    /// This side ended the negotiation before it was over.
+    /// This side ended the negotiation before it was complete.
     #[error("negotiation rejected")]
     Abandoned,
-    /// The stream has failed before.
+    /// The stream failed in an earlier call.
     #[error("encapsulated stream already failed")]
     Failed,
 }

@@ -1,22 +1,25 @@
-//! [RFC 1961 §3.4 to §5](https://www.rfc-editor.org/rfc/rfc1961#section-3.4): one frame for every message.
+//! The frame of every message, [RFC 1961 §3.4 to §5](https://www.rfc-editor.org/rfc/rfc1961#section-3.4).
 
 use core::fmt;
+use core::num::NonZeroUsize;
 
 use super::Error;
 use crate::error::{InvalidValue, Malformed};
-use crate::message::BufferTooSmall;
-use crate::message::{Decoded, Encode, copy, private, room};
+use crate::message::{BufferTooSmall, Decoded, Encode, copy, private, room};
 
 /// "ver" of RFC 1961.
-pub(super) const VERSION: u8 = 1;
+const VERSION: u8 = 1;
 
 /// "mtyp" of the abort message, which has neither length nor token.
 const ABORT: u8 = 0xff;
 
-/// "ver", "mtyp" and "len".
+/// 2: the length of "ver" and "mtyp", which are decided on first.
+pub(super) const FIRST_DECISION: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+
+/// The length of "ver", "mtyp" and "len".
 pub(super) const HEADER_LEN: usize = 4;
 
-/// "mtyp": what the token of a frame is.
+/// "mtyp": the kind of the token in a frame.
 #[expect(clippy::exhaustive_enums, reason = "RFC 1961 names these three")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -25,15 +28,15 @@ pub enum MessageType {
     Authentication = 1,
     /// `02`: a protection level, [RFC 1961 §4.3](https://www.rfc-editor.org/rfc/rfc1961#section-4.3).
     ProtectionLevel = 2,
-    /// `03`: encapsulated octets, [RFC 1961 §5](https://www.rfc-editor.org/rfc/rfc1961#section-5).
+    /// `03`: encapsulated data, [RFC 1961 §5](https://www.rfc-editor.org/rfc/rfc1961#section-5).
     Encapsulated = 3,
 }
 
 impl MessageType {
-    /// The type with this octet; `None` for any other, and for `FF`, which is [`Frame::Abort`].
+    /// Returns the type with this byte, or `None` for any other byte. `FF` is [`Frame::Abort`], which has no token.
     #[must_use]
-    pub const fn new(octet: u8) -> Option<Self> {
-        match octet {
+    pub const fn new(byte: u8) -> Option<Self> {
+        match byte {
             1 => Some(Self::Authentication),
             2 => Some(Self::ProtectionLevel),
             3 => Some(Self::Encapsulated),
@@ -41,7 +44,7 @@ impl MessageType {
         }
     }
 
-    /// Its octet.
+    /// Returns the byte of this type.
     #[must_use]
     pub const fn get(self) -> u8 {
         self as u8
@@ -58,7 +61,7 @@ impl fmt::Display for MessageType {
     }
 }
 
-/// What the mechanism has made: 0 to 65,535 octets that nobody else reads. `Debug` shows the length only.
+/// A token of the mechanism: 0 to 65,535 opaque bytes. `Debug` shows the length only.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Token<'a>(&'a [u8]);
 
@@ -66,16 +69,16 @@ impl<'a> Token<'a> {
     /// 65,535.
     pub const MAX_LEN: usize = u16::MAX as usize;
 
-    /// Checks the length.
+    /// Wraps `bytes` after a check of the length.
     ///
     /// # Errors
     ///
-    /// [`InvalidValue::TokenLength`] for more than 65,535 octets.
-    pub const fn new(octets: &'a [u8]) -> Result<Self, InvalidValue> {
-        if octets.len() > Self::MAX_LEN {
-            return Err(InvalidValue::TokenLength(octets.len()));
+    /// [`InvalidValue::TokenLength`] for more than 65,535 bytes.
+    pub const fn new(bytes: &'a [u8]) -> Result<Self, InvalidValue> {
+        if bytes.len() > Self::MAX_LEN {
+            return Err(InvalidValue::TokenLength(bytes.len()));
         }
-        Ok(Self(octets))
+        Ok(Self(bytes))
     }
 
     /// Returns the bytes.
@@ -91,7 +94,7 @@ impl fmt::Debug for Token<'_> {
     }
 }
 
-/// One message of [RFC 1961](https://www.rfc-editor.org/rfc/rfc1961): 4 to 65,539 octets, or the 2 of an abort.
+/// A message of [RFC 1961](https://www.rfc-editor.org/rfc/rfc1961): 4 to 65,539 bytes, or the 2 of an abort.
 ///
 /// ```text
 /// +------+------+------+.......................+     +------+------+
@@ -114,7 +117,7 @@ impl fmt::Debug for Token<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Frame<'a> {
-    /// A token and what it is.
+    /// A token of this type.
     Token {
         /// "mtyp".
         message_type: MessageType,
@@ -126,16 +129,27 @@ pub enum Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Reads the message. Decides at octet 2 ("ver", "mtyp"), 4 ("len"), and at the last.
+    /// Reads the message at the front of `input`.
+    ///
+    /// Decides at byte 2 ("ver" and "mtyp"), at byte 4 ("len"), and at the last byte.
     ///
     /// # Errors
     ///
     /// [`Malformed::Version`] when "ver" is not `01`, [`Malformed::MessageType`] when "mtyp" is none of
     /// `01 02 03 FF`.
     pub fn decode(input: &'a [u8]) -> Result<Decoded<Self>, Malformed> {
+        Self::decode_checked(input, |_, _| Ok(()))
+    }
+
+    /// Reads the message as [`decode`](Self::decode) does. `check` judges its type at byte 2, and the length of its
+    /// token at byte 4.
+    fn decode_checked<E: From<Malformed>>(
+        input: &'a [u8],
+        check: impl FnOnce(MessageType, Option<u16>) -> Result<(), E>,
+    ) -> Result<Decoded<Self>, E> {
         let have = input.len();
         match *input {
-            [] | [VERSION] => Ok(Decoded::incomplete(2, have)),
+            [] | [VERSION] => Ok(Decoded::incomplete(FIRST_DECISION.get(), have)),
             [VERSION, ABORT, ..] => Ok(Decoded::Complete {
                 value: Self::Abort,
                 consumed: 2,
@@ -143,9 +157,12 @@ impl<'a> Frame<'a> {
             [VERSION, mtyp, ref rest @ ..] => {
                 let message_type = MessageType::new(mtyp).ok_or(Malformed::MessageType(mtyp))?;
                 let [high, low, ref rest @ ..] = *rest else {
+                    check(message_type, None)?;
                     return Ok(Decoded::incomplete(HEADER_LEN, have));
                 };
-                let len = usize::from(u16::from_be_bytes([high, low]));
+                let len = u16::from_be_bytes([high, low]);
+                check(message_type, Some(len))?;
+                let len = usize::from(len);
                 Ok(match rest.get(..len) {
                     Some(token) => Decoded::Complete {
                         value: Self::Token {
@@ -160,11 +177,12 @@ impl<'a> Frame<'a> {
             [got, ..] => Err(Malformed::Version {
                 expected: VERSION,
                 got,
-            }),
+            }
+            .into()),
         }
     }
 
-    /// The octets before the token, as far as there are any.
+    /// Returns the bytes before the token, and how many of them there are.
     fn header(&self) -> ([u8; HEADER_LEN], usize) {
         match self {
             Self::Token { message_type, token } => (header(*message_type, token.0.len() as u16), HEADER_LEN),
@@ -211,36 +229,41 @@ impl Encode for Frame<'_> {
     }
 }
 
-/// The octets before a token.
+/// Returns the bytes before a token of this length.
 pub(super) const fn header(message_type: MessageType, len: u16) -> [u8; HEADER_LEN] {
     let [high, low] = len.to_be_bytes();
     [VERSION, message_type.get(), high, low]
 }
 
-/// Reads the token of the one message that is due: the peer may send no other type, and no longer token.
+/// Reads the message at the front of `input`, where the peer may send certain messages only.
+///
+/// `max` is the limit for a token of each type, or `None` if the type is not allowed. `expected` is for the error.
 pub(super) fn decode_token<E>(
-    octets: &[u8],
+    input: &[u8],
     expected: MessageType,
-    max: u16,
-) -> Result<Decoded<&[u8]>, Error<E>> {
-    let decoded = Frame::decode(octets)?;
-    match *octets {
-        [_, ABORT, ..] => return Err(Error::Rejected),
-        [_, mtyp, ref rest @ ..] => {
-            if let Some(got) = MessageType::new(mtyp).filter(|got| *got != expected) {
-                return Err(Error::UnexpectedMessage { expected, got });
-            }
-            if let [high, low, ..] = *rest {
-                let len = u16::from_be_bytes([high, low]);
-                if len > max {
-                    return Err(Error::TokenTooLong {
-                        len: len.into(),
-                        max: max.into(),
-                    });
-                }
-            }
+    max: impl FnOnce(MessageType) -> Option<u16>,
+) -> Result<Decoded<(MessageType, &[u8])>, Error<E>> {
+    let frame = Frame::decode_checked(input, |got, len| {
+        let max = max(got).ok_or(Error::UnexpectedMessage { expected, got })?;
+        match len {
+            Some(len) if len > max => Err(Error::TokenTooLong {
+                len: len.into(),
+                max: max.into(),
+            }),
+            _ => Ok(()),
         }
-        _ => {}
-    }
-    Ok(decoded.map(|frame| frame.token()))
+    })?;
+    Ok(match frame {
+        Decoded::Incomplete { needed } => Decoded::Incomplete { needed },
+        Decoded::Complete {
+            value: Frame::Token { message_type, token },
+            consumed,
+        } => Decoded::Complete {
+            value: (message_type, token.as_bytes()),
+            consumed,
+        },
+        Decoded::Complete {
+            value: Frame::Abort, ..
+        } => return Err(Error::Rejected),
+    })
 }

@@ -1,6 +1,10 @@
 //! Protection levels, [RFC 1961 §4.2](https://www.rfc-editor.org/rfc/rfc1961#section-4.2).
 
-/// What is agreed about all that follows, [RFC 1961 §4.2](https://www.rfc-editor.org/rfc/rfc1961#section-4.2).
+use core::fmt;
+
+/// How all messages after the negotiation are protected, [RFC 1961 §4.2].
+///
+/// [RFC 1961 §4.2]: https://www.rfc-editor.org/rfc/rfc1961#section-4.2
 #[expect(clippy::exhaustive_enums, reason = "RFC 1961 has these three")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -9,15 +13,15 @@ pub enum ProtectionLevel {
     Integrity = 1,
     /// `02`: every message has integrity and is confidential.
     Confidentiality = 2,
-    /// `03`: every message has integrity; its sender chooses whether it is confidential.
+    /// `03`: every message has integrity, and its sender chooses whether it is confidential.
     Selective = 3,
 }
 
 impl ProtectionLevel {
-    /// The level with this octet; `None` for any but `01`, `02` and `03`.
+    /// Returns the level with this byte, or `None` for any byte other than `01`, `02` and `03`.
     #[must_use]
-    pub const fn new(octet: u8) -> Option<Self> {
-        match octet {
+    pub const fn new(byte: u8) -> Option<Self> {
+        match byte {
             1 => Some(Self::Integrity),
             2 => Some(Self::Confidentiality),
             3 => Some(Self::Selective),
@@ -25,15 +29,15 @@ impl ProtectionLevel {
         }
     }
 
-    /// Its octet.
+    /// Returns the byte of this level.
     #[must_use]
     pub const fn get(self) -> u8 {
         self as u8
     }
 }
 
-impl core::fmt::Display for ProtectionLevel {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for ProtectionLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Integrity => "integrity",
             Self::Confidentiality => "confidentiality",

@@ -1,21 +1,24 @@
 //! GSSAPI, method `01`: [RFC 1961](https://www.rfc-editor.org/rfc/rfc1961).
 //!
-//! [`Negotiator`] authenticates the peers and negotiates a [`ProtectionLevel`]. [`Encapsulation`] protects everything
+//! [`Negotiator`] authenticates the peers and agrees on a [`ProtectionLevel`]. [`Encapsulation`] protects everything
 //! after that. [`Frame`] is the message of both. No mechanism is linked: implement [`Context`] over the GSS-API library
 //! of your choice.
 //!
 //! ```text
 //! client                                          server
-//!   01 01 len token              ->                            a step of each side's context makes a
-//!                                <-   01 01 len token          token, for as many legs as it takes
-//!                                <-   01 01 00 00              in place of a last token: "ready"
+//!   01 01 len token              ->                            each step of a context makes a token,
+//!                                <-   01 01 len token          as often as the mechanism requires
+//!                                <-   01 01 00 00              instead of a last token: "ready"
 //!   01 02 len wrap(level)        ->                            01 integrity, 02 confidentiality, 03 selective
 //!                                <-   01 02 len wrap(level)    the server's choice
 //!   01 03 len wrap(request)      ->
 //!                                <-   01 03 len wrap(reply)
-//!   01 03 len wrap(octets)      <-->  01 03 len wrap(octets)   a datagram is one such frame
+//!   01 03 len wrap(bytes)       <-->  01 03 len wrap(bytes)    a datagram is one such frame
 //!                                <-   01 FF                    at any time: refused
 //! ```
+//!
+//! The module requires a `usize` of at least 32 bits: a token has up to 65,535 bytes, and a frame is longer. It is not
+//! compiled for a target with 16.
 //!
 #![doc = include_str!("../guide/gssapi.md")]
 

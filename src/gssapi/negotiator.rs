@@ -1,14 +1,15 @@
-//! [RFC 1961 §3 and §4](https://www.rfc-editor.org/rfc/rfc1961#section-3): the context is established, then
-//! the protection level agreed.
+//! [RFC 1961 §3 and §4](https://www.rfc-editor.org/rfc/rfc1961#section-3): the context is established, then the
+//! protection level is agreed on.
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::mem::take;
 use core::num::NonZeroUsize;
 
 use super::config::{ClientConfig, Framing, Refusal, ServerConfig, available, byte_of};
-use super::frame::{Frame, HEADER_LEN, MessageType, Token, VERSION, decode_token};
+use super::frame::{FIRST_DECISION, Frame, HEADER_LEN, MessageType, Token, decode_token};
 use super::{Context, Encapsulation, Error, Progress, Protection, ProtectionLevel, Services};
-use crate::error::{InvalidValue, Malformed};
+use crate::error::InvalidValue;
 use crate::machine::{self, Io, Machine};
 use crate::message::{Decoded, Encode};
 use crate::transmit::{Cursor, Transmit};
@@ -36,72 +37,121 @@ impl Role {
     }
 }
 
-/// What is due when nothing is left to send.
+/// The message expected from the peer.
+#[derive(Clone, Copy)]
+enum Message {
+    /// A token for the next step.
+    Token,
+    /// The last authentication message of a server, by which a client with a complete context learns that it may
+    /// propose a level.
+    Ready { proposal: Option<ProtectionLevel> },
+    /// A protection level. If `may_be_ready`, one empty authentication message is accepted before it.
+    Level { may_be_ready: bool },
+}
+
+impl Message {
+    const fn message_type(self) -> MessageType {
+        match self {
+            Self::Token | Self::Ready { .. } => MessageType::Authentication,
+            Self::Level { .. } => MessageType::ProtectionLevel,
+        }
+    }
+
+    /// Returns the limit for a token of this type, or `None` if the type is not allowed.
+    fn max_token(self, message_type: MessageType, framing: Framing) -> Option<u16> {
+        match (self, message_type) {
+            (Self::Token | Self::Ready { .. }, MessageType::Authentication) => Some(framing.max_token),
+            (Self::Level { .. }, MessageType::ProtectionLevel) => Some(framing.max_level_token),
+            (Self::Level { may_be_ready: true }, MessageType::Authentication) => Some(0),
+            _ => None,
+        }
+    }
+
+    fn decode<E>(self, framing: Framing, input: &[u8]) -> Result<Decoded<(MessageType, &[u8])>, Error<E>> {
+        decode_token(input, self.message_type(), |got| self.max_token(got, framing))
+    }
+}
+
+/// What happens when everything has been sent.
 enum State<E> {
-    /// Over the token received; at the client's start there is none.
-    Step,
-    ReadToken,
-    /// The client's context is complete, and the server will say that its own is.
-    ReadReady,
-    /// A client may find one empty authentication message before the level: `may_be_ready`.
-    ReadLevel {
-        may_be_ready: bool,
+    /// A step is due.
+    Step {
+        /// The message with the peer's token. Empty at a client's start, when there is no token.
+        message: Vec<u8>,
+    },
+    Read {
+        message: Message,
+        /// How many more bytes it takes to the next decision.
+        needed: NonZeroUsize,
     },
     Established(Option<ProtectionLevel>),
     Closed(Error<E>),
 }
 
-/// The sub-negotiation of method `01`, of either side, over a context that the program brings.
+impl<E> State<E> {
+    /// Expects `message`, of which nothing has been received.
+    const fn expect(message: Message) -> Self {
+        Self::Read {
+            message,
+            needed: FIRST_DECISION,
+        }
+    }
+}
+
+/// The sub-negotiation of method GSSAPI, of either side, over a context of the caller.
 ///
-/// It is for the raw stream, while the handshake says `Negotiate`. Ask [`poll_output`](Self::poll_output) for
-/// the one thing to do next, do it, ask again; the [module's documentation](super) shows it.
+/// Run it over the raw stream while the handshake returns `Negotiate`. It is a [`Machine`], like the handshakes: poll,
+/// do what is returned, and poll again. The [module documentation](super) has an example.
 ///
-/// Before the peer has proved who it is, it can make this hold 16,384 octets of a token, or 256 of a level,
-/// and only as it sends them: no room is made on the word of "len".
+/// Before the peer is authenticated, it can make the negotiator buffer a token of 16,384 bytes, or a level of 256. They
+/// are buffered as they arrive: "len" reserves no memory.
 ///
 /// # Transitions
 ///
-/// | client's state | comes | is sent | next |
+/// | state of a client | event | is sent | next state |
 /// |---|---|---|---|
-/// | Step | continue, with or without a token | `01 01`, or nothing | token |
-/// | | complete, with a token | `01 01` | ready |
-/// | | complete, without a token | `01 02` | level |
-/// | | failure | | closed: `Context` |
-/// | Step, Ready | what the context cannot do is to be proposed | | closed: `LevelUnavailable` |
-/// | Token | `01 01` | | step |
-/// | Ready | `01 01`, whatever is in it | `01 02` | level |
-/// | Level | `01 01 00 00`, once at most | | level |
-/// | | `01 02`, acceptable | | established |
-/// | | `01 02`, not acceptable | | closed: `LevelNotAllowed`, `LevelUnavailable` |
+/// | Step | to be continued, with or without a token | `01 01`, or nothing | Token |
+/// | | complete, with a token | `01 01` | Ready |
+/// | | complete, without a token | `01 02` | Level |
+/// | | failed | | closed: `Context` |
+/// | Step, Ready | the level to propose requires a service that the context lacks | | closed: `LevelUnavailable` |
+/// | Token | `01 01` | | Step |
+/// | Ready | `01 01` with any token | `01 02` | Level |
+/// | Level | `01 01 00 00`, at most once | | Level |
+/// | | `01 02`, accepted | | established |
+/// | | `01 02`, not accepted | | closed: `LevelNotAllowed`, `LevelUnavailable` |
 ///
-/// | server's state | comes | is sent | next |
+/// | state of a server | event | is sent | next state |
 /// |---|---|---|---|
-/// | Token | `01 01` | | step |
-/// | Step | continue, with or without a token | `01 01`, or nothing | token |
-/// | | complete, with or without a token | `01 01` | level |
-/// | | failure | `01 FF` | closed: `Context` |
-/// | Level | `01 02`, allowed, or a counter-offer is | `01 02` | established |
+/// | Token | `01 01` | | Step |
+/// | Step | to be continued, with or without a token | `01 01`, or nothing | Token |
+/// | | complete, with or without a token | `01 01` | Level |
+/// | | failed | `01 FF` | closed: `Context` |
+/// | Level | `01 02`, allowed, or there is a counter-offer | `01 02` | established |
 /// | | `01 02`, not allowed | `01 FF` | closed: `LevelNotAllowed`, `LevelUnavailable` |
 ///
-/// | both, where input is due | is sent | next |
+/// | both roles, where input is due | is sent | next state |
 /// |---|---|---|
 /// | `01 FF` | | closed: `Rejected` |
 /// | end of input | | closed: `UnexpectedEof` |
-/// | anything else | by the server `01 FF` | closed |
+/// | any other message | `01 FF` by a server | closed |
 pub struct Negotiator<C: Context> {
     context: C,
     role: Role,
     state: State<C::Error>,
-    /// The message in progress; during a step, the one before it.
+    /// The part received of the message in progress.
     received: Vec<u8>,
     outgoing: Vec<u8>,
+    /// The part of `outgoing` that is still to be sent.
     cursor: Cursor,
-    /// How far the input reached that was offered last, counted like `received`.
+    /// How far the input reached that was offered last, counted like `received`. What is beyond `received` is input
+    /// that the caller still holds.
     reach: usize,
+    /// Whether the peer has ended its side.
     eof: bool,
 }
 
-/// The next step.
+/// The next thing to do.
 #[expect(clippy::exhaustive_enums, reason = "a driver must not overlook a new step")]
 #[must_use]
 pub enum Output<'a, C: Context> {
@@ -116,10 +166,10 @@ pub enum Output<'a, C: Context> {
     },
     /// Run a step of context establishment, on a thread that may block.
     Step(Step<'a, C>),
-    /// The level is agreed. [`into_encapsulation`](Negotiator::into_encapsulation) returns the [`Encapsulation`]. Bytes
-    /// that you still hold belong to it. Further calls return the same.
+    /// The level is agreed on. [`into_encapsulation`](Negotiator::into_encapsulation) returns the [`Encapsulation`].
+    /// Bytes that you still hold belong to it. Further calls return the same.
     Established,
-    /// The negotiation has failed, and a server has told the peer by `01 FF`. Close the connection.
+    /// The negotiation has failed, and a server has sent `01 FF`. Close the connection.
     /// [`into_encapsulation`](Negotiator::into_encapsulation) returns the error by value. Further calls return the same.
     Closed(&'a Error<C::Error>),
 }
@@ -152,16 +202,17 @@ impl<'a, C: Context> Output<'a, C> {
 }
 
 impl<C: Context> Negotiator<C> {
-    /// The client's side, with a context that has made no step.
+    /// Begins the client's side, with a context that has made no step.
     #[must_use]
     pub const fn client(context: C, config: ClientConfig) -> Self {
-        Self::with(context, Role::Client(config), State::Step)
+        let message = Vec::new();
+        Self::with(context, Role::Client(config), State::Step { message })
     }
 
-    /// The server's side, with a context that has made no step.
+    /// Begins the server's side, with a context that has made no step.
     #[must_use]
     pub const fn server(context: C, config: ServerConfig) -> Self {
-        Self::with(context, Role::Server(config), State::ReadToken)
+        Self::with(context, Role::Server(config), State::expect(Message::Token))
     }
 
     const fn with(context: C, role: Role, state: State<C::Error>) -> Self {
@@ -184,37 +235,35 @@ impl<C: Context> Negotiator<C> {
     /// ends the negotiation.
     #[must_use = "what was not consumed belongs to a later call or to the encapsulation"]
     pub fn handle_input(&mut self, input: &[u8]) -> usize {
-        if input.is_empty() {
+        let Some(first) = input.get(..1) else {
             self.reach = 0;
             return 0;
-        }
+        };
         self.reach = self.reach.max(self.received.len().saturating_add(input.len()));
         let mut rest = input;
-        while let (Some(needed), Some(first)) = (self.needed(), rest.first()) {
-            if self.received.is_empty() && *first != VERSION {
-                self.refuse(Error::Malformed(Malformed::Version {
-                    expected: VERSION,
-                    got: *first,
-                }));
-                break;
+        while let (Some((message, needed)), [_, ..]) = (self.input_due(), rest) {
+            if self.received.is_empty() {
+                // A wrong version is not consumed.
+                if let Err(error) = message.decode(self.role.framing(), first) {
+                    self.refuse(error);
+                    break;
+                }
             }
             let (now, later) = rest.split_at_checked(needed.get()).unwrap_or((rest, &[]));
             self.received.extend_from_slice(now);
             rest = later;
-            let received = self.received.len();
-            if self.decide() {
-                self.reach = self.reach.saturating_sub(received);
+            if self.decide(message) {
                 break;
             }
         }
         input.len() - rest.len()
     }
 
-    /// Notes that the peer has ended its side, as [`Machine::handle_eof`] says.
+    /// Notes that the peer has ended its side, as [`Machine::handle_eof`] says. A pending step is finished first.
     ///
-    /// To a client that is as good as `01 FF`, and Dante sends nothing else. A pending step or refusal is finished first.
+    /// Some servers, Dante among them, end the connection instead of sending `01 FF`.
     pub fn handle_eof(&mut self) {
-        if self.eof && self.needed().is_some() {
+        if self.eof && self.input_due().is_some() {
             self.reach = 0;
         }
         self.eof = true;
@@ -226,11 +275,12 @@ impl<C: Context> Negotiator<C> {
             return Output::Transmit(Transmit::new(&mut self.outgoing, &mut self.cursor));
         }
         self.outgoing = Vec::new();
-        if let (Some(needed), Some(due)) = (self.needed(), self.due()) {
+        if let State::Read { message, needed } = self.state {
             if !self.eof || self.reach > self.received.len() {
                 return Output::NeedInput { needed };
             }
-            self.state = State::Closed(Error::UnexpectedEof { due });
+            let due = message.message_type();
+            self.close(Error::UnexpectedEof { due });
         }
         match self.state {
             State::Established(_) => Output::Established,
@@ -239,26 +289,51 @@ impl<C: Context> Negotiator<C> {
         }
     }
 
-    /// Runs the step that is due, as [`Step::run`] does; does nothing if none is.
+    /// Runs the step that is due, as [`Step::run`] does. Does nothing if none is.
     ///
-    /// With it a negotiator can move to a thread that may block, and back.
+    /// A [`Step`] borrows the negotiator. To run it on another thread, drop it, move the negotiator there, call this
+    /// method, and move the negotiator back.
     pub fn run_step(&mut self) {
-        if !self.cursor.is_sending() && matches!(self.state, State::Step) {
-            self.step();
+        let State::Step { message } = &mut self.state else {
+            return;
+        };
+        let message = take(message);
+        let mut out = Vec::new();
+        let outcome = self.context.step(message.get(HEADER_LEN..), &mut out);
+        let outcome = outcome.map_err(Error::Context).and_then(|progress| {
+            let next = match (progress, self.role) {
+                (Progress::ContinueNeeded, _) => Message::Token,
+                (Progress::Complete, Role::Client(config)) if out.is_empty() => {
+                    return self.propose(config.proposed());
+                }
+                (Progress::Complete, Role::Client(config)) => Message::Ready {
+                    proposal: config.proposed(),
+                },
+                (Progress::Complete, Role::Server(_)) => Message::Level { may_be_ready: false },
+            };
+            self.state = State::expect(next);
+            // An empty token means that the server is complete.
+            if out.is_empty() && progress == Progress::ContinueNeeded {
+                return Ok(());
+            }
+            self.send(MessageType::Authentication, &out)
+        });
+        if let Err(error) = outcome {
+            self.refuse(error);
         }
     }
 
     /// Rejects the peer, for any reason. A server sends `01 FF`, a client nothing. Then [`Output::Closed`] follows, with
-    /// [`Error::Abandoned`]. A negotiation that has failed stays as it is.
+    /// [`Error::Abandoned`]. A negotiation that has failed already stays as it is.
     ///
-    /// For instance, the name that the [`context`](Self::context) reports may not be allowed.
+    /// A reason is, for instance, the name of the peer that the [`context`](Self::context) reports.
     pub fn reject(&mut self) {
         if !matches!(self.state, State::Closed(_)) {
             self.refuse(Error::Abandoned);
         }
     }
 
-    /// Returns the context, which knows who the peer is.
+    /// Returns the context, which knows the name of the peer.
     #[must_use]
     pub const fn context(&self) -> &C {
         &self.context
@@ -279,110 +354,78 @@ impl<C: Context> Negotiator<C> {
         }
     }
 
-    /// The message that is due from the peer.
-    const fn due(&self) -> Option<MessageType> {
+    /// Returns the message that input is due for, and how many bytes it takes to the next decision.
+    const fn input_due(&self) -> Option<(Message, NonZeroUsize)> {
         match self.state {
-            State::ReadToken | State::ReadReady => Some(MessageType::Authentication),
-            State::ReadLevel { .. } => Some(MessageType::ProtectionLevel),
-            State::Step | State::Established(_) | State::Closed(_) => None,
-        }
-    }
-
-    /// Returns how many bytes are missing to the next decision, if input is due.
-    fn needed(&self) -> Option<NonZeroUsize> {
-        if self.due().is_none() || self.cursor.is_sending() {
-            return None;
-        }
-        match Frame::decode(&self.received) {
-            Ok(Decoded::Incomplete { needed }) => Some(needed),
+            State::Read { message, needed } if !self.cursor.is_sending() => Some((message, needed)),
             _ => None,
         }
     }
 
-    /// Judges what has been received so far; says whether that is all of a message.
-    fn decide(&mut self) -> bool {
-        let Some(due) = self.due() else { return true };
-        let framing = self.role.framing();
-        let (expected, max) = match (due, &self.state, self.received.get(1)) {
-            (MessageType::ProtectionLevel, State::ReadLevel { may_be_ready: true }, Some(1)) => {
-                (MessageType::Authentication, 0)
+    /// Judges what has been received of `message`. Returns whether nothing more of it is expected.
+    fn decide(&mut self, message: Message) -> bool {
+        let received = take(&mut self.received);
+        let outcome = match message.decode(self.role.framing(), &received) {
+            Ok(Decoded::Incomplete { needed }) => {
+                self.received = received;
+                self.state = State::Read { message, needed };
+                return false;
             }
-            (MessageType::ProtectionLevel, ..) => (due, framing.max_level_token),
-            _ => (due, framing.max_token),
+            Ok(Decoded::Complete {
+                value: (message_type, token),
+                consumed,
+            }) => {
+                self.reach = self.reach.saturating_sub(consumed);
+                match (message, message_type) {
+                    (Message::Token, _) => {
+                        self.state = State::Step { message: received };
+                        Ok(())
+                    }
+                    (Message::Ready { proposal }, _) => self.propose(proposal),
+                    (Message::Level { .. }, MessageType::Authentication) => {
+                        self.state = State::expect(Message::Level { may_be_ready: false });
+                        Ok(())
+                    }
+                    (Message::Level { .. }, _) => self.agree(token),
+                }
+            }
+            Err(error) => Err(error),
         };
-        let token = match decode_token(&self.received, expected, max) {
-            Ok(Decoded::Incomplete { .. }) => return false,
-            Ok(Decoded::Complete { value, .. }) => value,
-            Err(error) => {
-                self.refuse(error);
-                return true;
-            }
-        };
-        let outcome = match self.state {
-            State::ReadToken => {
-                self.state = State::Step;
-                return true;
-            }
-            State::ReadReady => self.propose(),
-            _ if expected == MessageType::Authentication => {
-                self.state = State::ReadLevel { may_be_ready: false };
-                Ok(())
-            }
-            _ => open_level(&mut self.context, framing, token).and_then(|octet| self.agree(octet)),
-        };
-        self.received.clear();
         if let Err(error) = outcome {
             self.refuse(error);
         }
         true
     }
 
-    fn step(&mut self) {
-        let mut out = Vec::new();
-        let token = self.received.get(HEADER_LEN..);
-        let outcome = self.context.step(token, &mut out).map_err(Error::Context);
-        self.received.clear();
-        let outcome = outcome.and_then(|progress| match (progress, self.role) {
-            (Progress::ContinueNeeded, _) => {
-                self.state = State::ReadToken;
-                if out.is_empty() {
-                    return Ok(());
-                }
-                self.send(MessageType::Authentication, &out)
-            }
-            (Progress::Complete, Role::Client(_)) if out.is_empty() => self.propose(),
-            (Progress::Complete, Role::Client(_)) => {
-                self.state = State::ReadReady;
-                self.send(MessageType::Authentication, &out)
-            }
-            // With no token, this is the one that says that the server is ready.
-            (Progress::Complete, Role::Server(_)) => {
-                self.state = State::ReadLevel { may_be_ready: false };
-                self.send(MessageType::Authentication, &out)
-            }
-        });
-        if let Err(error) = outcome {
-            self.refuse(error);
-        }
-    }
-
-    /// The client proposes its level.
-    fn propose(&mut self) -> Result<(), Error<C::Error>> {
-        let Role::Client(config) = self.role else {
-            return Ok(());
-        };
-        let level = available(config.proposed(), self.context.services())?;
-        self.state = State::ReadLevel { may_be_ready: true };
+    /// Sends the client's level, and expects the server's.
+    fn propose(&mut self, level: Option<ProtectionLevel>) -> Result<(), Error<C::Error>> {
+        let level = available(level, self.context.services())?;
+        self.state = State::expect(Message::Level { may_be_ready: true });
         self.send_level(level)
     }
 
-    /// The peer has named a level by this byte: the server answers, the client accepts.
-    fn agree(&mut self, byte: u8) -> Result<(), Error<C::Error>> {
+    /// Agrees on a level, when the peer has named one in `token`. A server sends its answer.
+    fn agree(&mut self, token: &[u8]) -> Result<(), Error<C::Error>> {
+        let byte = self.open_level(token)?;
         let agreed = self.role.judge(byte, self.context.services())?;
         self.state = State::Established(agreed);
         match self.role {
             Role::Client(_) => Ok(()),
             Role::Server(_) => self.send_level(agreed),
+        }
+    }
+
+    /// Returns the one byte in `token`.
+    fn open_level(&mut self, token: &[u8]) -> Result<u8, Error<C::Error>> {
+        let mut plain = Vec::new();
+        if self.role.framing().nec {
+            plain.extend_from_slice(token);
+        } else {
+            self.context.unwrap(token, &mut plain).map_err(Error::Context)?;
+        }
+        match *plain {
+            [byte] => Ok(byte),
+            _ => Err(Error::LevelLength(plain.len())),
         }
     }
 
@@ -420,38 +463,30 @@ impl<C: Context> Negotiator<C> {
         self.cursor.extend(self.outgoing.len() as u32);
     }
 
-    /// Closes because of `error`: a server says so with `01 FF`, a client with nothing.
+    /// Closes because of `error`. A server sends `01 FF`, unless the peer has sent it.
     fn refuse(&mut self, error: Error<C::Error>) {
         if let (Role::Server(_), false) = (self.role, matches!(error, Error::Rejected)) {
             self.push(&Frame::Abort);
         }
-        self.received.clear();
+        self.close(error);
+    }
+
+    fn close(&mut self, error: Error<C::Error>) {
+        self.received = Vec::new();
         self.state = State::Closed(error);
     }
 }
 
-/// The one octet in `token`.
-fn open_level<C: Context>(context: &mut C, framing: Framing, token: &[u8]) -> Result<u8, Error<C::Error>> {
-    let mut plain = Vec::new();
-    if framing.nec {
-        plain.extend_from_slice(token);
-    } else {
-        context.unwrap(token, &mut plain).map_err(Error::Context)?;
-    }
-    match *plain {
-        [octet] => Ok(octet),
-        _ => Err(Error::LevelLength(plain.len())),
-    }
-}
-
-/// No octet of a token, and nothing of the context.
+/// Shows the state alone: no byte of a token, and nothing of the context.
 impl<C: Context> fmt::Debug for Negotiator<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
-            State::Step => "step",
-            State::ReadToken => "token",
-            State::ReadReady => "ready",
-            State::ReadLevel { .. } => "level",
+            State::Step { .. } => "step",
+            State::Read { message, .. } => match message {
+                Message::Token => "token",
+                Message::Ready { .. } => "ready",
+                Message::Level { .. } => "level",
+            },
             State::Established(_) => "established",
             State::Closed(_) => "closed",
         };
@@ -507,21 +542,19 @@ impl<C: Context> Machine for Negotiator<C> {
     }
 }
 
-/// A step of context establishment is due: `gss_init_sec_context` or `gss_accept_sec_context`.
+/// A step of context establishment: `gss_init_sec_context` or `gss_accept_sec_context`.
 ///
-/// It may ask a key distribution centre over the network, and takes its time. Dropped without being run, it
-/// comes again.
-#[must_use = "the negotiation goes on when the step is run"]
+/// It may ask a key distribution centre over the network, and block for that time. If it is dropped without being run,
+/// it is returned again.
+#[must_use = "the negotiation continues when the step is run"]
 pub struct Step<'a, C: Context> {
     negotiator: &'a mut Negotiator<C>,
 }
 
 impl<C: Context> Step<'_, C> {
-    /// Calls [`Context::step`], and blocks for as long as that does.
-    ///
-    /// What came of it is the next output.
+    /// Calls [`Context::step`], and blocks for as long as that does. The next output is what it leads to.
     pub fn run(self) {
-        self.negotiator.step();
+        self.negotiator.run_step();
     }
 }
 

@@ -138,9 +138,9 @@ pub trait Encode: private::Sealed {
     }
 }
 
-/// The length of the longest message in bytes: RFC 1929's with both fields of 255.
+/// The length of the longest message in bytes: a request of SOCKS4a with both fields of 255.
 #[cfg(feature = "bytes")]
-const LONGEST: usize = 513;
+const LONGEST: usize = 520;
 
 /// Reads a message of two bytes: `version`, and the byte that is returned.
 #[inline]

@@ -24,7 +24,7 @@ const RSV: u8 = 0;
 /// ```
 ///
 /// ```
-/// use sans_socks::{Address, Command, Decoded, Request};
+/// use sans_socks::{Address, Command, Request};
 ///
 /// let octets = b"\x05\x01\x00\x03\x0bexample.com\x01\xbbGET / HTTP/1.1";
 /// let (request, consumed) = Request::decode(octets)?.complete().unwrap();

@@ -14,7 +14,7 @@ pub(crate) const VERSION: u8 = 1;
 /// VER, ULEN and PLEN.
 const FIXED_LEN: usize = 3;
 
-/// As a message, [RFC 1929 §2]: 5 to 513 octets, 3 to 513 where empty fields are allowed.
+/// As a message, [RFC 1929 §2], they have 5 to 513 bytes, and at least 3 where empty fields are allowed.
 ///
 /// ```text
 /// +----+------+----------+------+----------+
@@ -26,7 +26,7 @@ const FIXED_LEN: usize = 3;
 ///
 /// [RFC 1929 §2]: https://www.rfc-editor.org/rfc/rfc1929#section-2
 impl<'a> Credentials<'a> {
-    /// Reads the message. Decides at octet 1 (VER), 2 (ULEN), at PLEN, and at the last.
+    /// Reads the message. Decides at byte 1 (VER), at byte 2 (ULEN), at PLEN and at the last.
     ///
     /// # Errors
     ///
@@ -36,7 +36,7 @@ impl<'a> Credentials<'a> {
         decode(input, VERSION, 1)
     }
 
-    /// As [`decode`](Self::decode), but either field may be empty, as curl and Java send it and Tor takes it.
+    /// Reads the message, of which either field may be empty. curl and Java send such messages, and Tor accepts them.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl<'a> Credentials<'a> {
     }
 }
 
-/// Reads a message that begins with `version`, whose fields have at least `min` bytes each.
+/// Reads a message that begins with `version`, with at least `min` bytes in each field.
 #[inline]
 pub(crate) fn decode(input: &[u8], version: u8, min: u8) -> Result<Decoded<Credentials<'_>>, Malformed> {
     let have = input.len();
@@ -105,12 +105,12 @@ impl Encode for Credentials<'_> {
 }
 
 impl AuthStatus {
-    /// Reads the message, two octets. Decides at octet 1 (VER) and 2.
+    /// Reads the message of two bytes. Decides at byte 1 (VER) and at byte 2.
     ///
     /// # Errors
     ///
-    /// [`Malformed::Version`] when VER is not `01`. Some servers answer with `05` there; the client machine
-    /// takes that, unless it is told not to.
+    /// [`Malformed::Version`] when VER is not `01`. Some servers send `05`. The client's handshake accepts that, unless
+    /// [`with_strict_status_version`](crate::client::Config::with_strict_status_version) is set.
     #[inline]
     pub fn decode(input: &[u8]) -> Result<Decoded<Self>, Malformed> {
         Ok(decode_pair(VERSION, input)?.map(Self::new))

@@ -164,11 +164,13 @@ impl SelectMethod<'_> {
 
     fn answer(self, method: Method) {
         let handshake = self.handshake;
-        handshake.buffer.send_after_received(&Selection::new(method));
+        let selection = Selection::new(method);
         if method == Method::NO_ACCEPTABLE {
+            handshake.buffer.send_after_received(&selection);
             handshake.state = State::Closed(Error::NoAcceptableMethod);
             return;
         }
+        handshake.buffer.send_message(&selection);
         handshake.method = Some(method);
         match method {
             Method::NO_AUTHENTICATION => handshake.read(Message::Request),

@@ -1,7 +1,10 @@
 //! The request of SOCKS4, and its extension by names, SOCKS4a.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::net::Ipv4Addr;
+
+use constant_time_eq::constant_time_eq;
 
 use super::VERSION;
 use crate::address::{Address, Domain, Host};
@@ -14,8 +17,9 @@ const HEAD_LEN: usize = 8;
 
 /// USERID: who the client is, by its own word. 0 to 255 bytes without a NUL.
 ///
-/// It proves nothing: version 4 has no authentication. Some programs use it as a secret all the same, so `Debug` prints
-/// its length only, and the handshakes overwrite it as they do credentials.
+/// It proves nothing: version 4 has no authentication. Some programs use it as a secret all the same. So `Debug` prints
+/// its length only, `==` takes a time that depends on the lengths alone, and the handshakes overwrite it as they do
+/// credentials.
 ///
 /// ```
 /// use sans_socks::socks4::UserId;
@@ -26,7 +30,7 @@ const HEAD_LEN: usize = 8;
 /// assert!(UserId::new("a\0b").is_err());
 /// # Ok::<(), sans_socks::InvalidValue>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, Eq, Default)]
 pub struct UserId<'a>(&'a [u8]);
 
 impl<'a> UserId<'a> {
@@ -60,6 +64,20 @@ impl<'a> UserId<'a> {
     #[must_use]
     pub const fn as_bytes(self) -> &'a [u8] {
         self.0
+    }
+}
+
+/// The time it takes depends on the lengths alone, not on where a difference is.
+impl PartialEq for UserId<'_> {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        constant_time_eq(self.0, other.0)
+    }
+}
+
+impl Hash for UserId<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 

@@ -139,7 +139,7 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
     /// Returns where to send datagrams.
     #[inline]
     #[must_use]
-    pub const fn relay(&self) -> SocketAddr {
+    pub fn relay(&self) -> SocketAddr {
         let mut relay = if self.proxy_host { self.proxy } else { self.bound };
         relay.set_port(self.bound.port());
         relay
@@ -175,6 +175,13 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
             Ok(datagram) => self.reassembler.handle_datagram(now, datagram),
             Err(fault) => Outcome::Dropped(fault.into()),
         }
+    }
+
+    /// Returns the reassembler of answers, for instance to ask how much it has [buffered](Reassembler::buffered).
+    #[inline]
+    #[must_use]
+    pub const fn reassembler(&self) -> &Reassembler<T, B> {
+        &self.reassembler
     }
 
     /// Returns when [`handle_timeout`](Self::handle_timeout) is due, as [`Reassembler::poll_timeout`] does.

@@ -78,26 +78,43 @@ struct Entry {
     age: u64,
 }
 
-/// The sources whose datagrams may belong to an association, in the order of precedence.
+/// Sources whose datagrams may belong to an association.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
-    /// The client's own address and port.
-    Client(IpAddr, u16),
-    /// Without a client yet: the port that the request named, or any port.
-    Unused(IpAddr, Option<u16>),
-    /// With a client: any other port.
-    AnyPort(IpAddr),
+struct Place {
+    /// In canonical form.
+    host: IpAddr,
+    role: Role,
+    /// 0 for any port.
+    port: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    /// The association has this client.
+    Client,
+    /// It has no client, and accepts this port.
+    Unused,
+    /// It has a client that may change its port.
+    AnyPort,
 }
 
 impl Place {
+    fn new(host: IpAddr, role: Role, port: u16) -> Self {
+        let host = host.to_canonical();
+        Self { host, role, port }
+    }
+
     /// Returns the places of an association: one, or two with a client that may use any port.
     fn of(association: &Association) -> impl Iterator<Item = Self> + use<> {
-        let host = association.control_peer().ip().to_canonical();
+        let host = association.control_peer().ip();
         let (first, second) = match association.client() {
-            None => (Self::Unused(host, association.required_port()), None),
+            None => (
+                Self::new(host, Role::Unused, association.required_port().unwrap_or(0)),
+                None,
+            ),
             Some(client) => (
-                Self::Client(host, client.port()),
-                association.any_port().then_some(Self::AnyPort(host)),
+                Self::new(host, Role::Client, client.port()),
+                association.any_port().then(|| Self::new(host, Role::AnyPort, 0)),
             ),
         };
         core::iter::once(first).chain(second)
@@ -196,32 +213,35 @@ impl<K: Clone + Ord> AssociationTable<K> {
     ) -> Result<(K, Datagram<'a>), Discard> {
         let key = self.find(source).ok_or(Discard::Source)?.clone();
         let Entry { association, age } = self.entries.get_mut(&key).ok_or(Discard::Source)?;
-        let before = association.client();
+        // Its places do not change. To replace them takes twice the instructions.
+        if association.client() == Some(source) {
+            return Ok((key, association.accept(source, datagram)?));
+        }
         let old_places = Place::of(association);
         let decoded = association.accept(source, datagram)?;
-        if association.client() != before {
-            for place in old_places {
-                self.places.remove(&(place, *age));
-            }
-            for place in Place::of(association) {
-                self.places.insert((place, *age), key.clone());
-            }
+        for place in old_places {
+            self.places.remove(&(place, *age));
+        }
+        for place in Place::of(association) {
+            self.places.insert((place, *age), key.clone());
         }
         Ok((key, decoded))
     }
 
     /// Returns the key of the association that a datagram from `source` belongs to.
     fn find(&self, source: SocketAddr) -> Option<&K> {
-        let (host, port) = (source.ip().to_canonical(), source.port());
+        let (host, port) = (source.ip(), source.port());
         let places = [
-            Place::Client(host, port),
-            Place::Unused(host, Some(port)),
-            Place::Unused(host, None),
-            Place::AnyPort(host),
+            (Role::Client, port),
+            (Role::Unused, port),
+            (Role::Unused, 0),
+            (Role::AnyPort, 0),
         ];
-        let keys = |place| {
-            self.places
-                .range((place, 0)..=(place, u64::MAX))
+        let keys = |(role, port)| {
+            let place = Place::new(host, role, port);
+            let oldest_first = self.places.range((place, 0)..);
+            oldest_first
+                .take_while(move |((other, _), _)| *other == place)
                 .map(|(_, key)| key)
         };
         // The first one, unless it is of another scope.

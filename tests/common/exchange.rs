@@ -10,7 +10,7 @@ use super::{Client, Delivery, Due, Eof, Record, Script, Server, run, unhex};
 const TUNNEL: &[u8] = b"\x05\x01\x00\x01\x00 tunnel";
 
 /// The messages, by their decision points.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message {
     Greeting,
     /// A selection or a status.
@@ -18,6 +18,44 @@ pub enum Message {
     Credentials,
     Request,
     Reply,
+    Socks4Request,
+    Socks4Reply,
+}
+
+/// Returns how many bytes lead to the next decision about `message`, of which `have` bytes have been received.
+///
+/// `bytes` is a whole message, or one that ends at a fault.
+pub fn next_decision(message: Message, strict_reserved: bool, bytes: &[u8], have: usize) -> Option<usize> {
+    match message {
+        Message::Socks4Request => Some(next_socks4_decision(bytes, have)),
+        _ => decision_points(message, strict_reserved, bytes)
+            .into_iter()
+            .find(|point| *point > have),
+    }
+}
+
+/// The same for a request of version 4. Its fields have no length, so decisions depend on every byte.
+fn next_socks4_decision(bytes: &[u8], have: usize) -> usize {
+    let Some(fields) = bytes[..have].get(8..) else {
+        // The shortest request has an empty user id: 8 bytes and the NULL.
+        return 9;
+    };
+    let named = bytes[4..7] == [0, 0, 0] && bytes[7] != 0;
+    let in_user_id = !fields.contains(&0);
+    // A NULL is followed by a name, whose first byte can be a fault. The 256th byte must be that NULL.
+    let second = named && in_user_id && fields.len() < 255;
+    have + 1 + usize::from(second)
+}
+
+/// The decision points of a machine that reads a request of version 4. It looks at the bytes at these points only, so it
+/// may need less than [`next_decision`] in between.
+fn socks4_decision_points(bytes: &[u8]) -> Vec<usize> {
+    // Until the second byte, it could be a greeting.
+    let mut points = vec![2];
+    while let Some(point) = points.last().filter(|point| **point < bytes.len()) {
+        points.push(next_socks4_decision(bytes, *point));
+    }
+    points
 }
 
 /// Returns how many bytes each decision about `message` takes: the sums that `needed` must lead to.
@@ -28,6 +66,8 @@ pub fn decision_points(message: Message, strict_reserved: bool, bytes: &[u8]) ->
     let mut points = match message {
         Message::Greeting => return vec![2, 2 + byte(1)],
         Message::TwoBytes => return vec![2],
+        Message::Socks4Reply => return vec![2, 8],
+        Message::Socks4Request => return socks4_decision_points(bytes),
         Message::Credentials => return vec![2, 3 + byte(1), 3 + byte(1) + byte(2 + byte(1))],
         Message::Request => vec![4],
         Message::Reply => vec![2, 4],
@@ -225,7 +265,7 @@ impl<'a> Exchange<'a> {
         let taken = self.taken();
         let mut start = 0;
         for Step { phase, takes, .. } in &self.steps {
-            if let Some(message) = self.message(*phase) {
+            if let Some(message) = self.message(*phase, takes) {
                 let points = decision_points(message, strict, takes);
                 for have in 0..takes.len() {
                     let needed = self.needed(&taken[..start + have]);
@@ -243,8 +283,16 @@ impl<'a> Exchange<'a> {
     }
 
     /// The message that is read in `phase`, or `None` during a negotiation.
-    fn message(&self, phase: Phase) -> Option<Message> {
+    fn message(&self, phase: Phase, takes: &[u8]) -> Option<Message> {
         match (phase, &self.script) {
+            (Phase::Greeting, Script::Server(server))
+                if server.config.socks4() && takes.starts_with(&[4]) =>
+            {
+                Some(Message::Socks4Request)
+            }
+            (Phase::Reply | Phase::SecondReply, Script::Client(client)) if client.socks4.is_some() => {
+                Some(Message::Socks4Reply)
+            }
             (Phase::Greeting, _) => Some(Message::Greeting),
             (Phase::Authentication, Script::Server(_)) => Some(Message::Credentials),
             (Phase::MethodSelection | Phase::Authentication, _) => Some(Message::TwoBytes),
@@ -328,9 +376,8 @@ impl<'a> Exchange<'a> {
             // The same with a part of the input: it ends in the middle of a message.
             let part = &input[..at];
             let cut = self.run(&Delivery::reads([part]).eof(Eof::WhenAsked));
-            for before in [at.saturating_sub(1), at / 2, 0] {
-                self.is_told_early(part, before, &cut);
-            }
+            let before = if at % 2 == 0 { 0 } else { at - 1 };
+            self.is_told_early(part, before, &cut);
         }
     }
 

@@ -15,6 +15,7 @@ use std::num::NonZeroU8;
 
 use sans_socks::client::{self, Auth};
 use sans_socks::server::{self, Established};
+use sans_socks::socks4::{self, UserId, Version};
 use sans_socks::{Address, AddressBuf, Command, Error, Io, Malformed, Method, Phase, ReplyCode, Request};
 
 /// Returns the bytes that `text` spells in hex. Blanks are ignored.
@@ -37,6 +38,8 @@ pub enum Due {
     Authenticate(Vec<u8>, Vec<u8>),
     Negotiate(Method),
     PendingRequest(Command, AddressBuf),
+    /// A request of version 4, with its user id.
+    PendingSocks4Request(Command, AddressBuf, Vec<u8>),
     PendingPeer,
     Bound(AddressBuf),
     /// `server::Output::Established`.
@@ -58,7 +61,7 @@ impl Due {
             Self::SelectMethod(_) => Some(Phase::MethodSelection),
             Self::Authenticate(..) => Some(Phase::Authentication),
             Self::Negotiate(_) => Some(Phase::Negotiation),
-            Self::PendingRequest(..) => Some(Phase::Reply),
+            Self::PendingRequest(..) | Self::PendingSocks4Request(..) => Some(Phase::Reply),
             Self::PendingPeer | Self::Bound(_) => Some(Phase::SecondReply),
             Self::Served(_) | Self::Connected(..) => Some(Phase::Established),
             Self::Closed(_) => Some(Phase::Closed),
@@ -105,7 +108,14 @@ impl From<server::Decision<'_>> for Due {
             Decision::Negotiate(negotiate) => Self::Negotiate(negotiate.method()),
             Decision::PendingRequest(pending) => {
                 let request = pending.request();
-                Self::PendingRequest(request.command, request.address.into())
+                let (command, address) = (request.command, request.address.into());
+                match (pending.version(), pending.user_id()) {
+                    (Version::Socks5, None) => Self::PendingRequest(command, address),
+                    (Version::Socks4, Some(user_id)) => {
+                        Self::PendingSocks4Request(command, address, user_id.as_bytes().to_vec())
+                    }
+                    (version, user_id) => panic!("{version:?} with {user_id:?}"),
+                }
             }
             Decision::PendingPeer(_) => Self::PendingPeer,
             Decision::Established(established) => Self::Served(established),
@@ -192,6 +202,8 @@ pub struct Server<'a> {
     pub reply: Result<Address<'a>, ReplyCode>,
     /// BIND's second reply.
     pub peer: Result<Address<'a>, ReplyCode>,
+    /// Rejects every request by `reject_socks4` with this code.
+    pub socks4_code: Option<socks4::ReplyCode>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +223,7 @@ impl Default for Server<'_> {
             raw_negotiation: 0,
             reply: Ok(Address::UNSPECIFIED),
             peer: Ok(Address::UNSPECIFIED),
+            socks4_code: None,
         }
     }
 }
@@ -222,6 +235,8 @@ pub struct Client<'a> {
     pub auth: Auth<'a>,
     pub config: client::Config,
     pub raw_negotiation: usize,
+    /// Requests by version 4, with this user id.
+    pub socks4: Option<UserId<'a>>,
 }
 
 impl<'a> Client<'a> {
@@ -231,6 +246,24 @@ impl<'a> Client<'a> {
             auth: Auth::none(),
             config: client::Config::new(),
             raw_negotiation: 0,
+            socks4: None,
+        }
+    }
+
+    /// Requests by version 4.
+    pub fn socks4(command: Command, address: Address<'a>, user_id: UserId<'a>) -> Self {
+        Self {
+            socks4: Some(user_id),
+            ..Self::new(command, address)
+        }
+    }
+
+    fn start(&self) -> client::Handshake {
+        match self.socks4 {
+            Some(user_id) => {
+                client::Handshake::socks4(&self.request, user_id).expect("a request of version 4")
+            }
+            None => client::Handshake::with_config(&self.request, self.auth, self.config),
         }
     }
 }
@@ -249,7 +282,7 @@ impl<'a> Script<'a> {
                 script,
             }),
             Self::Client(script) => Box::new(ClientMachine {
-                handshake: client::Handshake::with_config(&script.request, script.auth, script.config),
+                handshake: script.start(),
                 script,
             }),
         }
@@ -356,9 +389,10 @@ impl Machine for ServerMachine<'_> {
                 Verdict::RejectWith(status) => authenticate.reject_with(status),
             },
             Output::Negotiate(negotiate) => negotiate.accept(),
-            Output::PendingRequest(pending) => match self.script.reply {
-                Ok(bound) => pending.accept(bound),
-                Err(code) => pending.reject(code),
+            Output::PendingRequest(pending) => match (self.script.socks4_code, self.script.reply) {
+                (Some(code), _) => pending.reject_socks4(code),
+                (None, Ok(bound)) => pending.accept(bound),
+                (None, Err(code)) => pending.reject(code),
             },
             Output::PendingPeer(pending) => pending.answer(self.script.peer),
             other => panic!("not a decision: {other:?}"),

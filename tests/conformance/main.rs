@@ -156,7 +156,7 @@ fn faults(
 fn the_tables_and_the_tests_agree() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut tables = Vec::new();
-    for name in ["rfc1928", "rfc1929", "rfc1961", "reassembly", "quirks"] {
+    for name in ["rfc1928", "rfc1929", "rfc1961", "socks4", "reassembly", "quirks"] {
         let path = format!("tests/conformance/{name}.md");
         let text = fs::read_to_string(root.join(&path)).unwrap();
         tables.push(File { path, text });

@@ -1,5 +1,5 @@
-//! Sessions captured between real programs over Kerberos, `tests/data/gssapi/`: each side is played by a machine
-//! with the tokens of the capture, and sends what the capture has, octet for octet.
+//! Sessions captured between real programs over Kerberos, `tests/data/gssapi/`. A machine plays each side with the tokens
+//! of the capture, and must send the bytes of the capture.
 
 use crate::faults::wrong_version;
 use std::collections::VecDeque;
@@ -15,15 +15,15 @@ use crate::context::drive;
 
 use ProtectionLevel::{Confidentiality, Integrity};
 
-/// One side's octets behind the method selection, as they were cut.
+/// Returns the bytes of one side after the method selection, split as they were captured.
 fn side(capture: &str, prefix: &str) -> Vec<Vec<u8>> {
     let mut pieces: Vec<Vec<u8>> = Vec::new();
     for line in capture.lines() {
         if let Some(rest) = line.strip_prefix(prefix) {
-            if let [len, octets] = rest.split_whitespace().collect::<Vec<_>>()[..] {
-                let octets = hex::decode(octets).unwrap();
-                assert_eq!(octets.len().to_string(), len, "a whole line");
-                pieces.push(octets);
+            if let [len, bytes] = rest.split_whitespace().collect::<Vec<_>>()[..] {
+                let bytes = hex::decode(bytes).unwrap();
+                assert_eq!(bytes.len().to_string(), len, "a complete line");
+                pieces.push(bytes);
             }
         }
     }
@@ -31,33 +31,33 @@ fn side(capture: &str, prefix: &str) -> Vec<Vec<u8>> {
     pieces
 }
 
-/// The tokens of the frames at the front of `octets`, and what follows them.
-fn tokens(mut octets: &[u8]) -> (Vec<(MessageType, &[u8])>, &[u8]) {
+/// Returns the tokens of the frames at the front of `bytes`, and the bytes after them.
+fn tokens(mut bytes: &[u8]) -> (Vec<(MessageType, &[u8])>, &[u8]) {
     let mut tokens = Vec::new();
     while let Ok(Decoded::Complete {
         value: Frame::Token { message_type, token },
         consumed,
-    }) = Frame::decode(octets)
+    }) = Frame::decode(bytes)
     {
         assert_ne!(consumed, 0);
         tokens.push((message_type, token.as_bytes()));
-        octets = &octets[consumed..];
+        bytes = &bytes[consumed..];
     }
-    (tokens, octets)
+    (tokens, bytes)
 }
 
-/// A Kerberos token of RFC 4121 section 4.2.6.2: the flag "Sealed", and the plaintext, if that is not set.
+/// Reads a Kerberos token of RFC 4121 section 4.2.6.2: the flag "Sealed", and the plaintext if it is not set.
 fn cfx(token: &[u8]) -> (Protection, Vec<u8>) {
     assert_eq!(token[..2], [5, 4]);
     if token[2] & 2 == 0 {
         (Protection::Integrity, token[16..token.len() - 12].to_vec())
     } else {
-        // Confounder, copy of the header, checksum; the plaintext nobody knows stands as zeros.
+        // 60 bytes of confounder, header copy and checksum. Zeros replace the plaintext, which is unknown.
         (Protection::Confidentiality, vec![0; token.len() - 60])
     }
 }
 
-/// Gives out one side's captured tokens, in their order.
+/// Returns the captured tokens of one side, in order.
 struct Recorded {
     initiator: bool,
     own: VecDeque<Vec<u8>>,
@@ -90,7 +90,7 @@ impl Context for Recorded {
     ) -> Result<Protection, String> {
         let token = self.own.pop_front().ok_or("no token left")?;
         if cfx(&token) != (protection, plain.to_vec()) {
-            return Err(format!("{protection:?} {plain:x?} is not what was captured"));
+            return Err(format!("{protection:?} {plain:x?} was not captured"));
         }
         out.extend(token);
         Ok(protection)
@@ -107,7 +107,7 @@ impl Context for Recorded {
     }
 }
 
-/// Plays one side up to the end of the negotiation. Its layer, and the peer's octets behind it.
+/// Plays one side to the end of the negotiation. Returns its layer and the bytes left over of the peer's.
 fn play<'a>(
     negotiator: impl FnOnce(Recorded) -> Negotiator<Recorded>,
     initiator: bool,
@@ -140,7 +140,7 @@ struct Session {
     command: Command,
     level: Option<ProtectionLevel>,
     nec: bool,
-    /// How many frames, or in the clear octets, each side sent after the negotiation.
+    /// How many frames each side sent after the negotiation, or bytes at level 00.
     frames: (usize, usize),
     capture: &'static str,
 }
@@ -205,7 +205,7 @@ fn client_config(level: Option<ProtectionLevel>, nec: bool) -> ClientConfig {
         .with_nec(nec)
 }
 
-/// The frames of the relay that one side sent, made and read again. How many, and what is in them.
+/// Makes and reads the frames that one side sent after the negotiation. Returns their number and their plaintext.
 fn relay(
     layer: &mut Encapsulation<Recorded>,
     peer_layer: &mut Encapsulation<Recorded>,
@@ -225,17 +225,17 @@ fn relay(
         layer.encapsulate(&plain, &mut made).unwrap();
         assert_eq!(made[4..], **token, "as captured");
     }
-    for octet in wire {
-        assert_eq!(peer_layer.decapsulate(&[*octet], &mut all), Ok(1));
+    for byte in wire {
+        assert_eq!(peer_layer.decapsulate(&[*byte], &mut all), Ok(1));
     }
     peer_layer.handle_eof().unwrap();
     (frames.len(), all)
 }
 
-/// Dante's client and server at every level: both of our sides,
-/// over what the other of theirs sent.
+/// Dante's client and server at every level. Both roles, with what the
+/// other side of the capture sent.
 #[test]
-fn captured_sessions() {
+fn dante_sessions_are_replayed_byte_for_byte() {
     for session in sessions() {
         let (from_client, from_server) = (side(session.capture, "C>"), side(session.capture, "S>"));
         let client_config = client_config(session.level, session.nec);
@@ -270,9 +270,9 @@ fn captured_sessions() {
     }
 }
 
-/// curl 8.22 proposes level 2, and when it is agreed to sends its request without a frame.
+/// curl 8.22 proposes level 2, and sends its request without a frame after the server has agreed.
 #[test]
-fn curl_that_does_not_encapsulate() {
+fn curl_request_without_a_frame_is_a_version_fault() {
     for (nec, capture) in [
         (false, include_str!("../data/gssapi/curl-8.22-lv210.txt")),
         (true, include_str!("../data/gssapi/curl-8.22-lv210-nec.txt")),
@@ -296,9 +296,9 @@ fn curl_that_does_not_encapsulate() {
     }
 }
 
-/// curl 8.22 proposes level 2, is answered 0, and goes on in the clear. Not so a client of ours.
+/// curl 8.22 proposes level 2, is answered 0, and continues without protection. A client of this crate refuses.
 #[test]
-fn a_captured_downgrade_is_refused() {
+fn client_captured_downgrade_is_refused() {
     for (nec, capture) in [
         (false, include_str!("../data/gssapi/curl-8.22-lv0.txt")),
         (true, include_str!("../data/gssapi/curl-8.22-lv0-nec.txt")),
@@ -312,6 +312,10 @@ fn a_captured_downgrade_is_refused() {
             &from_server,
         );
         assert_eq!(layer.unwrap_err(), Error::LevelNotAllowed(0));
-        assert_eq!(rest.first(), Some(&5), "the reply in the clear is not looked at");
+        assert_eq!(
+            rest.first(),
+            Some(&5),
+            "the reply without protection is not consumed"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The layer between a stream and the handshakes, which know nothing of it.
+//! The layer between a stream and the handshakes, which do not know it.
 
 use crate::faults::wrong_version;
 use std::num::NonZeroUsize;
@@ -25,7 +25,7 @@ fn layers(level: ProtectionLevel) -> (Encapsulation<Fake>, Encapsulation<Fake>) 
     (of_client.end.unwrap(), of_server.end.unwrap())
 }
 
-/// The handshake's message in one token with `behind`.
+/// Encapsulates `message` of the handshake and `early` in one token.
 fn token(layer: &mut Encapsulation<Fake>, message: &impl Encode, behind: &[u8]) -> Vec<u8> {
     let mut plain = vec![0; message.encoded_len()];
     message.encode_into(&mut plain).unwrap();
@@ -35,14 +35,14 @@ fn token(layer: &mut Encapsulation<Fake>, message: &impl Encode, behind: &[u8]) 
     wire
 }
 
-/// What comes out of `wire` in pieces of `size`.
+/// Returns the plaintext of `wire`, offered in pieces of `size`.
 fn opened(layer: &mut Encapsulation<Fake>, wire: &[u8], size: usize) -> Vec<u8> {
     let mut plain = Vec::new();
     for mut piece in wire.chunks(size) {
         while !piece.is_empty() {
-            let taken = layer.decapsulate(piece, &mut plain).unwrap();
-            assert_ne!(taken, 0, "of any input something is taken");
-            piece = &piece[taken..];
+            let consumed = layer.decapsulate(piece, &mut plain).unwrap();
+            assert_ne!(consumed, 0, "at least one byte is consumed");
+            piece = &piece[consumed..];
         }
     }
     plain
@@ -52,10 +52,10 @@ fn target() -> Address<'static> {
     Address::try_from("host.example:80").unwrap()
 }
 
-/// a request and tunnel octets in one token. The handshake takes the request; the
-/// rest is the tunnel's.
+/// a request and bytes of the tunnel in one token. The handshake consumes the request, and
+/// leaves the rest.
 #[test]
-fn a_server_takes_a_request_and_leaves_what_is_behind_it() {
+fn server_early_bytes_in_the_token_of_a_request_are_kept() {
     for level in LEVELS {
         for size in [1, 7, 1000] {
             let (mut of_client, mut of_server) = layers(level);
@@ -77,8 +77,8 @@ fn a_server_takes_a_request_and_leaves_what_is_behind_it() {
 
             let wire = token(&mut of_client, &Request::connect(target()), b"early");
             let mut plain = opened(&mut of_server, &wire, size);
-            let taken = handshake.handle_input(&plain);
-            plain.drain(..taken);
+            let consumed = handshake.handle_input(&plain);
+            plain.drain(..consumed);
             let server::Output::PendingRequest(pending) = handshake.poll_output() else {
                 panic!()
             };
@@ -101,9 +101,9 @@ fn a_server_takes_a_request_and_leaves_what_is_behind_it() {
     }
 }
 
-/// both replies of a BIND and the peer's first octets in one token.
+/// both replies of a BIND and the first bytes of its peer in one token.
 #[test]
-fn a_client_takes_both_replies_and_leaves_what_is_behind_them() {
+fn client_early_bytes_in_the_token_of_replies_are_kept() {
     for level in LEVELS {
         for size in [1, 7, 1000] {
             let (mut of_client, mut of_server) = layers(level);
@@ -130,14 +130,14 @@ fn a_client_takes_both_replies_and_leaves_what_is_behind_them() {
             let second = b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50hello";
             let wire = token(&mut of_server, &reply, second);
             let mut plain = opened(&mut of_client, &wire, size);
-            let taken = handshake.handle_input(&plain);
-            plain.drain(..taken);
+            let consumed = handshake.handle_input(&plain);
+            plain.drain(..consumed);
             let client::Output::Bound(bound) = handshake.poll_output() else {
                 panic!()
             };
             bound.wait_for_peer();
-            let taken = handshake.handle_input(&plain);
-            plain.drain(..taken);
+            let consumed = handshake.handle_input(&plain);
+            plain.drain(..consumed);
             let client::Output::Established(reply) = handshake.poll_output() else {
                 panic!()
             };
@@ -147,7 +147,7 @@ fn a_client_takes_both_replies_and_leaves_what_is_behind_them() {
     }
 }
 
-/// D-13, R-121: each fragment is wrapped alone, to the network's limit; unwrapped, and then put together.
+/// D-13, R-121: each fragment is wrapped alone, up to the limit of the network, and unwrapped before reassembly.
 #[test]
 fn fragments_are_wrapped_one_by_one() {
     const LIMIT: usize = 100;
@@ -180,14 +180,14 @@ fn fragments_are_wrapped_one_by_one() {
 }
 
 fn encoded(datagram: &Datagram<'_>) -> Vec<u8> {
-    let mut octets = vec![0; datagram.encoded_len()];
-    datagram.encode_into(&mut octets).unwrap();
-    octets
+    let mut bytes = vec![0; datagram.encoded_len()];
+    datagram.encode_into(&mut bytes).unwrap();
+    bytes
 }
 
-/// header and payload are in one frame, both ways. It is opened, then judged; one that is bare is dropped.
+/// header and payload are in one frame, in both directions. A datagram without a frame is dropped.
 #[test]
-fn datagrams_are_opened_before_they_are_judged() {
+fn datagram_is_unwrapped_before_it_is_judged() {
     let source = "192.0.2.7:4000".parse().unwrap();
     for level in LEVELS {
         let (mut of_client, mut of_server) = layers(level);

@@ -1,4 +1,4 @@
-//! A context that checks what it is given, and drivers for the machines over it.
+//! A context that checks its input, and drivers for the machines over it.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -6,18 +6,20 @@ use std::sync::Arc;
 
 use allocation_counter::measure;
 use sans_socks::gssapi::{
-    Context, Encapsulation, Error, Negotiator, Output, Progress, Protection, ProtectionLevel, Services,
+    Context, Decision, Encapsulation, Error, Negotiator, Output, Progress, Protection, ProtectionLevel,
+    Services,
 };
+use sans_socks::{Io, Machine};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The token of a step is not the one that the other side has made.
+    /// The token of a step is not the one that the other side made.
     Token,
-    /// A wrapped token was changed, or is the other direction's.
+    /// A wrapped token was changed, or is of the other direction.
     Checksum,
-    /// It is one that has been seen, or not the next.
+    /// A wrapped token is a replay, or not the next.
     Sequence,
-    /// It was told to fail.
+    /// The test asked for a failure.
     Told,
 }
 
@@ -29,11 +31,11 @@ impl std::fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// What a token has besides the plaintext: confidential or not, a number, a checksum.
+/// The bytes of a token besides the plaintext: a flag for confidentiality, a number, a checksum.
 pub(crate) const OVERHEAD: usize = 1 + 8 + 8;
 
-/// A conversation of `tokens` tokens, the initiator's first, each checked to be what it should; then messages
-/// with a checksum and a number.
+/// A context of `tokens` tokens, the first by the initiator. It checks each token that it receives. After that, messages
+/// have a checksum and a number.
 pub(crate) struct Fake {
     initiator: bool,
     tokens: usize,
@@ -41,20 +43,22 @@ pub(crate) struct Fake {
     /// The step that fails.
     pub(crate) failing_step: Option<usize>,
     steps: usize,
-    /// How long each token is at least.
+    /// The least length of a token.
     pub(crate) token_len: usize,
     pub(crate) services: Services,
-    /// Whether messages must come in order (GSS_C_SEQUENCE_FLAG), or only not twice (GSS_C_REPLAY_FLAG).
+    /// Whether messages must arrive in order (GSS_C_SEQUENCE_FLAG), or only not twice (GSS_C_REPLAY_FLAG).
     pub(crate) sequence: bool,
     sent: u64,
     received: u64,
     numbers: BTreeSet<u64>,
-    /// What it claims of its overhead.
+    /// The overhead that `max_plain` reckons with.
     pub(crate) claimed_overhead: usize,
-    /// And what confidentiality adds to it.
+    /// What confidentiality adds to that.
     pub(crate) claimed_for_confidentiality: usize,
-    /// The message that cannot be wrapped.
+    /// The number of the message that cannot be wrapped.
     pub(crate) failing_wrap: Option<u64>,
+    /// Whether `wrap` leaves confidentiality out and reports that, as a library may.
+    pub(crate) never_confidential: bool,
     /// Lives as long as the context does.
     pub(crate) life: Arc<()>,
 }
@@ -76,6 +80,7 @@ impl Fake {
             claimed_overhead: OVERHEAD,
             claimed_for_confidentiality: 0,
             failing_wrap: None,
+            never_confidential: false,
             life: Arc::new(()),
         }
     }
@@ -98,10 +103,10 @@ impl Fake {
         token
     }
 
-    fn checksum(by_initiator: bool, octets: &[u8]) -> [u8; 8] {
+    fn checksum(by_initiator: bool, bytes: &[u8]) -> [u8; 8] {
         let seed = 0xcbf2_9ce4_8422_2325 ^ u64::from(by_initiator);
-        let fold = |hash: u64, octet: &u8| (hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3);
-        octets.iter().fold(seed, fold).to_be_bytes()
+        let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        bytes.iter().fold(seed, fold).to_be_bytes()
     }
 }
 
@@ -117,9 +122,9 @@ impl Context for Fake {
         assert_eq!(
             token.is_none(),
             self.initiator && self.seen == 0,
-            "R-110: a token, but for the initiator's first step"
+            "R-110: no token in the first step of an initiator, else one"
         );
-        assert!(self.seen < self.tokens, "no step after the last");
+        assert!(self.seen < self.tokens, "a step after the last");
         if let Some(token) = token {
             if token != self.token(self.seen) {
                 return Err(Fault::Token);
@@ -138,10 +143,7 @@ impl Context for Fake {
     }
 
     fn services(&self) -> Services {
-        assert_eq!(
-            self.seen, self.tokens,
-            "R-115: asked only when the context is complete"
-        );
+        assert_eq!(self.seen, self.tokens, "R-115: services of an incomplete context");
         self.services
     }
 
@@ -150,30 +152,31 @@ impl Context for Fake {
             out.extend_from_slice(b"half a token");
             return Err(Fault::Told);
         }
-        let confidential = protection == Protection::Confidentiality;
-        assert!(self.services.confidentiality || !confidential);
+        let requested = protection == Protection::Confidentiality;
+        assert!(self.services.confidentiality || !requested);
+        let confidential = requested && !self.never_confidential;
         let start = out.len();
         out.push(confidential.into());
         out.extend_from_slice(&self.sent.to_be_bytes());
         out.extend(
             plain
                 .iter()
-                .map(|octet| octet ^ if confidential { 0x5a } else { 0 }),
+                .map(|byte| byte ^ if confidential { 0x5a } else { 0 }),
         );
         out.extend_from_slice(&Self::checksum(self.initiator, &out[start..]));
         self.sent += 1;
-        Ok(protection)
+        Ok(reported(confidential))
     }
 
     fn unwrap(&mut self, token: &[u8], out: &mut Vec<u8>) -> Result<Protection, Fault> {
         let (body, checksum) = token.split_last_chunk::<8>().ok_or(Fault::Checksum)?;
         let (head, sealed) = body.split_first_chunk::<9>().ok_or(Fault::Checksum)?;
         let confidential = head[0] == 1;
-        // Given out before it is judged: who calls must not look at it after an error.
+        // Appended before it is verified: the caller must discard it after an error.
         out.extend(
             sealed
                 .iter()
-                .map(|octet| octet ^ if confidential { 0x5a } else { 0 }),
+                .map(|byte| byte ^ if confidential { 0x5a } else { 0 }),
         );
         if *checksum != Self::checksum(!self.initiator, body) {
             return Err(Fault::Checksum);
@@ -183,11 +186,7 @@ impl Context for Fake {
             return Err(Fault::Sequence);
         }
         self.received = number + 1;
-        Ok(if confidential {
-            Protection::Confidentiality
-        } else {
-            Protection::Integrity
-        })
+        Ok(reported(confidential))
     }
 
     fn max_plain(&self, protection: Protection, max_token: usize) -> usize {
@@ -199,7 +198,16 @@ impl Context for Fake {
     }
 }
 
-/// A token as [`Fake`] of the other side would make its first, with any plaintext.
+/// "conf_state".
+fn reported(confidential: bool) -> Protection {
+    if confidential {
+        Protection::Confidentiality
+    } else {
+        Protection::Integrity
+    }
+}
+
+/// Returns the first token that the [`Fake`] of that side makes, of this plaintext.
 pub(crate) fn wrapped(by_initiator: bool, protection: Protection, plain: &[u8]) -> Vec<u8> {
     let mut token = Vec::new();
     let mut context = if by_initiator {
@@ -212,13 +220,13 @@ pub(crate) fn wrapped(by_initiator: bool, protection: Protection, plain: &[u8]) 
 }
 
 pub(crate) fn frame(mtyp: u8, token: &[u8]) -> Vec<u8> {
-    let mut octets = vec![1, mtyp];
-    octets.extend_from_slice(&u16::try_from(token.len()).unwrap().to_be_bytes());
-    octets.extend_from_slice(token);
-    octets
+    let mut bytes = vec![1, mtyp];
+    bytes.extend_from_slice(&u16::try_from(token.len()).unwrap().to_be_bytes());
+    bytes.extend_from_slice(token);
+    bytes
 }
 
-/// How a negotiation went.
+/// The outcome of a negotiation.
 #[derive(Debug)]
 pub(crate) struct Outcome<C: Context> {
     pub(crate) sent: Vec<u8>,
@@ -227,7 +235,7 @@ pub(crate) struct Outcome<C: Context> {
 }
 
 impl<C: Context<Error: Clone>> Outcome<C> {
-    /// All of it that can be compared.
+    /// Returns everything that can be compared.
     pub(crate) fn facts(&self) -> Facts<C::Error> {
         let end = match &self.end {
             Ok(layer) => Ok(layer.level()),
@@ -243,27 +251,27 @@ impl<C: Context<Error: Clone>> Outcome<C> {
 
 pub(crate) type Facts<E> = (Vec<u8>, Vec<u8>, Result<Option<ProtectionLevel>, Error<E>>);
 
-/// More than any negotiation takes: where the longest token goes out five octets at a time, 13,108 and a few.
+/// More than any negotiation requires. To send the longest token 5 bytes at a time takes 13,108.
 const MOST_POLLS: usize = 20_000;
 
-/// Drives a negotiator over octets that come in these pieces, and then end.
+/// Drives a negotiator over input that arrives in these pieces and then ends.
 pub(crate) fn drive<C: Context>(mut negotiator: Negotiator<C>, pieces: &[&[u8]]) -> Outcome<C> {
     let mut pieces = pieces.iter();
     let (mut sent, mut unread) = (Vec::new(), Vec::new());
     let mut given = 0;
     let mut polls = 0..MOST_POLLS;
     loop {
-        assert!(polls.next().is_some(), "it does not end");
+        assert!(polls.next().is_some(), "unlimited steps");
         let asked = due(&mut negotiator);
-        assert_eq!(due(&mut negotiator), asked, "asking changes nothing");
+        assert_eq!(due(&mut negotiator), asked, "polling has no effect");
         match negotiator.poll_output() {
             Output::NeedInput { .. } => {
-                let mut taken = 0;
-                let memory = measure(|| taken = negotiator.handle_input(&unread));
-                assert!(memory.bytes_max <= held(given), "more memory than octets came");
-                unread.drain(..taken);
-                if taken == 0 && matches!(negotiator.poll_output(), Output::NeedInput { .. }) {
-                    assert!(unread.is_empty(), "input is due and not taken");
+                let mut consumed = 0;
+                let memory = measure(|| consumed = negotiator.handle_input(&unread));
+                assert!(memory.bytes_max <= held(given), "more memory than bytes arrived");
+                unread.drain(..consumed);
+                if consumed == 0 && matches!(negotiator.poll_output(), Output::NeedInput { .. }) {
+                    assert!(unread.is_empty(), "input is due and not consumed");
                     match pieces.next() {
                         Some(piece) => {
                             unread.extend_from_slice(piece);
@@ -275,7 +283,7 @@ pub(crate) fn drive<C: Context>(mut negotiator: Negotiator<C>, pieces: &[&[u8]])
                 continue;
             }
             Output::Transmit(transmit) => {
-                // As a socket that takes a little at a time.
+                // As a socket that accepts a few bytes at a time.
                 let n = transmit.as_bytes().len().min(5);
                 assert_ne!(n, 0);
                 sent.extend_from_slice(&transmit.as_bytes()[..n]);
@@ -286,10 +294,10 @@ pub(crate) fn drive<C: Context>(mut negotiator: Negotiator<C>, pieces: &[&[u8]])
                 assert_eq!(
                     negotiator.handle_input(b"\x01\x01\x00\x00"),
                     0,
-                    "nothing is taken at the end"
+                    "nothing is consumed at the end"
                 );
                 negotiator.handle_eof();
-                assert_eq!(due(&mut negotiator), asked, "an end stays");
+                assert_eq!(due(&mut negotiator), asked, "an end is final");
                 break;
             }
         }
@@ -299,7 +307,7 @@ pub(crate) fn drive<C: Context>(mut negotiator: Negotiator<C>, pieces: &[&[u8]])
                 _ => negotiator.handle_input(b"\x01\x01\x00\x00"),
             },
             0,
-            "nothing is taken while something else is due"
+            "nothing is consumed while something else is due"
         );
     }
     unread.extend(pieces.copied().flatten());
@@ -310,23 +318,78 @@ pub(crate) fn drive<C: Context>(mut negotiator: Negotiator<C>, pieces: &[&[u8]])
     }
 }
 
-/// What is due, with the octets that are to be sent.
+/// Returns what is due, with the bytes to send. `poll_io` and `poll_decision` must agree with it.
 fn due<C: Context>(negotiator: &mut Negotiator<C>) -> (String, Vec<u8>) {
-    let due = negotiator.poll_output();
-    let octets = match &due {
+    let output = negotiator.poll_output();
+    let bytes = match &output {
         Output::Transmit(transmit) => transmit.as_bytes().to_vec(),
         _ => Vec::new(),
     };
-    (format!("{due:?}"), octets)
+    let due = (format!("{output:?}"), bytes);
+
+    let io = negotiator.poll_io().map(|io| match io {
+        Io::Transmit(transmit) => (format!("Transmit({transmit:?})"), transmit.as_bytes().to_vec()),
+        Io::NeedInput { needed } => (format!("NeedInput {{ needed: {needed} }}"), Vec::new()),
+    });
+    let decision = negotiator.poll_decision().map(|decision| {
+        let is_end = !matches!(decision, Decision::Step(_));
+        (format!("{decision:?}"), is_end)
+    });
+    match (&io, &decision) {
+        (Some(io), None) => assert_eq!(*io, due),
+        (None, Some((decision, is_end))) => {
+            assert_eq!(*decision, due.0);
+            if *is_end {
+                // There is no step to run.
+                negotiator.run_step();
+            }
+        }
+        _ => panic!("{due:?}, but poll_io returns {io:?} and poll_decision {decision:?}"),
+    }
+    if io.is_some() {
+        negotiator.run_step();
+    }
+    due
 }
 
-/// the most memory that may be taken at once where this many octets have come. Each stands in two buffers at
-/// most, of which one may just be moved to twice its size.
-pub(crate) fn held(octets: usize) -> u64 {
-    8 * octets as u64 + 1024
+/// Drives a negotiator whose caller learns of the end of input first, and offers all that is left before each poll.
+pub(crate) fn drive_after_eof<C: Context>(mut negotiator: Negotiator<C>, wire: &[u8]) -> Outcome<C> {
+    let (mut sent, mut unread) = (Vec::new(), wire);
+    negotiator.handle_eof();
+    for _ in 0..MOST_POLLS {
+        // The second call offers bytes that are not due, unless the negotiator consumes one message after another.
+        for _ in 0..2 {
+            if !unread.is_empty() {
+                let consumed = negotiator.handle_input(unread);
+                unread = &unread[consumed..];
+            }
+        }
+        match negotiator.poll_output() {
+            Output::NeedInput { .. } => assert!(!unread.is_empty(), "no one has the bytes that it needs"),
+            Output::Transmit(transmit) => {
+                sent.extend_from_slice(transmit.as_bytes());
+                transmit.sent_all();
+            }
+            Output::Step(step) => step.run(),
+            Output::Established | Output::Closed(_) => {
+                return Outcome {
+                    sent,
+                    unread: unread.to_vec(),
+                    end: negotiator.into_encapsulation(),
+                };
+            }
+        }
+    }
+    panic!("unlimited steps")
 }
 
-/// Lets two negotiators talk until both are done, or can do no more. What each has sent, and its end.
+/// the most memory that may be allocated at once when this many bytes have arrived. Each is in two buffers at most,
+/// and one of these may be growing to twice its size.
+pub(crate) fn held(bytes: usize) -> u64 {
+    8 * bytes as u64 + 1024
+}
+
+/// Runs two negotiators against each other until both have ended or wait. Returns the outcome of each.
 pub(crate) fn converse<C: Context, S: Context>(
     mut client: Negotiator<C>,
     mut server: Negotiator<S>,
@@ -335,10 +398,10 @@ pub(crate) fn converse<C: Context, S: Context>(
         for _ in 0..MOST_POLLS {
             match negotiator.poll_output() {
                 Output::NeedInput { .. } => {
-                    let taken = negotiator.handle_input(&input[*read..]);
-                    *read += taken;
-                    if taken == 0 && matches!(negotiator.poll_output(), Output::NeedInput { .. }) {
-                        assert_eq!(*read, input.len(), "input is due and not taken");
+                    let consumed = negotiator.handle_input(&input[*read..]);
+                    *read += consumed;
+                    if consumed == 0 && matches!(negotiator.poll_output(), Output::NeedInput { .. }) {
+                        assert_eq!(*read, input.len(), "input is due and not consumed");
                         return;
                     }
                 }
@@ -351,7 +414,7 @@ pub(crate) fn converse<C: Context, S: Context>(
                 Output::Established | Output::Closed(_) => return,
             }
         }
-        panic!("it does not end");
+        panic!("unlimited steps");
     }
 
     let (mut from_client, mut from_server) = (Vec::new(), Vec::new());
@@ -390,14 +453,14 @@ pub(crate) fn converse<C: Context, S: Context>(
     )
 }
 
-/// `run` gives the same of the octets whole, cut in two anywhere, and one by one.
-pub(crate) fn every_split<T: PartialEq + Debug>(octets: &[u8], run: impl Fn(&[&[u8]]) -> T) -> T {
-    let whole = run(&[octets]);
-    for at in 0..=octets.len() {
-        let (first, second) = octets.split_at(at);
-        assert_eq!(run(&[first, second]), whole, "cut at {at} of {}", octets.len());
+/// Checks that `run` returns the same for the bytes whole, split in two anywhere, and one by one.
+pub(crate) fn every_split<T: PartialEq + Debug>(bytes: &[u8], run: impl Fn(&[&[u8]]) -> T) -> T {
+    let whole = run(&[bytes]);
+    for at in 0..=bytes.len() {
+        let (first, second) = bytes.split_at(at);
+        assert_eq!(run(&[first, second]), whole, "split at {at} of {}", bytes.len());
     }
-    let singles: Vec<&[u8]> = octets.chunks(1).collect();
-    assert_eq!(run(&singles), whole, "octet by octet");
+    let singles: Vec<&[u8]> = bytes.chunks(1).collect();
+    assert_eq!(run(&singles), whole, "byte by byte");
     whole
 }

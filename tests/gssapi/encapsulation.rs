@@ -12,7 +12,7 @@ use ProtectionLevel::{Confidentiality, Integrity, Selective};
 
 type Layer = Encapsulation<Fake>;
 
-/// The client's layer and the server's.
+/// Returns the layers of a client and a server.
 fn layers(level: ProtectionLevel) -> (Layer, Layer) {
     (
         Encapsulation::new(Fake::initiator(0), level),
@@ -20,7 +20,7 @@ fn layers(level: ProtectionLevel) -> (Layer, Layer) {
     )
 }
 
-/// The same for datagrams, which come in any order.
+/// Returns the same for datagrams, which arrive in any order.
 fn datagram_layers(level: ProtectionLevel) -> (Layer, Layer) {
     let unordered = |mut context: Fake| {
         context.sequence = false;
@@ -46,14 +46,14 @@ fn sealed(layer: &mut Layer, plain: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// Takes all of `wire`, as far as it is any good.
+/// Decapsulates all of `wire`, up to the first error.
 fn opened(layer: &mut Layer, mut wire: &[u8]) -> (Vec<u8>, Result<(), Error<Fault>>) {
     let mut plain = Vec::new();
     while !wire.is_empty() {
         match layer.decapsulate(wire, &mut plain) {
-            Ok(taken) => {
-                assert_ne!(taken, 0, "of any input something is taken");
-                wire = &wire[taken..];
+            Ok(consumed) => {
+                assert_ne!(consumed, 0, "at least one byte is consumed");
+                wire = &wire[consumed..];
             }
             Err(error) => return (plain, Err(error)),
         }
@@ -62,9 +62,10 @@ fn opened(layer: &mut Layer, mut wire: &[u8]) -> (Vec<u8>, Result<(), Error<Faul
     (plain, end)
 }
 
-/// ..R-123: level 1 never confidential, level 2 always, level 3 as chosen for each message.
+/// ..R-123: level 1 is never confidential, level 2 always, level 3 as selected for each message. The receiver
+/// learns which it was.
 #[test]
-fn what_each_level_sends() {
+fn layer_sends_the_protection_of_its_level() {
     for (level, expected) in [
         (Integrity, [INTEG, INTEG, INTEG]),
         (Confidentiality, [CONF, CONF, CONF]),
@@ -78,28 +79,98 @@ fn what_each_level_sends() {
         client.select(CONF);
         wire.extend(sealed(&mut client, b"third"));
 
-        let mut rest = &wire[..];
+        let (mut rest, mut plain) = (&wire[..], Vec::new());
+        assert_eq!(server.last_protection(), None);
         for protection in expected {
             assert_eq!(rest[..2], [1, 3]);
             assert_eq!(rest[4] == 1, protection == CONF, "{level}");
-            rest = &rest[4 + usize::from(u16::from_be_bytes([rest[2], rest[3]]))..];
+            let len = 4 + usize::from(u16::from_be_bytes([rest[2], rest[3]]));
+            assert_eq!(server.decapsulate(rest, &mut plain), Ok(len));
+            assert_eq!(server.last_protection(), Some(protection), "{level}");
+            rest = &rest[len..];
         }
         assert!(rest.is_empty());
-        assert_eq!(opened(&mut server, &wire), (b"firstsecondthird".to_vec(), Ok(())));
+        assert_eq!(
+            (&plain[..], server.handle_eof()),
+            (&b"firstsecondthird"[..], Ok(()))
+        );
     }
 }
 
-/// at level 3, what a context has no service for is not tried unasked.
+/// at level 3 the receiver learns how each message was protected, also of the datagrams. What is incomplete or
+/// refused is not a message.
 #[test]
-fn selective_without_confidentiality() {
+fn last_protection_is_that_of_the_last_message() {
+    let (mut client, mut server) = datagram_layers(Selective);
+    let mut plain = Vec::new();
+    for protection in [INTEG, CONF, CONF, INTEG] {
+        let before = server.last_protection();
+        client.select(protection);
+        let wire = sealed(&mut client, b"stream");
+        let (first, last) = wire.split_at(wire.len() - 1);
+        assert_eq!(server.decapsulate(first, &mut plain), Ok(first.len()));
+        assert_eq!(server.last_protection(), before);
+        assert_eq!(server.decapsulate(last, &mut plain), Ok(1));
+        assert_eq!(server.last_protection(), Some(protection));
+    }
+    for protection in [CONF, INTEG] {
+        client.select(protection);
+        let mut datagram = Vec::new();
+        client.encapsulate_datagram(b"datagram", &mut datagram).unwrap();
+        server.decapsulate_datagram(&datagram, &mut plain).unwrap();
+        assert_eq!(server.last_protection(), Some(protection));
+        assert!(server.decapsulate_datagram(&datagram, &mut plain).is_err());
+        assert_eq!(server.last_protection(), Some(protection), "a replay");
+    }
+
+    let (mut client, mut server) = clear_layers();
+    let wire = sealed(&mut client, b"stream");
+    assert_eq!(opened(&mut server, &wire).0, b"stream");
+    assert_eq!(server.last_protection(), None);
+}
+
+/// a context that leaves confidentiality out, and reports that, has none of its tokens sent.
+#[test]
+fn context_that_leaves_confidentiality_out_is_detected() {
+    let never_confidential = |level| {
+        let mut context = Fake::initiator(0);
+        context.never_confidential = true;
+        Encapsulation::new(context, level)
+    };
+    for level in [Confidentiality, Selective] {
+        let mut layer = never_confidential(level);
+        let mut wire = b"before".to_vec();
+        assert_eq!(
+            layer.encapsulate_datagram(b"secret", &mut wire),
+            Err(Error::NotConfidential)
+        );
+        assert_eq!(
+            layer.encapsulate(b"secret", &mut wire),
+            Err(Error::NotConfidential)
+        );
+        assert_eq!(wire, b"before");
+        assert_eq!(layer.encapsulate(b"secret", &mut wire), Err(Error::Failed));
+    }
+
+    // Where integrity alone is due, it is what was requested.
+    let mut selective = never_confidential(Selective);
+    selective.select(INTEG);
+    for mut layer in [never_confidential(Integrity), selective] {
+        assert_ne!(sealed(&mut layer, b"public"), b"");
+    }
+}
+
+/// at level 3, the default is integrity if the context lacks confidentiality.
+#[test]
+fn layer_selective_without_confidentiality_sends_integrity() {
     let mut client = Encapsulation::new(Fake::initiator(0).integrity_only(), Selective);
     assert_eq!(sealed(&mut client, b"x")[4], 0);
 }
 
-/// what a context has no service for it is never asked for: a library may well wrap it without, and say
-/// so only in "conf_state".
+/// a context is never asked for a service that it lacks. A library may leave it out and report that in
+/// "conf_state" alone.
 #[test]
-fn a_protection_that_the_context_has_no_service_for() {
+fn layer_without_the_service_sends_nothing() {
     let unprotected = || {
         let mut context = Fake::initiator(0).integrity_only();
         context.services.integrity = false;
@@ -118,18 +189,18 @@ fn a_protection_that_the_context_has_no_service_for() {
     ] {
         let error = Err(Error::LevelUnavailable(unavailable));
         let mut wire = b"before".to_vec();
-        assert_eq!(layer.encapsulate_datagram(b"octets", &mut wire), error);
-        assert_eq!(layer.encapsulate(b"octets", &mut wire), error);
+        assert_eq!(layer.encapsulate_datagram(b"bytes", &mut wire), error);
+        assert_eq!(layer.encapsulate(b"bytes", &mut wire), error);
         assert_eq!(wire, b"before");
     }
 }
 
-/// at level 2 a token that is not confidential is an error; at the others both will do.
+/// a token that is not confidential is an error at level 2. The other levels accept both.
 #[test]
-fn what_each_level_takes() {
+fn layer_accepts_the_protection_of_its_level() {
     for level in [Integrity, Confidentiality, Selective] {
         for protection in [INTEG, CONF] {
-            let wire = frame(3, &wrapped(true, protection, b"octets"));
+            let wire = frame(3, &wrapped(true, protection, b"bytes"));
             let by_stream = opened(&mut layers(level).1, &wire);
             let mut plain = b"before".to_vec();
             let by_datagram = datagram_layers(level).1.decapsulate_datagram(&wire, &mut plain);
@@ -138,21 +209,21 @@ fn what_each_level_takes() {
                 assert_eq!(by_datagram, Err(Error::NotConfidential));
                 assert_eq!(plain, b"before");
             } else {
-                assert_eq!(by_stream, (b"octets".to_vec(), Ok(())));
+                assert_eq!(by_stream, (b"bytes".to_vec(), Ok(())));
                 assert_eq!(by_datagram, Ok(()));
-                assert_eq!(plain, b"beforeoctets");
+                assert_eq!(plain, b"beforebytes");
             }
         }
     }
 }
 
-/// frames cut anywhere, and several in one piece; what comes out is the same.
+/// frames split anywhere, and several in one piece, give the same plaintext.
 #[test]
-fn every_split_of_a_stream_gives_the_same() {
+fn stream_split_anywhere_gives_the_same() {
     let (mut client, _) = layers(Confidentiality);
     let mut wire = sealed(&mut client, b"a request");
-    wire.extend(sealed(&mut client, b"and octets"));
-    // An empty token is no message at all in a stream, and no end.
+    wire.extend(sealed(&mut client, b"and bytes"));
+    // Empty plaintext has no meaning in a stream. It is not the end.
     wire.extend(frame(3, &{
         let mut token = Vec::new();
         let mut third = Fake::initiator(0);
@@ -168,19 +239,19 @@ fn every_split_of_a_stream_gives_the_same() {
         for piece in pieces {
             let mut rest = *piece;
             while !rest.is_empty() {
-                let taken = server.decapsulate(rest, &mut plain).unwrap();
-                assert_ne!(taken, 0, "of any input something is taken");
-                rest = &rest[taken..];
+                let consumed = server.decapsulate(rest, &mut plain).unwrap();
+                assert_ne!(consumed, 0, "at least one byte is consumed");
+                rest = &rest[consumed..];
             }
         }
         (plain, server.handle_eof())
     });
-    assert_eq!((&plain[..], end), (&b"a requestand octets"[..], Ok(())));
+    assert_eq!((&plain[..], end), (&b"a requestand bytes"[..], Ok(())));
 }
 
-/// One call takes no more than the frame in progress, and appends to what is there.
+/// One call consumes the frame in progress and not one byte more, and appends to the plaintext.
 #[test]
-fn one_frame_a_call() {
+fn decapsulate_opens_one_frame_a_call() {
     let (mut client, mut server) = layers(Integrity);
     let first = sealed(&mut client, b"one");
     let wire = [first.clone(), sealed(&mut client, b"two")].concat();
@@ -197,7 +268,7 @@ fn one_frame_a_call() {
     assert_eq!(server.decapsulate(b"", &mut plain), Ok(0));
 }
 
-/// a stream is cut at what fits a token, and every frame is as full as can be.
+/// a stream is split at what fits a token, and every frame but the last is full.
 #[test]
 fn long_plaintext_is_split() {
     let room = 65_535 - OVERHEAD;
@@ -213,14 +284,14 @@ fn long_plaintext_is_split() {
             frames += 1;
             assert!(rest.is_empty() || token == 65_535);
         }
-        assert_eq!(frames, len.div_ceil(room), "none for nothing");
+        assert_eq!(frames, len.div_ceil(room), "no frame for empty plaintext");
         assert!(opened(&mut server, &wire) == (plain, Ok(())), "{len}");
     }
 }
 
-/// nothing takes no token, even where a context has room for no octet.
+/// empty plaintext needs no token, even if not one byte fits.
 #[test]
-fn nothing_needs_no_room() {
+fn empty_plaintext_needs_no_token() {
     let mut context = Fake::initiator(0);
     context.claimed_overhead = 65_535;
     let mut layer = Encapsulation::new(context, Integrity);
@@ -229,9 +300,9 @@ fn nothing_needs_no_room() {
     assert_eq!(wire, b"before");
 }
 
-/// a datagram is one token or none.
+/// a datagram is one token, or an error.
 #[test]
-fn a_datagram_is_not_split() {
+fn datagram_is_not_split() {
     let room = 65_535 - OVERHEAD;
     let (mut client, mut server) = datagram_layers(Confidentiality);
     let mut wire = b"before".to_vec();
@@ -249,7 +320,7 @@ fn a_datagram_is_not_split() {
     }
 }
 
-/// for fragments: the most plaintext in a frame of so many octets.
+/// the limit for a fragment is the plaintext that fits a frame, with its header.
 #[test]
 fn max_plain_counts_the_whole_frame() {
     let (mut client, _) = datagram_layers(Integrity);
@@ -265,9 +336,9 @@ fn max_plain_counts_the_whole_frame() {
     assert_eq!(clear_layers().0.max_plain(1400), 1400);
 }
 
-/// the room is that of a message with the protection that this one gets.
+/// the limit is that of a message with the protection selected.
 #[test]
-fn the_room_is_that_of_the_protection() {
+fn max_plain_is_that_of_the_protection() {
     for (level, selected, added) in [
         (Integrity, CONF, 0),
         (Confidentiality, INTEG, 32),
@@ -293,9 +364,9 @@ fn the_room_is_that_of_the_protection() {
     }
 }
 
-/// one octet too many or too few, in any place, and the datagram is dropped; nothing else happens.
+/// a datagram that is longer or shorter than its frame is dropped, with no other effect.
 #[test]
-fn a_datagram_is_exactly_one_frame() {
+fn datagram_of_another_length_is_dropped() {
     let (mut client, mut server) = datagram_layers(Integrity);
     let mut datagram = Vec::new();
     client.encapsulate_datagram(b"payload", &mut datagram).unwrap();
@@ -304,7 +375,7 @@ fn a_datagram_is_exactly_one_frame() {
         assert_eq!(
             server.decapsulate_datagram(&datagram[..len], &mut plain),
             Err(Error::DatagramLength),
-            "{len} octets of {}",
+            "{len} bytes of {}",
             datagram.len()
         );
     }
@@ -318,9 +389,9 @@ fn a_datagram_is_exactly_one_frame() {
     assert_eq!(plain, b"payload");
 }
 
-/// a bad datagram is dropped with a reason, and the next good one, and the stream, go on.
+/// a bad datagram is dropped with a reason. The next one, and the stream, are accepted.
 #[test]
-fn a_bad_datagram_is_not_fatal() {
+fn bad_datagram_is_not_fatal() {
     let (mut client, mut server) = datagram_layers(Integrity);
     let mut good = Vec::new();
     client.encapsulate_datagram(b"payload", &mut good).unwrap();
@@ -357,9 +428,9 @@ fn a_bad_datagram_is_not_fatal() {
     assert_eq!(opened(&mut server, &wire), (b"stream".to_vec(), Ok(())));
 }
 
-/// Datagrams may come in any order, where the context was not asked for sequence.
+/// datagrams may arrive in any order, if the context was not asked for sequence.
 #[test]
-fn datagrams_in_any_order() {
+fn datagrams_in_any_order_are_accepted() {
     let (mut client, mut server) = datagram_layers(Confidentiality);
     let datagrams: Vec<Vec<u8>> = (0..4u8)
         .map(|number| {
@@ -377,9 +448,9 @@ fn datagrams_in_any_order() {
     assert_eq!(plain, [2, 0, 3, 1]);
 }
 
-/// what is no encapsulated message ends the stream, in both directions and for good.
+/// bytes that are not an encapsulated message end the stream, in both directions.
 #[test]
-fn faults_of_a_stream_are_fatal() {
+fn stream_fault_is_fatal() {
     let version = wrong_version(1, 5);
     for (bad, error) in [
         (b"\x05".to_vec(), Error::Malformed(version)),
@@ -410,8 +481,8 @@ fn faults_of_a_stream_are_fatal() {
                 let mut rest = *piece;
                 while !rest.is_empty() && end.is_ok() {
                     end = server.decapsulate(rest, &mut plain);
-                    assert_ne!(end, Ok(0), "of any input something is taken");
-                    rest = end.map_or(&[], |taken| &rest[taken..]);
+                    assert_ne!(end, Ok(0), "at least one byte is consumed");
+                    rest = end.map_or(&[], |consumed| &rest[consumed..]);
                 }
             }
             assert_eq!(plain, b"good");
@@ -428,9 +499,9 @@ fn faults_of_a_stream_are_fatal() {
     }
 }
 
-/// The end of input between two frames is an end, and inside of one a fault.
+/// The input may end between two frames, but not inside one.
 #[test]
-fn eof() {
+fn stream_eof_inside_a_frame_is_a_fault() {
     let (mut client, _) = layers(Integrity);
     let wire = [sealed(&mut client, b"one"), sealed(&mut client, b"two")].concat();
     for at in 0..=wire.len() {
@@ -453,9 +524,9 @@ fn eof() {
     }
 }
 
-/// Whatever bit of whatever frame is changed, what comes out are whole messages before it, and an error.
+/// After a flipped bit in any frame, the messages before it are returned, and then an error.
 #[test]
-fn no_flipped_bit_alters_plaintext() {
+fn stream_with_a_flipped_bit_gives_no_other_plaintext() {
     for level in [Integrity, Confidentiality, Selective] {
         let (mut client, _) = layers(level);
         let messages = [&b"the first"[..], b"x", b"the third message"];
@@ -474,16 +545,16 @@ fn no_flipped_bit_alters_plaintext() {
                 let mut flipped = wire.clone();
                 flipped[at] ^= 1 << bit;
                 let (plain, end) = opened(&mut layers(level).1, &flipped);
-                assert_eq!(plain, intact, "{level}, bit {bit} of octet {at}");
-                assert!(end.is_err(), "{level}, bit {bit} of octet {at}");
+                assert_eq!(plain, intact, "{level}, bit {bit} of byte {at}");
+                assert!(end.is_err(), "{level}, bit {bit} of byte {at}");
             }
         }
     }
 }
 
-/// The same of a datagram.
+/// A datagram with a flipped bit is an error, and nothing else is affected.
 #[test]
-fn no_flipped_bit_alters_a_datagram() {
+fn datagram_with_a_flipped_bit_is_dropped() {
     let (mut client, mut server) = datagram_layers(Confidentiality);
     let mut datagram = Vec::new();
     client.encapsulate_datagram(b"payload", &mut datagram).unwrap();
@@ -493,16 +564,16 @@ fn no_flipped_bit_alters_a_datagram() {
             let mut flipped = datagram.clone();
             flipped[at] ^= 1 << bit;
             assert!(server.decapsulate_datagram(&flipped, &mut plain).is_err());
-            assert!(plain.is_empty(), "bit {bit} of octet {at}");
+            assert!(plain.is_empty(), "bit {bit} of byte {at}");
         }
     }
     server.decapsulate_datagram(&datagram, &mut plain).unwrap();
     assert_eq!(plain, b"payload");
 }
 
-/// Frames replayed, swapped, left out or sent back, where the context was asked for sequence.
+/// Frames replayed, swapped, missing or reflected are refused, if the context was asked for sequence.
 #[test]
-fn frames_out_of_sequence() {
+fn frames_out_of_sequence_are_refused() {
     let (mut client, _) = layers(Confidentiality);
     let [a, b, c] = ["a", "b", "c"].map(|plain| sealed(&mut client, plain.as_bytes()));
     let reflected = sealed(&mut layers(Confidentiality).1, b"a");
@@ -521,16 +592,16 @@ fn frames_out_of_sequence() {
     }
 }
 
-/// A context that cannot wrap, has no room, or makes more than it said: nothing is appended, and that is the end.
+/// A context that cannot wrap, has no room, or exceeds its own limit ends the stream. Nothing is appended.
 #[test]
-fn a_context_that_fails_to_wrap() {
+fn context_that_fails_to_wrap_sends_nothing() {
     type Fail = fn(&mut Fake);
     let failing: [(Fail, Error<Fault>); 4] = [
         (
             |context| context.failing_wrap = Some(0),
             Error::Context(Fault::Told),
         ),
-        // The first of two frames was made.
+        // Here the first of two frames has been made.
         (
             |context| context.failing_wrap = Some(1),
             Error::Context(Fault::Told),
@@ -554,7 +625,7 @@ fn a_context_that_fails_to_wrap() {
         assert_eq!(layer.encapsulate(b"", &mut wire), Err(Error::Failed));
     }
 
-    // A datagram is only itself lost.
+    // Of datagrams, only that one is lost.
     let mut context = Fake::initiator(0);
     context.claimed_overhead = OVERHEAD - 1;
     let mut layer = Encapsulation::new(context, Integrity);
@@ -569,23 +640,23 @@ fn a_context_that_fails_to_wrap() {
     assert_eq!(wire.len(), 6 + 4 + OVERHEAD + 4);
 }
 
-/// in the clear, octets are octets.
+/// at level 00, bytes are passed through.
 #[test]
-fn the_clear_passes_octets_through() {
+fn layer_at_level_00_passes_bytes_through() {
     let (mut client, mut server) = clear_layers();
     assert_eq!(client.level(), None);
-    let octets = b"\x05\x01\x00\x01\x7f\x00\x00\x01\x46\xa0 and \x01\xff";
-    assert_eq!(sealed(&mut client, octets), octets);
-    assert_eq!(opened(&mut server, octets), (octets.to_vec(), Ok(())));
+    let bytes = b"\x05\x01\x00\x01\x7f\x00\x00\x01\x46\xa0 and \x01\xff";
+    assert_eq!(sealed(&mut client, bytes), bytes);
+    assert_eq!(opened(&mut server, bytes), (bytes.to_vec(), Ok(())));
     let (mut datagram, mut plain) = (Vec::new(), Vec::new());
-    client.encapsulate_datagram(octets, &mut datagram).unwrap();
+    client.encapsulate_datagram(bytes, &mut datagram).unwrap();
     server.decapsulate_datagram(&datagram, &mut plain).unwrap();
-    assert_eq!((&datagram[..], &plain[..]), (&octets[..], &octets[..]));
+    assert_eq!((&datagram[..], &plain[..]), (&bytes[..], &bytes[..]));
 }
 
-/// Nothing of the stream prints.
+/// `Debug` shows no byte of the stream.
 #[test]
-fn debug_shows_the_level_only() {
+fn layer_debug_shows_the_level_only() {
     let (mut layer, _) = layers(Selective);
     layer
         .decapsulate(b"\x01\x03\x00\xd7secret", &mut Vec::new())
@@ -596,9 +667,9 @@ fn debug_shows_the_level_only() {
     );
 }
 
-/// The codec and the layer agree on what a frame is.
+/// The codec decodes the frames of the layer.
 #[test]
-fn a_frame_of_the_layer_is_a_frame() {
+fn layer_frame_is_decoded_by_the_codec() {
     let wire = sealed(&mut layers(Integrity).0, b"x");
     let decoded = sans_socks::gssapi::Frame::decode(&wire);
     assert!(matches!(decoded, Ok(Decoded::Complete { consumed, .. }) if consumed == wire.len()));

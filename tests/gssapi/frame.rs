@@ -1,28 +1,30 @@
-use crate::errors::{plain_too_long, token_too_long, unexpected_message};
 use crate::faults::wrong_version;
 use sans_socks::gssapi::{Frame, MessageType, ProtectionLevel, Token};
 use sans_socks::message::{BufferTooSmall, Decoded, Encode};
 use sans_socks::{InvalidValue, Malformed};
 
-fn token(message_type: MessageType, octets: &[u8]) -> Frame<'_> {
+fn token(message_type: MessageType, bytes: &[u8]) -> Frame<'_> {
     Frame::Token {
         message_type,
-        token: Token::new(octets).unwrap(),
+        token: Token::new(bytes).unwrap(),
     }
 }
 
-fn complete(octets: &[u8]) -> (Frame<'_>, usize) {
-    Frame::decode(octets).unwrap().complete().expect("a whole frame")
+fn complete(bytes: &[u8]) -> (Frame<'_>, usize) {
+    Frame::decode(bytes)
+        .unwrap()
+        .complete()
+        .expect("a complete frame")
 }
 
-fn needed(octets: &[u8]) -> usize {
-    match Frame::decode(octets) {
+fn needed(bytes: &[u8]) -> usize {
+    match Frame::decode(bytes) {
         Ok(Decoded::Incomplete { needed }) => needed.get(),
-        other => panic!("{other:?} of {octets:x?}"),
+        other => panic!("{other:?} of {bytes:x?}"),
     }
 }
 
-/// The octets of a row of `tests/data/vectors.tsv`.
+/// Returns the bytes of a row of `tests/data/vectors.tsv`.
 fn vector(id: &str) -> Vec<u8> {
     let row = gss_rows().find(|row| row[0] == id).expect(id);
     hex::decode(row[2]).unwrap()
@@ -44,9 +46,9 @@ const WHOLE: [(&str, MessageType, usize); 6] = [
     ("V-125", MessageType::Encapsulated, 2),
 ];
 
-/// Every vector about these frames has its test below.
+/// Every vector of these frames has a test below.
 #[test]
-fn no_vector_is_left_out() {
+fn every_vector_is_tested() {
     let others = ["V-118", "V-119", "V-121", "V-122", "V-124"];
     let mut tested: Vec<&str> = WHOLE.iter().map(|(id, ..)| *id).chain(others).collect();
     tested.sort_unstable();
@@ -54,24 +56,25 @@ fn no_vector_is_left_out() {
     assert_eq!(tested, all);
 }
 
-/// V-110, V-112, V-113, V-115, V-116, V-125: mtyp, a two-octet length, and the token; not an octet more.
+/// V-110, V-112, V-113, V-115, V-116, V-125: "mtyp", two bytes of length, the token, and not one byte
+/// more.
 #[test]
-fn vectors_of_whole_frames() {
+fn complete_vectors_decode_and_encode() {
     for (id, mtyp, len) in WHOLE {
-        let octets = vector(id);
-        let (frame, consumed) = complete(&octets);
+        let bytes = vector(id);
+        let (frame, consumed) = complete(&bytes);
         assert_eq!(consumed, 4 + len, "{id}");
-        assert_eq!(frame, token(mtyp, &octets[4..4 + len]), "{id}");
+        assert_eq!(frame, token(mtyp, &bytes[4..4 + len]), "{id}");
 
         let mut out = vec![0xee; consumed];
         assert_eq!(frame.encode_into(&mut out), Ok(consumed));
-        assert_eq!(out, octets[..consumed], "{id} written again");
+        assert_eq!(out, bytes[..consumed], "{id} encoded");
     }
 }
 
-/// V-118, V-119: not yet, and how many octets are missing up to the next decision.
+/// V-118, V-119: an incomplete frame is not an error. It reports how many bytes are missing to the next decision.
 #[test]
-fn vectors_of_parts_and_what_is_needed() {
+fn partial_vectors_report_what_is_needed() {
     assert_eq!(needed(&[]), 2);
     assert_eq!(needed(&[1]), 1);
     assert_eq!(needed(&vector("V-118")), 2);
@@ -82,9 +85,9 @@ fn vectors_of_parts_and_what_is_needed() {
     }
 }
 
-/// V-121, V-122: a fault is shown by the octet that has it, whatever else is there or not.
+/// V-121, V-122: a fault is reported at the byte that shows it, with or without the bytes after it.
 #[test]
-fn vectors_of_faults() {
+fn faulty_vectors_fail_at_the_byte_that_shows_it() {
     let version = vector("V-121");
     for at in 1..=version.len() {
         assert_eq!(Frame::decode(&version[..at]), Err(wrong_version(1, 2)));
@@ -99,21 +102,21 @@ fn vectors_of_faults() {
     }
 }
 
-/// V-124, R-114: an abort is two octets, and no length is waited for.
+/// V-124, R-114: an abort has two bytes and no length.
 #[test]
-fn vector_of_an_abort() {
-    let octets = vector("V-124");
-    assert_eq!(complete(&octets), (Frame::Abort, 2));
-    assert_eq!(complete(&octets[..2]), (Frame::Abort, 2));
+fn abort_vector_has_two_bytes() {
+    let bytes = vector("V-124");
+    assert_eq!(complete(&bytes), (Frame::Abort, 2));
+    assert_eq!(complete(&bytes[..2]), (Frame::Abort, 2));
     let mut out = [0xee; 4];
     assert_eq!(Frame::Abort.encode_into(&mut out), Ok(2));
     assert_eq!(out, [1, 0xff, 0xee, 0xee]);
     assert_eq!(Frame::Abort.encoded_len(), 2);
 }
 
-/// 65,535 octets are a token, 65,536 are none.
+/// a token has at most 65,535 bytes.
 #[test]
-fn the_longest_token() {
+fn token_of_65535_bytes_is_the_longest() {
     let long = vec![7; 65_536];
     assert_eq!(Token::new(&long).unwrap_err(), InvalidValue::TokenLength(65_536));
 
@@ -126,20 +129,20 @@ fn the_longest_token() {
     assert_eq!(needed(&out[..65_538]), 1);
 }
 
-/// the length is in network order.
+/// the length is in network byte order.
 #[test]
-fn the_length_is_big_endian() {
-    let octets = vec![0; 0x0102];
+fn length_is_big_endian() {
+    let bytes = vec![0; 0x0102];
     let mut out = vec![0; 0x0106];
-    token(MessageType::Authentication, &octets)
+    token(MessageType::Authentication, &bytes)
         .encode_into(&mut out)
         .unwrap();
     assert_eq!(out[..4], [1, 1, 1, 2]);
 }
 
-/// Writing is all or nothing.
+/// `encode_into` writes the whole frame or nothing.
 #[test]
-fn too_small_a_buffer_is_left_as_it_was() {
+fn encode_into_a_small_buffer_writes_nothing() {
     let frame = token(MessageType::ProtectionLevel, b"abc");
     let mut out = [0xee; 6];
     assert_eq!(
@@ -151,20 +154,20 @@ fn too_small_a_buffer_is_left_as_it_was() {
     assert_eq!(out, [0xee; 6]);
 }
 
-/// The same by way of `BufMut`, for tokens longer than any other message, too.
+/// So does `encode`, also for tokens longer than any other message.
 #[cfg(feature = "bytes")]
 #[test]
 fn encode_appends_a_frame_of_any_length() {
     for len in [0, 1, 509, 510, 600, 65_535] {
-        let octets = vec![9; len];
-        let frame = token(MessageType::Encapsulated, &octets);
+        let bytes = vec![9; len];
+        let frame = token(MessageType::Encapsulated, &bytes);
         let mut out = Vec::new();
         frame.encode(&mut out).unwrap();
         assert_eq!(complete(&out), (frame, 4 + len));
 
         let mut room = vec![0xee; 3 + len];
         assert!(frame.encode(&mut &mut room[..]).is_err());
-        assert!(room.iter().all(|octet| *octet == 0xee));
+        assert!(room.iter().all(|byte| *byte == 0xee));
         room.push(0xee);
         frame.encode(&mut &mut room[..]).unwrap();
         assert_eq!(room, out);
@@ -174,9 +177,9 @@ fn encode_appends_a_frame_of_any_length() {
     assert_eq!(out, [1, 0xff]);
 }
 
-/// No token prints itself.
+/// `Debug` shows no byte of a token.
 #[test]
-fn debug_shows_lengths_only() {
+fn frame_debug_shows_the_length_only() {
     let frame = token(MessageType::Encapsulated, b"secret");
     assert_eq!(
         format!("{frame:?}"),
@@ -184,31 +187,14 @@ fn debug_shows_lengths_only() {
     );
 }
 
-/// What is printed of a message and of a level is the RFC's name for it.
-#[test]
-fn names() {
-    use sans_socks::gssapi::ProtectionLevel;
-
-    let messages = [
-        MessageType::Authentication,
-        MessageType::ProtectionLevel,
-        MessageType::Encapsulated,
-    ];
-    assert_eq!(
-        messages.map(|message| message.to_string()),
-        ["authentication", "protection level", "encapsulated data"]
-    );
-    let levels = [1, 2, 3].map(|octet| ProtectionLevel::new(octet).unwrap().to_string());
-    assert_eq!(levels, ["integrity", "confidentiality", "selective"]);
-}
-
-/// The context's error is the source, and its text is not said twice.
+/// The error of the context is the source, and its text is not repeated.
 #[cfg(feature = "std")]
 #[test]
-fn errors_convert_and_have_a_source() {
+fn error_converts_into_io_error_and_has_a_source() {
     use std::error::Error as _;
     use std::io;
 
+    use crate::errors::{plain_too_long, token_too_long, unexpected_message};
     use sans_socks::gssapi::Error;
 
     let error = Error::Context(io::Error::other("no ticket"));
@@ -248,9 +234,9 @@ fn errors_convert_and_have_a_source() {
 
 #[test]
 fn levels_and_types_have_names() {
-    let names = [1, 2, 3].map(|octet| {
-        let level = ProtectionLevel::new(octet).unwrap();
-        let message_type = MessageType::new(octet).unwrap();
+    let names = [1, 2, 3].map(|byte| {
+        let level = ProtectionLevel::new(byte).unwrap();
+        let message_type = MessageType::new(byte).unwrap();
         format!("{level}; {message_type}")
     });
     assert_eq!(

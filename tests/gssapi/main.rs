@@ -1,7 +1,9 @@
-//! RFC 1961: its rules, what programs in the wild make of them, vectors, and captured sessions.
+//! RFC 1961: its rules, the quirks of deployed programs, vectors, and captured sessions.
 
 #![allow(missing_docs)]
 
+#[cfg(feature = "std")]
+mod advance;
 mod captures;
 mod composition;
 mod context;
@@ -12,3 +14,4 @@ mod faults;
 mod frame;
 mod memory;
 mod negotiation;
+mod policy;

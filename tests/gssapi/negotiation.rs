@@ -11,7 +11,7 @@ use sans_socks::gssapi::{
 };
 use sans_socks::message::Decoded;
 
-use crate::context::{Fake, Fault, Outcome, converse, drive, every_split, frame, wrapped};
+use crate::context::{Fake, Fault, Outcome, converse, drive, drive_after_eof, every_split, frame, wrapped};
 
 use MessageType::{Authentication, Encapsulated};
 use Protection::{Confidentiality as CONF, Integrity as INTEG};
@@ -19,8 +19,8 @@ use ProtectionLevel::{Confidentiality, Integrity, Selective};
 
 const ABORT: &[u8] = b"\x01\xff";
 const LEVELS: [ProtectionLevel; 3] = [Integrity, Confidentiality, Selective];
-/// With 1, 3, 5 tokens the client completes with the last of them, so that the server has to say that it is
-/// ready; with 2, 4, 6 the server does, and the client completes without one.
+/// With 1, 3 or 5 tokens the client makes the last one, so the server has to send an empty one: "ready". With 2, 4 or 6
+/// the server makes it, and the client completes without one.
 const TOKENS: std::ops::RangeInclusive<usize> = 1..=6;
 
 fn client(tokens: usize, config: ClientConfig) -> Negotiator<Fake> {
@@ -39,11 +39,11 @@ fn authentication(number: usize) -> Vec<u8> {
     frame(1, format!("token {number}").as_bytes())
 }
 
-fn level_of(by_initiator: bool, octet: u8) -> Vec<u8> {
-    frame(2, &wrapped(by_initiator, INTEG, &[octet]))
+fn level_of(by_initiator: bool, byte: u8) -> Vec<u8> {
+    frame(2, &wrapped(by_initiator, INTEG, &[byte]))
 }
 
-/// What a client with `tokens` tokens and `level` sends, and what the server does.
+/// Returns what a client and a server send, with `tokens` tokens and at `level`.
 fn exchange(tokens: usize, level: u8) -> (Vec<u8>, Vec<u8>) {
     let (mut from_client, mut from_server) = (Vec::new(), Vec::new());
     for number in 0..tokens {
@@ -62,23 +62,23 @@ fn exchange(tokens: usize, level: u8) -> (Vec<u8>, Vec<u8>) {
     (from_client, from_server)
 }
 
-/// Where each message of `octets` begins, and where the last ends.
-fn boundaries(octets: &[u8]) -> Vec<usize> {
+/// Returns where each message of `bytes` begins, and where the last one ends.
+fn boundaries(bytes: &[u8]) -> Vec<usize> {
     let mut at = vec![0];
     let mut end = 0;
-    while let Ok(Decoded::Complete { consumed, .. }) = Frame::decode(&octets[end..]) {
+    while let Ok(Decoded::Complete { consumed, .. }) = Frame::decode(&bytes[end..]) {
         assert_ne!(consumed, 0);
         end += consumed;
         at.push(end);
     }
-    assert_eq!(end, octets.len());
+    assert_eq!(end, bytes.len());
     at
 }
 
-/// 1 to 6 tokens, with a last one of the server or with
-/// the empty one in its place, then the level, the client's first. Every octet is what the RFC says.
+/// 1 to 6 tokens, the last one or an empty one by the server, then the
+/// level of the client and that of the server. Every byte is as the RFC requires.
 #[test]
-fn every_number_of_legs_at_every_level() {
+fn negotiators_agree_after_every_number_of_tokens() {
     for tokens in TOKENS {
         for level in LEVELS {
             let (of_client, of_server) = converse(
@@ -100,9 +100,9 @@ fn every_number_of_legs_at_every_level() {
     }
 }
 
-/// however the peer's octets are cut, the same is sent, the same agreed, and what follows is left.
+/// however the input is split, the same is sent and agreed, and the bytes that follow are left.
 #[test]
-fn every_split_of_every_exchange_gives_the_same() {
+fn negotiation_split_anywhere_gives_the_same() {
     for tokens in TOKENS {
         let (mut from_client, mut from_server) = exchange(tokens, 2);
         let (sent_by_client, sent_by_server) = (from_client.clone(), from_server.clone());
@@ -122,16 +122,16 @@ fn every_split_of_every_exchange_gives_the_same() {
     }
 }
 
-/// Reading no more than `needed` says never reads into what follows.
+/// Reading `needed` bytes at a time never reads beyond the negotiation.
 #[test]
-fn needed_is_exact() {
+fn needed_read_exactly_leaves_nothing_over() {
     for tokens in TOKENS {
         let (from_client, from_server) = exchange(tokens, 1);
-        for (mut negotiator, octets) in [
+        for (mut negotiator, bytes) in [
             (client(tokens, proposing(Integrity)), from_server),
             (server(tokens, ServerConfig::new()), from_client),
         ] {
-            let mut rest = &octets[..];
+            let mut rest = &bytes[..];
             for _ in 0..100 {
                 match negotiator.poll_output() {
                     Output::NeedInput { needed } => {
@@ -151,15 +151,15 @@ fn needed_is_exact() {
     }
 }
 
-/// As `handle_input`, over any `Buf`.
+/// `handle_buf` is `handle_input` over any `Buf`.
 #[cfg(feature = "bytes")]
 #[test]
-fn handle_buf_leaves_what_follows() {
+fn handle_buf_leaves_the_bytes_that_follow() {
     use bytes::Buf;
 
-    let (mut octets, sent) = exchange(1, 1);
-    octets.extend_from_slice(b"rest");
-    let (first, second) = octets.split_at(7);
+    let (mut bytes, sent) = exchange(1, 1);
+    bytes.extend_from_slice(b"rest");
+    let (first, second) = bytes.split_at(7);
     let mut input = first.chain(second);
     let mut negotiator = server(1, ServerConfig::new());
     let mut out = Vec::new();
@@ -178,26 +178,26 @@ fn handle_buf_leaves_what_follows() {
     assert_eq!(out, sent);
     assert_eq!(input.copy_to_bytes(input.remaining()), "rest");
 
-    // All that has come, where that is less than a message.
+    // A part of a message is consumed as a whole.
     let mut negotiator = server(1, ServerConfig::new());
     let mut input = &b"\x01\x01\x00"[..];
     Machine::handle_buf(&mut negotiator, &mut input);
     assert_eq!(input, b"");
 }
 
-/// an abort is a refusal wherever a message may come; nobody answers it.
+/// an abort is a refusal in place of any message, and is not answered.
 #[test]
-fn abort_in_every_state() {
+fn abort_in_every_state_is_a_rejection() {
     for tokens in TOKENS {
         let (from_client, from_server) = exchange(tokens, 1);
-        for (octets, sent, of_client) in [
+        for (bytes, sent, of_client) in [
             (&from_server, &from_client, true),
             (&from_client, &from_server, false),
         ] {
-            let boundaries = boundaries(octets);
+            let boundaries = boundaries(bytes);
             let (_, inner) = boundaries.split_last().unwrap();
             for at in inner {
-                let input = [&octets[..*at], ABORT, b"rest"].concat();
+                let input = [&bytes[..*at], ABORT, b"rest"].concat();
                 let facts = every_split(&input, |pieces| {
                     if of_client {
                         drive(client(tokens, proposing(Integrity)), pieces).facts()
@@ -207,16 +207,16 @@ fn abort_in_every_state() {
                 });
                 assert_eq!(facts.1, b"rest");
                 assert_eq!(facts.2, Err(Error::Rejected));
-                assert!(sent.starts_with(&facts.0), "nothing but what was due before it");
+                assert!(sent.starts_with(&facts.0), "only what was due before it");
             }
         }
     }
 }
 
-/// the end of input is a refusal wherever a message, or the rest of one, may come; steps and octets
-/// that are due before it are not lost.
+/// the end of input is a refusal in place of any message and inside one. The steps and bytes before it are not
+/// lost.
 #[test]
-fn eof_in_every_state() {
+fn eof_in_every_state_is_unexpected() {
     for tokens in TOKENS {
         let (from_client, from_server) = exchange(tokens, 1);
         for at in 0..from_server.len() {
@@ -224,7 +224,7 @@ fn eof_in_every_state() {
             assert!(from_client.starts_with(&outcome.sent));
             assert!(
                 matches!(outcome.error(), Error::UnexpectedEof { .. }),
-                "{at} octets"
+                "{at} bytes"
             );
         }
         for at in 0..from_client.len() {
@@ -232,21 +232,22 @@ fn eof_in_every_state() {
             assert!(from_server.starts_with(&outcome.sent));
             assert!(
                 matches!(outcome.error(), Error::UnexpectedEof { .. }),
-                "{at} octets"
+                "{at} bytes"
             );
         }
     }
 }
 
-/// "for any reason". A server that gives up says so after all that was due before, once; a client says nothing.
+/// "for any reason". A server that rejects sends an abort after the bytes that were due, once. A client sends
+/// nothing.
 #[test]
-fn giving_up() {
+fn reject_sends_an_abort_once() {
     for received in [&[][..], &authentication(0)] {
         let mut negotiator = server(2, ServerConfig::new());
         let _ = negotiator.handle_input(received);
         negotiator.reject();
         let Output::Transmit(transmit) = negotiator.poll_output() else {
-            panic!("nothing is said")
+            panic!("no abort")
         };
         assert_eq!(transmit.as_bytes(), [0x01, 0xff]);
         transmit.sent_all();
@@ -267,18 +268,18 @@ fn giving_up() {
     assert!(matches!(negotiator.into_encapsulation(), Err(Error::Abandoned)));
 }
 
-/// The end of input is latched: told before it matters, it waits for the step and the octets that are due.
+/// An end of input during a step takes effect after the step and the bytes that it sends.
 #[test]
-fn eof_does_not_undo_what_is_due() {
+fn eof_during_a_step_waits_for_it() {
     let mut negotiator = server(2, ServerConfig::new());
     let _ = negotiator.handle_input(&authentication(0));
     negotiator.handle_eof();
     let Output::Step(step) = negotiator.poll_output() else {
-        panic!("the step is still due")
+        panic!("no step")
     };
     step.run();
     let Output::Transmit(transmit) = negotiator.poll_output() else {
-        panic!("and what came of it")
+        panic!("nothing to send")
     };
     assert_eq!(transmit.as_bytes(), authentication(1));
     transmit.sent_all();
@@ -292,9 +293,92 @@ fn eof_does_not_undo_what_is_due() {
     assert_eq!(negotiator.handle_input(&level_of(true, 1)), 0);
 }
 
-/// a client whose context fails closes, with no octet. R-114: a server answers `01 FF`.
+/// An end of input that is announced before the last bytes are offered loses none of them, whatever is due. The outcome is
+/// that of an end announced when input is due.
 #[test]
-fn a_failing_step() {
+fn eof_announced_early_loses_nothing() {
+    for tokens in TOKENS {
+        let (mut from_client, mut from_server) = exchange(tokens, 1);
+        for wire in [&mut from_client, &mut from_server] {
+            wire.extend_from_slice(b"rest");
+        }
+        for at in 0..=from_server.len() {
+            let start = || client(tokens, proposing(Integrity));
+            let wire = &from_server[..at];
+            assert_eq!(
+                drive_after_eof(start(), wire).facts(),
+                drive(start(), &[wire]).facts()
+            );
+        }
+        for at in 0..=from_client.len() {
+            let start = || server(tokens, ServerConfig::new());
+            let wire = &from_client[..at];
+            assert_eq!(
+                drive_after_eof(start(), wire).facts(),
+                drive(start(), &[wire]).facts()
+            );
+        }
+    }
+}
+
+/// A second announcement, or an empty slice, means that the caller holds none of the bytes that the negotiator has left.
+#[test]
+fn eof_announced_twice_gives_up_the_bytes_left() {
+    for again in [
+        |server: &mut Negotiator<Fake>| server.handle_eof(),
+        |server: &mut Negotiator<Fake>| assert_eq!(server.handle_input(b""), 0),
+    ] {
+        let mut server = server(2, ServerConfig::new());
+        let input = [authentication(0), level_of(true, 1)].concat();
+        assert_eq!(server.handle_input(&input), authentication(0).len());
+        server.run_step();
+        if let Output::Transmit(transmit) = server.poll_output() {
+            transmit.sent_all();
+        }
+        server.handle_eof();
+        assert!(matches!(server.poll_output(), Output::NeedInput { .. }));
+        again(&mut server);
+        assert!(matches!(
+            server.poll_output(),
+            Output::Closed(Error::UnexpectedEof {
+                due: MessageType::ProtectionLevel,
+                ..
+            })
+        ));
+    }
+}
+
+/// A negotiator can move to the thread that runs its step. `run_step` does nothing when none is due, which `drive` checks
+/// in every state.
+#[test]
+fn run_step_on_another_thread_continues() {
+    let (from_client, from_server) = exchange(5, 2);
+    let (mut negotiator, mut unread) = (client(5, proposing(Confidentiality)), &from_server[..]);
+    let mut sent = Vec::new();
+    loop {
+        match negotiator.poll_output() {
+            Output::NeedInput { .. } => unread = &unread[negotiator.handle_input(unread)..],
+            Output::Transmit(transmit) => {
+                sent.extend_from_slice(transmit.as_bytes());
+                transmit.sent_all();
+            }
+            Output::Step(_) => {
+                let stepped = std::thread::spawn(move || {
+                    negotiator.run_step();
+                    negotiator
+                });
+                negotiator = stepped.join().unwrap();
+            }
+            Output::Established => break,
+            Output::Closed(error) => panic!("{error:?}"),
+        }
+    }
+    assert_eq!(sent, from_client);
+}
+
+/// a client whose context fails closes, and sends nothing. R-114: a server sends `01 FF`.
+#[test]
+fn failing_step_closes() {
     for tokens in TOKENS {
         let (from_client, from_server) = exchange(tokens, 1);
         for failing in 1..=tokens / 2 + 1 {
@@ -317,9 +401,9 @@ fn a_failing_step() {
     }
 }
 
-/// the message that is due, and no other type.
+/// only the message that is due is accepted.
 #[test]
-fn a_message_of_another_type() {
+fn message_of_another_type_is_refused() {
     let cases: [(&[Vec<u8>], MessageType, MessageType); 6] = [
         (&[level_of(true, 1)], Authentication, MessageType::ProtectionLevel),
         (&[frame(3, b"x")], Authentication, Encapsulated),
@@ -333,13 +417,13 @@ fn a_message_of_another_type() {
             MessageType::ProtectionLevel,
             Authentication,
         ),
-        // The empty message is the server's to send.
+        // Only a server sends the empty message.
         (
             &[authentication(0), frame(1, b"")],
             MessageType::ProtectionLevel,
             Authentication,
         ),
-        // a level under type 01.
+        // a level with type 01.
         (
             &[authentication(0), frame(1, &wrapped(true, INTEG, &[1]))],
             MessageType::ProtectionLevel,
@@ -353,11 +437,11 @@ fn a_message_of_another_type() {
         });
         assert!(facts.0.ends_with(ABORT), "R-114");
         assert_eq!(facts.2, Err(unexpected_message(expected, got)));
-        let taken = input.len() - messages.last().unwrap().len() + 2;
+        let consumed = input.len() - messages.last().unwrap().len() + 2;
         assert_eq!(
             facts.1,
-            input[taken..],
-            "nothing behind the octet that shows it is taken"
+            input[consumed..],
+            "no byte is consumed after the one that shows it"
         );
     }
 
@@ -375,7 +459,7 @@ fn a_message_of_another_type() {
             MessageType::ProtectionLevel,
             Encapsulated,
         ),
-        // no level answers one that was not proposed yet.
+        // a level before one was proposed.
         (
             1,
             vec![level_of(false, 1)],
@@ -390,9 +474,9 @@ fn a_message_of_another_type() {
     }
 }
 
-/// R-114, and the octets: what is no frame is refused at the octet that shows it; a wrong version is not taken.
+/// other bytes are refused at the byte that shows it. A wrong version is not consumed.
 #[test]
-fn no_frame() {
+fn bytes_of_another_protocol_are_refused() {
     let facts = every_split(b"\x05\x01\x00", |pieces| {
         drive(server(2, ServerConfig::new()), pieces).facts()
     });
@@ -413,11 +497,10 @@ fn no_frame() {
     assert_eq!(outcome.unread, b"HTTP/1.1 400");
 }
 
-/// behind a last token of its own, a client waits for one authentication message,
-/// whatever is in it; where the level is due, it lets one empty authentication message pass, and not a
-/// second.
+/// a client that made the last token waits for one authentication message, with any token.
+/// Where the level is due, it accepts one empty authentication message, and not a second.
 #[test]
-fn the_ready_token() {
+fn client_ready_token_is_accepted_once() {
     let config = proposing(Integrity);
     let sent = [authentication(0), level_of(true, 1)].concat();
     for (ready, answers) in [
@@ -430,37 +513,37 @@ fn the_ready_token() {
         assert_eq!(
             waiting.sent,
             authentication(0),
-            "no level before the server is ready"
+            "a level before the server is ready"
         );
         input.extend(answers.concat());
         let facts = every_split(&input, |pieces| drive(client(1, config), pieces).facts());
         assert_eq!(facts, (sent.clone(), vec![], Ok(Some(Integrity))));
     }
 
-    // Complete without a token of its own: the level goes out at once, and a needless "ready" may come.
+    // A client that is complete without a token proposes at once, and still accepts a "ready".
     let waiting = drive(client(2, config), &[&authentication(1)]);
     assert_eq!(waiting.sent, sent);
     let input = [authentication(1), frame(1, b""), level_of(false, 1)].concat();
     let facts = every_split(&input, |pieces| drive(client(2, config), pieces).facts());
     assert_eq!(facts, (sent, vec![], Ok(Some(Integrity))));
 
-    // One message a call, this one like any other.
+    // One message a call, this one too.
     let mut negotiator = client(2, config);
     let mut input = &[authentication(1), frame(1, b""), level_of(false, 1)].concat()[..];
-    let mut taken = Vec::new();
+    let mut consumed = Vec::new();
     for _ in 0..7 {
         match negotiator.poll_output() {
             Output::NeedInput { .. } => {
                 let n = negotiator.handle_input(input);
                 input = &input[n..];
-                taken.push(n);
+                consumed.push(n);
             }
             Output::Step(step) => step.run(),
             Output::Transmit(transmit) => transmit.sent_all(),
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(taken, [11, 4, level_of(false, 1).len()]);
+    assert_eq!(consumed, [11, 4, level_of(false, 1).len()]);
 
     let twice = [
         authentication(1),
@@ -477,9 +560,9 @@ fn the_ready_token() {
     assert_eq!(drive(client(2, config), &[&full]).error(), token_too_long(1, 0));
 }
 
-/// no level is proposed, agreed to or taken that the context has not the services for.
+/// no level is proposed, agreed to or accepted if the context lacks a service for it.
 #[test]
-fn levels_need_services() {
+fn level_without_its_services_is_unavailable() {
     let without_any = |mut context: Fake| {
         context.services = Services::default();
         context
@@ -506,7 +589,7 @@ fn levels_need_services() {
     );
     assert_eq!(outcome.error(), Error::LevelUnavailable(Confidentiality));
 
-    // The server answers what the client's context cannot do, though its policy takes it.
+    // The server answers a level that the client accepts, but that its context cannot do.
     let config = proposing(Integrity).with_accepted(&[Confidentiality]);
     let input = [authentication(1), level_of(false, 2)].concat();
     let outcome = drive(
@@ -525,31 +608,31 @@ fn levels_need_services() {
     }
 }
 
-/// R-117, and level 00 only by opt-in: any octet but 1, 2 and 3 is refused by both sides.
+/// both roles refuse every byte other than 1, 2 and 3. Level 00 is opt-in.
 #[test]
-fn octets_that_are_no_level() {
-    for octet in (0..=255).filter(|octet| !(1..=3).contains(octet)) {
-        let input = [authentication(0), level_of(true, octet)].concat();
+fn undefined_level_is_refused() {
+    for byte in (0..=255).filter(|byte| !(1..=3).contains(byte)) {
+        let input = [authentication(0), level_of(true, byte)].concat();
         for config in [
             ServerConfig::new(),
             ServerConfig::new().with_counter_offer(Some(Confidentiality)),
         ] {
             let outcome = drive(server(2, config), &[&input]);
             assert_eq!(outcome.sent, [&authentication(1), ABORT].concat());
-            assert_eq!(outcome.error(), Error::LevelNotAllowed(octet));
+            assert_eq!(outcome.error(), Error::LevelNotAllowed(byte));
         }
-        let input = [authentication(1), level_of(false, octet)].concat();
+        let input = [authentication(1), level_of(false, byte)].concat();
         let config = proposing(Integrity).with_accepted(&[Confidentiality, Selective]);
         let outcome = drive(client(2, config), &[&input]);
         assert_eq!(outcome.sent, [authentication(0), level_of(true, 1)].concat());
-        assert_eq!(outcome.error(), Error::LevelNotAllowed(octet));
+        assert_eq!(outcome.error(), Error::LevelNotAllowed(byte));
     }
 }
 
-/// every answer to every proposal, under every policy of the client. No downgrade, and no
-/// upgrade either, that was not asked for.
+/// every answer to every proposal, with every policy of the client. It refuses an answer that was not
+/// asked for, also one with more protection.
 #[test]
-fn a_client_takes_the_answers_that_its_policy_has() {
+fn client_answer_is_accepted_by_policy() {
     for proposed in LEVELS {
         for accepted in LEVELS {
             for answer in LEVELS {
@@ -571,9 +654,9 @@ fn a_client_takes_the_answers_that_its_policy_has() {
     assert_eq!(ClientConfig::default(), proposing(Confidentiality));
 }
 
-/// what a server does not allow it refuses, or answers with its counter-offer.
+/// a server refuses a level that is not allowed, or answers with its counter-offer.
 #[test]
-fn a_server_agrees_to_the_levels_that_its_policy_has() {
+fn server_proposal_is_allowed_by_policy() {
     for allowed in LEVELS {
         for proposed in LEVELS {
             let input = [authentication(0), level_of(true, proposed.get())].concat();
@@ -595,7 +678,7 @@ fn a_server_agrees_to_the_levels_that_its_policy_has() {
         }
     }
 
-    // Where the proposal is allowed, there is nothing to offer against it.
+    // There is no counter-offer to a proposal that is allowed.
     for proposed in LEVELS {
         for offer in LEVELS {
             let input = [authentication(0), level_of(true, proposed.get())].concat();
@@ -611,7 +694,7 @@ fn a_server_agrees_to_the_levels_that_its_policy_has() {
         }
     }
 
-    // A counter-offer also stands in for a level that the context cannot do, unless it cannot do that either.
+    // The counter-offer is also for a level that the context cannot do, unless it cannot do that one either.
     let input = [authentication(0), level_of(true, 2)].concat();
     for (offer, expected) in [
         (Integrity, Ok(Some(Integrity))),
@@ -624,9 +707,9 @@ fn a_server_agrees_to_the_levels_that_its_policy_has() {
     }
 }
 
-/// the clear, where both sides have opted in, is agreed on with a wrapped `00`.
+/// if both sides opt in, level 00 is agreed on by a wrapped `00`.
 #[test]
-fn the_clear_is_an_opt_in() {
+fn level_00_is_opt_in() {
     let refused = converse(client(2, ClientConfig::clear()), server(2, ServerConfig::new()));
     assert_eq!(refused.0.error(), Error::Rejected);
     assert_eq!(refused.1.error(), Error::LevelNotAllowed(0));
@@ -637,7 +720,7 @@ fn the_clear_is_an_opt_in() {
     assert_eq!(of_client.facts(), (from_client, vec![], Ok(None)));
     assert_eq!(of_server.facts(), (from_server, vec![], Ok(None)));
 
-    // It is not where a client that asks for protection ends up, nor a client that asks for none with more.
+    // A client that asks for protection does not accept it, and one that asks for none does not accept more.
     let input = [authentication(1), level_of(false, 0)].concat();
     assert_eq!(
         drive(client(2, proposing(Integrity)), &[&input]).error(),
@@ -648,23 +731,23 @@ fn the_clear_is_an_opt_in() {
         drive(client(2, ClientConfig::clear()), &[&input]).error(),
         Error::LevelNotAllowed(2)
     );
-    // And it is one octet of the 253 that RFC 1961 does not have.
-    for octet in 4..=255 {
-        let input = [authentication(0), level_of(true, octet)].concat();
+    // The other undefined bytes are not opted in to.
+    for byte in 4..=255 {
+        let input = [authentication(0), level_of(true, byte)].concat();
         let outcome = drive(server(2, ServerConfig::new().with_clear(true)), &[&input]);
-        assert_eq!(outcome.error(), Error::LevelNotAllowed(octet));
-        let input = [authentication(1), level_of(false, octet)].concat();
+        assert_eq!(outcome.error(), Error::LevelNotAllowed(byte));
+        let input = [authentication(1), level_of(false, byte)].concat();
         let outcome = drive(client(2, ClientConfig::clear()), &[&input]);
-        assert_eq!(outcome.error(), Error::LevelNotAllowed(octet));
+        assert_eq!(outcome.error(), Error::LevelNotAllowed(byte));
     }
     let allowed = ServerConfig::new().with_clear(true);
     assert_eq!(allowed.with_clear(true), allowed);
     assert_eq!(allowed.with_clear(false), ServerConfig::new());
 }
 
-/// the level unwrapped, V-112, where both sides have opted in; it is never detected.
+/// Q-110, V-112: if both sides opt in, the level is unwrapped. The form is not detected.
 #[test]
-fn nec_is_an_opt_in() {
+fn nec_is_opt_in() {
     let nec = proposing(Confidentiality).with_nec(true);
     let (of_client, of_server) = converse(client(2, nec), server(2, ServerConfig::new().with_nec(true)));
     let bare = b"\x01\x02\x00\x01\x02";
@@ -699,9 +782,9 @@ fn nec_is_an_opt_in() {
     );
 }
 
-/// exactly one octet, wrapped without confidentiality; one that came with it is tolerated.
+/// the level is one byte, wrapped without confidentiality. A confidential token is accepted.
 #[test]
-fn the_level_token() {
+fn level_token_holds_one_byte() {
     for plain in [&b""[..], b"\x01\x01", b"\x02\x00\x00"] {
         let input = [authentication(0), frame(2, &wrapped(true, INTEG, plain))].concat();
         let outcome = drive(server(2, ServerConfig::new()), &[&input]);
@@ -719,9 +802,9 @@ fn the_level_token() {
     assert_eq!(outcome.end.unwrap().level(), Some(Confidentiality));
 }
 
-/// A context that cannot wrap the level.
+/// A context that cannot wrap the level closes the negotiation.
 #[test]
-fn a_level_that_cannot_be_wrapped() {
+fn level_that_cannot_be_wrapped_closes() {
     let mut context = Fake::acceptor(2);
     context.failing_wrap = Some(0);
     let input = [authentication(0), level_of(true, 1)].concat();
@@ -739,10 +822,10 @@ fn a_level_that_cannot_be_wrapped() {
     assert_eq!(outcome.error(), Error::Context(Fault::Told));
 }
 
-/// before it is authenticated, a peer's token has at most 16,384 octets and its level message 256; more is
-/// refused at the length, and not one octet of it taken. Both can be set up to 65,535.
+/// before a peer is authenticated, its token has at most 16,384 bytes, and its level 256. A longer one is refused
+/// at the length, and no byte of it is consumed. Both limits can be raised to 65,535.
 #[test]
-fn caps_before_authentication() {
+fn tokens_before_authentication_are_limited() {
     fn with_token(len: usize, config: ServerConfig) -> Outcome<Fake> {
         let mut context = Fake::acceptor(2);
         context.token_len = len;
@@ -784,7 +867,7 @@ fn caps_before_authentication() {
         assert_eq!(outcome.unread, long);
         assert_eq!(outcome.error(), token_too_long(len, max));
     }
-    // As long as may be, it is judged by what is in it.
+    // A token of the greatest length is judged by its contents.
     let long = wrapped(true, INTEG, &vec![0; 256 - overhead]);
     let input = [authentication(0), frame(2, &long)].concat();
     assert_eq!(
@@ -804,7 +887,7 @@ fn caps_before_authentication() {
         token_too_long(7, 3)
     );
 
-    // A client's other two messages: "ready", of which nothing is used, and the level.
+    // The other two messages to a client: "ready", which it ignores, and the level.
     for (input, max) in [
         (vec![frame(1, &[0; 16_385])], 16_384),
         (vec![frame(1, b""), frame(2, &[0; 257])], 256),
@@ -817,7 +900,7 @@ fn caps_before_authentication() {
     }
 }
 
-/// A context whose steps do this, and that can do nothing else.
+/// A context whose steps are this function, and that cannot wrap.
 struct Scripted(fn(Option<&[u8]>, &mut Vec<u8>) -> Progress);
 
 impl Context for Scripted {
@@ -844,10 +927,10 @@ impl Context for Scripted {
     }
 }
 
-/// a step that continues without a token sends nothing, and the peer's next token is waited for.
-/// An empty token of the peer's is a token.
+/// a step to be continued without a token sends nothing, and the next token of the peer is due. That may be
+/// empty.
 #[test]
-fn a_step_without_a_token() {
+fn step_without_a_token_sends_nothing() {
     let silent = |token: Option<&[u8]>, out: &mut Vec<u8>| {
         if token == Some(b"") {
             out.extend_from_slice(b"at last");
@@ -865,9 +948,9 @@ fn a_step_without_a_token() {
     }
 }
 
-/// a context's token of 65,535 octets goes out; one of 65,536 is an error, and no panic.
+/// a token of 65,535 bytes is sent. One of 65,536 is an error, and no panic.
 #[test]
-fn a_token_of_the_context_that_is_too_long() {
+fn token_of_the_context_beyond_65535_bytes_is_an_error() {
     for (len, fits) in [(65_535, true), (65_536, false)] {
         let mut context = Fake::initiator(2);
         context.token_len = len;
@@ -893,9 +976,9 @@ fn a_token_of_the_context_that_is_too_long() {
     assert_eq!(outcome.error(), token_too_long(65_536, 65_535));
 }
 
-/// Whatever bit is changed on the way, in either direction, nobody is talked into anything.
+/// With any bit flipped, in either direction, the negotiation fails.
 #[test]
-fn no_flipped_bit_gets_through() {
+fn negotiation_with_a_flipped_bit_fails() {
     for tokens in TOKENS {
         let (from_client, from_server) = exchange(tokens, 2);
         let accept_all = proposing(Confidentiality)
@@ -906,25 +989,24 @@ fn no_flipped_bit_gets_through() {
                 let mut flipped = from_client.clone();
                 flipped[at] ^= 1 << bit;
                 let outcome = drive(server(tokens, ServerConfig::new()), &[&flipped]);
-                assert!(outcome.end.is_err(), "bit {bit} of octet {at}");
+                assert!(outcome.end.is_err(), "bit {bit} of byte {at}");
             }
         }
-        // The token in "ready" is the one thing that nobody checks, so its length may hide what follows it, and
-        // no more.
+        // No one checks the token of "ready", so its length may swallow the bytes after it. That fails too.
         for at in 0..from_server.len() {
             for bit in 0..8 {
                 let mut flipped = from_server.clone();
                 flipped[at] ^= 1 << bit;
                 let outcome = drive(client(tokens, accept_all), &[&flipped]);
-                assert!(outcome.end.is_err(), "bit {bit} of octet {at}");
+                assert!(outcome.end.is_err(), "bit {bit} of byte {at}");
             }
         }
     }
 }
 
-/// `finish` gives nothing before the end, and nothing before the last octet was sent.
+/// There is no layer before the end, and before the last byte was sent.
 #[test]
-fn finish_before_the_end() {
+fn into_encapsulation_before_the_end_is_abandoned() {
     assert_eq!(
         client(2, proposing(Integrity)).into_encapsulation().unwrap_err(),
         Error::Abandoned
@@ -943,15 +1025,15 @@ fn finish_before_the_end() {
     assert_eq!(negotiator.into_encapsulation().unwrap_err(), Error::Abandoned);
 }
 
-/// the context goes with the machine, whatever becomes of it. R-124: nothing is sent for it.
+/// the context is dropped with the machine or the layer. R-124: nothing is sent for that.
 #[test]
-fn the_context_is_dropped() {
+fn context_is_dropped_with_the_machine() {
     let context = Fake::initiator(2);
     let life = Arc::downgrade(&context.life);
     let negotiator = Negotiator::client(context, proposing(Integrity));
     assert!(life.upgrade().is_some());
     assert!(negotiator.into_encapsulation().is_err());
-    assert!(life.upgrade().is_none(), "failed");
+    assert!(life.upgrade().is_none(), "after a failure");
 
     let context = Fake::initiator(2);
     let life = Arc::downgrade(&context.life);
@@ -959,15 +1041,15 @@ fn the_context_is_dropped() {
     let outcome = drive(Negotiator::client(context, proposing(Integrity)), &[&from_server]);
     assert_eq!(outcome.sent, from_client);
     let layer = outcome.end.unwrap();
-    assert!(life.upgrade().is_some(), "the layer has it");
+    assert!(life.upgrade().is_some(), "in the layer");
     drop(layer);
-    assert!(life.upgrade().is_none(), "dropped with the layer");
+    assert!(life.upgrade().is_none(), "after the layer");
 }
 
-/// What a negotiator prints is where it stands, from its first step to its end; and its context can be asked.
+/// `Debug` shows the state of a negotiator. Its context is available at the end.
 #[test]
-fn every_state_has_a_name() {
-    /// The states on the way, when `wire` comes.
+fn negotiator_debug_shows_the_state() {
+    /// Returns the states when `wire` is received.
     fn states(mut negotiator: Negotiator<Fake>, wire: &[u8]) -> Vec<String> {
         let mut rest = wire;
         let mut states = Vec::new();
@@ -1008,9 +1090,9 @@ fn every_state_has_a_name() {
     );
 }
 
-/// A step may run on another thread; a token prints nowhere.
+/// A step may run on another thread. `Debug` shows no token.
 #[test]
-fn machines_are_send_and_print_no_token() {
+fn machines_are_send_and_show_no_token() {
     fn assert_send<T: Send + Sync + 'static>(_: &T) {}
 
     assert_send(&Encapsulation::new(Fake::acceptor(0), Integrity));

@@ -38,11 +38,11 @@ fn expect_failure(client: Process, reason: &str) {
 #[test]
 fn refusal_names_the_hop() {
     let (first, second) = (Server::open("tokio_server"), Server::open("tokio_server"));
-    let nobody = target::refusing();
+    let unused = target::refusing();
     let refused = |proxy| format!("proxy {proxy}: refused: connection refused");
-    expect_failure(chain(first.address, nobody, nobody), &refused(first.address));
+    expect_failure(chain(first.address, unused, unused), &refused(first.address));
     expect_failure(
-        chain(first.address, second.address, nobody),
+        chain(first.address, second.address, unused),
         &refused(second.address),
     );
 }

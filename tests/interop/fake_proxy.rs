@@ -33,7 +33,7 @@ tests!(
     refusal_is_reported
 );
 
-/// The target. Nobody connects to it.
+/// The target. It receives no connection.
 pub(crate) const TARGET: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 7);
 
 /// A client driver, and the connection that it has made to the test.

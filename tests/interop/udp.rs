@@ -31,7 +31,7 @@ tests!(
 macro_rules! every_thin_relay {
     ($($scenario:ident),+ $(,)?) => {
         tests!(udp_relay, $($scenario),+);
-        tests!(udp_relay_std, names_that_do_not_resolve, $($scenario),+);
+        tests!(udp_relay_std, $($scenario),+);
     };
 }
 

@@ -1,4 +1,4 @@
-//! Reassembly in the simplest words there are, and both run side by side.
+//! A simple model of reassembly, and a comparison with the machine.
 
 #![allow(
     unreachable_pub,
@@ -70,24 +70,24 @@ impl From<Outcome<'_>> for Expected {
     }
 }
 
-/// A reassembler that is as simple as can be: it remembers the pieces and puts them together at the end.
+/// The model: it stores the pieces and joins them at the end.
 struct Naive {
     max_datagram: usize,
     room: usize,
     timeout: Duration,
     started: Duration,
     pieces: Vec<(AddressBuf, Vec<u8>)>,
-    /// Octets of a delivery that has not been followed by a call.
+    /// The length of a delivery, until the next call.
     delivered: usize,
 }
 
 impl Naive {
-    fn octets(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.pieces.iter().map(|(_, payload)| payload.len()).sum()
     }
 
     fn buffered(&self) -> usize {
-        self.octets() + self.delivered
+        self.bytes() + self.delivered
     }
 
     fn deadline(&self) -> Option<Duration> {
@@ -128,7 +128,7 @@ impl Naive {
                 Gap
             });
         }
-        let total = self.octets() + payload.len();
+        let total = self.bytes() + payload.len();
         // A sequence of one needs no room.
         let no_room = total > self.room && frag != 0x81;
         let fault = if self.pieces.first().is_some_and(|(first, _)| first != address) {
@@ -157,19 +157,19 @@ impl Naive {
     }
 }
 
-/// The machine and the model, which get the same.
+/// The machine and the model, with the same input.
 pub struct Pair<'m> {
     machine: &'m mut dyn Machine,
     naive: Naive,
     now: Duration,
-    /// Octets of the heap that the machine has.
+    /// Bytes of heap that the machine holds.
     heap: i64,
-    /// The fragments that were taken: when, position, address, payload.
+    /// The fragments that were accepted: time, position, address, payload.
     taken: Vec<(Duration, usize, AddressBuf, Vec<u8>)>,
 }
 
 impl<'m> Pair<'m> {
-    /// Sequences of `max_datagram` octets, of which `room` fit, in 5 s.
+    /// Sequences of `max_datagram` bytes, of which `room` fit, with a timeout of 5 s.
     pub fn new(machine: &'m mut dyn Machine, max_datagram: usize, room: usize) -> Self {
         let naive = Naive {
             max_datagram,
@@ -210,7 +210,8 @@ impl<'m> Pair<'m> {
         self.holds_the_same();
     }
 
-    /// Holds the invariants that D.3 ends with against the machine.
+    /// Handles a datagram with both, and checks that a delivery consists of consecutive pieces of one address, all
+    /// within the timeout.
     pub fn handle_datagram(&mut self, datagram: Datagram<'_>) {
         let Datagram { header, payload } = datagram;
         let (frag, address) = (header.frag.get(), AddressBuf::from(header.address));
@@ -253,10 +254,10 @@ impl<'m> Pair<'m> {
         assert_eq!(
             self.machine.buffered(),
             self.naive.buffered(),
-            "octets since the last reset"
+            "bytes since the last reset"
         );
         assert!(self.machine.buffered() <= max_datagram.min(room));
-        assert!(self.heap <= max_datagram as i64, "{} octets of heap", self.heap);
+        assert!(self.heap <= max_datagram as i64, "{} bytes of heap", self.heap);
         assert_eq!(self.machine.poll_timeout(), self.naive.deadline());
     }
 }

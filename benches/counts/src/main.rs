@@ -2,13 +2,15 @@
 //! process and 2 N times in another: the difference, divided by N, is what one takes. With one compiler that comes
 //! out the same every time.
 //!
-//! Each count is held against its ceiling in `../ceilings.txt`, and the counts at growing sizes against each other.
+//! Each count is held against its ceiling in `../ceilings.txt`, and the counts at growing sizes against each other, as
+//! are those of a comparison of credentials that differ in different places.
 
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::{env, fs};
 
 mod ceilings;
+mod constant;
 mod growth;
 #[path = "../../jobs/mod.rs"]
 mod jobs;
@@ -79,6 +81,20 @@ fn check(record: bool) -> Result<(), Error> {
         }
     }
 
+    println!("\n{:26} wherever credentials differ", "the same");
+    for name in [constant::JOB, constant::CONTROL] {
+        let mut counts = [0; constant::CASES.len()];
+        for (count_at, case) in counts.iter_mut().zip(constant::CASES) {
+            *count_at = count(case, name)?;
+        }
+        println!("{name:26} {counts:?}");
+        match (constant::is_constant(counts), name) {
+            (true, constant::CONTROL) => faults.push("a comparison that stops early is not seen".into()),
+            (false, constant::CONTROL) | (true, _) => {}
+            (false, _) => faults.push(format!("{name}: {counts:?} depends on where credentials differ")),
+        }
+    }
+
     if faults.is_empty() {
         return Ok(());
     }
@@ -135,6 +151,8 @@ fn repeat(times: u32, size: u8, name: &str) -> Result<(), Error> {
     match (size, name) {
         (0, _) => jobs::all(&mut repeat),
         (_, growth::CONTROL) => growth::control(&mut repeat, size),
+        (_, constant::JOB) => constant::verify(&mut repeat, size),
+        (_, constant::CONTROL) => constant::control(&mut repeat, size),
         _ => jobs::growth(&mut repeat, size),
     }
     if repeat.found { Ok(()) } else { Err(USAGE.into()) }

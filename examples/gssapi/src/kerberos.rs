@@ -1,4 +1,4 @@
-//! [`Context`] over the system's GSS-API library, with Kerberos 5 for the mechanism.
+//! [`Context`] over the GSS-API library of the system, with Kerberos 5 as the mechanism.
 
 use libgssapi::context::{ClientCtx, CtxFlags, SecurityContext, ServerCtx};
 use libgssapi::credential::{Cred, CredUsage};
@@ -8,18 +8,15 @@ use libgssapi::oid::{GSS_MECH_KRB5, GSS_NT_HOSTBASED_SERVICE, OidSet};
 use libgssapi::util::{Buf, GssIov, GssIovFake, GssIovType};
 use sans_socks::gssapi::{Context, Progress, Protection, Services, Token};
 
-/// Why a context could not be established, or a message did not pass.
+/// Why a context was not established, or a message was refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// What the library says. It keeps the details per thread, so they are put into words at once.
+    /// The error of the library. It keeps the details per thread, so they are formatted at once.
     #[error("{0}")]
     Library(String),
-    /// The server did not prove who it is, which was asked for.
-    #[error("the server has not proved who it is")]
+    /// Mutual authentication was requested, and the server was not authenticated.
+    #[error("server not authenticated")]
     NotMutual,
-    /// The library did not make a message confidential, which was asked for.
-    #[error("the library cannot make a message confidential")]
-    NotConfidential,
 }
 
 impl From<LibraryError> for Error {
@@ -28,16 +25,16 @@ impl From<LibraryError> for Error {
     }
 }
 
-/// What a server proves with who it is: the key of a service, from the default keytab.
+/// The credentials of a server: the key of a service, from the default keytab.
 #[derive(Clone)]
 pub struct Credentials(Cred);
 
 impl Credentials {
-    /// The key of `service`, such as `rcmd@localhost`.
+    /// Acquires the key of `service`, such as `rcmd@localhost`.
     ///
     /// # Errors
     ///
-    /// There is none in the keytab, or no keytab.
+    /// There is no such key, or no keytab.
     pub fn of(service: &str) -> Result<Self, Error> {
         let kerberos = OidSet::singleton(GSS_MECH_KRB5)?;
         let name = service_name(service)?;
@@ -53,21 +50,21 @@ fn service_name(service: &str) -> Result<Name, Error> {
 /// A security context of either side.
 pub struct Kerberos<S> {
     side: S,
-    /// What a token has beside the plaintext: without confidentiality, and with it.
+    /// The bytes of a token besides the plaintext: without confidentiality, and with it.
     overhead: [usize; 2],
 }
 
-/// The client's.
+/// The context of a client.
 pub type Initiator = Kerberos<ClientCtx>;
 
-/// The server's.
+/// The context of a server.
 pub type Acceptor = Kerberos<ServerCtx>;
 
 impl Initiator {
-    /// For a client that wants to reach `service`, with the tickets of the default cache.
+    /// Creates a context for a client of `service`, with the tickets of the default cache.
     ///
-    /// With `datagrams` their order does not matter; a replay is noticed in any case. Credentials are
-    /// not delegated: who has them can do whatever the user can.
+    /// With `datagrams`, messages may arrive in any order. A replay is detected in both cases. Credentials are
+    /// not delegated, since the proxy could act as the user with them.
     ///
     /// # Errors
     ///
@@ -84,21 +81,34 @@ impl Initiator {
 }
 
 impl Acceptor {
-    /// For a server with these credentials.
+    /// Creates a context for a server with these credentials.
     #[must_use]
     pub fn new(credentials: &Credentials) -> Self {
         Self::over(ServerCtx::new(Some(credentials.0.clone())))
     }
 
-    /// Who the client is, once the context is established.
+    /// Returns the name of the client, once the context is established.
+    ///
+    /// It is safe to log: only ASCII graphic characters are as they are. Other bytes, and backslashes, are escaped as
+    /// `\x1b`, so different names remain different.
     ///
     /// # Errors
     ///
-    /// The library cannot tell.
+    /// The library does not know it.
     pub fn client(&self) -> Result<String, Error> {
-        let name = self.side.source_name()?.display_name()?;
-        Ok(String::from_utf8_lossy(&name).into_owned())
+        Ok(escaped(&self.side.source_name()?.display_name()?))
     }
+}
+
+/// Returns ASCII graphic characters as they are, other bytes and backslashes as `\x1b`.
+fn escaped(name: &[u8]) -> String {
+    name.iter()
+        .map(|byte| match byte {
+            b'\\' => String::from("\\x5c"),
+            b'!'..=b'~' => char::from(*byte).to_string(),
+            _ => format!("\\x{byte:02x}"),
+        })
+        .collect()
 }
 
 impl<S> Kerberos<S> {
@@ -110,7 +120,7 @@ impl<S> Kerberos<S> {
     }
 }
 
-/// In what the two sides differ.
+/// The difference between the two sides.
 trait Establish: SecurityContext {
     fn advance(&mut self, token: Option<&[u8]>) -> Result<Option<Buf>, Error>;
 }
@@ -164,8 +174,7 @@ impl<S: Establish> Context for Kerberos<S> {
         Ok(of_token(&token))
     }
 
-    /// A replayed token, or one out of sequence, is an error of the library's wrapper already: it takes
-    /// `GSS_S_COMPLETE` alone for success.
+    /// A replayed token, or one out of sequence, is an error: the crate libgssapi accepts `GSS_S_COMPLETE` alone.
     fn unwrap(&mut self, token: &[u8], out: &mut Vec<u8>) -> Result<Protection, Error> {
         out.extend_from_slice(&self.side.unwrap(token)?);
         Ok(of_token(token))
@@ -180,10 +189,10 @@ impl<S: Establish> Context for Kerberos<S> {
     }
 }
 
-/// "conf_state" of a token that has passed: the crate libgssapi does not hand it out.
+/// Returns "conf_state" of a token that was made or verified. The crate libgssapi does not return it.
 ///
-/// In a token of [RFC 4121 §4.2.6.2](https://www.rfc-editor.org/rfc/rfc4121#section-4.2.6.2) it is the flag
-/// "Sealed", which the token itself protects. A token of the older, broken ciphers counts as not confidential.
+/// In a token of [RFC 4121 §4.2.6.2](https://www.rfc-editor.org/rfc/rfc4121#section-4.2.6.2) it is the flag "Sealed",
+/// which has integrity. A token of the older, broken ciphers counts as not confidential.
 const fn of_token(token: &[u8]) -> Protection {
     match token {
         [0x05, 0x04, flags, ..] if *flags & 0x02 != 0 => Protection::Confidentiality,
@@ -191,7 +200,7 @@ const fn of_token(token: &[u8]) -> Protection {
     }
 }
 
-/// What a token has beside the plaintext. libgssapi has no `gss_wrap_size_limit`, but knows the parts.
+/// Returns the bytes of a token besides the plaintext. libgssapi has no `gss_wrap_size_limit`, but reports the parts.
 fn overhead(context: &mut impl SecurityContext, confidential: bool) -> Result<usize, Error> {
     let mut plain = vec![0; Token::MAX_LEN];
     let mut parts = [
@@ -203,4 +212,19 @@ fn overhead(context: &mut impl SecurityContext, confidential: bool) -> Result<us
     context.wrap_iov_length(confidential, &mut parts)?;
     let [header, _, padding, trailer] = &parts;
     Ok(header.len() + padding.len() + trailer.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    /// A realm may have any names, with control sequences and line separators.
+    #[test]
+    fn name_with_control_bytes_is_escaped() {
+        assert_eq!(escaped(b"alice@EXAMPLE.TEST"), "alice@EXAMPLE.TEST");
+        assert_eq!(
+            escaped("ali\x1b[31mce\u{2028}root \\x1b@EXAMPLE.TEST\r\n".as_bytes()),
+            "ali\\x1b[31mce\\xe2\\x80\\xa8root\\x20\\x5cx1b@EXAMPLE.TEST\\x0d\\x0a"
+        );
+    }
 }

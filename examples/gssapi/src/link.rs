@@ -1,18 +1,19 @@
-//! A blocking stream, and the layer over it as soon as there is one.
+//! A blocking stream, and the layer over it once there is one.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use sans_socks::gssapi::{Context, Encapsulation, Error, Negotiator, Output, ProtectionLevel};
+use sans_socks::gssapi::{Context, Decision, Encapsulation, Error, Negotiator, ProtectionLevel};
+use sans_socks::{Io, Machine};
 
-/// What is between a socket and all that is sent: nothing at first, then the encapsulation.
+/// The layer over a socket: none at first, then the encapsulation.
 ///
-/// Both directions go through one context, and take turns with it. Nobody holds it while waiting for a socket.
+/// Both directions share one context, so they take turns. Neither holds it while it waits for the socket.
 pub struct Layer<C>(Mutex<Option<Encapsulation<C>>>);
 
-/// Nothing.
+/// No layer yet.
 impl<C> Default for Layer<C> {
     fn default() -> Self {
         Self(Mutex::new(None))
@@ -27,26 +28,27 @@ where
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends all of `octets`.
+    /// Sends all of `plain`.
     ///
     /// # Errors
     ///
-    /// Those of the encapsulation, which are the stream's end, and those of `to`.
-    pub fn send(&self, to: &mut impl Write, octets: &[u8]) -> io::Result<()> {
+    /// Those of the encapsulation, which end the stream, and those of `to`.
+    pub fn send(&self, to: &mut impl Write, plain: &[u8]) -> io::Result<()> {
         let mut wire = Vec::new();
         match self.lock().as_mut() {
-            Some(layer) => layer.encapsulate(octets, &mut wire)?,
-            None => wire.extend_from_slice(octets),
+            Some(layer) => layer.encapsulate(plain, &mut wire)?,
+            None => wire.extend_from_slice(plain),
         }
         to.write_all(&wire)
     }
 
-    /// Reads once, and appends what came out to `octets`: maybe nothing yet. `false` is the stream's end.
+    /// Reads once, and appends the plaintext of every frame that is complete to `plain`. Returns `false` at the end of
+    /// the stream.
     ///
     /// # Errors
     ///
-    /// Those of the encapsulation, which are the stream's end, and those of `from`.
-    pub fn receive(&self, from: &mut impl Read, octets: &mut Vec<u8>) -> io::Result<bool> {
+    /// Those of the encapsulation, which end the stream, and those of `from`.
+    pub fn receive(&self, from: &mut impl Read, plain: &mut Vec<u8>) -> io::Result<bool> {
         let mut chunk = [0; 16 * 1024];
         let n = from.read(&mut chunk)?;
         if n == 0 {
@@ -55,28 +57,28 @@ where
             }
             return Ok(false);
         }
-        self.open(&chunk[..n], octets)?;
+        self.open(&chunk[..n], plain)?;
         Ok(true)
     }
 
-    fn open(&self, mut wire: &[u8], octets: &mut Vec<u8>) -> io::Result<()> {
+    fn open(&self, mut wire: &[u8], plain: &mut Vec<u8>) -> io::Result<()> {
         match self.lock().as_mut() {
             Some(layer) => {
                 while !wire.is_empty() {
-                    let taken = layer.decapsulate(wire, octets)?;
-                    wire = &wire[taken..];
+                    let consumed = layer.decapsulate(wire, plain)?;
+                    wire = &wire[consumed..];
                 }
             }
-            None => octets.extend_from_slice(wire),
+            None => plain.extend_from_slice(wire),
         }
         Ok(())
     }
 
-    /// Appends `plain` to `datagram` as it goes over the network.
+    /// Appends `plain` to `datagram` in the form for the network.
     ///
     /// # Errors
     ///
-    /// It does not fit, or the stream has failed.
+    /// Those of [`Encapsulation::encapsulate_datagram`].
     pub fn seal_datagram(&self, plain: &[u8], datagram: &mut Vec<u8>) -> Result<(), Error<C::Error>> {
         match self.lock().as_mut() {
             Some(layer) => layer.encapsulate_datagram(plain, datagram),
@@ -87,11 +89,11 @@ where
         }
     }
 
-    /// Appends to `plain` what is in a datagram that came from the network.
+    /// Appends the plaintext of a datagram from the network to `plain`.
     ///
     /// # Errors
     ///
-    /// It does not pass, or the stream has failed.
+    /// Those of [`Encapsulation::decapsulate_datagram`].
     pub fn open_datagram(&self, datagram: &[u8], plain: &mut Vec<u8>) -> Result<(), Error<C::Error>> {
         match self.lock().as_mut() {
             Some(layer) => layer.decapsulate_datagram(datagram, plain),
@@ -103,13 +105,13 @@ where
     }
 }
 
-/// A stream during the handshake: its layer, and what the peer has sent and nobody has taken.
+/// A stream during the handshake, its layer, and the bytes that were read and not consumed.
 pub struct Link<C> {
     pub stream: TcpStream,
     pub layer: Layer<C>,
-    /// In the end, the tunnel's first octets.
+    /// At the end, the first bytes of the tunnel.
     pub carry: Vec<u8>,
-    /// Up to when [`receive`](Self::receive) waits.
+    /// How long [`receive`](Self::receive) waits.
     pub deadline: Option<Instant>,
 }
 
@@ -117,7 +119,7 @@ impl<C> Link<C>
 where
     C: Context<Error: std::error::Error + Send + Sync + 'static>,
 {
-    /// Without a layer.
+    /// Begins without a layer.
     #[must_use]
     pub fn new(stream: TcpStream, deadline: Option<Instant>) -> Self {
         Self {
@@ -128,16 +130,34 @@ where
         }
     }
 
-    /// Sends all of `octets`.
+    /// Sends and reads until the machine returns a decision: a handshake, or the negotiation before there is a layer.
     ///
     /// # Errors
     ///
-    /// Those of [`Layer::send`].
-    pub fn send(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.layer.send(&mut self.stream, octets)
+    /// Those of [`Layer::send`] and [`receive`](Self::receive).
+    pub fn advance<'m, M: Machine>(&mut self, machine: &'m mut M) -> io::Result<M::Decision<'m>> {
+        while let Some(io) = machine.poll_io() {
+            match io {
+                Io::Transmit(transmit) => {
+                    self.layer.send(&mut self.stream, transmit.as_bytes())?;
+                    transmit.sent_all();
+                }
+                Io::NeedInput { .. } => {
+                    if self.carry.is_empty() && !self.receive()? {
+                        machine.handle_eof();
+                    }
+                    let consumed = machine.handle_input(&self.carry);
+                    self.carry.drain(..consumed);
+                }
+            }
+        }
+        machine
+            .poll_decision()
+            .ok_or_else(|| io::ErrorKind::WouldBlock.into())
     }
 
-    /// Waits for more octets in `carry`, which may be none yet. `false` is the stream's end.
+    /// Waits for more bytes in `carry`. There may be none if no frame is complete. Returns `false` at the end of the
+    /// stream.
     ///
     /// # Errors
     ///
@@ -156,30 +176,16 @@ where
         }
     }
 
-    /// Negotiates, and puts the layer that comes of it over the stream.
+    /// Negotiates, and puts the resulting layer over the stream.
     ///
-    /// A step may ask the key distribution centre, and this thread waits for that.
+    /// A step may ask the key distribution centre. This thread waits for that.
     ///
     /// # Errors
     ///
     /// Those of the negotiation, and of the stream.
     pub fn negotiate(&mut self, mut negotiator: Negotiator<C>) -> io::Result<()> {
-        loop {
-            match negotiator.poll_output() {
-                Output::Transmit(octets) => {
-                    let n = self.stream.write(octets.bytes())?;
-                    octets.sent(n);
-                }
-                Output::NeedInput { .. } => {
-                    if self.carry.is_empty() && !self.receive()? {
-                        negotiator.handle_eof();
-                    }
-                    let taken = negotiator.handle_input(&self.carry);
-                    self.carry.drain(..taken);
-                }
-                Output::Step(step) => step.run(),
-                Output::Established | Output::Closed(_) => break,
-            }
+        while let Decision::Step(step) = self.advance(&mut negotiator)? {
+            step.run();
         }
         let layer = negotiator.into_encapsulation()?;
         *self.layer.lock() = Some(layer);
@@ -187,7 +193,7 @@ where
         self.layer.open(&wire, &mut self.carry)
     }
 
-    /// What was negotiated, and the context; `None` if nothing was.
+    /// Passes the level and the context to `ask`. Returns `None` if there is no layer.
     pub fn negotiated<T>(&self, ask: impl FnOnce(Option<ProtectionLevel>, &C) -> T) -> Option<T> {
         self.layer
             .lock()

@@ -8,6 +8,7 @@
 //!
 //! The documentation of the crate lists under "Panics" which functions are left out, and why.
 
+use std::cmp::Ordering;
 use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU8, NonZeroUsize};
@@ -23,11 +24,12 @@ use sans_socks::gssapi::{
 use sans_socks::message::{AuthStatus, BufferTooSmall, Decoded, Encode, Greeting, Methods, Selection};
 use sans_socks::server;
 use sans_socks::udp::{
-    Association, Datagram, Discard, Header, Outcome, Reassembler, TooManyFragments, fragments, max_payload,
+    Association, ClientAssociation, Datagram, Discard, Header, Outcome, Reassembler, TooManyFragments,
+    fragments, max_payload,
 };
 use sans_socks::{
-    Address, AddressBuf, ApiMisuse, Credentials, Domain, Host, InvalidValue, Io, Machine, Malformed, Method,
-    OtherProtocol, Phase, Reply, ReplyCode, Request, Transmit,
+    Address, AddressBuf, ApiMisuse, Credentials, CredentialsBuf, Domain, Host, InvalidValue, Io, Machine,
+    Malformed, Method, OtherProtocol, Phase, Reply, ReplyCode, Request, Transmit,
 };
 
 /// Defines functions that are linked for any argument and cannot panic.
@@ -51,6 +53,8 @@ macro_rules! cannot_panic {
 type Fixed = Reassembler<Duration, [u8; 4096]>;
 type Borrowed<'a> = Reassembler<Duration, &'a mut [u8]>;
 type Growing = Reassembler<Duration, Vec<u8>>;
+type FixedClient = ClientAssociation<Duration, [u8; 4096]>;
+type GrowingClient = ClientAssociation<Duration, Vec<u8>>;
 
 /// A context, which is the caller's code.
 struct Mechanism {
@@ -134,13 +138,19 @@ cannot_panic! {
     fn verify_credentials(credentials: Credentials<'_>, username: &[u8], password: &[u8]) -> bool {
         credentials.verify(username, password)
     }
+    fn own_credentials(credentials: Credentials<'_>) -> CredentialsBuf { credentials.into() }
+    fn verify_owned_credentials(credentials: &CredentialsBuf, username: &[u8], password: &[u8]) -> bool {
+        credentials.verify(username, password)
+    }
+    fn drop_owned_credentials(credentials: CredentialsBuf) { drop(credentials); }
     fn new_domain(name: &[u8]) -> Result<Domain<'_>, InvalidValue> { Domain::new(name) }
-    fn is_hostname(name: Domain<'_>) -> bool { name.is_hostname() }
+    fn domain_has_control_bytes(name: Domain<'_>) -> bool { name.has_control_bytes() }
     fn domain_to_str(name: Domain<'_>) -> Result<&str, Utf8Error> { name.to_str() }
     fn address_or_host(address: Address<'_>, ip: IpAddr) -> Address<'_> { address.or_host(ip) }
     fn address_to_socket_addr(address: &Address<'_>) -> Option<SocketAddr> { address.to_socket_addr() }
     fn own_address(address: Address<'_>) -> AddressBuf { address.into() }
     fn borrow_address(address: &AddressBuf) -> Address<'_> { address.as_address() }
+    fn compare_addresses(a: &AddressBuf, b: &AddressBuf) -> Ordering { a.cmp(b) }
     fn equal_hosts(host: &Host<'_>, other: &Host<'_>) -> bool { host == other }
     fn guess_protocol(fault: &Malformed) -> Option<OtherProtocol> { fault.looks_like() }
 
@@ -232,11 +242,9 @@ cannot_panic! {
 
     // UDP.
 
-    fn association_new(control_peer: IpAddr, requested: &Address<'_>) -> Association {
-        Association::new(control_peer, requested)
-    }
+    // `Association::new` and `ClientAssociation::with_reassembler` end in `Address::canonical`.
     fn association_admits(association: &Association, source: SocketAddr) -> bool { association.admits(source) }
-    fn association_from_client<'a>(
+    fn association_accept<'a>(
         association: &mut Association,
         source: SocketAddr,
         datagram: &'a [u8]
@@ -244,14 +252,35 @@ cannot_panic! {
         association.accept(source, datagram)
     }
     fn association_client(association: &Association) -> Option<SocketAddr> { association.client() }
+    fn client_association_relay(it: &FixedClient) -> SocketAddr { it.relay() }
+    fn client_association_max_payload(it: &FixedClient, to: &Address<'_>) -> usize { it.max_payload(to) }
+    fn client_association_admits(it: &FixedClient, source: SocketAddr) -> bool { it.admits(source) }
+    fn client_association_accept<'a>(
+        it: &'a mut FixedClient,
+        now: Duration,
+        source: SocketAddr,
+        datagram: &'a [u8]
+    ) -> Outcome<'a> {
+        it.accept(now, source, datagram)
+    }
+    fn client_association_poll_timeout(it: &FixedClient) -> Option<Duration> { it.poll_timeout() }
+    fn client_association_handle_timeout(it: &mut FixedClient, now: Duration) { it.handle_timeout(now); }
+    fn growing_client_association_accept<'a>(
+        it: &'a mut GrowingClient,
+        now: Duration,
+        source: SocketAddr,
+        datagram: &'a [u8]
+    ) -> Outcome<'a> {
+        it.accept(now, source, datagram)
+    }
     fn fixed_handle_datagram<'a>(it: &'a mut Fixed, now: Duration, datagram: Datagram<'a>) -> Outcome<'a> {
         it.handle_datagram(now, datagram)
     }
     fn fixed_poll_timeout(it: &Fixed) -> Option<Duration> { it.poll_timeout() }
     fn fixed_handle_timeout(it: &mut Fixed, now: Duration) { it.handle_timeout(now); }
     fn fixed_reset(it: &mut Fixed) { it.reset(); }
-    fn fixed_limits(it: Fixed, timeout: Duration, octets: usize) -> Fixed {
-        it.with_timeout(timeout).with_max_datagram(octets)
+    fn fixed_limits(it: Fixed, timeout: Duration, bytes: usize) -> Fixed {
+        it.with_timeout(timeout).with_max_datagram(bytes)
     }
     fn borrowed_new(storage: &mut [u8]) -> Borrowed<'_> { Reassembler::with_storage(storage) }
     fn borrowed_handle_datagram<'a>(
@@ -267,8 +296,8 @@ cannot_panic! {
     fn growing_handle_datagram<'a>(it: &'a mut Growing, now: Duration, datagram: Datagram<'a>) -> Outcome<'a> {
         it.handle_datagram(now, datagram)
     }
-    fn growing_limits(it: Growing, timeout: Duration, octets: usize) -> Growing {
-        it.with_timeout(timeout).with_max_datagram(octets)
+    fn growing_limits(it: Growing, timeout: Duration, bytes: usize) -> Growing {
+        it.with_timeout(timeout).with_max_datagram(bytes)
     }
     fn growing_buffered(it: &Growing) -> usize { it.buffered() }
     fn growing_poll_timeout(it: &Growing) -> Option<Duration> { it.poll_timeout() }

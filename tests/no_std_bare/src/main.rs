@@ -10,9 +10,11 @@ use core::num::NonZeroUsize;
 use core::panic::PanicInfo;
 use core::time::Duration;
 
-use sans_socks::udp::{Association, Datagram, Header, MAX_HEADER_LEN, Outcome, Reassembler, fragments};
 use sans_socks::message::{AuthStatus, Encode, Greeting, Selection};
-use sans_socks::{Address, AddressBuf, Command, Credentials, Method, Reply, ReplyCode, Request, client, server};
+use sans_socks::udp::{Association, Datagram, Header, MAX_HEADER_LEN, Outcome, Reassembler, fragments};
+use sans_socks::{
+    Address, AddressBuf, Command, Credentials, Method, Reply, ReplyCode, Request, client, server,
+};
 
 // For `main` to be called, and for `memcpy`, which `core` itself wants.
 #[link(name = "c")]
@@ -135,7 +137,8 @@ fn handshake(request: &Request<'_>) -> Option<()> {
 fn datagrams(address: Address<'_>) -> Option<()> {
     let payload = [7; 1000];
     let source = "192.0.2.7:4000".parse().ok()?;
-    let mut association = Association::new(([192, 0, 2, 7], 51000).into(), &Address::UNSPECIFIED).with_fragments(true);
+    let mut association =
+        Association::new(([192, 0, 2, 7], 51000).into(), &Address::UNSPECIFIED).with_fragments(true);
     let mut reassembler = Reassembler::with_storage([0; 1000]);
     let mut octets = [0; MAX_HEADER_LEN + 300];
     let mut delivered = false;

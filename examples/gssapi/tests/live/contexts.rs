@@ -1,11 +1,11 @@
-//! Both sides of a Kerberos context in one process: what takes too many sessions to try over sockets.
+//! Both sides of a Kerberos context in one process, for tests with too many sessions for sockets.
 
 use std::fmt::Debug;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process;
 use std::time::Instant;
 
-use sans_socks::client::{Auth, Handshake, Output};
+use sans_socks::client::{Auth, Decision, Handshake};
 use sans_socks::gssapi::{
     ClientConfig, Context, Encapsulation, Error, Negotiator, Progress, Protection, ProtectionLevel,
 };
@@ -23,7 +23,7 @@ const LEVELS: [ProtectionLevel; 3] = [
     ProtectionLevel::Selective,
 ];
 
-/// Both sides of a context, established.
+/// Returns both sides of an established context.
 fn contexts(datagrams: bool) -> (Initiator, Acceptor) {
     let credentials = Credentials::of("rcmd@localhost").expect("a key");
     let mut initiator = Initiator::new("rcmd@localhost", datagrams).expect("a name");
@@ -52,14 +52,14 @@ fn established(
     )
 }
 
-/// a datagram with any bit changed is dropped, and gives nothing out; as it was, it passes.
+/// a datagram with any bit flipped is dropped, and the original is accepted after that.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn every_bit_counts() {
     fn check<A: Context, B: Context<Error: Debug>>(from: &mut Encapsulation<A>, to: &mut Encapsulation<B>) {
         let (mut datagram, mut plain) = (Vec::new(), Vec::new());
         assert!(
-            from.encapsulate_datagram(b"sixteen octets..", &mut datagram)
+            from.encapsulate_datagram(b"sixteen bytes...", &mut datagram)
                 .is_ok()
         );
         for bit in 0..datagram.len() * 8 {
@@ -73,7 +73,7 @@ fn every_bit_counts() {
         }
         to.decapsulate_datagram(&datagram, &mut plain)
             .expect("the one that was sent");
-        assert_eq!(plain, b"sixteen octets..");
+        assert_eq!(plain, b"sixteen bytes...");
     }
     inside("contexts::every_bit_counts", || {
         for level in LEVELS {
@@ -84,7 +84,7 @@ fn every_bit_counts() {
     });
 }
 
-/// datagrams come in any order, and each once.
+/// datagrams are accepted in any order, and each only once.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn datagrams_in_any_order() {
@@ -111,7 +111,7 @@ fn datagrams_in_any_order() {
     });
 }
 
-/// R-122, level 3: each message is what its sender selects.
+/// at level 3, each message is protected as its sender selects, and the receiver learns it.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn selective() {
@@ -126,12 +126,13 @@ fn selective() {
             client.select(protection);
             let mut wire = Vec::new();
             client.encapsulate(b"words", &mut wire).expect("a frame");
-            let readable = wire.windows(5).any(|octets| octets == b"words");
+            let readable = wire.windows(5).any(|bytes| bytes == b"words");
             assert_eq!(readable, protection == Protection::Integrity);
             assert_eq!(
-                server.decapsulate(&wire, &mut plain).expect("it passes"),
+                server.decapsulate(&wire, &mut plain).expect("a good frame"),
                 wire.len()
             );
+            assert_eq!(server.last_protection(), Some(protection));
         }
         assert_eq!(plain, b"wordswordswords");
     });
@@ -148,13 +149,13 @@ fn not_confidential() {
         let mut wire = Vec::new();
         client.encapsulate(b"words", &mut wire).expect("a frame");
         let mut plain = Vec::new();
-        let taken = server.decapsulate(&wire, &mut plain);
-        assert!(matches!(taken, Err(Error::NotConfidential)), "{taken:?}");
+        let refused = server.decapsulate(&wire, &mut plain);
+        assert!(matches!(refused, Err(Error::NotConfidential)), "{refused:?}");
         assert_eq!(plain, b"");
     });
 }
 
-/// the limit is the library's, to the octet.
+/// the limit is that of the library, to the byte.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn limits() {
@@ -171,7 +172,7 @@ fn limits() {
                 let mut plain = Vec::new();
                 server
                     .decapsulate_datagram(&datagram, &mut plain)
-                    .expect("it passes");
+                    .expect("a good frame");
                 assert_eq!(plain, vec![7; most]);
             }
             let most = client.max_plain(usize::MAX);
@@ -186,15 +187,15 @@ fn limits() {
                 .expect("frames");
             let mut rest = wire.as_slice();
             while !rest.is_empty() {
-                let taken = server.decapsulate(rest, &mut plain).expect("they pass");
-                rest = &rest[taken..];
+                let consumed = server.decapsulate(rest, &mut plain).expect("good frames");
+                rest = &rest[consumed..];
             }
             assert_eq!(plain, vec![7; 3 * most + 1]);
         }
     });
 }
 
-/// A client with an association, and the relay's address.
+/// Returns a client with an association, and the address of the relay.
 fn associated(proxy: SocketAddr) -> (Link<Initiator>, SocketAddr) {
     let mut link = Link::new(
         TcpStream::connect(proxy).expect("it listens"),
@@ -204,33 +205,24 @@ fn associated(proxy: SocketAddr) -> (Link<Initiator>, SocketAddr) {
     let auth = Auth::new(&[Method::GSSAPI], None).expect("a method");
     let mut handshake = Handshake::new(&request, auth);
     loop {
-        match handshake.poll_output() {
-            Output::Transmit(octets) => {
-                link.send(octets.bytes()).expect("a stream");
-                octets.sent_all();
-            }
-            Output::NeedInput { .. } => {
-                assert!(!link.carry.is_empty() || link.receive().expect("a stream"));
-                let taken = handshake.handle_input(&link.carry);
-                link.carry.drain(..taken);
-            }
-            Output::Negotiate(negotiate) => {
+        match link.advance(&mut handshake).expect("a stream") {
+            Decision::Negotiate(negotiate) => {
                 let context = Initiator::new("rcmd@localhost", true).expect("a name");
                 link.negotiate(Negotiator::client(context, ClientConfig::default()))
                     .expect("a layer");
                 negotiate.accept();
             }
-            Output::Established(reply) => {
+            Decision::Established(reply) => {
                 let relay = reply.address.to_socket_addr().expect("an address");
                 return (link, relay);
             }
-            Output::Bound(_) | Output::Closed(_) => panic!("no association"),
+            Decision::Bound(_) | Decision::Closed(_) => panic!("no association"),
         }
     }
 }
 
-/// A datagram that comes to the relay twice goes out once; one that was altered, is not wrapped, or comes from elsewhere,
-/// not at all; and the association goes on.
+/// A datagram that arrives at the relay twice is relayed once. One that was changed, is not wrapped, or has another source
+/// is dropped. The association continues.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn relay_drops() {
@@ -268,7 +260,7 @@ fn relay_drops() {
         assert_eq!(String::from_utf8_lossy(&got[..len]), "last");
         assert!(!server.process.has_ended());
 
-        // And when the control connection ends, so does the association: its port is free again.
+        // The association ends with the control connection, and its port is free again.
         drop(link);
         wait_until("the relay's end", || UdpSocket::bind(relay).is_ok());
     });

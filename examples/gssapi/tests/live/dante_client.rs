@@ -1,4 +1,4 @@
-//! Dante's client, curl with its library preloaded, with `gssapi_server`.
+//! `gssapi_server` with Dante's client: curl with its library preloaded.
 
 use std::fs;
 
@@ -33,7 +33,7 @@ fn expect_fetched(levels: &str, encryption: &str, logged: &str) {
     let server = Server::start(&realm, &["--levels", levels]);
     let end = fetch(&realm, &server, encryption);
     assert!(end.status.success(), "{}", end.stderr);
-    assert!(end.stdout == mebibyte(), "what came differs");
+    assert!(end.stdout == mebibyte(), "other bytes were received");
     expect_log(&server, &format!("alice@EXAMPLE.TEST, {logged}"));
 }
 
@@ -55,7 +55,7 @@ fn clear() {
     expect_fetched("0", "clear", "in the clear");
 }
 
-/// Without the opt-in.
+/// Level 00 is opt-in.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server, krb5-user, curl and Dante's client with GSSAPI"]
 fn clear_is_refused() {

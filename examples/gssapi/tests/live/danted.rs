@@ -8,7 +8,7 @@ use crate::process::{Process, start_on_free_port};
 use crate::programs::{client, expect_failure};
 use crate::realm::Realm;
 
-/// What `tests/build-dante` has built.
+/// Returns the path of a program that `tests/build-dante` has built.
 pub(crate) fn built(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../target/interop/dante-gssapi")
@@ -21,7 +21,7 @@ pub(crate) fn built(name: &str) -> PathBuf {
     path
 }
 
-/// A running danted. It has children, which it ends itself when it is asked to end.
+/// A running danted. It ends its children when it is terminated.
 struct Danted {
     process: Process,
     address: SocketAddr,
@@ -109,15 +109,12 @@ tests!(
     nec_confidentiality: true, "--levels", "2", "--nec";
 );
 
-/// danted refuses a level by closing, without `01 ff`.
+/// danted refuses a level by closing, without `01 FF`.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server, krb5-user and danted with GSSAPI, run as root"]
 fn selective_is_refused() {
     let realm = Realm::get();
     let danted = Danted::start(&realm, false);
     let end = client(&realm, danted.address, &["--levels", "3"], 9).finish();
-    expect_failure(
-        &end,
-        "the connection ended where a message of type protection level was due",
-    );
+    expect_failure(&end, "connection ended before a message of type protection level");
 }

@@ -1,13 +1,13 @@
-//! RFC 1961 with real Kerberos: these programs with each other, with Dante's, and with somebody in between.
+//! RFC 1961 with real Kerberos: these programs with each other, with Dante's, and with an attacker on the path.
 //!
-//! All of it needs programs that a machine may not have, so it is ignored by default; `README.md` says what to install,
-//! and where one is missing, the test fails:
+//! The tests need programs that a machine may not have, so they are ignored by default. `README.md` lists what to install.
+//! If one is missing, the test fails:
 //!
 //! ```sh
 //! cargo test -- --include-ignored
 //! ```
 //!
-//! The key distribution centre is a throw-away one. Everything is on loopback, on ports that the system chooses.
+//! The realm is a throw-away one. Everything is on loopback, on ports that the system chooses.
 
 mod middle;
 #[path = "../../../../tests/interop/process.rs"]

@@ -1,12 +1,12 @@
-//! Somebody on the way between client and proxy, who sees every frame and may do with it as he likes.
+//! An attacker on the path between client and proxy, who sees every frame and can replace it.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use sans_socks::message::Decoded;
 use sans_socks::gssapi::Frame;
+use sans_socks::message::Decoded;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -15,7 +15,7 @@ pub(crate) enum Direction {
 }
 
 impl Direction {
-    /// What goes before the first frame: the greeting with one method, and the selection.
+    /// The bytes before the first frame: the greeting with one method, and the selection.
     const fn preface(self) -> usize {
         match self {
             Self::ToServer => 3,
@@ -24,17 +24,17 @@ impl Direction {
     }
 }
 
-/// What becomes of the frame with this number, of one direction: what is sent in its place.
+/// Returns what is sent instead of the frame with this number.
 pub(crate) type Tamper = dyn Fn(Direction, usize, Vec<u8>) -> Vec<u8> + Send + Sync;
 
-/// For one connection.
+/// The attacker on one connection.
 pub(crate) struct Middle {
     pub(crate) address: SocketAddr,
     seen: Arc<[Mutex<Vec<Vec<u8>>>; 2]>,
 }
 
 impl Middle {
-    /// Changes nothing.
+    /// Only records the frames.
     pub(crate) fn watching(server: SocketAddr) -> Self {
         Self::tampering(server, |_, _, frame| frame)
     }
@@ -69,7 +69,7 @@ impl Middle {
         Self { address, seen }
     }
 
-    /// The frames that have come from this side, as they were.
+    /// Returns the original frames of this direction.
     pub(crate) fn frames(&self, direction: Direction) -> Vec<Vec<u8>> {
         self.seen[direction as usize].lock().expect("no panic").clone()
     }
@@ -93,7 +93,7 @@ fn pass(
         }
         Ok(())
     })();
-    // The end of one side is the end of the other; and where one cannot be written to, the other is not read from.
+    // The end of one side ends the other, also when a write fails.
     let _ = to.shutdown(Shutdown::Write);
     ended
 }

@@ -8,7 +8,7 @@ use crate::programs::{self, Server, client, expect_log};
 use crate::realm::Realm;
 use crate::target;
 
-/// Makes tests of what a tunnel is good for, at levels that both sides are given.
+/// Generates tests of every command, at levels that both sides are given.
 macro_rules! tests {
     ($($name:ident: $levels:literal $($option:literal)*),+ $(,)?) => {
         $(mod $name {
@@ -48,7 +48,7 @@ tests!(
     nec: "2" "--nec",
 );
 
-/// what is agreed on is what goes over the wire, and everything behind the negotiation is in frames.
+/// messages are protected as agreed on, and everything after the negotiation is in frames.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn on_the_wire() {
@@ -67,7 +67,7 @@ fn on_the_wire() {
                 // RFC 4121 section 4.2.6.2: "Sealed".
                 assert_eq!(frame[6] & 2 == 0, readable, "level {levels}");
             }
-            let found = frames[3].windows(WORDS.len()).any(|octets| octets == WORDS);
+            let found = frames[3].windows(WORDS.len()).any(|bytes| bytes == WORDS);
             assert_eq!(found, readable, "level {levels}");
         }
     }
@@ -76,8 +76,8 @@ fn on_the_wire() {
     expect_log(&server, "alice@EXAMPLE.TEST, selective");
 }
 
-/// Method 02 beside GSSAPI: of both, the server takes GSSAPI; a client that only has a password gets in by that, and
-/// nothing is wrapped.
+/// Method 02 besides GSSAPI: of both, the server selects GSSAPI. A client with a password alone is admitted, and nothing
+/// is wrapped.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn password_beside() {

@@ -1,4 +1,4 @@
-//! The programs under test, and what a tunnel through them is good for.
+//! The programs under test, and the use of a tunnel through them.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -13,7 +13,7 @@ use crate::target;
 pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_gssapi_server");
 pub(crate) const CLIENT: &str = env!("CARGO_BIN_EXE_gssapi_client");
 
-/// A server that is listening.
+/// A running server.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) process: Process,
@@ -40,7 +40,7 @@ impl Server {
     }
 }
 
-/// A client that has been started.
+/// Starts a client.
 pub(crate) fn client(realm: &Realm, proxy: SocketAddr, options: &[&str], port: u16) -> Process {
     client_with(realm, proxy, options, port, &[])
 }
@@ -59,12 +59,12 @@ pub(crate) fn client_with(
     Process::start(command)
 }
 
-/// 1 MiB in which no eight octets in line come twice.
+/// Returns 1 MiB in which no sequence of eight bytes repeats.
 pub(crate) fn mebibyte() -> &'static [u8] {
     &target::body()[..1024 * 1024]
 }
 
-/// An HTTP origin that has just this.
+/// Starts an HTTP origin that serves `body`.
 pub(crate) fn http(body: &'static [u8]) -> SocketAddr {
     target::listen(Ipv4Addr::LOCALHOST, move |mut stream| {
         let mut head = BufReader::new(stream.try_clone()?).lines();
@@ -84,7 +84,7 @@ pub(crate) fn connect(realm: &Realm, proxy: SocketAddr, options: &[&str]) {
     client(realm, proxy, options, port).expect_echo(mebibyte());
 }
 
-/// BIND: both replies, a peer that speaks first, and 1 MiB to it and back.
+/// BIND: both replies, a peer that sends first, and 1 MiB to it and back.
 pub(crate) fn bind(realm: &Realm, proxy: SocketAddr, options: &[&str]) {
     let mut client = client(realm, proxy, &[options, &["--bind"]].concat(), 0);
     let bound = client.line();
@@ -117,7 +117,7 @@ pub(crate) fn udp(realm: &Realm, proxy: SocketAddr, options: &[&str]) {
     for length in lengths {
         let line: String = ('a'..='z').cycle().take(length).collect();
         client.send(format!("{line}\n").as_bytes());
-        assert!(client.line() == line, "the answer to {length} octets");
+        assert!(client.line() == line, "the answer to {length} bytes");
     }
     expect_good_end(client);
     let sources = sources.join().expect("no panic");
@@ -127,10 +127,10 @@ pub(crate) fn udp(realm: &Realm, proxy: SocketAddr, options: &[&str]) {
 fn expect_good_end(client: Process) {
     let end = client.finish();
     assert!(end.status.success(), "{}", end.stderr);
-    assert_eq!(end.stdout, b"", "octets that nobody sent");
+    assert_eq!(end.stdout, b"", "surplus bytes");
 }
 
-/// It ended with a failure, said why, and gave out nothing.
+/// Expects a failure with this reason, and no output.
 #[track_caller]
 pub(crate) fn expect_failure(end: &Finished, reason: &str) {
     assert!(!end.status.success(), "{}", end.stderr);
@@ -138,7 +138,7 @@ pub(crate) fn expect_failure(end: &Finished, reason: &str) {
     assert_eq!(end.stdout, b"");
 }
 
-/// Waits until the server has said this.
+/// Waits until the server has logged these words.
 #[track_caller]
 pub(crate) fn expect_log(server: &Server, words: &str) {
     let start = std::time::Instant::now();

@@ -1,4 +1,4 @@
-//! A throw-away realm: one for all tests that run at the same time, ended with the last of them.
+//! A throw-away realm. Tests that run at the same time share one, which ends with the last of them.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -11,14 +11,14 @@ use crate::process::wait_until;
 /// Where libkrb5 finds its configuration.
 const CONFIGURATION: &str = "KRB5_CONFIG";
 
-/// A key distribution centre, a ticket for alice, and all that they have on disk.
+/// A key distribution centre, a ticket for alice, and their files.
 pub(crate) struct Realm {
     kdc: Child,
     directory: PathBuf,
 }
 
 impl Realm {
-    /// The realm that is there, or a new one.
+    /// Returns the current realm, or a new one.
     pub(crate) fn get() -> Arc<Self> {
         static CURRENT: Mutex<Weak<Realm>> = Mutex::new(Weak::new());
         let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,7 +45,7 @@ impl Realm {
             eprintln!("{}", realm.log());
         }
         panic!(
-            "the key distribution centre ends at once, on every port; it needs krb5-kdc and krb5-admin-server"
+            "the key distribution centre ends at once, on every port: it needs krb5-kdc and krb5-admin-server"
         );
     }
 
@@ -54,7 +54,7 @@ impl Realm {
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("realm-{}-{port}", std::process::id()));
         fs::create_dir_all(&directory).expect("a directory of its own");
         let log = fs::File::create(directory.join("kdc.out")).expect("a file");
-        // The script ends in the key distribution centre itself, so this is its id.
+        // The script executes the key distribution centre in the end, so this is its id.
         let kdc = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/kdc"))
             .arg(&directory)
             .arg(port.to_string())
@@ -77,12 +77,12 @@ impl Realm {
             .collect()
     }
 
-    /// A file that belongs to it.
+    /// Returns the path of a file of the realm.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
-    /// A program that belongs to it.
+    /// Returns a command that runs in the realm.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         for name in [
@@ -97,7 +97,7 @@ impl Realm {
         command
     }
 
-    /// A ticket for alice in the cache of this name.
+    /// Gets a ticket for alice into the cache of this name.
     pub(crate) fn get_ticket(&self, cache: &str, lifetime: &str) {
         let mut kinit = self.command("kinit");
         kinit
@@ -120,7 +120,7 @@ impl Drop for Realm {
     }
 }
 
-/// Runs `body` in a process that belongs to the realm, as `libkrb5` wants its configuration in the environment: this
+/// Runs `body` in a process of the realm, since `libkrb5` reads its configuration from the environment. The process is this
 /// same test, `name`, once more.
 pub(crate) fn inside(name: &str, body: impl FnOnce()) {
     const INSIDE: &str = "SANS_SOCKS_INSIDE_REALM";

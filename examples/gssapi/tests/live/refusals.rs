@@ -1,4 +1,4 @@
-//! What does not come to be, and what both sides say about it.
+//! Sessions that are refused, and the errors of both sides.
 
 use std::fs;
 use std::thread::sleep;
@@ -10,9 +10,9 @@ use crate::programs::{SERVER, Server, client, client_with, expect_failure, expec
 use crate::realm::Realm;
 use crate::target;
 
-const NOBODY_SPOKE: &str = "the connection ended where a message of type authentication was due";
+const NOBODY_SPOKE: &str = "connection ended before a message of type authentication";
 
-/// `01 ff`; and there is no level less than asked for.
+/// `01 FF`, and no level with less protection than proposed.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn level_not_allowed() {
@@ -39,7 +39,7 @@ fn level_not_allowed() {
     }
 }
 
-/// the client has nothing to say, and closes.
+/// the client sends nothing, and closes.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn no_ticket() {
@@ -64,7 +64,7 @@ fn unknown_service() {
     expect_log(&server, NOBODY_SPOKE);
 }
 
-/// The realm knows the service, but it is not this server's.
+/// The realm has the service, but this server does not.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn service_of_somebody_else() {
@@ -72,7 +72,7 @@ fn service_of_somebody_else() {
     let server = Server::start(&realm, &[]);
     let end = client(&realm, server.address, &["--service", "other@localhost"], 9).finish();
     expect_failure(&end, "rejected by the peer");
-    expect_log(&server, "the GSSAPI context failed: ");
+    expect_log(&server, "GSSAPI context failed: ");
     expect_log(&server, "other/localhost");
 }
 
@@ -82,10 +82,7 @@ fn server_without_a_key() {
     let realm = Realm::get();
     let mut command = realm.command(SERVER);
     command.args(["--listen", "127.0.0.1:0", "--service", "other@localhost"]);
-    expect_failure(
-        &Process::start(command).finish(),
-        "there is no key for other@localhost: ",
-    );
+    expect_failure(&Process::start(command).finish(), "no key for other@localhost: ");
 }
 
 #[test]
@@ -101,7 +98,7 @@ fn expired_ticket() {
     expect_log(&server, NOBODY_SPOKE);
 }
 
-/// It expires on its way: that is for the server to find.
+/// The ticket expires on the way, which the server detects.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn ticket_that_expires_on_its_way() {
@@ -128,7 +125,7 @@ fn ticket_that_expires_on_its_way() {
     expect_log(&server, "Ticket expired");
 }
 
-/// A level octet that is not wrapped is no level to one who was not told so, nor the other way round.
+/// the form of the level must be configured on both sides.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn nec_on_one_side() {
@@ -136,15 +133,15 @@ fn nec_on_one_side() {
     let server = Server::start(&realm, &[]);
     let end = client(&realm, server.address, &["--nec"], 9).finish();
     expect_failure(&end, "rejected by the peer");
-    expect_log(&server, "the GSSAPI context failed: ");
+    expect_log(&server, "GSSAPI context failed: ");
 
     let server = Server::start(&realm, &["--nec"]);
     let end = client(&realm, server.address, &[], 9).finish();
     expect_failure(&end, "rejected by the peer");
-    expect_log(&server, "a protection level of 29 octets");
+    expect_log(&server, "protection level of 29 bytes");
 }
 
-/// The target refuses: REP 05, through the layer.
+/// The target refuses. The client receives REP 05 through the layer.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn refused_target() {

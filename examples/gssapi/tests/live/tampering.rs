@@ -1,4 +1,4 @@
-//! With somebody in between: the session ends with an error, and nothing but what was sent is given out, in order.
+//! With an attacker on the path, the session ends with an error. Only what was sent is delivered, in order.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -14,15 +14,15 @@ use crate::programs::{CLIENT, Server};
 use crate::realm::Realm;
 use crate::target;
 
-/// At least four frames of it, each way.
+/// Returns the data, at least four frames in each direction.
 fn sent() -> &'static [u8] {
     &target::body()[..64 * 1024]
 }
 
-/// What the last one says to the echo.
+/// Marks the end of the session at the echo.
 const LAST: &[u8] = b"last";
 
-/// An echo for one connection after the other, which tells what each has sent.
+/// Starts an echo for one connection after the other, which reports what each has sent.
 fn echo() -> (SocketAddr, Receiver<Vec<u8>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = listener.local_addr().expect("bound");
@@ -30,36 +30,36 @@ fn echo() -> (SocketAddr, Receiver<Vec<u8>>) {
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream?;
-            let (mut octets, mut chunk) = (Vec::new(), [0; 16 * 1024]);
+            let (mut bytes, mut chunk) = (Vec::new(), [0; 16 * 1024]);
             while let Ok(n @ 1..) = stream.read(&mut chunk) {
-                octets.extend_from_slice(&chunk[..n]);
-                // There may be nobody who wants it any more.
+                bytes.extend_from_slice(&chunk[..n]);
+                // The peer may have closed.
                 let _ = stream.write_all(&chunk[..n]);
             }
             let _ = stream.shutdown(Shutdown::Both);
-            sender.send(octets).map_err(io::Error::other)?;
+            sender.send(bytes).map_err(io::Error::other)?;
         }
         io::Result::Ok(())
     });
     (address, got)
 }
 
-/// How a session went.
+/// The outcome of a session.
 struct Outcome {
-    /// What the target got: nothing, too, if nobody connected.
+    /// What the target received. Empty if no one connected.
     at_target: Vec<u8>,
     at_client: Vec<u8>,
     errors: String,
     middle: Middle,
 }
 
-/// The client sends [`sent`] to an echo, with somebody in between.
+/// The client sends [`sent`] to an echo, with an attacker on the path.
 fn session(
     realm: &Realm,
     level: &str,
     tamper: impl Fn(Direction, usize, Vec<u8>) -> Vec<u8> + Send + Sync + 'static,
 ) -> Outcome {
-    // A server for this session alone, so that what it says is about this one.
+    // A server for this session alone, so that its log is about this one.
     let patience = ["--handshake-timeout", "2"];
     let server = Server::start(realm, &patience);
     let middle = Middle::tampering(server.address, tamper);
@@ -84,17 +84,17 @@ fn session(
         log.lines().filter(|line| !line.contains("alice@")).collect()
     };
     if end.status.success() && end.stdout != sent() {
-        // The far side has ended, for all that the client knows. Then it is the server that knows better.
+        // To the client it looks like the end of the far side. The server has the error.
         wait_until("the server's error", || !told().is_empty());
     }
     let errors = told() + &String::from_utf8_lossy(&end.stderr);
     drop(server);
-    // Whoever has connected before is served before this one.
+    // Earlier connections are served before this one.
     let mut last = TcpStream::connect(address).expect("the echo");
     last.write_all(LAST)
         .and_then(|()| last.shutdown(Shutdown::Write))
         .expect("the echo");
-    let at_target = got.iter().take_while(|octets| octets != LAST).flatten().collect();
+    let at_target = got.iter().take_while(|bytes| bytes != LAST).flatten().collect();
     Outcome {
         at_target,
         at_client: end.stdout,
@@ -103,10 +103,10 @@ fn session(
     }
 }
 
-/// An error, and no octet that was not sent there.
+/// Expects an error, and no byte that was not sent there.
 #[track_caller]
 fn expect_end(outcome: &Outcome, what: &str) {
-    assert!(!outcome.errors.is_empty(), "nobody noticed: {what}");
+    assert!(!outcome.errors.is_empty(), "unnoticed: {what}");
     assert!(
         sent().starts_with(&outcome.at_target),
         "something else at the target: {what}"
@@ -117,7 +117,7 @@ fn expect_end(outcome: &Outcome, what: &str) {
     );
 }
 
-/// The frames of a session that nobody tampers with: a direction, a number, a length.
+/// Returns the frames of an undisturbed session: direction, number, length.
 fn frames(realm: &Realm, level: &str) -> Vec<(Direction, usize, usize)> {
     let outcome = session(realm, level, |_, _, frame| frame);
     assert_eq!(outcome.errors, "");
@@ -126,7 +126,7 @@ fn frames(realm: &Realm, level: &str) -> Vec<(Direction, usize, usize)> {
     for direction in [Direction::ToServer, Direction::ToClient] {
         let frames = outcome.middle.frames(direction);
         assert!(frames.len() >= 3 + 4, "{} frames {direction:?}", frames.len());
-        // Three of the negotiation and the request; how the rest is cut up is not always the same.
+        // Three of the negotiation, and the request. The rest is not always split in the same way.
         all.extend(
             frames[..3 + 2]
                 .iter()
@@ -137,7 +137,7 @@ fn frames(realm: &Realm, level: &str) -> Vec<(Direction, usize, usize)> {
     all
 }
 
-/// Does all `cases`, a few at a time.
+/// Runs all `cases`, a few at a time.
 fn each<T: Sync>(cases: &[T], test: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -151,13 +151,13 @@ fn each<T: Sync>(cases: &[T], test: impl Fn(&T) + Sync) {
     });
 }
 
-/// Where to flip: the frame's header, and in the token its first octets, its middle and its last. `contexts`
-/// flips every one.
+/// Flips a bit of each byte of the header, and of the first, the middle and the last bytes of the token. `contexts` flips
+/// every one.
 fn flipped(level: &str) {
     let realm = Realm::get();
     let mut cases = Vec::new();
     for (direction, number, len) in frames(&realm, level) {
-        // Behind its first octet, an authentication token says much that nothing protects, and that changes nothing.
+        // After its first byte, an authentication token has many bytes without protection or effect.
         let token: &[usize] = if number == 0 {
             &[0]
         } else {
@@ -174,7 +174,7 @@ fn flipped(level: &str) {
             let done = Arc::clone(&done);
             move |to, n, mut frame| {
                 if (to, n) == (direction, number) {
-                    // An AP-REQ has not the same length each time: numbers in it are as short as they can be.
+                    // The length of an AP-REQ varies, since its numbers are as short as possible.
                     let last = frame.len() - 1;
                     frame[offset.min(last)] ^= 1;
                     done.store(true, Ordering::Relaxed);
@@ -182,7 +182,7 @@ fn flipped(level: &str) {
                 frame
             }
         });
-        let what = format!("octet {offset} of frame {number} {direction:?}");
+        let what = format!("byte {offset} of frame {number} {direction:?}");
         assert!(done.load(Ordering::Relaxed), "{what}");
         expect_end(&outcome, &what);
         if number < 3 {
@@ -195,21 +195,21 @@ fn flipped(level: &str) {
     });
 }
 
-/// a frame that was altered ends the session, and nothing of it is given out.
+/// a frame that was changed ends the session, and nothing of it is delivered.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn flipped_at_integrity() {
     flipped("1");
 }
 
-/// a frame that was altered ends the session, and nothing of it is given out.
+/// a frame that was changed ends the session, and nothing of it is delivered.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn flipped_at_confidentiality() {
     flipped("2");
 }
 
-/// so does a frame that comes twice.
+/// a replayed frame does too.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn replayed() {
@@ -226,7 +226,7 @@ fn replayed() {
     });
 }
 
-/// so do frames that change places.
+/// swapped frames do too.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn swapped() {
@@ -247,11 +247,11 @@ fn swapped() {
         } else {
             outcome.at_client
         };
-        assert_eq!(got, b"", "the second came first");
+        assert_eq!(got, b"", "the second frame was first");
     }
 }
 
-/// A frame that is left out.
+/// A missing frame does too.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn missing() {
@@ -268,20 +268,20 @@ fn missing() {
     }
 }
 
-/// What a side has said, said back to it: RFC 4121's "SentByAcceptor".
+/// A frame of one side, reflected to it: "SentByAcceptor" of RFC 4121.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn reflected() {
     let realm = Realm::get();
-    let said = Mutex::new(Vec::new());
+    let recorded = Mutex::new(Vec::new());
     let outcome = session(&realm, "2", move |to, n, frame| match (to, n) {
         (Direction::ToServer, 2) => {
-            said.lock().expect("no panic").clone_from(&frame);
+            recorded.lock().expect("no panic").clone_from(&frame);
             frame
         }
-        (Direction::ToClient, 2) => said.lock().expect("no panic").clone(),
+        (Direction::ToClient, 2) => recorded.lock().expect("no panic").clone(),
         _ => frame,
     });
-    expect_end(&outcome, "the request in place of the reply");
+    expect_end(&outcome, "the request instead of the reply");
     assert_eq!(outcome.at_client, b"");
 }

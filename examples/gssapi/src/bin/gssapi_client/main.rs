@@ -6,10 +6,10 @@
 //! gssapi_client --proxy localhost:1080 --udp --levels 2,1 192.0.2.1 7
 //! ```
 //!
-//! stdin goes into the tunnel, and its end is passed on; what comes out goes to stdout, until the far side ends. With
-//! `--bind` it first prints `bound ADDR:PORT`, where the proxy waits for HOST to connect (0.0.0.0: for anybody), then
-//! `peer ADDR:PORT`, who has. With `--udp` each line of stdin is a datagram to the target, and each answer a line on
-//! stdout; it ends when stdin has ended and no answer has come for a second.
+//! stdin and its end are sent through the tunnel. What is received is written to stdout, until the far side ends. With
+//! `--bind` it first prints `bound ADDR:PORT`, where the proxy waits for HOST to connect (0.0.0.0: any host), then
+//! `peer ADDR:PORT`, the host that has connected. With `--udp` each line of stdin is a datagram to the target, and each
+//! answer a line on stdout. It ends one second after the end of stdin and the last answer.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -20,23 +20,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use sans_socks::client::{Auth, Handshake, Output};
+use sans_socks::client::{Auth, Decision, Handshake};
 use sans_socks::gssapi::{ClientConfig, Negotiator};
 use sans_socks::{Address, AddressBuf, Command, Domain, Error as SocksError, InvalidValue, Method, Request};
-use sans_socks_gssapi::{Initiator, Layer, Level, Link, client_config};
+use sans_socks_gssapi::{Initiator, Layer, Level, Link, Login, client_config, exit_code, in_full};
 
-#[path = "../../../../common/cli.rs"]
-mod cli;
 mod udp;
-use cli::{Login, exit_code, in_full};
 
-/// Opens a tunnel through a SOCKS5 proxy with Kerberos: stdin goes in, what comes out goes to stdout, as with nc
+/// Connect stdin and stdout to a target through a SOCKS5 proxy with Kerberos, like nc
 ///
-/// With --user and --password the proxy may choose these in place of Kerberos; nothing is protected then, not even the
+/// With --user and --password the proxy may choose these instead of Kerberos. Nothing is protected then, not even the
 /// password.
 #[derive(Parser)]
 struct Arguments {
-    /// Where the proxy listens
+    /// Address of the proxy
     #[arg(long, value_name = "HOST:PORT")]
     proxy: AddressBuf,
     #[command(flatten)]
@@ -44,17 +41,16 @@ struct Arguments {
     /// Name of the proxy's service
     #[arg(long, value_name = "NAME@HOST", default_value = "rcmd@localhost")]
     service: String,
-    /// Protection levels: the one to propose, then others that will do; 1 integrity, 2 confidentiality, 3 selective,
-    /// 0 no protection at all
+    /// Protection level to propose, then others to accept: 1 integrity, 2 confidentiality, 3 selective, 0 no protection
     #[arg(long, value_name = "LEVELS", value_delimiter = ',', default_value = "2")]
     levels: Vec<Level>,
-    /// Send and take protection levels unprotected, as NEC's implementation does
+    /// Send and expect protection levels unwrapped, as NEC's implementation does
     #[arg(long)]
     nec: bool,
-    /// How long the proxy has to let us in and to carry out the request; a peer of BIND has all the time
+    /// Time for the handshake; there is no limit for the peer of BIND
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     handshake_timeout: u32,
-    /// Wait until HOST connects to the proxy, in place of connecting to HOST; 0.0.0.0 is anybody
+    /// BIND: wait for HOST to connect instead (0.0.0.0: any host)
     #[arg(long)]
     bind: bool,
     /// Send each line as a datagram, and print each answer as a line
@@ -68,7 +64,7 @@ struct Arguments {
 
 fn main() {
     let code = exit_code(run(&Arguments::parse()));
-    // The thread that reads stdin may still wait there.
+    // The thread that reads stdin may still block.
     process::exit(code);
 }
 
@@ -94,8 +90,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 impl Arguments {
-    /// For UDP ASSOCIATE the address is that of the client's datagrams, which a NAT may change: zeros say that it is
-    /// not known.
+    /// The address of UDP ASSOCIATE is the source of the datagrams. A NAT may change it, so zeros leave it open.
     fn handshake(&self, target: Address<'_>) -> Result<Handshake, InvalidValue> {
         let request = match self {
             Self { bind: true, .. } => Request::new(Command::BIND, target),
@@ -108,7 +103,7 @@ impl Arguments {
         Ok(Handshake::new(&request, auth))
     }
 
-    /// What went wrong with the proxy.
+    /// Returns the text of an error of the proxy.
     fn explain(&self, error: &io::Error) -> String {
         match error.get_ref().and_then(|inner| inner.downcast_ref()) {
             Some(SocksError::Refused(code)) => format!("proxy refused: {code} (REP {:02X})", code.get()),
@@ -126,38 +121,27 @@ fn shake_hands(
 ) -> io::Result<AddressBuf> {
     let mut context = Some(context);
     loop {
-        match handshake.poll_output() {
-            Output::Transmit(octets) => {
-                link.send(octets.bytes())?;
-                octets.sent_all();
-            }
-            Output::NeedInput { .. } => {
-                if link.carry.is_empty() && !link.receive()? {
-                    handshake.handle_eof();
-                }
-                let taken = handshake.handle_input(&link.carry);
-                link.carry.drain(..taken);
-            }
-            Output::Negotiate(negotiate) => match context.take() {
+        match link.advance(&mut handshake)? {
+            Decision::Negotiate(negotiate) => match context.take() {
                 Some(context) => {
                     link.negotiate(Negotiator::client(context, config))?;
                     negotiate.accept();
                 }
                 None => negotiate.reject(),
             },
-            Output::Bound(bound) => {
+            Decision::Bound(bound) => {
                 let address = bound.address().or_host(link.stream.peer_addr()?.ip());
                 print(&format!("bound {address}"))?;
                 bound.wait_for_peer();
                 link.deadline = None;
             }
-            Output::Established(reply) => return Ok(reply.address.into()),
-            Output::Closed(error) => return Err(error.into()),
+            Decision::Established(reply) => return Ok(reply.address.into()),
+            Decision::Closed(error) => return Err(error.into()),
         }
     }
 }
 
-/// A line on stdout, at once: somebody waits for it.
+/// Prints a line to stdout and flushes it.
 fn print(line: &str) -> io::Result<()> {
     let mut stdout = io::stdout();
     writeln!(stdout, "{line}")?;
@@ -171,16 +155,16 @@ fn tunnel(link: Link<Initiator>) -> io::Result<()> {
     let layer = Arc::new(link.layer);
     thread::spawn({
         let layer = Arc::clone(&layer);
-        // What fails here fails below as well.
+        // An error here is also an error below.
         move || upload(&layer, to_proxy)
     });
     let mut stdout = io::stdout();
-    let mut octets = link.carry;
+    let mut plain = link.carry;
     loop {
-        stdout.write_all(&octets)?;
+        stdout.write_all(&plain)?;
         stdout.flush()?;
-        octets.clear();
-        if !layer.receive(&mut proxy, &mut octets)? {
+        plain.clear();
+        if !layer.receive(&mut proxy, &mut plain)? {
             return Ok(());
         }
     }

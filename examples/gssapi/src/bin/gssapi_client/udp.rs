@@ -1,4 +1,4 @@
-//! UDP ASSOCIATE: lines out as datagrams, answers in as lines.
+//! UDP ASSOCIATE: sends lines as datagrams, and prints answers as lines.
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};
@@ -12,20 +12,20 @@ use sans_socks::udp::{Datagram, Header};
 use sans_socks::{Address, AddressBuf};
 use sans_socks_gssapi::{Initiator, Layer, Link};
 
-/// How long to wait for a further answer once stdin has ended.
+/// How long to wait for another answer after the end of stdin.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// How often to look whether it has.
+/// How often to check for that.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Sends each line to `target` through the relay at `bound`, and prints what comes back.
+/// Sends each line to `target` through the relay at `bound`, and prints the answers.
 pub(crate) fn converse(
     link: Link<Initiator>,
     bound: Address<'_>,
     target: Address<'_>,
 ) -> Result<(), Box<dyn Error>> {
     let control = link.stream;
-    // The relay knows its client by the address that the control connection comes from.
+    // The relay accepts datagrams from the host of the control connection.
     let socket = UdpSocket::bind((control.local_addr()?.ip(), 0))?;
     let relay = locate(bound.or_host(control.peer_addr()?.ip()), socket.local_addr()?)?;
     socket.connect(relay)?;
@@ -53,7 +53,7 @@ pub(crate) fn converse(
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
         }
         plain.clear();
-        // An error is that none has come, or an ICMP message about one that was sent.
+        // An error is a timeout, or an ICMP message about a datagram that was sent.
         let Ok(len) = socket.recv(&mut answer) else {
             continue;
         };
@@ -71,7 +71,7 @@ pub(crate) fn converse(
     Ok(())
 }
 
-/// The association lasts as long as the control connection.
+/// Waits for the end of the control connection, which ends the association.
 fn watch(layer: &Layer<Initiator>, mut control: impl io::Read, ended: &Sender<io::Result<()>>) {
     let mut nothing = Vec::new();
     let end = loop {
@@ -97,14 +97,14 @@ fn send_lines(layer: &Layer<Initiator>, socket: &UdpSocket, target: Address<'_>)
     Ok(())
 }
 
-/// The relay's address, of the family that `local` is of.
+/// Returns the address of the relay, of the same family as `local`.
 fn locate(bound: Address<'_>, local: SocketAddr) -> Result<SocketAddr, Box<dyn Error>> {
     if bound.port == 0 {
-        return Err("the proxy does not say which port it relays on".into());
+        return Err("no relay port in the reply of the proxy".into());
     }
     let found = bound
         .to_string()
         .to_socket_addrs()?
         .find(|relay| relay.is_ipv4() == local.is_ipv4());
-    found.ok_or_else(|| format!("there is no way from {local} to the relay at {bound}").into())
+    found.ok_or_else(|| format!("no route from {local} to the relay at {bound}").into())
 }

@@ -5,8 +5,8 @@
 //! gssapi_server --levels 2
 //! ```
 //!
-//! It shows a step of the negotiation that waits for the key distribution centre while nobody else does, the
-//! handshake over the encapsulated stream, and a relay whose two directions share one context.
+//! It shows a step of the negotiation that blocks no other connection, the handshake over the encapsulated stream, and a
+//! relay whose two directions share one context.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -17,30 +17,35 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use sans_socks::gssapi::{Negotiator, ServerConfig};
-use sans_socks::server::{Handshake, Output};
+use sans_socks::server::{Decision, Handshake};
 use sans_socks::{AddressBuf, Command, Error, Method, ReplyCode, Request};
-use sans_socks_gssapi::{Acceptor, Credentials, Layer, Level, Link, server_config};
+use sans_socks_gssapi::{Acceptor, Credentials, Layer, Level, Link, exit_code, log, server_config};
 
-#[path = "../../../../common/bind.rs"]
-mod bind;
-#[path = "../../../../common/server.rs"]
-#[expect(dead_code, reason = "methods are selected here, and there are more options")]
-mod common;
-#[path = "../../../../common/dial.rs"]
 mod dial;
+mod options;
 mod udp;
-use bind::{PEER_TIMEOUT, is_expected};
-use common::{
-    ACCEPT_PAUSE, DIAL_TIMEOUT, EARLY_LIMIT, LINGER, Options, announce, exit_code, log, log_failure,
-};
-use dial::{dial, expected};
 
-/// How often a thread that waits for something else looks at the client.
+use dial::{DIAL_TIMEOUT, PEER_TIMEOUT, dial, expected, is_expected};
+use options::{Options, log_failure};
+
+/// How often a thread that waits for something else polls the client.
 const TICK: Duration = Duration::from_millis(50);
 
-/// A SOCKS5 proxy that knows its users by Kerberos
+/// How long the bytes of a refused client are read and discarded. Less than
+/// [`REFUSAL_CLOSE_DEADLINE`](sans_socks::REFUSAL_CLOSE_DEADLINE).
 ///
-/// With --user and --password it also lets in who knows these; nothing of such a session is protected.
+/// To close with unread input makes the system send a reset, which may reach the client before the refusal is read.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How many bytes a client may send before the reply.
+const EARLY_LIMIT: usize = 64 * 1024;
+
+/// The pause after a failed `accept`: when out of descriptors, the next one fails too.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A SOCKS5 proxy that authenticates its users by Kerberos
+///
+/// With --user and --password it also admits clients with these. Such a session is not protected.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -48,15 +53,15 @@ struct Arguments {
     /// Name of this service, whose key is in the default keytab
     #[arg(long, value_name = "NAME@HOST", default_value = "rcmd@localhost")]
     service: String,
-    /// Protection levels to allow: 1 integrity, 2 confidentiality, 3 selective; 0 is no protection at all
+    /// Protection levels to allow: 1 integrity, 2 confidentiality, 3 selective, 0 no protection
     #[arg(long, value_name = "LEVELS", value_delimiter = ',', default_value = "1,2,3")]
     levels: Vec<Level>,
-    /// Take and send protection levels unprotected, as NEC's implementation does
+    /// Send and expect protection levels unwrapped, as NEC's implementation does
     #[arg(long)]
     nec: bool,
 }
 
-/// What is the same for all clients.
+/// The settings for all clients.
 struct Service {
     options: Options,
     credentials: Credentials,
@@ -64,7 +69,7 @@ struct Service {
 }
 
 impl Service {
-    /// Without a login, nobody is let in who does not have a ticket.
+    /// Without --user, only clients with a ticket are admitted.
     fn methods(&self) -> &'static [Method] {
         match self.options.login.credentials() {
             Ok(Some(_)) => &[Method::GSSAPI, Method::USERNAME_PASSWORD],
@@ -81,14 +86,15 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
     arguments.options.login.credentials()?;
     let credentials = Credentials::of(&arguments.service)
-        .map_err(|error| format!("there is no key for {}: {error}", arguments.service))?;
+        .map_err(|error| format!("no key for {}: {error}", arguments.service))?;
     let service: &Service = Box::leak(Box::new(Service {
         options: arguments.options,
         credentials,
         config: server_config(&arguments.levels, arguments.nec),
     }));
     let options = &service.options;
-    let listener = TcpListener::bind(options.listen).map_err(|error| options.explain(&error))?;
+    let listener = TcpListener::bind(options.listen)
+        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
     announce(listener.local_addr()?)?;
     loop {
         let started = listener.accept().and_then(|(client, address)| {
@@ -101,6 +107,13 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
+/// Prints the listen address to stdout and flushes: with port 0 it is not known before.
+fn announce(address: SocketAddr) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    writeln!(stdout, "listening on {address}")?;
+    stdout.flush()
+}
+
 fn serve(client: TcpStream, address: SocketAddr, service: &Service) {
     let deadline = Instant::now() + service.options.handshake_timeout();
     let mut session = Session {
@@ -111,7 +124,7 @@ fn serve(client: TcpStream, address: SocketAddr, service: &Service) {
     };
     if let Err(error) = shake_hands(&mut session, service) {
         log_failure(address, &error);
-        // What fails here can no longer be helped.
+        // There is nothing to do about an error here.
         let _ = session.linger();
     } else if let Err(error) = session.relay() {
         log_failure(address, &error);
@@ -123,42 +136,28 @@ fn shake_hands(session: &mut Session, service: &Service) -> io::Result<()> {
     let mut handshake = Handshake::new();
     session.link.stream.set_nodelay(true)?;
     loop {
-        match handshake.poll_output() {
-            Output::Transmit(octets) => {
-                session.link.send(octets.bytes())?;
-                octets.sent_all();
-            }
-            Output::NeedInput { .. } => {
-                if session.link.carry.is_empty() && !session.link.receive()? {
-                    handshake.handle_eof();
-                }
-                let taken = handshake.handle_input(&session.link.carry);
-                session.link.carry.drain(..taken);
-            }
-            Output::SelectMethod(select) => {
-                select.select_preferred(service.methods());
-            }
-            Output::Authenticate(login) if options.admits(&login.credentials()) => login.accept(),
-            Output::Authenticate(login) => login.reject(),
-            Output::Negotiate(negotiate) => {
+        match session.link.advance(&mut handshake)? {
+            Decision::SelectMethod(select) => select.select_preferred(service.methods()),
+            Decision::Authenticate(login) if options.admits(&login.credentials()) => login.accept(),
+            Decision::Authenticate(login) => login.reject(),
+            Decision::Negotiate(negotiate) => {
                 session.negotiate(service)?;
                 negotiate.accept();
             }
-            Output::PendingRequest(pending) => match session.carry_out(pending.request()) {
-                Ok(bound) => pending.accept(bound.into()),
-                Err(error) => pending.reject((&error).into()),
-            },
-            Output::PendingPeer(pending) => match session.await_peer() {
-                Ok(peer) => pending.accept(peer.into()),
-                Err(error) => pending.reject((&error).into()),
-            },
-            Output::Established(_) => return Ok(()),
-            Output::Closed(error) => return Err(error.into()),
+            Decision::PendingRequest(pending) => {
+                let answer = session.carry_out(pending.request());
+                pending.answer(answer.map_err(ReplyCode::from));
+            }
+            Decision::PendingPeer(pending) => {
+                pending.answer(session.await_peer().map_err(ReplyCode::from));
+            }
+            Decision::Established(_) => return Ok(()),
+            Decision::Closed(error) => return Err(error.into()),
         }
     }
 }
 
-/// A client, and what its request has led to.
+/// A client, and the result of its request.
 struct Session {
     link: Link<Acceptor>,
     address: SocketAddr,
@@ -169,11 +168,11 @@ struct Session {
 /// BIND's first half.
 struct Listener {
     socket: TcpListener,
-    /// Who may connect; `None` is anybody.
+    /// The hosts that may connect, or `None` for any.
     expected: Option<Vec<IpAddr>>,
 }
 
-/// Where what the client sends goes.
+/// Where the client's bytes are sent.
 enum Way {
     Target(TcpStream),
     Relay(udp::Relay),
@@ -193,7 +192,7 @@ impl Session {
         Ok(())
     }
 
-    /// Carries out a request, up to the reply. Gives BND: our address towards the target, or where we listen.
+    /// Executes a request up to the reply. Returns BND: the local address of the connection or the listener.
     fn carry_out(&mut self, request: Request<'_>) -> io::Result<SocketAddr> {
         let address = AddressBuf::from(request.address);
         match request.command {
@@ -212,7 +211,7 @@ impl Session {
                 Ok(bound)
             }
             Command::UDP_ASSOCIATE => {
-                let relay = udp::Relay::open(self.own_ip()?, self.address.ip(), request.address)?;
+                let relay = udp::Relay::open(self.own_ip()?, self.address, request.address)?;
                 let bound = relay.bound()?;
                 self.way = Some(Way::Relay(relay));
                 Ok(bound)
@@ -221,12 +220,12 @@ impl Session {
         }
     }
 
-    /// The address at which the client has reached us.
+    /// Returns the address that the client has connected to.
     fn own_ip(&self) -> io::Result<IpAddr> {
         Ok(self.link.stream.local_addr()?.ip().to_canonical())
     }
 
-    /// BIND: gives the address of the peer, once it has connected.
+    /// BIND: returns the address of the peer, once it has connected.
     fn await_peer(&mut self) -> io::Result<SocketAddr> {
         let Some(Listener { socket, expected }) = self.listener.take() else {
             return Err(io::ErrorKind::NotConnected.into());
@@ -249,7 +248,7 @@ impl Session {
         Ok(address)
     }
 
-    /// Does `task` on a thread of its own, which ends by itself if it is no longer waited for.
+    /// Runs `task` on a thread of its own. If this returns early, the thread ends by itself later.
     fn in_background<T: Send + 'static>(
         &mut self,
         command: Command,
@@ -257,7 +256,7 @@ impl Session {
     ) -> io::Result<T> {
         let (sender, receiver) = channel();
         thread::Builder::new().spawn(move || sender.send(task()))?;
-        // The system's resolver keeps no deadline of ours.
+        // The resolver of the system has no deadline.
         let deadline = Instant::now() + DIAL_TIMEOUT;
         self.unless_gone(command, || match receiver.recv_timeout(TICK) {
             Ok(done) => Some(done),
@@ -267,11 +266,11 @@ impl Session {
         })
     }
 
-    /// Asks `task` until it is done, as long as the client is there, and keeps what it sends early.
+    /// Calls `task` until it is done or the client is gone, and keeps the bytes that the client sends early.
     ///
-    /// A client that is reset is gone, and so is one whose octets do not pass. One that ends its input may still
-    /// want the answer of a target, which `DIAL_TIMEOUT` bounds; but nobody half-closes and waits for a peer, so
-    /// that ends BIND.
+    /// A client is gone after a reset, or when its bytes cannot be unwrapped. One that ends its input may still want the
+    /// answer of a target, so CONNECT continues, up to `DIAL_TIMEOUT`. BIND ends: no client half-closes to wait for a
+    /// peer.
     fn unless_gone<T>(
         &mut self,
         command: Command,
@@ -313,12 +312,12 @@ impl Session {
         }
     }
 
-    /// Ends the connection in such a way that the client can read the refusal.
+    /// Ends the connection so that the client can read the refusal.
     fn linger(&mut self) -> io::Result<()> {
         let Link { stream, deadline, .. } = &mut self.link;
         stream.shutdown(Shutdown::Write)?;
         *deadline = Some(Instant::now() + LINGER);
-        // What still comes is not looked at.
+        // The bytes that still arrive are discarded as they are.
         self.link.layer = Layer::default();
         while self.link.receive()? {
             self.link.carry.clear();
@@ -327,7 +326,7 @@ impl Session {
     }
 }
 
-/// Copies both ways until both have ended, or the client's octets do not pass: then both end at once.
+/// Copies both ways until both have ended. An error, such as a token that cannot be unwrapped, ends both at once.
 fn relay(layer: &Layer<Acceptor>, client: &TcpStream, target: &TcpStream, carry: Vec<u8>) -> io::Result<()> {
     let end = |error| {
         let _ = target.shutdown(Shutdown::Both);
@@ -348,14 +347,14 @@ fn upload(
     mut target: &TcpStream,
     carry: Vec<u8>,
 ) -> io::Result<()> {
-    let mut octets = carry;
+    let mut plain = carry;
     loop {
-        // What cannot be written is this direction's end alone: there may be an answer still to be read.
-        if target.write_all(&octets).is_err() {
+        // A failed write ends this direction alone: there may still be an answer to read.
+        if target.write_all(&plain).is_err() {
             return Ok(());
         }
-        octets.clear();
-        if !layer.receive(&mut client, &mut octets)? {
+        plain.clear();
+        if !layer.receive(&mut client, &mut plain)? {
             return target.shutdown(Shutdown::Write);
         }
     }

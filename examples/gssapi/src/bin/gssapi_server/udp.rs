@@ -1,4 +1,4 @@
-//! UDP ASSOCIATE: the relay, with a thread for each way.
+//! UDP ASSOCIATE: the relay, with a thread for each direction.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
@@ -13,24 +13,24 @@ use sans_socks_gssapi::{Acceptor, Layer};
 use crate::TICK;
 use crate::dial::resolve;
 
-/// The largest that UDP's length field can tell.
+/// The largest value of UDP's length field.
 const MAX_DATAGRAM: usize = 65_535;
 
-/// One association: its sockets, and whose datagrams it takes. It drops fragments.
+/// One association and its sockets. It drops fragments.
 pub(crate) struct Relay {
-    /// Where the client sends to.
+    /// Receives the datagrams of the client.
     inner: UdpSocket,
-    /// Where the targets answer to.
+    /// Receives the answers of the targets.
     outer: UdpSocket,
     association: Mutex<Association>,
     ended: AtomicBool,
 }
 
 impl Relay {
-    /// A relay at `ip` for a client at `client`, which has said that it sends from `requested`.
-    pub(crate) fn open(ip: IpAddr, client: IpAddr, requested: Address<'_>) -> io::Result<Self> {
+    /// Opens a relay at `ip`, for the client of the control connection from `peer`, which will send from `requested`.
+    pub(crate) fn open(ip: IpAddr, peer: SocketAddr, requested: Address<'_>) -> io::Result<Self> {
         let inner = UdpSocket::bind((ip, 0))?;
-        // A socket for IPv6 is one for IPv4 as well, where there is IPv6.
+        // A socket for IPv6 is also one for IPv4. A system may have no IPv6.
         let outer = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
             .or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
         inner.set_read_timeout(Some(TICK))?;
@@ -38,18 +38,17 @@ impl Relay {
         Ok(Self {
             inner,
             outer,
-            association: Mutex::new(Association::new(client, &requested)),
+            association: Mutex::new(Association::new(peer, &requested)),
             ended: AtomicBool::new(false),
         })
     }
 
-    /// BND: where the client sends to.
+    /// Returns BND: the address that the client sends to.
     pub(crate) fn bound(&self) -> io::Result<SocketAddr> {
         self.inner.local_addr()
     }
 
-    /// Relays as long as the control connection stands. Nothing that comes over UDP ends it, and no answer is ever
-    /// made up: what cannot be relayed is dropped in silence.
+    /// Relays until the control connection ends. Datagrams that cannot be relayed are dropped without an answer.
     pub(crate) fn run(&self, layer: &Layer<Acceptor>, mut control: &TcpStream) -> io::Result<()> {
         thread::scope(|scope| {
             let upload = thread::Builder::new().spawn_scoped(scope, || self.upload(layer));
@@ -72,13 +71,13 @@ impl Relay {
         while let Some(received) = self.receive(&self.inner, &mut buf) {
             plain.clear();
             let Some((len, source)) = received else { continue };
-            // A stranger's datagram is not worth the work of unwrapping it.
+            // Checked first, so that others cannot cause the work of unwrapping.
             if !self.association().admits(source) || layer.open_datagram(&buf[..len], &mut plain).is_err() {
                 continue;
             }
-            let datagram = self.association().from_client(source, &plain);
+            let datagram = self.association().accept(source, &plain);
             if let Ok(datagram) = datagram {
-                // A name is looked up right here: it is this client alone that waits for it.
+                // A name is resolved on this thread: only this client waits for it.
                 let targets = resolve(datagram.header.address).unwrap_or_default();
                 let _ = targets.iter().any(|target| {
                     self.outer
@@ -97,7 +96,7 @@ impl Relay {
             let (Some((len, source)), Some(client)) = (received, self.association().client()) else {
                 continue;
             };
-            // A dual-stack socket gives IPv4 sources as ::ffff:a.b.c.d, which the client did not ask for.
+            // A dual-stack socket reports IPv4 sources as ::ffff:a.b.c.d, which the client did not use.
             let header = Header::standalone(Address::from(source).canonical());
             let Ok(start) = header.prepend(&mut buf, MAX_HEADER_LEN) else {
                 continue;
@@ -111,15 +110,15 @@ impl Relay {
         }
     }
 
-    /// Waits a moment for a datagram. `None` when the association has ended.
+    /// Waits up to a tick for a datagram. Returns `None` when the association has ended.
     ///
-    /// An error is an ICMP message about a datagram that was sent before, which the client would not want.
+    /// An error is a timeout, or an ICMP message about a datagram that was sent before.
     #[expect(clippy::option_option, reason = "the outer is the end, the inner a datagram")]
     fn receive(&self, socket: &UdpSocket, buf: &mut [u8]) -> Option<Option<(usize, SocketAddr)>> {
         (!self.ended.load(Ordering::Relaxed)).then(|| socket.recv_from(buf).ok())
     }
 
-    /// `target` as a socket for IPv6 takes it.
+    /// Returns `target` in the form that a socket for IPv6 accepts.
     fn outwards(&self, target: SocketAddr) -> SocketAddr {
         match (self.outer.local_addr(), target.ip()) {
             (Ok(SocketAddr::V6(_)), IpAddr::V4(ip)) => (ip.to_ipv6_mapped(), target.port()).into(),

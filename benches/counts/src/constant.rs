@@ -1,0 +1,63 @@
+//! Whether comparing credentials costs the same wherever they differ.
+
+use std::hint::black_box;
+
+use sans_socks::Credentials;
+
+use crate::jobs::Bench;
+
+pub(crate) const JOB: &str = "credentials/verify";
+
+/// The job that [`is_constant`] must refuse.
+pub(crate) const CONTROL: &str = "control/verify";
+
+// Neither is a multiple of the width of a vector or of a word.
+const USERNAME: [u8; 45] = [b'u'; 45];
+const PASSWORD: [u8; 101] = [b'p'; 101];
+
+/// Where a byte differs: a byte of the user name and one of the password.
+const DIFFERENCES: [(Option<usize>, Option<usize>); 6] = [
+    (None, None),
+    (Some(0), None),
+    (Some(USERNAME.len() - 1), None),
+    (None, Some(0)),
+    (None, Some(PASSWORD.len() - 1)),
+    (Some(USERNAME.len() / 2), Some(PASSWORD.len() / 2)),
+];
+
+/// The sizes that stand for [`DIFFERENCES`], since a size of 0 stands for a job without one.
+pub(crate) const CASES: [u8; DIFFERENCES.len()] = [1, 2, 3, 4, 5, 6];
+
+pub(crate) fn is_constant(counts: [u64; CASES.len()]) -> bool {
+    counts.iter().all(|count| *count == counts[0])
+}
+
+pub(crate) fn verify(bench: &mut impl Bench, case: u8) {
+    job(JOB, bench, case, |given, username, password| {
+        given.verify(username, password)
+    });
+}
+
+pub(crate) fn control(bench: &mut impl Bench, case: u8) {
+    job(CONTROL, bench, case, |given, username, password| {
+        given.username() == username && given.password() == password
+    });
+}
+
+fn job(name: &str, bench: &mut impl Bench, case: u8, equal: impl Fn(&Credentials<'_>, &[u8], &[u8]) -> bool) {
+    let (in_username, in_password) = DIFFERENCES[usize::from(case) - 1];
+    let (mut username, mut password) = (USERNAME, PASSWORD);
+    if let Some(at) = in_username {
+        username[at] ^= 1;
+    }
+    if let Some(at) = in_password {
+        password[at] ^= 1;
+    }
+    let given = Credentials::new(&username, &password).expect("short enough");
+    bench.job(
+        name,
+        (),
+        |()| equal(black_box(&given), black_box(&USERNAME), black_box(&PASSWORD)),
+        |equal, ()| assert_eq!(equal, (in_username, in_password) == (None, None)),
+    );
+}

@@ -1,0 +1,51 @@
+//! The command line of the server, and its log of failures.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+use sans_socks::{Credentials, Error, OtherProtocol};
+use sans_socks_gssapi::{Login, in_full, log};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Address to listen on; port 0 lets the system choose one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:1080")]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) login: Login,
+    /// Time for greeting, credentials and request
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    handshake_timeout: u32,
+}
+
+impl Options {
+    pub(crate) fn handshake_timeout(&self) -> Duration {
+        Duration::from_secs(self.handshake_timeout.into())
+    }
+
+    pub(crate) fn admits(&self, given: &Credentials<'_>) -> bool {
+        match self.login.credentials() {
+            Ok(Some(login)) => given.verify(login.username(), login.password()),
+            _ => false,
+        }
+    }
+}
+
+/// Logs that a connection has failed. No error of `sans-socks` shows credentials.
+pub(crate) fn log_failure(client: SocketAddr, error: &io::Error) {
+    let reason = in_full(error);
+    match protocol(error) {
+        Some(protocol) => log(format_args!("{client}: {reason}; looks like {protocol}")),
+        None => log(format_args!("{client}: {reason}")),
+    }
+}
+
+/// Returns what the client spoke instead of SOCKS5, if it is known.
+fn protocol(error: &io::Error) -> Option<OtherProtocol> {
+    match error.get_ref()?.downcast_ref()? {
+        Error::Malformed(fault) => fault.looks_like(),
+        _ => None,
+    }
+}
