@@ -5,12 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use sans_socks::server::{Authenticate, Decision, Handshake};
 use sans_socks::{Command, Error, Io, Machine, Method, Phase, ReplyCode, Request};
-use tokio::io::{AsyncRead, AsyncWriteExt, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use zeroize::Zeroizing;
@@ -36,7 +36,16 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 const EARLY_LIMIT: usize = 16 * 1024;
 
 /// Serves one client, from its first byte to the end of what it has requested. The slot counts it.
-pub(crate) async fn serve(shared: Arc<Shared>, slot: Slot, stream: TcpStream, peer: SocketAddr) {
+///
+/// Most of the memory of a proxy is in connections that wait, and what a task may ever need is held all the time. So
+/// this is no `async fn`, which would hold its arguments twice, and every part that few connections are in at a time is
+/// in a box.
+pub(crate) fn serve(
+    shared: Arc<Shared>,
+    slot: Slot,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> impl Future<Output = ()> {
     let mut session = Session {
         shared,
         slot,
@@ -45,13 +54,13 @@ pub(crate) async fn serve(shared: Arc<Shared>, slot: Slot, stream: TcpStream, pe
         early: Vec::new(),
         outcome: Outcome::None,
     };
-    match session.handshake().await {
-        // In a box, as is every part of this task that few connections are in at a time: what a task may need is held for
-        // all of them, and most of the memory of a proxy is in connections that wait.
-        Ok(()) => Box::pin(session.carry_out()).await,
-        Err(error) => {
-            session.log_failure(&error);
-            session.linger().await;
+    async move {
+        match session.handshake().await {
+            Ok(()) => Box::pin(session.carry_out()).await,
+            Err(error) => {
+                session.log_failure(&error);
+                Box::pin(session.linger()).await;
+            }
         }
     }
 }
@@ -79,21 +88,21 @@ impl Session {
     async fn handshake(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + self.shared.config.handshake_timeout;
         let mut handshake = Handshake::with_config(self.shared.config.handshake());
-        let methods: &[Method] = match self.shared.config.login {
-            Some(_) => &[Method::USERNAME_PASSWORD],
-            None => &[Method::NO_AUTHENTICATION],
-        };
         loop {
-            // A reply is sent even if the request has taken all the time.
             let deadline = match handshake.phase() {
+                // A reply is sent even if the request has taken all the time.
                 Phase::Reply | Phase::SecondReply | Phase::Established | Phase::Closed => {
                     Instant::now() + REPLY_TIMEOUT
                 }
                 _ => deadline,
             };
-            let advanced = advance(&mut handshake, &mut self.stream, &mut self.early);
-            match timeout_at(deadline, advanced).await?? {
-                Decision::SelectMethod(select) => select.select_preferred(methods),
+            let io = poll_fn(|cx| poll_io(cx, &mut handshake, &mut self.stream, &mut self.early));
+            timeout_at(deadline, io).await??;
+            let Some(decision) = handshake.poll_decision() else {
+                continue;
+            };
+            match decision {
+                Decision::SelectMethod(select) => select.select_preferred(self.methods()),
                 Decision::Authenticate(login) => Box::pin(self.authenticate(login, deadline)).await,
                 Decision::Negotiate(negotiate) => negotiate.reject(), // is not selected
                 Decision::PendingRequest(pending) => {
@@ -107,6 +116,14 @@ impl Session {
                 Decision::Established(_) => return Ok(()),
                 Decision::Closed(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// Returns the methods to select from.
+    fn methods(&self) -> &'static [Method] {
+        match self.shared.config.login {
+            Some(_) => &[Method::USERNAME_PASSWORD],
+            None => &[Method::NO_AUTHENTICATION],
         }
     }
 
@@ -274,35 +291,31 @@ impl Session {
     }
 }
 
-/// Sends and reads until there is a decision. Bytes read beyond that are in `carry`.
+/// Sends and reads until a decision is due. Bytes read beyond that are in `carry`.
 ///
-/// Reads into the stack, so that a handshake that waits holds no buffer, and the bytes are overwritten: they may be a
-/// password.
-async fn advance<'m, M: Machine>(
-    machine: &'m mut M,
+/// The example in the documentation of [`Machine`] is shorter. This one reads into the stack, so that a handshake that
+/// waits holds no buffer, and overwrites the bytes, which may be a password.
+fn poll_io(
+    cx: &mut Context<'_>,
+    machine: &mut impl Machine,
     stream: &mut TcpStream,
     carry: &mut Vec<u8>,
-) -> io::Result<M::Decision<'m>> {
+) -> Poll<io::Result<()>> {
     while let Some(io) = machine.poll_io() {
         match io {
             Io::Transmit(transmit) => {
-                let sent = stream.write(transmit.as_bytes()).await?;
+                let sent = ready!(Pin::new(&mut *stream).poll_write(cx, transmit.as_bytes()))?;
                 transmit.sent(sent);
             }
             Io::NeedInput { .. } if carry.is_empty() => {
-                poll_fn(|cx| {
-                    let mut chunk = Zeroizing::new([0; 1024]);
-                    let mut read = ReadBuf::new(&mut chunk[..]);
-                    ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
-                    let read = read.filled();
-                    if read.is_empty() {
-                        machine.handle_eof();
-                    }
-                    let consumed = machine.handle_input(read);
-                    carry.extend_from_slice(&read[consumed..]);
-                    Poll::Ready(io::Result::Ok(()))
-                })
-                .await?;
+                let mut chunk = Zeroizing::new([0; 1024]);
+                let mut read = ReadBuf::new(&mut chunk[..]);
+                ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
+                if read.filled().is_empty() {
+                    machine.handle_eof();
+                }
+                let consumed = machine.handle_input(read.filled());
+                carry.extend_from_slice(read.filled().get(consumed..).unwrap_or_default());
             }
             Io::NeedInput { .. } => {
                 let consumed = machine.handle_input(carry);
@@ -310,9 +323,7 @@ async fn advance<'m, M: Machine>(
             }
         }
     }
-    machine
-        .poll_decision()
-        .ok_or_else(|| io::ErrorKind::WouldBlock.into())
+    Poll::Ready(Ok(()))
 }
 
 /// Appends what arrives. Returns how much.
@@ -325,4 +336,20 @@ async fn read(stream: &mut TcpStream, early: &mut Vec<u8>) -> io::Result<usize> 
         Poll::Ready(Ok(read.filled().len()))
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Most of what a connection that waits costs is its task. Tokio rounds it up to a multiple of 128.
+    #[test]
+    fn task_of_a_connection_is_small() {
+        fn size<A, B, C, D, F: Future>(_: impl Fn(A, B, C, D) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(serve);
+        eprintln!("{size}");
+        assert!(size <= size_of::<Handshake>() + 360, "{size} bytes");
+    }
 }

@@ -58,7 +58,7 @@ fn associations_leave_no_descriptor() {
     let (target, target_at) = udp(LOCALHOST);
     let before = program.descriptors();
     let mut memory = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..10 {
         let associations: Vec<(Raw, UdpSocket)> = (0..250)
             .map(|_| {
                 let mut control = program.client();
@@ -78,6 +78,7 @@ fn associations_leave_no_descriptor() {
         eventually("descriptors are closed", || program.descriptors() <= before);
         memory.push(program.memory());
     }
-    // The allocator keeps what the first rounds needed. Later ones need no more.
-    assert!(memory[3] - memory[1] < 1024, "KiB after each round: {memory:?}");
+    // The allocator keeps what the first rounds needed. The other 1,500 associations need less than 1 KiB each.
+    eprintln!("KiB after each round: {memory:?}");
+    assert!(memory[9] - memory[3] < 1500, "{memory:?}");
 }
