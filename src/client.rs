@@ -387,9 +387,9 @@ impl Handshake {
     fn receive(&mut self, message: Message, input: &[u8]) -> usize {
         let (version, config) = (self.version, self.config);
         match message {
-            _ if version == Version::Socks4 => self.receive_part(message, input, |bytes| {
-                message.decode(version, config, bytes)
-            }),
+            _ if version == Version::Socks4 => {
+                self.receive_part(message, input, |bytes| message.decode(version, config, bytes))
+            }
             Message::Selection => self.receive_part(message, input, |bytes| {
                 Ok(Selection::decode(bytes)?.map(|selection| Answer::Selected(selection.method)))
             }),
