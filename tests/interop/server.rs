@@ -16,13 +16,7 @@ pub(crate) struct Server {
 }
 
 /// The drivers whose command line is `[LISTEN] [USER PASSWORD]`. The others take options.
-const THIN: [&str; 5] = [
-    "udp_relay",
-    "udp_relay_std",
-    "std_server",
-    "tokio_server",
-    "mio_server",
-];
+const THIN: [&str; 2] = ["udp_relay", "udp_relay_std"];
 
 impl Server {
     /// Lets everyone in.
