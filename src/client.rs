@@ -1,67 +1,6 @@
 //! The client's side of the handshake.
 //!
-//! [`Machine::advance`](crate::Machine::advance) sends and reads until there is a decision. For CONNECT there is none
-//! but the end:
-//!
-//! ```
-//! # #[cfg(not(feature = "std"))] fn main() {}
-//! # #[cfg(feature = "std")] fn main() -> std::io::Result<()> {
-//! use sans_socks::client::{Auth, Decision, Handshake};
-//! use sans_socks::{Address, Machine, Request};
-//! use std::io::{self, Read, Write};
-//!
-//! /// Returns the bytes received after the handshake: the first of the tunnel.
-//! fn connect(stream: &mut (impl Read + Write), target: Address<'_>) -> io::Result<Vec<u8>> {
-//!     let mut handshake = Handshake::new(&Request::connect(target), Auth::none());
-//!     let mut carry = Vec::new();
-//!     match handshake.advance(stream, &mut carry)? {
-//!         Decision::Established(_reply) => Ok(carry),
-//!         Decision::Closed(error) => Err(error.into()),
-//!         _ => Err(io::ErrorKind::Unsupported.into()), // only for BIND, and methods not offered here
-//!     }
-//! }
-//! # struct Pipe(io::Cursor<Vec<u8>>, Vec<u8>);
-//! # impl Read for Pipe { fn read(&mut self, b: &mut [u8]) -> io::Result<usize> { self.0.read(b) } }
-//! # impl Write for Pipe {
-//! #     fn write(&mut self, b: &[u8]) -> io::Result<usize> { self.1.write(b) }
-//! #     fn flush(&mut self) -> io::Result<()> { Ok(()) }
-//! # }
-//! # let bytes = b"\x05\x00\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00banner";
-//! # let mut pipe = Pipe(io::Cursor::new(bytes.to_vec()), Vec::new());
-//! # assert_eq!(connect(&mut pipe, Address::try_from("a.b:80").unwrap())?, b"banner");
-//! # assert_eq!(pipe.1, b"\x05\x01\x00\x05\x01\x00\x03\x03a.b\x00\x50");
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! [`Machine::advance_exact`](crate::Machine::advance_exact) does the same without reading past the handshake, so the
-//! bare stream can be handed on. An event loop uses [`Handshake::poll_output`], which never blocks; the
-//! [`server`](crate::server) module shows it.
-//!
-//! # Transitions
-//!
-//! | phase | sent | received | next |
-//! |---|---|---|---|
-//! | Greeting, method selection | greeting | `05 00` | request |
-//! | | | `05 02` | authentication |
-//! | | | any other method that was offered | negotiation |
-//! | | | `05 FF` | closed: `NoAcceptableMethod` |
-//! | | | a method that was not offered | closed: `MethodNotOffered` |
-//! | Authentication | credentials | `01 00`, `05 00` | request |
-//! | | | any other status | closed: `AuthenticationRejected` |
-//! | Negotiation, `accept()` | | | request |
-//! | Negotiation, `reject()` | | | closed: `Abandoned` |
-//! | Request, reply | request | REP 00, BIND | bound |
-//! | | | REP 00, any other command | established |
-//! | | | any other REP | closed: `Refused` |
-//! | Reply, `Bound::wait_for_peer()` | | | second reply |
-//! | Second reply | | REP 00 | established |
-//! | | | any other REP | closed: `Refused` |
-//! | any that waits for input | | wrong version byte, which is not consumed | closed: `Version` |
-//! | | | end of input | closed: `UnexpectedEof` |
-//!
-//! REP is judged as soon as it is received: what follows a failure is not read. With `Config::with_optimistic`,
-//! everything is sent at once.
+#![doc = include_str!("guide/client.md")]
 
 use core::fmt;
 use core::net::SocketAddr;
