@@ -382,10 +382,9 @@ impl Side {
             Op::Step => self.negotiator.run_step(),
             Op::End => {
                 self.ended = true;
+                // What is held must be offered before the next poll, and `offer` polls.
+                self.offer(usize::MAX);
                 self.negotiator.handle_eof();
-                if !self.inbox.is_empty() {
-                    self.offer(usize::MAX);
-                }
             }
             // The bytes of an agreement may have been sent, and others are then the layer's.
             Op::Reject if matches!(self.negotiator.poll_output(), Output::Established) => {}
