@@ -31,7 +31,7 @@ assert_eq!((decoded, consumed), (request, len));
 //!
 //! But for the methods that `bytes` says must, no function of this crate panics, whatever a peer sends and
 //! whatever it is called with. For a release build that is not only tested: the linker is made to refuse a
-//! program in which a panic is left (`tests/no_panic` in the repository), for every decoder, every
+//! program in which a panic is left (`checks/no_panic` in the repository), for every decoder, every
 //! [`message::Encode::encode_into`], every method of both handshakes and of their tokens, [`udp::Association`],
 //! [`udp::Reassembler`] over any storage, [`udp::Header::prepend`] and [`udp::fragments`]; under `gssapi` for what
 //! does not grow a `Vec`. What it cannot be shown of:

@@ -125,7 +125,7 @@ fn query(ip: Ip, port: Port) -> TableOp {
     }
 }
 
-/// The cases of `tests/conformance/reassembly.md`, and what they lead to.
+/// The cases of `docs/conformance/reassembly.md`, and what they lead to.
 fn cases() -> Vec<(&'static str, Vec<Op>)> {
     let usuals = |frags: &[u8]| frags.iter().map(|it| usual(frag(*it))).collect::<Vec<_>>();
     let up_to = |last: u8| {

@@ -1,4 +1,4 @@
-//! The tables in this directory against the tests: each rule has a test that proves it, or a reason why there is
+//! The tables in `docs/conformance` against the tests: each rule has a test that proves it, or a reason why there is
 //! none; each test that a table names is there and mentions the rule; each rule that a test mentions names the test.
 //!
 //! Sources are read as text, line by line, and need no more than what rustfmt makes of them.
@@ -157,7 +157,7 @@ fn the_tables_and_the_tests_agree() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut tables = Vec::new();
     for name in ["rfc1928", "rfc1929", "rfc1961", "socks4", "reassembly", "quirks"] {
-        let path = format!("tests/conformance/{name}.md");
+        let path = format!("docs/conformance/{name}.md");
         let text = fs::read_to_string(root.join(&path)).unwrap();
         tables.push(File { path, text });
     }

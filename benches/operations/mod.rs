@@ -1,4 +1,4 @@
-//! What is measured: operations on fixed octets, each with a check of what came of it. `clock` and `counts` share
+//! What is measured: operations on fixed octets, each with a check of what came of it. `time` and `instructions` share
 //! them.
 //!
 //! An operation has its inputs through [`black_box`], and makes whatever belongs to one connection itself: a

@@ -1,18 +1,18 @@
-//! How long the jobs take: `cargo bench --bench clock`, with a part of a name for those that have it.
+//! How long the jobs take: `cargo bench --bench time`, with a part of a name for those that have it.
 
 use criterion::Criterion;
 
-mod jobs;
+mod operations;
 
 fn main() {
     let mut clock = Clock(Criterion::default().configure_from_args());
-    jobs::all(&mut clock);
+    operations::all(&mut clock);
     clock.0.final_summary();
 }
 
 struct Clock(Criterion);
 
-impl jobs::Bench for Clock {
+impl operations::Bench for Clock {
     fn job<S, T>(
         &mut self,
         name: &str,

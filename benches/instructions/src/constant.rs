@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use sans_socks::Credentials;
 
-use crate::jobs::Bench;
+use crate::operations::Bench;
 
 pub(crate) const JOB: &str = "credentials/verify";
 
