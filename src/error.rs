@@ -8,7 +8,18 @@
 //! Incomplete input is none of these: see [`Decoded`](crate::message::Decoded).
 
 use crate::code_point::{Method, ReplyCode};
+use crate::other_protocol::OtherProtocol;
 use crate::socks4::reply_code::ReplyCode as Socks4ReplyCode;
+
+/// Names the protocol that the peer seems to speak, to end the text of [`Malformed::Version`].
+const fn other_protocol(expected: u8, got: u8) -> &'static str {
+    match (Malformed::Version { expected, got }).looks_like() {
+        Some(OtherProtocol::Http) => ": looks like HTTP",
+        Some(OtherProtocol::Tls) => ": looks like TLS",
+        Some(OtherProtocol::Socks4) => ": looks like SOCKS4",
+        None => "",
+    }
+}
 
 /// Bytes that are not the expected message.
 ///
@@ -17,7 +28,7 @@ use crate::socks4::reply_code::ReplyCode as Socks4ReplyCode;
 #[non_exhaustive]
 pub enum Malformed {
     /// The first byte is not the message's version: `05`, or `01` in RFC 1929 and RFC 1961.
-    #[error("unexpected version {got:#04x}, expected {expected:#04x}")]
+    #[error("unexpected version {got:#04x}, expected {expected:#04x}{}", other_protocol(*.expected, *.got))]
     #[non_exhaustive]
     Version {
         /// The version that was expected.

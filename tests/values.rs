@@ -799,7 +799,19 @@ fn error_text_contains_what_was_got() {
     for (shown, expected) in [
         (
             Error::from(wrong_version(5, 0x47)).to_string(),
-            "unexpected version 0x47, expected 0x05",
+            "unexpected version 0x47, expected 0x05: looks like HTTP",
+        ),
+        (
+            Error::from(wrong_version(5, 0x16)).to_string(),
+            "unexpected version 0x16, expected 0x05: looks like TLS",
+        ),
+        (
+            Error::from(wrong_version(5, 0x04)).to_string(),
+            "unexpected version 0x04, expected 0x05: looks like SOCKS4",
+        ),
+        (
+            Error::from(wrong_version(5, 0x06)).to_string(),
+            "unexpected version 0x06, expected 0x05",
         ),
         (
             Error::from(Malformed::AddressType(2)).to_string(),
