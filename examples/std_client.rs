@@ -1,7 +1,7 @@
 //! Connects stdin and stdout to a target through a SOCKS5 proxy, like `nc`. CONNECT, blocking I/O.
 //!
 //! ```text
-//! cargo run --example std_client -- 127.0.0.1:1080 example.com 80 [USER PASSWORD]
+//! cargo run --example std_client -- 127.0.0.1:1080 example.com 80 [USER PASSWORD | socks4]
 //! ```
 
 use std::error::Error;
@@ -12,12 +12,12 @@ use std::time::Duration;
 use std::{env, process, thread};
 
 use sans_socks::client::{Auth, Decision, Handshake};
+use sans_socks::socks4::UserId;
 use sans_socks::{Address, Credentials, Machine, Request};
 
 /// Returns the tunnel and its first bytes: those received after the handshake.
-fn connect(proxy: &str, target: Address<'_>, auth: Auth<'_>) -> io::Result<(TcpStream, Vec<u8>)> {
+fn connect(proxy: &str, mut handshake: Handshake) -> io::Result<(TcpStream, Vec<u8>)> {
     let mut stream = TcpStream::connect(proxy)?;
-    let mut handshake = Handshake::new(&Request::connect(target), auth);
     let mut carry = Vec::new();
     match handshake.advance(&mut stream, &mut carry)? {
         Decision::Established(_reply) => Ok((stream, carry)),
@@ -27,21 +27,22 @@ fn connect(proxy: &str, target: Address<'_>, auth: Auth<'_>) -> io::Result<(TcpS
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let usage = "usage: std_client PROXY HOST PORT [USER PASSWORD]";
+    let usage = "usage: std_client PROXY HOST PORT [USER PASSWORD | socks4]";
     let args: &[String] = env::args().collect::<Vec<_>>().leak();
     let [_, proxy, host, port, login @ ..] = args else {
         return Err(usage.into());
     };
-    let auth = match login {
-        [] => Auth::none(),
-        [user, password] => Auth::password(Credentials::new(user, password)?),
+    let request = Request::connect(Address::try_from((&host[..], port.parse()?))?);
+    let handshake = match login {
+        [] => Handshake::new(&request, Auth::none()),
+        [user, password] => Handshake::new(&request, Auth::password(Credentials::new(user, password)?)),
+        [version] if version == "socks4" => Handshake::socks4(&request, UserId::new("")?)?,
         _ => return Err(usage.into()),
     };
-    let target = Address::try_from((&host[..], port.parse()?))?;
 
     // One deadline for dial and handshake. A read timeout of the socket would begin again at every byte.
     let (sender, connected) = mpsc::channel();
-    thread::spawn(move || sender.send(connect(proxy, target, auth)));
+    thread::spawn(move || sender.send(connect(proxy, handshake)));
     let late = |_| "no answer from the proxy within 10 s";
     let (stream, carry) = connected.recv_timeout(Duration::from_secs(10)).map_err(late)??;
 

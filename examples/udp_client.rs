@@ -4,7 +4,7 @@
 //! cargo run --example udp_client -- 127.0.0.1:1080 192.0.2.1 7 [USER PASSWORD]
 //! ```
 //!
-//! Exits when stdin has ended and no answer was received for a second.
+//! Exits when stdin has ended and every line was answered, or none was for 3 s.
 
 use std::fmt::Display;
 use std::io::{self, BufRead, Write};
@@ -77,14 +77,19 @@ fn run() -> Result<(), Box<dyn error::Error>> {
         fail("the proxy has ended the association");
     });
 
+    let mut sent = 0;
     for line in io::stdin().lock().split(b'\n') {
         let line = line?; // the system refuses what exceeds `ClientAssociation::max_payload`
         let datagram = Datagram::new(Header::standalone(target), &line);
         let mut buf = vec![0; datagram.encoded_len()];
         datagram.encode_into(&mut buf)?;
         socket.send_to(&buf, relay)?;
+        sent += 1;
     }
-    while answers.recv_timeout(Duration::from_secs(1)).is_ok() {}
+    for _ in 0..sent {
+        let late = |_| "not every line was answered";
+        answers.recv_timeout(Duration::from_secs(3)).map_err(late)?;
+    }
     Ok(())
 }
 

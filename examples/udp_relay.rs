@@ -4,7 +4,6 @@
 //! cargo run --example udp_relay -- [LISTEN] [USER PASSWORD]
 //! ```
 
-use std::error::Error;
 use std::time::Duration;
 use std::{env, io};
 
@@ -18,9 +17,10 @@ use tokio::time::{sleep, timeout};
 
 /// The socket to which the client sends, the one towards the targets, and whose datagrams are accepted.
 type Relay = (UdpSocket, UdpSocket, Association);
+type Login = Option<Credentials<'static>>;
 
 /// Opens the relay that the client asks for.
-async fn associate(control: &mut TcpStream, login: Option<Credentials<'_>>) -> io::Result<Relay> {
+async fn associate(control: &mut TcpStream, login: Login) -> io::Result<Relay> {
     let (ip, peer) = (control.local_addr()?.ip().to_canonical(), control.peer_addr()?);
     let method = login.map_or(Method::NO_AUTHENTICATION, |_| Method::USERNAME_PASSWORD);
     let (mut handshake, mut carry, mut relay) = (Handshake::new(), BytesMut::new(), None);
@@ -34,9 +34,9 @@ async fn associate(control: &mut TcpStream, login: Option<Credentials<'_>>) -> i
                 handshake.handle_buf(&mut carry);
             }
             Output::SelectMethod(select) => select.select_preferred(&[method]),
-            Output::Authenticate(attempt) => match login {
-                Some(it) if attempt.credentials().verify(it.username(), it.password()) => attempt.accept(),
-                _ => attempt.reject(),
+            Output::Authenticate(given) => match login {
+                Some(it) if given.credentials().verify(it.username(), it.password()) => given.accept(),
+                _ => given.reject(),
             },
             Output::PendingRequest(pending) if pending.request().command == Command::UDP_ASSOCIATE => {
                 let association = Association::new(peer, &pending.request().address);
@@ -47,17 +47,14 @@ async fn associate(control: &mut TcpStream, login: Option<Credentials<'_>>) -> i
             Output::PendingRequest(pending) => pending.reject(ReplyCode::COMMAND_NOT_SUPPORTED),
             Output::Established(_) => return relay.ok_or_else(|| io::ErrorKind::Unsupported.into()),
             Output::Closed(error) => return Err(error.into()),
-            // Only for methods and commands that this server does not accept.
-            Output::Negotiate(negotiate) => negotiate.reject(),
-            Output::PendingPeer(pending) => pending.reject(ReplyCode::GENERAL_FAILURE),
+            _ => return Err(io::ErrorKind::Unsupported.into()), // for BIND, and methods not selected here
         }
     }
 }
 
-async fn serve(mut control: TcpStream, login: Option<Credentials<'_>>) -> io::Result<()> {
-    let associated = timeout(Duration::from_secs(10), associate(&mut control, login)).await?;
+async fn serve(mut control: TcpStream, login: Login) -> io::Result<()> {
     let mut discard = sink();
-    match associated {
+    match timeout(Duration::from_secs(10), associate(&mut control, login)).await? {
         Ok(relay) => tokio::select! {
             result = run(relay) => result,
             result = copy(&mut control, &mut discard) => result.map(drop), // its end is the association's end
@@ -97,7 +94,7 @@ async fn run((inner, outer, mut association): Relay) -> io::Result<()> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: &[String] = env::args().skip(1).collect::<Vec<_>>().leak();
     let (listen, login) = match args {
         [] => ("127.0.0.1:1080", None),
@@ -109,10 +106,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on {}", listener.local_addr()?);
     loop {
         match listener.accept().await {
-            Ok((control, client)) => drop(tokio::spawn(async move {
-                if let Err(error) = serve(control, login).await {
-                    eprintln!("{client}: {error}");
-                }
+            Ok((control, peer)) => drop(tokio::spawn(async move {
+                let served = serve(control, login).await;
+                served.inspect_err(|error| eprintln!("{peer}: {error}"))
             })),
             Err(_) => sleep(Duration::from_millis(100)).await, // for instance no free descriptors
         }

@@ -4,7 +4,6 @@
 //! cargo run --example udp_relay_std -- [LISTEN] [USER PASSWORD]
 //! ```
 
-use std::error::Error;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::OnceLock;
@@ -19,18 +18,19 @@ use sans_socks::{Command, Credentials, Machine, Method, ReplyCode};
 
 /// The socket to which the client sends, the one towards the targets, and whose datagrams are accepted.
 type Relay = (UdpSocket, UdpSocket, Association);
+type Login = Option<Credentials<'static>>;
 
 /// Opens the relay that the client asks for.
-fn associate(mut control: &TcpStream, login: Option<Credentials<'_>>) -> io::Result<Relay> {
+fn associate(mut control: &TcpStream, login: Login) -> io::Result<Relay> {
     let (ip, peer) = (control.local_addr()?.ip().to_canonical(), control.peer_addr()?);
     let method = login.map_or(Method::NO_AUTHENTICATION, |_| Method::USERNAME_PASSWORD);
     let (mut handshake, mut relay) = (Handshake::new(), None);
     loop {
         match handshake.advance_exact(&mut control)? {
             Decision::SelectMethod(select) => select.select_preferred(&[method]),
-            Decision::Authenticate(attempt) => match login {
-                Some(it) if attempt.credentials().verify(it.username(), it.password()) => attempt.accept(),
-                _ => attempt.reject(),
+            Decision::Authenticate(given) => match login {
+                Some(it) if given.credentials().verify(it.username(), it.password()) => given.accept(),
+                _ => given.reject(),
             },
             Decision::PendingRequest(pending) if pending.request().command == Command::UDP_ASSOCIATE => {
                 let association = Association::new(peer, &pending.request().address);
@@ -41,14 +41,12 @@ fn associate(mut control: &TcpStream, login: Option<Credentials<'_>>) -> io::Res
             Decision::PendingRequest(pending) => pending.reject(ReplyCode::COMMAND_NOT_SUPPORTED),
             Decision::Established(_) => return relay.ok_or_else(|| io::ErrorKind::Unsupported.into()),
             Decision::Closed(error) => return Err(error.into()),
-            // Only for methods and commands that this server does not accept.
-            Decision::Negotiate(negotiate) => negotiate.reject(),
-            Decision::PendingPeer(pending) => pending.reject(ReplyCode::GENERAL_FAILURE),
+            _ => return Err(io::ErrorKind::Unsupported.into()), // for BIND, and methods not selected here
         }
     }
 }
 
-fn serve(mut control: &TcpStream, login: Option<Credentials<'_>>) -> io::Result<()> {
+fn serve(mut control: &TcpStream, login: Login) -> io::Result<()> {
     // One deadline up to the tunnel or the end. A read timeout of the socket would begin again at every byte.
     let (established, deadline) = mpsc::channel::<()>();
     let late = control.try_clone()?;
@@ -56,18 +54,15 @@ fn serve(mut control: &TcpStream, login: Option<Credentials<'_>>) -> io::Result<
         Err(RecvTimeoutError::Timeout) => late.shutdown(Shutdown::Both),
         _ => Ok(()),
     });
-    match associate(control, login) {
-        Ok(relay) => {
-            drop(established);
-            run(control, relay)
-        }
-        Err(error) => {
-            // A close with unread input would send a reset, which can destroy the refusal on its way.
-            control.shutdown(Shutdown::Write)?;
-            let _ = io::copy(&mut control, &mut io::sink());
-            Err(error)
-        }
-    }
+    let associated = associate(control, login);
+    let Ok(relay) = associated else {
+        // A close with unread input would send a reset, which can destroy the refusal on its way.
+        control.shutdown(Shutdown::Write)?;
+        let _ = io::copy(&mut control, &mut io::sink());
+        return associated.map(drop);
+    };
+    drop(established);
+    run(control, relay)
 }
 
 /// Relays to IPv4 addresses, until the control connection ends. A real relay has a socket for IPv6, too.
@@ -113,7 +108,7 @@ fn run(mut control: &TcpStream, (inner, outer, mut association): Relay) -> io::R
     })
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: &[String] = env::args().skip(1).collect::<Vec<_>>().leak();
     let (listen, login) = match args {
         [] => ("127.0.0.1:1080", None),
@@ -125,10 +120,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on {}", listener.local_addr()?);
     loop {
         match listener.accept() {
-            Ok((control, client)) => drop(thread::spawn(move || {
-                if let Err(error) = serve(&control, login) {
-                    eprintln!("{client}: {error}");
-                }
+            Ok((control, peer)) => drop(thread::spawn(move || {
+                serve(&control, login).inspect_err(|error| eprintln!("{peer}: {error}"))
             })),
             Err(_) => thread::sleep(Duration::from_millis(100)), // for instance no free descriptors
         }

@@ -111,7 +111,8 @@ fn faults(
             faults.push(format!("{id}: {path} is not there"));
         }
         // The drivers of `examples/` are not the crate: what only they show has a reason.
-        let is_live = |path: &str| path.starts_with("tests/interop/") || path.starts_with("examples/");
+        let of_drivers = ["tests/examples/", "tests/live/", "examples/"];
+        let is_live = |path: &str| of_drivers.iter().any(|directory| path.starts_with(directory));
         let is_of_driver = |name| tests.get(name).is_some_and(|(_, path)| is_live(path));
         if !row.has_reason && row.tests.iter().all(is_of_driver) {
             faults.push(format!("{id}: no test of the crate, and no reason"));
@@ -189,7 +190,7 @@ const TABLE: &str = "
 | R-001 | 1 | MUST | One. | `src/a.rs` `Type` | `a::one`, `a::deep::r_001_to_r_003_all` |
 | R-002 | 1 | – | Two. | `src/a.rs` | `a::deep::r_001_to_r_003_all` |
 | R-003 | 1 | – | Three. | `src/a.rs` | `a::deep::r_001_to_r_003_all` |
-| Q-004 | 1 | – | Four. | `src/a.rs` | driver: it sees `Type::four`. `interop::b::four` |
+| Q-004 | 1 | – | Four. | `src/a.rs` | driver: it sees `Type::four`. `live::b::four` |
 | Q-005 | 1 | – | Five. | – | no code: a wish. |
 ";
 
@@ -238,7 +239,7 @@ fn every_kind_of_fault_is_found() {
             &[changed("rfc1.md", TABLE)],
             &[
                 changed("tests/a.rs", TESTS),
-                changed("tests/interop/b.rs", LIVE),
+                changed("tests/live/b.rs", LIVE),
                 changed("src/a.rs", SRC),
             ],
             &BTreeSet::from(["V-001".to_string()]),
@@ -269,11 +270,11 @@ fn every_kind_of_fault_is_found() {
             &["Q-004: no test of the crate, and no reason"],
         ),
         (
-            "driver: it sees `Type::four`. `interop::b::four`",
+            "driver: it sees `Type::four`. `live::b::four`",
             "driver:",
             &[
                 "Q-004: no test of the crate, and no reason",
-                "Q-004: its row does not name interop::b::four",
+                "Q-004: its row does not name live::b::four",
             ],
         ),
         (
@@ -325,7 +326,7 @@ fn every_kind_of_fault_is_found() {
         (
             "(driver: &str)",
             "(driver: &str, more: bool)",
-            &["Q-004: there is no test interop::b::four"],
+            &["Q-004: there is no test live::b::four"],
         ),
         (
             "/// Nobody asks",

@@ -47,7 +47,7 @@ impl<'a> Source<'a> {
             if let Some(name) = code.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(" {")) {
                 modules.push((indent, name));
             }
-            // The macro `tests!` makes tests of the functions in `tests/interop` that take a driver's name.
+            // The macro `tests!` makes tests of the functions in `tests/examples` and `tests/live` that take a driver's name.
             is_test |= indent == 0 && code.ends_with("(driver: &str) {");
             if let (true, Some(name)) = (is_test, function(code)) {
                 let path = modules.iter().map(|(_, name)| *name).chain([name]);
@@ -67,14 +67,19 @@ impl<'a> Source<'a> {
     }
 }
 
-/// `tests/gssapi/frame.rs` is `gssapi::frame`, its `main.rs` is `gssapi`. What is not below `tests/` is none.
+/// `tests/gssapi/frame.rs` is `gssapi::frame`, and its `main.rs` is `gssapi`. The name of another package comes first:
+/// `examples/proxy/tests/live/udp.rs` is `proxy::live::udp`. A file that is not below `tests/` has no name.
 fn target(path: &str) -> Option<String> {
-    let path = match path.strip_prefix("tests/") {
-        Some(path) => path,
-        None => path.split_once("/tests/")?.1,
+    let (package, path) = match path.strip_prefix("tests/") {
+        Some(path) => ("", path),
+        None => path.split_once("/tests/")?,
     };
     let path = path.strip_suffix(".rs")?;
-    Some(path.strip_suffix("/main").unwrap_or(path).replace('/', "::"))
+    let path = path.strip_suffix("/main").unwrap_or(path).replace('/', "::");
+    Some(match package.rsplit('/').next() {
+        None | Some("") => path,
+        Some(package) => format!("{package}::{path}"),
+    })
 }
 
 fn function(code: &str) -> Option<&str> {

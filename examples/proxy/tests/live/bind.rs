@@ -1,6 +1,6 @@
 //! BIND: two replies, strangers, both IP versions.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::common::{ANYONE, BIND, LOCALHOST, LOCALHOST_V6, Names, Proxy, Raw, eventually};
 
@@ -9,9 +9,11 @@ fn bound(proxy: &Proxy, expected: SocketAddr) -> (Raw, SocketAddr) {
     client.request(BIND, expected);
     let bound = client.expect_success();
     assert_ne!(bound.port(), 0);
+    assert_ne!(bound.port(), proxy.address.port());
     (client, bound)
 }
 
+/// ..R-043, R-049, Q-041.
 #[test]
 fn peer_and_client_exchange_data_after_two_replies() {
     let proxy = Proxy::start(&[]);
@@ -19,6 +21,7 @@ fn peer_and_client_exchange_data_after_two_replies() {
         ANYONE,
         SocketAddr::new(LOCALHOST, 0),
         (Ipv6Addr::UNSPECIFIED, 0).into(),
+        (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), 0).into(),
     ] {
         let (mut client, bound) = bound(&proxy, expected);
         let mut peer = Raw::connect(bound);
@@ -34,7 +37,7 @@ fn peer_and_client_exchange_data_after_two_replies() {
     }
 }
 
-/// A port scanner must not end the wait.
+/// a port scanner must not end the wait.
 #[test]
 fn stranger_is_closed_and_the_peer_is_awaited() {
     let proxy = Proxy::start(&[]);

@@ -5,6 +5,7 @@ mod bind;
 mod cli;
 mod common;
 mod connect;
+mod datagrams;
 mod limits;
 mod memory;
 mod own;

@@ -1,13 +1,12 @@
-//! The client drivers against a proxy that the test plays, byte by byte.
+//! The client drivers and a proxy that the test plays.
 
-use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::client::{Login, SECOND_PROXY, start};
+use crate::client::{SECOND_PROXY, start};
 use crate::process::Process;
 use crate::raw::{BIND, CONNECT, OFFER_NONE, Raw, SELECT_NONE, UDP_ASSOCIATE, failure, request, success};
+
+use crate::tests;
 
 macro_rules! every_client {
     ($($scenario:ident),+ $(,)?) => {
@@ -24,6 +23,7 @@ every_client!(
     end_of_stdin_is_passed_on,
     refusal_is_reported,
     proxy_that_closes_is_reported,
+    other_protocol_is_named,
 );
 
 tests!(
@@ -43,7 +43,7 @@ pub(crate) struct Proxied {
 }
 
 impl Proxied {
-    pub(crate) fn start(driver: &str, login: Login<'_>) -> Self {
+    pub(crate) fn start(driver: &str, login: &[&str]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port on loopback");
         let proxy = listener.local_addr().expect("bound");
         let client = start(driver, proxy, login, &TARGET.ip().to_string(), TARGET.port());
@@ -58,15 +58,11 @@ impl Proxied {
         self.control.expect(&request(command, target));
     }
 
-    /// Plays the handshake of `driver`. Only the last reply is still to be sent.
-    fn shake_hands(driver: &str) -> Self {
-        let mut proxied = Self::start(driver, None);
+    /// Plays the handshake of `driver`. No reply of the last proxy is sent.
+    pub(crate) fn until_first_reply(driver: &str) -> Self {
+        let mut proxied = Self::start(driver, &[]);
         match driver {
-            "bind_client" => {
-                proxied.expect_request(BIND, TARGET);
-                proxied.control.send(&success(TARGET));
-                assert_eq!(proxied.client.line(), format!("bound {TARGET}"));
-            }
+            "bind_client" => proxied.expect_request(BIND, TARGET),
             "chain" => {
                 // The test plays both proxies, since a tunnel through the first leads to the second.
                 proxied.expect_request(CONNECT, SECOND_PROXY);
@@ -79,19 +75,21 @@ impl Proxied {
         proxied
     }
 
+    /// Plays the handshake of `driver`. Only the last reply is not sent.
+    pub(crate) fn shake_hands(driver: &str) -> Self {
+        let mut proxied = Self::until_first_reply(driver);
+        if driver == "bind_client" {
+            proxied.control.send(&success(TARGET));
+            assert_eq!(proxied.client.line(), format!("bound {TARGET}"));
+        }
+        proxied
+    }
+
     /// The line that `driver` prints when the tunnel is there, if it prints one.
     fn expect_tunnel(&mut self, driver: &str) {
         if driver == "bind_client" {
             assert_eq!(self.client.line(), format!("peer {TARGET}"));
         }
-    }
-
-    #[track_caller]
-    fn expect_failure(self, reason: &str) {
-        let end = self.client.finish();
-        assert_eq!(end.status.code(), Some(1));
-        assert!(end.stderr.contains(reason), "{}", end.stderr);
-        assert_eq!(end.stdout, b"");
     }
 }
 
@@ -132,43 +130,31 @@ fn end_of_stdin_is_passed_on(driver: &str) {
 fn refusal_is_reported(driver: &str) {
     let mut proxied = Proxied::shake_hands(driver);
     proxied.control.send(&failure(0x05));
-    proxied.expect_failure("refused: connection refused");
+    proxied.client.expect_failure("refused: connection refused");
 }
 
 fn proxy_that_closes_is_reported(driver: &str) {
     let mut proxied = Proxied::shake_hands(driver);
     proxied.control.send(b"\x05\x00\x00\x01");
     proxied.control.end();
-    proxied.expect_failure("connection ended in phase");
+    proxied.client.expect_failure("connection ended in phase");
 }
 
-/// No answer at all, or a byte now and then: the client gives up after 10 s.
-fn expect_one_deadline(driver: &str) {
-    let start = Instant::now();
-    let (silent, mut trickling) = (Proxied::start(driver, None), Proxied::start(driver, None));
-    trickling.control.send(b"\x05\x00\x05\x00\x00\x03\xff");
-    while !trickling.client.has_ended() {
-        // The client may have closed in between.
-        let _ = trickling.control.0.write(b"x");
-        thread::sleep(Duration::from_millis(500));
+/// Q-008..Q-010: the words that a user needs who has typed the wrong port.
+fn other_protocol_is_named(driver: &str) {
+    for (answer, name) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "HTTP"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "TLS"),
+        (b"\x00\x5b\x00\x00\x00\x00\x00\x00", "SOCKS4"),
+    ] {
+        let mut proxied = Proxied::start(driver, &[]);
+        proxied.control.expect(OFFER_NONE);
+        proxied.control.send(answer);
+        proxied.client.expect_failure(&format!("looks like {name}"));
     }
-    trickling.expect_failure("10 s");
-    silent.expect_failure("10 s");
-    let elapsed = start.elapsed();
-    assert!((10..20).contains(&elapsed.as_secs()), "{elapsed:?}");
 }
 
-/// All at once, since each takes 10 s.
-#[test]
-fn slow_proxy_meets_one_deadline() {
-    thread::scope(|scope| {
-        for driver in ["std_client", "tokio_client", "bind_client", "chain", "udp_client"] {
-            scope.spawn(move || expect_one_deadline(driver));
-        }
-    });
-}
-
-const LOGIN: Login<'static> = Some(("alice", "secret"));
+const LOGIN: &[&str] = &["alice", "secret"];
 
 /// Otherwise an attacker who answers in the proxy's place could skip authentication.
 fn password_is_the_only_method_offered(driver: &str) {
@@ -184,5 +170,5 @@ fn password_is_the_only_method_offered(driver: &str) {
 fn wrong_password_is_reported(driver: &str) {
     let mut proxied = Proxied::start(driver, LOGIN);
     proxied.control.send(b"\x05\x02\x01\x01");
-    proxied.expect_failure("authentication rejected");
+    proxied.client.expect_failure("authentication rejected");
 }

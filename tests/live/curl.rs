@@ -5,25 +5,31 @@ use std::process::Command;
 
 use crate::process::{Finished, Process};
 use crate::server::{PASSWORD, Server, USER};
-use crate::target;
+use crate::{target, tests};
 
 macro_rules! every_server {
     ($($scenario:ident),+ $(,)?) => {
-        tests!(tokio_server, ignore = "needs curl", $($scenario),+);
-        tests!(std_server, ignore = "needs curl", $($scenario),+);
+        tests!(tokio_server, ignore = "needs curl", $($scenario),+, by_name, socks4a);
+        tests!(std_server, ignore = "needs curl", $($scenario),+, by_name, socks4a);
         tests!(mio_server, ignore = "needs curl", $($scenario),+);
+        tests!(
+            proxy,
+            ignore = "needs curl and cargo build -p sans-socks-proxy",
+            $($scenario),+, by_name, socks4a
+        );
     };
 }
 
 every_server!(
     by_address,
-    by_name,
     ipv6_target,
     upload,
     right_password,
     wrong_password,
     password_needed,
     refused_target,
+    socks4,
+    socks4_refused_target,
 );
 
 /// CURLE_PROXY: the handshake with the proxy failed.
@@ -43,7 +49,7 @@ fn curl(arguments: &[&str]) -> Finished {
 #[track_caller]
 fn expect(end: &Finished, stdout: &[u8]) {
     assert!(end.status.success(), "{:?}: {}", end.status, end.stderr);
-    assert!(end.stdout == stdout, "{} octets came", end.stdout.len());
+    assert!(end.stdout == stdout, "{} bytes", end.stdout.len());
 }
 
 #[track_caller]
@@ -91,7 +97,7 @@ fn ipv6_target(driver: &str) {
 /// 64 MiB in the other direction.
 fn upload(driver: &str) {
     let server = Server::open(driver);
-    let url = url("localhost", target::http(Ipv4Addr::LOCALHOST));
+    let url = url("127.0.0.1", target::http(Ipv4Addr::LOCALHOST));
     let file = target::body_file().to_string_lossy();
     let proxy = server.address.to_string();
     let end = curl(&[
@@ -112,7 +118,7 @@ fn login(password: &str) -> String {
 
 fn right_password(driver: &str) {
     let server = Server::with_login(driver);
-    let url = url("localhost", target::http(Ipv4Addr::LOCALHOST));
+    let url = url("127.0.0.1", target::http(Ipv4Addr::LOCALHOST));
     let proxy = server.address.to_string();
     for option in ["--socks5", "--socks5-hostname"] {
         let end = curl(&[option, &proxy, "--proxy-user", &login(PASSWORD), &url]);
@@ -137,7 +143,31 @@ fn password_needed(driver: &str) {
 
 fn refused_target(driver: &str) {
     let server = Server::open(driver);
-    let url = url("localhost", target::refusing());
+    let url = url("127.0.0.1", target::refusing());
     let end = curl(&["--socks5-hostname", &server.address.to_string(), &url]);
     expect_failure(&end, "(5)");
+}
+
+/// VN 04, an address.
+fn socks4(driver: &str) {
+    let server = Server::open(driver);
+    let url = url("127.0.0.1", target::http(Ipv4Addr::LOCALHOST));
+    let end = curl(&["--socks4", &server.address.to_string(), &url]);
+    expect(&end, target::body());
+}
+
+/// VN 04, a name, and a user id.
+fn socks4a(driver: &str) {
+    let server = Server::open(driver);
+    let url = url("localhost", target::http(Ipv4Addr::LOCALHOST));
+    let end = curl(&["--proxy", &format!("socks4a://alice@{}", server.address), &url]);
+    expect(&end, target::body());
+}
+
+/// 5B.
+fn socks4_refused_target(driver: &str) {
+    let server = Server::open(driver);
+    let url = url("127.0.0.1", target::refusing());
+    let end = curl(&["--socks4", &server.address.to_string(), &url]);
+    expect_failure(&end, "(91)");
 }

@@ -1,4 +1,4 @@
-//! What a tunnel leads to: small servers on threads of the test, which end with it.
+//! Targets of tunnels: small servers on threads of the test, which end with it.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::sync::{OnceLock, mpsc};
 use std::thread;
 
-/// 64 MiB in which no eight octets in line come twice, so that a lost, doubled or moved piece shows.
-pub(crate) fn body() -> &'static [u8] {
+use super::process::scratch;
+
+/// 64 MiB in which no aligned group of eight bytes occurs twice, so a lost, doubled or moved piece shows.
+pub fn body() -> &'static [u8] {
     static BODY: OnceLock<Vec<u8>> = OnceLock::new();
     BODY.get_or_init(|| {
         (0..64 * 1024 * 1024 / 8_u64)
@@ -18,17 +20,17 @@ pub(crate) fn body() -> &'static [u8] {
 }
 
 /// [`body`] as a file, for programs that send files.
-pub(crate) fn body_file() -> &'static PathBuf {
+pub fn body_file() -> &'static PathBuf {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
     FILE.get_or_init(|| {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("body");
+        let path = scratch().join("body");
         fs::write(&path, body()).expect("a file for the body");
         path
     })
 }
 
-/// Listens on a port of `ip` and gives each connection to `serve`, on a thread of its own.
-pub(crate) fn listen(
+/// Listens on a port of `ip`, and serves each connection on a thread of its own.
+pub fn listen(
     ip: impl Into<IpAddr>,
     serve: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static,
 ) -> SocketAddr {
@@ -43,21 +45,21 @@ pub(crate) fn listen(
     address
 }
 
-/// Sends back what comes, to the end of input.
-pub(crate) fn echo(ip: impl Into<IpAddr>) -> SocketAddr {
+/// Echoes each connection up to the end of its input.
+pub fn echo(ip: impl Into<IpAddr>) -> SocketAddr {
     listen(ip, |mut stream| {
         let mut input = stream.try_clone()?;
         io::copy(&mut input, &mut stream).map(drop)
     })
 }
 
-/// Sends each datagram back.
-pub(crate) fn udp_echo(ip: impl Into<IpAddr>) -> SocketAddr {
+/// Echoes each datagram.
+pub fn udp_echo(ip: impl Into<IpAddr>) -> SocketAddr {
     serve_udp(UdpSocket::bind((ip.into(), 0)).expect("a port on loopback"))
 }
 
-/// Sends each datagram back; at the same port of both families, since a name may stand for either.
-pub(crate) fn udp_echo_on_both() -> u16 {
+/// Echoes each datagram, at the same port of IPv4 and IPv6, since a name may resolve to either.
+pub fn udp_echo_on_both() -> u16 {
     let pair = (0..20).find_map(|_| {
         let v4 = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
         let port = v4.local_addr().ok()?.port();
@@ -72,18 +74,18 @@ pub(crate) fn udp_echo_on_both() -> u16 {
 fn serve_udp(socket: UdpSocket) -> SocketAddr {
     let address = socket.local_addr().expect("bound");
     thread::spawn(move || {
-        let mut octets = vec![0; 65_535];
+        let mut bytes = vec![0; 65_535];
         loop {
-            if let Ok((len, source)) = socket.recv_from(&mut octets) {
-                let _ = socket.send_to(&octets[..len], source);
+            if let Ok((len, source)) = socket.recv_from(&mut bytes) {
+                let _ = socket.send_to(&bytes[..len], source);
             }
         }
     });
     address
 }
 
-/// Says `greeting` and no more, reads to the end of input, and hands that over.
-pub(crate) fn collect(greeting: &'static [u8]) -> (SocketAddr, mpsc::Receiver<Vec<u8>>) {
+/// Sends `greeting` and the end, reads up to the end of input, and passes that on.
+pub fn collect(greeting: &'static [u8]) -> (SocketAddr, mpsc::Receiver<Vec<u8>>) {
     let (sender, collected) = mpsc::channel();
     let address = listen(Ipv4Addr::LOCALHOST, move |mut stream| {
         stream.write_all(greeting)?;
@@ -95,16 +97,16 @@ pub(crate) fn collect(greeting: &'static [u8]) -> (SocketAddr, mpsc::Receiver<Ve
     (address, collected)
 }
 
-/// Says `answer` when it has read to the end of input.
-pub(crate) fn answer(answer: &'static [u8]) -> SocketAddr {
+/// Sends `answer` after the end of input.
+pub fn answer(answer: &'static [u8]) -> SocketAddr {
     listen(Ipv4Addr::LOCALHOST, move |mut stream| {
         io::copy(&mut stream, &mut io::sink())?;
         stream.write_all(answer)
     })
 }
 
-/// An HTTP origin: GET answers with [`body`]; PUT answers `equal` if that is what it got.
-pub(crate) fn http(ip: impl Into<IpAddr>) -> SocketAddr {
+/// An HTTP origin: answers GET with [`body`], and PUT with `equal` if it received that.
+pub fn http(ip: impl Into<IpAddr>) -> SocketAddr {
     listen(ip, |stream| {
         let mut input = BufReader::new(stream.try_clone()?);
         let mut output = stream;
@@ -134,8 +136,8 @@ pub(crate) fn http(ip: impl Into<IpAddr>) -> SocketAddr {
     })
 }
 
-/// Where nobody listens.
-pub(crate) fn refusing() -> SocketAddr {
+/// Returns an address that refuses connections.
+pub fn refusing() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .expect("a port that was free")

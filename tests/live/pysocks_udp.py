@@ -1,4 +1,4 @@
-"""Sends each line of stdin as a datagram with PySocks, and prints each answer behind the address it came from.
+"""Sends each line of stdin as a datagram with PySocks, and prints each answer after its source address.
 
 Arguments: proxy host, proxy port, target host, target port[, user, password]
 """

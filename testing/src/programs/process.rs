@@ -1,6 +1,7 @@
-//! Programs that a test starts: looked up, watched, and ended with the test, however the test ends.
+//! Programs that a test starts. They end with the test, however it ends.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -10,14 +11,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// When to give up on anything that should have happened.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long to wait for anything that should happen.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often to look again where there is nothing to wait on.
+/// How often to look again where nothing can wake the test.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Asks again and again; panics with `what` when it has not come true in time.
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+/// Waits until a condition is true. Panics with `what` if it never is.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < PATIENCE, "still waiting: {what}");
@@ -25,27 +26,43 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// One of this package's examples, as `cargo test` or `cargo build --examples` has built it.
-pub(crate) fn example(name: &str) -> Command {
+/// The directory of the profile that runs this test, `target/debug` for instance.
+fn profile() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
     let profile = test.ancestors().nth(2).expect("deps/ in the profile's directory");
-    let path = profile
-        .join("examples")
+    profile.to_owned()
+}
+
+/// An example, as `cargo test` or `cargo build --examples` has built it.
+pub fn example(name: &str) -> Command {
+    built(&format!("examples/{name}"), "cargo build --examples")
+}
+
+/// A program that `how` builds, by its path in the profile's directory.
+pub fn built(name: &str, how: &str) -> Command {
+    let path = profile()
         .join(name)
         .with_extension(std::env::consts::EXE_EXTENSION);
-    assert!(
-        path.is_file(),
-        "{} is missing: run `cargo build --examples` first",
-        path.display()
-    );
+    assert!(path.is_file(), "{} is missing: run `{how}` first", path.display());
     Command::new(path)
 }
 
-/// Where `.ci/run` puts what it installs for these tests alone.
-pub(crate) fn installed(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-        .with_file_name("interop")
-        .join(name);
+/// The target directory.
+fn target_directory() -> PathBuf {
+    let profile = profile();
+    profile.parent().expect("the target directory").to_owned()
+}
+
+/// A directory for files that tests write.
+pub fn scratch() -> PathBuf {
+    let path = target_directory().join("tmp");
+    fs::create_dir_all(&path).expect("a directory for files");
+    path
+}
+
+/// Where `.ci/run` installs what these tests alone need.
+pub fn installed(name: &str) -> PathBuf {
+    let path = target_directory().join("interop").join(name);
     assert!(
         path.exists(),
         "{} is missing: .ci/run installs it",
@@ -54,26 +71,8 @@ pub(crate) fn installed(name: &str) -> PathBuf {
     path
 }
 
-/// A file beside these sources.
-pub(crate) fn source(name: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop")).join(name)
-}
-
-/// Lets this process, and those that it starts from now on, have `limit` files open.
-#[cfg(target_os = "linux")]
-pub(crate) fn allow_descriptors(limit: u32) {
-    let mut prlimit = Command::new("prlimit");
-    prlimit.args(["--pid", &std::process::id().to_string()]);
-    let status = prlimit.arg(format!("--nofile={limit}:")).status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "prlimit cannot raise the limit"
-    );
-}
-
-/// A running program. It is killed when this is dropped, and when it has run for [`PATIENCE`], so that a test which
-/// reads from it comes to an end.
-pub(crate) struct Process {
+/// A running program. It is killed when this is dropped, and after [`PATIENCE`], so that no test waits for ever.
+pub struct Process {
     name: String,
     child: Arc<Mutex<Child>>,
     stdin: Option<ChildStdin>,
@@ -84,7 +83,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn start(mut command: Command) -> Self {
+    /// Starts a program with its input and outputs in the hands of the test.
+    pub fn start(mut command: Command) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
             .stdin(Stdio::piped())
@@ -125,8 +125,8 @@ impl Process {
         }
     }
 
-    /// Asks it to end, so that it can end children of its own, and gives it a moment.
-    pub(crate) fn terminate(&self) {
+    /// Asks it to end, so that it can end its own children, and waits for up to 5 s.
+    pub fn terminate(&self) {
         let kill = format!("kill {}", self.id());
         let _ = Command::new("sh").args(["-c", &kill]).status();
         let asked = Instant::now();
@@ -135,12 +135,13 @@ impl Process {
         }
     }
 
-    pub(crate) fn id(&self) -> u32 {
+    /// Returns the process id.
+    pub fn id(&self) -> u32 {
         self.child.lock().expect("no panic").id()
     }
 
-    /// The next line on stdout, without its end.
-    pub(crate) fn line(&mut self) -> String {
+    /// Reads the next line of stdout, and returns it without its end.
+    pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("a line of text");
         assert!(
@@ -152,12 +153,13 @@ impl Process {
         line.trim_end().to_owned()
     }
 
-    /// What it has written to stderr so far.
-    pub(crate) fn log(&self) -> String {
+    /// Returns what it has written to stderr so far.
+    pub fn log(&self) -> String {
         self.stderr.lock().expect("no panic").clone()
     }
 
-    pub(crate) fn has_ended(&self) -> bool {
+    /// Returns whether it has ended.
+    pub fn has_ended(&self) -> bool {
         self.status().is_some()
     }
 
@@ -169,8 +171,8 @@ impl Process {
             .expect("a child of ours")
     }
 
-    /// The rest of stdout, and whether it ended well; it gets no more input.
-    pub(crate) fn finish(mut self) -> Finished {
+    /// Ends its stdin, waits for its end, and returns the rest of its output.
+    pub fn finish(mut self) -> Finished {
         drop(self.stdin.take());
         let mut stdout = Vec::new();
         self.stdout.read_to_end(&mut stdout).expect("stdout");
@@ -189,29 +191,39 @@ impl Process {
         }
     }
 
-    /// Into its stdin, which stays open.
-    pub(crate) fn send(&mut self, data: &[u8]) {
+    /// Expects that it fails, with `reason` on stderr and nothing on stdout.
+    #[track_caller]
+    pub fn expect_failure(self, reason: &str) {
+        let end = self.finish();
+        assert!(!end.status.success());
+        assert!(end.stderr.contains(reason), "{}", end.stderr);
+        assert_eq!(end.stdout, b"");
+    }
+
+    /// Writes to its stdin, which stays open.
+    pub fn send(&mut self, data: &[u8]) {
         let stdin = self.stdin.as_mut().expect("open until the end");
         let written = stdin.write_all(data).and_then(|()| stdin.flush());
         assert!(written.is_ok(), "{written:?} {}: {}", self.name, self.log());
     }
 
     /// Ends its stdin.
-    pub(crate) fn end(&mut self) {
+    pub fn end(&mut self) {
         drop(self.stdin.take());
     }
 
-    /// From its stdout.
-    pub(crate) fn expect(&mut self, data: &[u8]) {
+    /// Reads exactly `data` from its stdout.
+    pub fn expect(&mut self, data: &[u8]) {
         let mut got = vec![0; data.len()];
         let read = self.stdout.read_exact(&mut got);
         assert!(read.is_ok(), "{read:?} {}: {}", self.name, self.log());
         assert!(got == data, "what came out of {} differs", self.name);
     }
 
-    /// Sends `data` into the tunnel that this program has made of its stdin and stdout, and wants the same octets back
-    /// from a far end that echoes; then half-closes, and wants nothing more and a good end.
-    pub(crate) fn expect_echo(mut self, data: &[u8]) {
+    /// Sends `data` into the tunnel between its stdin and stdout, and expects it back from a target that echoes.
+    ///
+    /// Then ends stdin, and expects no more output and a successful exit.
+    pub fn expect_echo(mut self, data: &[u8]) {
         let mut stdin = self.stdin.take().expect("open until the end");
         let stdin = thread::scope(|scope| {
             let writer = scope.spawn(|| {
@@ -224,12 +236,13 @@ impl Process {
         drop(stdin);
         let end = self.finish();
         assert!(end.status.success(), "{:?}: {}", end.status, end.stderr);
-        assert_eq!(end.stdout, b"", "octets that nobody sent");
+        assert_eq!(end.stdout, b"", "bytes that nobody sent");
     }
 
-    /// Gives it lines for a target that echoes datagrams, and wants each back, behind the address that it came from:
-    /// that of `host`, or where that is a name, one of those it stands for.
-    pub(crate) fn expect_answers(mut self, host: &str, port: u16) {
+    /// Sends lines, which become datagrams to a target that echoes.
+    ///
+    /// Expects each back, preceded by the address that it was received from: `host`, or an address of that name.
+    pub fn expect_answers(mut self, host: &str, port: u16) {
         for text in ["one", "two words", &"long ".repeat(1_000)] {
             self.send(format!("{text}\n").as_bytes());
             let answer = self.line();
@@ -259,16 +272,18 @@ impl Drop for Process {
     }
 }
 
-/// How a program ended.
-pub(crate) struct Finished {
-    pub(crate) status: ExitStatus,
-    pub(crate) stdout: Vec<u8>,
-    pub(crate) stderr: String,
+/// How a program has ended.
+pub struct Finished {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// What was left of stdout.
+    pub stdout: Vec<u8>,
+    /// All of stderr.
+    pub stderr: String,
 }
 
-/// Starts a server that cannot choose its port by itself: on one that is free just now, and on another one when
-/// somebody else was faster.
-pub(crate) fn start_on_free_port(mut start: impl FnMut(u16) -> Process) -> (Process, SocketAddr) {
+/// Starts a server that cannot choose its port: on a free one, and on another when that was taken meanwhile.
+pub fn start_on_free_port(mut start: impl FnMut(u16) -> Process) -> (Process, SocketAddr) {
     for _ in 0..5 {
         let released = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
         let address = released.expect("a free port");

@@ -1,6 +1,6 @@
-"""Opens a tunnel with PySocks: stdin goes in, what comes out goes to stdout.
+"""Connects stdin and stdout to a target, with PySocks.
 
-Arguments: proxy host, proxy port, target host, target port[, user, password]
+Arguments: SOCKS4 or SOCKS5, proxy host, proxy port, target host, target port[, user[, password]]
 """
 
 import socket
@@ -9,9 +9,9 @@ import threading
 
 import socks
 
-proxy_host, proxy_port, host, port, *login = sys.argv[1:]
+version, proxy_host, proxy_port, host, port, *login = sys.argv[1:]
 tunnel = socks.socksocket()
-tunnel.set_proxy(socks.SOCKS5, proxy_host, int(proxy_port), True, *login)
+tunnel.set_proxy(getattr(socks, version), proxy_host, int(proxy_port), True, *login)
 tunnel.connect((host, int(port)))
 
 

@@ -6,9 +6,9 @@ use std::process::Command;
 use std::{env, fs, thread};
 
 use crate::client;
-use crate::process::{Process, source, start_on_free_port};
+use crate::process::{Process, scratch, start_on_free_port};
 use crate::raw::Raw;
-use crate::target;
+use crate::{target, tests};
 
 tests!(
     tokio_client,
@@ -29,6 +29,8 @@ tests!(
     name_that_does_not_resolve,
     right_password,
     wrong_password,
+    socks4,
+    socks4_refusals,
 );
 
 tests!(
@@ -54,10 +56,10 @@ struct Danted {
 
 impl Danted {
     fn start() -> Self {
-        let template = fs::read_to_string(source("danted.conf.in")).expect("the template");
+        let template = include_str!("danted.conf.in");
         let mut directory = PathBuf::new();
         let (process, address) = start_on_free_port(|port| {
-            directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("danted-{port}"));
+            directory = scratch().join(format!("danted-{port}"));
             fs::create_dir_all(&directory).expect("a directory of its own");
             let configuration = directory.join("danted.conf");
             let text = template
@@ -99,17 +101,17 @@ fn connect(driver: &str) {
     let danted = Danted::start();
     let v4 = target::echo(Ipv4Addr::LOCALHOST).port();
     let v6 = target::echo(Ipv6Addr::LOCALHOST).port();
-    client::expect_body(driver, danted.address);
-    client::start(driver, danted.address, None, "127.0.0.1", v4).expect_echo(b"by IPv4");
-    client::start(driver, danted.address, None, "localhost", v4).expect_echo(b"by name");
-    client::start(driver, danted.address, None, "::1", v6).expect_echo(b"by IPv6");
+    client::expect_body(driver, danted.address, &[]);
+    client::start(driver, danted.address, &[], "127.0.0.1", v4).expect_echo(b"by IPv4");
+    client::start(driver, danted.address, &[], "localhost", v4).expect_echo(b"by name");
+    client::start(driver, danted.address, &[], "::1", v6).expect_echo(b"by IPv6");
 }
 
 fn proxy_on_ipv6(driver: &str) {
     let danted = Danted::start();
     let proxy = (Ipv6Addr::LOCALHOST, danted.address.port()).into();
     let v6 = target::echo(Ipv6Addr::LOCALHOST).port();
-    client::start(driver, proxy, None, "::1", v6).expect_echo(b"by IPv6");
+    client::start(driver, proxy, &[], "::1", v6).expect_echo(b"by IPv6");
 }
 
 fn refused_target(driver: &str) {
@@ -117,7 +119,7 @@ fn refused_target(driver: &str) {
     client::expect_failure(
         driver,
         danted.address,
-        None,
+        &[],
         target::refusing().port(),
         "refused: connection refused",
     );
@@ -126,7 +128,7 @@ fn refused_target(driver: &str) {
 /// danted gives the name back in its refusal.
 fn name_that_does_not_resolve(driver: &str) {
     let danted = Danted::start();
-    let end = client::start(driver, danted.address, None, "sans-socks.invalid", 80).finish();
+    let end = client::start(driver, danted.address, &[], "sans-socks.invalid", 80).finish();
     assert!(!end.status.success());
     assert!(end.stderr.contains("refused: host unreachable"), "{}", end.stderr);
 }
@@ -135,23 +137,41 @@ fn right_password(driver: &str) {
     let danted = Danted::start();
     let port = target::echo(Ipv4Addr::LOCALHOST).port();
     with_login(|user, password| {
-        client::start(driver, danted.address, Some((user, password)), "localhost", port)
-            .expect_echo(b"let in");
+        client::start(driver, danted.address, &[user, password], "localhost", port).expect_echo(b"let in");
     });
+}
+
+/// danted serves both versions on one port, without SOCKS4a.
+fn socks4(driver: &str) {
+    let danted = Danted::start();
+    client::expect_body(driver, danted.address, &["socks4"]);
+}
+
+/// 5B: from a target that refuses, and for a name, since danted tries to connect to 0.0.0.1.
+fn socks4_refusals(driver: &str) {
+    let danted = Danted::start();
+    let echo = target::echo(Ipv4Addr::LOCALHOST);
+    for (host, port) in [
+        ("127.0.0.1", target::refusing().port()),
+        ("localhost", echo.port()),
+    ] {
+        client::start(driver, danted.address, &["socks4"], host, port)
+            .expect_failure("refused: request rejected or failed");
+    }
 }
 
 ///
 fn wrong_password(driver: &str) {
     let danted = Danted::start();
     with_login(|user, _| {
-        client::expect_failure(driver, danted.address, Some((user, "wrong")), 80, "rejected");
+        client::expect_failure(driver, danted.address, &[user, "wrong"], 80, "rejected");
     });
 }
 
 /// R-041..R-043: danted puts the second reply and what the peer sent at once into one segment.
 fn bind(driver: &str) {
     let danted = Danted::start();
-    let mut client = client::start(driver, danted.address, None, "127.0.0.1", 0);
+    let mut client = client::start(driver, danted.address, &[], "127.0.0.1", 0);
     let bound = client.line();
     let bound = bound.strip_prefix("bound ").expect("the first reply's address");
     let mut peer = Raw::over(TcpStream::connect(bound).expect("it listens"));
@@ -169,7 +189,7 @@ fn udp(driver: &str) {
     let danted = Danted::start();
     let port = target::udp_echo_on_both();
     for host in ["127.0.0.1", "localhost"] {
-        let mut client = client::start(driver, danted.address, None, host, port);
+        let mut client = client::start(driver, danted.address, &[], host, port);
         for line in ["one", "two", &"long ".repeat(1_000)] {
             client.send(format!("{line}\n").as_bytes());
             client.expect(format!("{line}\n").as_bytes());

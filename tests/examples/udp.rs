@@ -1,41 +1,25 @@
-//! UDP ASSOCIATE, byte by byte: the relays of `tokio_server`, `udp_relay` and `udp_relay_std`, and `udp_client`.
+//! UDP ASSOCIATE: `udp_relay`, `udp_relay_std` and `udp_client`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use crate::client;
-use crate::fake_proxy::{self, TARGET};
+use crate::clients::{self, TARGET};
 use crate::process::Process;
 use crate::raw::{
     Association, OFFER_NONE, Raw, SELECT_NONE, UDP_ASSOCIATE, expect_nothing, failure, header, header_name,
     receive, request, success, udp, udp_on_released,
 };
-use crate::server::{PASSWORD, Server, USER};
-use crate::target;
+use crate::server::{PASSWORD, Server, USER, udp_hosts};
+use crate::{target, tests};
 
-tests!(
-    tokio_server,
-    every_kind_of_address,
-    control_connection_of_either_family,
-    empty_and_largest_payload,
-    answers_of_others,
-    fragments_are_put_together,
-    malformed_datagrams,
-    foreign_sources,
-    port_that_the_request_names,
-    names_that_do_not_resolve,
-    target_that_refuses,
-    octets_on_the_control_connection,
-    out_of_descriptors,
-);
-
-macro_rules! every_thin_relay {
+macro_rules! every_relay {
     ($($scenario:ident),+ $(,)?) => {
         tests!(udp_relay, $($scenario),+);
         tests!(udp_relay_std, $($scenario),+);
     };
 }
 
-every_thin_relay!(
+every_relay!(
     ipv4_addresses,
     empty_and_largest_payload,
     answers_of_other_hosts,
@@ -44,7 +28,7 @@ every_thin_relay!(
     foreign_sources,
     port_that_the_request_names,
     target_that_refuses,
-    octets_on_the_control_connection,
+    bytes_on_the_control_connection,
     out_of_descriptors,
 );
 
@@ -58,34 +42,6 @@ tests!(
     relay_with_a_name,
     proxy_that_ends_the_association,
 );
-
-/// the answer tells the address that it came from.
-fn every_kind_of_address(driver: &str) {
-    let server = Server::open(driver);
-    let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
-    let v4 = target::udp_echo(Ipv4Addr::LOCALHOST);
-    let v6 = target::udp_echo(Ipv6Addr::LOCALHOST);
-    association.expect_echo(&client, v4, b"by IPv4");
-    association.expect_echo(&client, v6, b"by IPv6");
-    for (host, target) in [("127.0.0.1", v4), ("::1", v6), ("::ffff:127.0.0.1", v4)] {
-        association.send(&client, &[&header_name(host, target.port()), host.as_bytes()]);
-        association.expect(&client, target, host.as_bytes());
-    }
-    let mapped = (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), v4.port()).into();
-    association.send(&client, &[&header(0x00, mapped), b"mapped"]);
-    association.expect(&client, v4, b"mapped");
-
-    let port = target::udp_echo_on_both();
-    association.send(&client, &[&header_name("localhost", port), b"by name"]);
-    let (answer, _) = receive(&client);
-    let from = |ip: SocketAddr| [&header(0x00, ip)[..], b"by name"].concat();
-    assert!(
-        answer == from((Ipv4Addr::LOCALHOST, port).into())
-            || answer == from((Ipv6Addr::LOCALHOST, port).into()),
-        "{}",
-        hex::encode(answer)
-    );
-}
 
 /// IPv4 in every form but a name. IPv6 is dropped.
 fn ipv4_addresses(driver: &str) {
@@ -104,29 +60,6 @@ fn ipv4_addresses(driver: &str) {
     association.send(&client, &[&header(0x00, mapped), b"mapped"]);
     association.expect(&client, echo, b"mapped");
     association.expect_echo(&client, echo, b"by IPv4");
-}
-
-/// the relay is where the client has reached the server; on a socket for both families, IPv4 is
-/// `::ffff:127.0.0.1`.
-fn control_connection_of_either_family(driver: &str) {
-    let server = Server::on(driver, "[::]:0");
-    let v4 = target::udp_echo(Ipv4Addr::LOCALHOST);
-    let v6 = target::udp_echo(Ipv6Addr::LOCALHOST);
-    let port = server.address.port();
-    for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
-        let association = Association::open((ip, port).into());
-        assert_eq!(association.relay.ip(), ip);
-        let client = udp(ip);
-        association.expect_echo(&client, v4, b"to IPv4");
-        association.expect_echo(&client, v6, b"to IPv6");
-
-        // The port that the request names.
-        let (client, neighbour) = (udp(ip), udp(ip));
-        let association = Association::open_for((ip, port).into(), client.local_addr().expect("bound"));
-        association.send(&neighbour, &[&header(0x00, v4), b"first"]);
-        association.expect_echo(&client, v6, b"the client's");
-        expect_nothing(&neighbour);
-    }
 }
 
 /// what has no room for a header any more is dropped.
@@ -166,24 +99,6 @@ fn answers_over_ipv4(server: &Server) {
     association.expect(&client, other.local_addr().expect("bound"), b"me");
 }
 
-/// also where the socket for IPv6 receives IPv4, and reports `::ffff:127.0.0.1`.
-fn answers_of_others(driver: &str) {
-    let server = Server::open(driver);
-    answers_over_ipv4(&server);
-    let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
-    let other = udp(Ipv4Addr::LOCALHOST);
-    let asked = udp(Ipv6Addr::LOCALHOST);
-    association.send(
-        &client,
-        &[&header(0x00, asked.local_addr().expect("bound")), b"who?"],
-    );
-    let (_, outer) = receive(&asked);
-    other
-        .send_to(b"me again", (Ipv4Addr::LOCALHOST, outer.port()))
-        .expect("sent");
-    association.expect(&client, other.local_addr().expect("bound"), b"me again");
-}
-
 /// by a relay that does not reassemble.
 fn fragments_are_dropped(driver: &str) {
     let server = Server::open(driver);
@@ -194,36 +109,6 @@ fn fragments_are_dropped(driver: &str) {
     }
     association.expect_echo(&client, echo, b"whole");
     expect_nothing(&client);
-}
-
-/// F-03, F-04, F-08, F-09, F-11.
-fn fragments_are_put_together(driver: &str) {
-    let server = Server::open(driver);
-    let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
-    let target = udp(Ipv4Addr::LOCALHOST);
-    let address = target.local_addr().expect("bound");
-    for (frag, payload) in [
-        (0x01, "one "),
-        (0x02, "two "),
-        (0x83, "three"), // whole
-        (0x82, "no first piece"),
-        (0x01, "x"),
-        (0x83, "a gap"),
-        (0x01, "given "),
-        (0x02, "up "),
-        (0x01, "four "), // starts anew
-        (0x82, "five"),  // whole
-        (0x01, "given up"),
-        (0x00, "alone"), // whole
-        (0x82, "too late"),
-        (0x81, "first and last"), // whole
-    ] {
-        association.send(&client, &[&header(frag, address), payload.as_bytes()]);
-    }
-    for whole in ["one two three", "four five", "alone", "first and last"] {
-        assert_eq!(String::from_utf8_lossy(&receive(&target).0), whole);
-    }
-    expect_nothing(&target);
 }
 
 /// dropped, no answer, and the association goes on.
@@ -295,20 +180,6 @@ fn port_that_the_request_names(driver: &str) {
     misread.expect_echo(&client, echo, b"all the same");
 }
 
-/// Dropped in silence, and nobody waits for the look-ups, however many there are.
-fn names_that_do_not_resolve(driver: &str) {
-    let server = Server::open(driver);
-    let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
-    let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
-    for _ in 0..50 {
-        association.send(&client, &[&header_name("sans-socks.invalid", 53), b"lost"]);
-    }
-    association.expect_echo(&client, echo, b"not delayed");
-    let other = udp(Ipv4Addr::LOCALHOST);
-    Association::open(server.address).expect_echo(&other, echo, b"nor are others");
-    expect_nothing(&client);
-}
-
 /// An ICMP error comes back for what is sent to a port where nobody is.
 fn target_that_refuses(driver: &str) {
     let server = Server::open(driver);
@@ -336,7 +207,7 @@ fn target_that_refuses(driver: &str) {
 }
 
 /// read and thrown away; neither relayed nor sent back, and no end.
-fn octets_on_the_control_connection(driver: &str) {
+fn bytes_on_the_control_connection(driver: &str) {
     let server = Server::open(driver);
     let (client, mut association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
     let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
@@ -369,15 +240,11 @@ fn out_of_descriptors(driver: &str) {
 }
 
 fn lines_through_every_relay(driver: &str) {
-    for (relay, hosts) in [
-        ("tokio_server", &["127.0.0.1", "::1", "localhost"][..]),
-        ("udp_relay_std", &["127.0.0.1", "localhost"]),
-        ("udp_relay", &["127.0.0.1"]),
-    ] {
+    for relay in ["udp_relay_std", "udp_relay"] {
         let server = Server::with_login(relay);
         let port = target::udp_echo_on_both();
-        for host in hosts {
-            let mut client = client::start(driver, server.address, Some((USER, PASSWORD)), host, port);
+        for host in udp_hosts(relay) {
+            let mut client = client::start(driver, server.address, &[USER, PASSWORD], host, port);
             for line in [
                 "one",
                 "",
@@ -406,7 +273,7 @@ struct Proxied {
 impl Proxied {
     /// `bound`: BND of the reply, where it is not that of the relay.
     fn new(driver: &str, bound: impl FnOnce(SocketAddr) -> SocketAddr) -> Self {
-        let fake_proxy::Proxied { client, mut control } = fake_proxy::Proxied::start(driver, None);
+        let clients::Proxied { client, mut control } = clients::Proxied::start(driver, &[]);
         control.expect(OFFER_NONE);
         control.send(SELECT_NONE);
         //
@@ -423,9 +290,9 @@ impl Proxied {
 
     /// The client's line has come to the relay. Gives the client's address.
     fn expect(&self, frag: u8, payload: &[u8]) -> SocketAddr {
-        let (octets, source) = receive(&self.relay);
+        let (bytes, source) = receive(&self.relay);
         assert_eq!(
-            hex::encode(octets),
+            hex::encode(bytes),
             hex::encode([&header(frag, TARGET), payload].concat())
         );
         source
@@ -471,8 +338,8 @@ fn answers_in_fragments(driver: &str) {
         (0x82, "late"),
         (0x00, "whole"),
     ] {
-        let octets = [&header(frag, TARGET), payload.as_bytes()].concat();
-        proxied.relay.send_to(&octets, client).expect("sent");
+        let bytes = [&header(frag, TARGET), payload.as_bytes()].concat();
+        proxied.relay.send_to(&bytes, client).expect("sent");
     }
     proxied.client.expect(b"an answer in pieces\nwhole\n");
 }
@@ -488,7 +355,7 @@ fn relay_without_a_port(driver: &str) {
 
 /// A name as BND: the client does not look it up.
 fn relay_with_a_name(driver: &str) {
-    let fake_proxy::Proxied { client, mut control } = fake_proxy::Proxied::start(driver, None);
+    let clients::Proxied { client, mut control } = clients::Proxied::start(driver, &[]);
     control.expect(OFFER_NONE);
     control.send(SELECT_NONE);
     control.send(b"\x05\x00\x00\x03\x09localhost\x00\x35");
@@ -502,7 +369,7 @@ fn proxy_that_ends_the_association(driver: &str) {
     let mut proxied = Proxied::new(driver, |relay| relay);
     proxied.client.send(b"question\n");
     proxied.expect(0x00, b"question");
-    proxied.control.send(b"octets without a meaning");
+    proxied.control.send(b"bytes without a meaning");
     proxied.control.end();
     proxied.control.expect_end();
     let end = proxied.client.finish();

@@ -1,16 +1,17 @@
-// Opens a tunnel with the npm package socks: stdin goes in, what comes out goes to stdout. With bind, it first prints
-// `bound ADDRESS:PORT`, then `peer ADDRESS:PORT`, each on a line. With associate, each line of stdin is a datagram to the
-// target, and each answer is printed behind the address that it came from.
+// Connects stdin and stdout to a target, with the npm package socks.
 //
-// Arguments: connect, bind or associate, proxy host, proxy port, host, port[, user, password]
+// bind first prints `bound ADDRESS:PORT`, then `peer ADDRESS:PORT`, each on a line. associate sends each line of stdin as
+// a datagram, and prints each answer after its source address.
+//
+// Arguments: 4 or 5, connect, bind or associate, proxy host, proxy port, host, port[, user, password]
 
 const dgram = require('dgram');
 const readline = require('readline');
 const { SocksClient } = require('socks');
 
-const [command, proxyHost, proxyPort, host, port, userId, password] = process.argv.slice(2);
+const [type, command, proxyHost, proxyPort, host, port, userId, password] = process.argv.slice(2);
 const client = new SocksClient({
-  proxy: { host: proxyHost, port: Number(proxyPort), type: 5, userId, password },
+  proxy: { host: proxyHost, port: Number(proxyPort), type: Number(type), userId, password },
   command,
   destination: command === 'associate' ? { host: '0.0.0.0', port: 0 } : { host, port: Number(port) },
 });
@@ -35,8 +36,8 @@ client.connect();
 
 function associate(relay) {
   const udp = dgram.createSocket('udp4');
-  udp.on('message', (octets) => {
-    const { remoteHost, data } = SocksClient.parseUDPFrame(octets);
+  udp.on('message', (bytes) => {
+    const { remoteHost, data } = SocksClient.parseUDPFrame(bytes);
     console.log(`${remoteHost.host} ${remoteHost.port} ${data}`);
   });
   const lines = readline.createInterface({ input: process.stdin });

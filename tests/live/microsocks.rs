@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::Command;
 
-use crate::client::{self, Login};
+use crate::client;
 use crate::process::{Process, start_on_free_port};
-use crate::target;
+use crate::{target, tests};
 
 macro_rules! every_client {
     ($($scenario:ident),+ $(,)?) => {
@@ -16,13 +16,13 @@ macro_rules! every_client {
 
 every_client!(connect, right_password, wrong_password, refused_target);
 
-const LOGIN: Login<'static> = Some(("alice", "secret"));
+const LOGIN: &[&str] = &["alice", "secret"];
 
-fn microsocks(login: Login<'_>) -> (Process, SocketAddr) {
+fn microsocks(login: &[&str]) -> (Process, SocketAddr) {
     start_on_free_port(|port| {
         let mut command = Command::new("microsocks");
         command.args(["-i", "127.0.0.1", "-p", &port.to_string()]);
-        if let Some((user, password)) = login {
+        if let [user, password] = login {
             command.args(["-u", user, "-P", password]);
         }
         Process::start(command)
@@ -30,13 +30,13 @@ fn microsocks(login: Login<'_>) -> (Process, SocketAddr) {
 }
 
 fn connect(driver: &str) {
-    let (_microsocks, proxy) = microsocks(None);
+    let (_microsocks, proxy) = microsocks(&[]);
     let v4 = target::echo(Ipv4Addr::LOCALHOST).port();
     let v6 = target::echo(Ipv6Addr::LOCALHOST).port();
-    client::expect_body(driver, proxy);
-    client::start(driver, proxy, None, "127.0.0.1", v4).expect_echo(b"by IPv4");
-    client::start(driver, proxy, None, "localhost", v4).expect_echo(b"by name");
-    client::start(driver, proxy, None, "::1", v6).expect_echo(b"by IPv6");
+    client::expect_body(driver, proxy, &[]);
+    client::start(driver, proxy, &[], "127.0.0.1", v4).expect_echo(b"by IPv4");
+    client::start(driver, proxy, &[], "localhost", v4).expect_echo(b"by name");
+    client::start(driver, proxy, &[], "::1", v6).expect_echo(b"by IPv6");
 }
 
 fn right_password(driver: &str) {
@@ -49,16 +49,16 @@ fn right_password(driver: &str) {
 fn wrong_password(driver: &str) {
     let (_microsocks, proxy) = microsocks(LOGIN);
     let port = target::echo(Ipv4Addr::LOCALHOST).port();
-    client::expect_failure(driver, proxy, Some(("alice", "wrong")), port, "rejected");
-    client::expect_failure(driver, proxy, None, port, "no acceptable authentication method");
+    client::expect_failure(driver, proxy, &["alice", "wrong"], port, "rejected");
+    client::expect_failure(driver, proxy, &[], port, "no acceptable authentication method");
 }
 
 fn refused_target(driver: &str) {
-    let (_microsocks, proxy) = microsocks(None);
+    let (_microsocks, proxy) = microsocks(&[]);
     client::expect_failure(
         driver,
         proxy,
-        None,
+        &[],
         target::refusing().port(),
         "refused: connection refused",
     );
