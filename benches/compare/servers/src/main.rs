@@ -1,11 +1,13 @@
-//! Loads SOCKS5 servers on this machine, each in turn, and prints what came of it as a table.
+//! Loads SOCKS5 servers on this machine, each in turn, and prints the figures as tables.
 
 mod client;
-mod load;
 mod report;
 mod server;
 mod target;
+mod tcp;
+mod udp;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
@@ -16,49 +18,77 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use load::{Errors, Held, Plan, Run};
 use server::{Places, Program, Server, own_processor_time};
+use tcp::{Held, Plan};
+use udp::{Associations, Shape};
 
-/// How long behind their deadline to wait for the end of the connections that are held.
+/// How long after their deadline the connections that are held are waited for.
 const DROP_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long behind it they may end.
+/// How long after it they may end.
 const LATENESS: Duration = Duration::from_secs(5);
 
-/// Loads SOCKS5 servers on loopback, and prints a table
+/// Loads SOCKS5 servers on loopback and prints tables
 ///
-/// Each server is started, has connections come and go (handshake, 1 KiB there and back, close), has others held open
-/// half-way through the handshake, has connections come and go again beside these, carries one large download, and is
-/// ended. That is done for one server after the other, and then for all again, as many rounds as are wanted; the table
-/// shows medians. It fails when one of this crate's servers has an error, or does not keep its deadline.
+/// TCP: connections open and close (handshake, 1 KiB there and back), others are held open in the middle of the
+/// handshake, connections open and close beside these, and one carries a large download. UDP: associations keep
+/// datagrams in flight to a target and back. Each server is started, loaded and ended in turn, in every round; the
+/// tables show medians. An error of one of this crate's servers, or a missed deadline, fails the run.
 #[derive(Parser)]
 struct Options {
-    /// Servers to load; without any, all that this machine has
+    /// Servers to load [default: all that are installed]
     #[arg(value_name = "SERVER")]
     servers: Vec<Program>,
-    /// How often
+    /// Protocols to measure
+    #[arg(long, value_delimiter = ',', default_value = "tcp,udp")]
+    protocols: Vec<Protocol>,
+    /// Number of rounds
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// How many connections may come and go in a run
+    /// Limit connections that open and close in one run
     #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
     connections: usize,
-    /// How long a run may last
+    /// Limit the time of one run
     #[arg(long, value_name = "SECONDS", default_value_t = 1)]
     seconds: u64,
-    /// How many of them at a time
+    /// Connections at a time
     #[arg(long, value_name = "COUNT", default_value_t = 64)]
     in_flight: usize,
-    /// How many connections are held half-way
+    /// Connections held in the middle of the handshake
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     held: usize,
-    /// How much is downloaded
+    /// Size of the download
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     bulk: u64,
+    /// UDP loads: ASSOCIATIONSxIN_FLIGHTxBYTES; +flood adds datagrams of another host
+    #[arg(
+        long,
+        value_name = "LOAD",
+        value_delimiter = ',',
+        default_value = "8x16x1200,1x1x1200,1x1x1200+flood,1x16x9000,64x4x200"
+    )]
+    udp: Vec<Shape>,
     #[command(flatten)]
     places: Places,
-    /// Also write the table into this file, between its markers
+    /// Write the tables into this file, between its markers
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
+    /// Write all medians into this file as CSV
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Protocol {
+    Tcp,
+    Udp,
+}
+
+/// What failed, and how often.
+type Errors = BTreeMap<String, usize>;
+
+fn note(errors: &mut Errors, error: &io::Error) {
+    *errors.entry(error.to_string()).or_default() += 1;
 }
 
 fn main() -> ExitCode {
@@ -76,40 +106,60 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let targets = Targets {
         echo: target::echo()?,
         source: target::source(options.bulk << 20)?,
+        udp_echo: target::udp_echo()?,
     };
-    let mut rows: Vec<_> = options.programs()?.into_iter().map(Row::new).collect();
-    for round in 1..=options.rounds {
-        for row in &mut rows {
-            let name = row.program.name();
-            match measure(row.program, &targets, options, &mut row.errors) {
-                Ok(sample) => {
-                    eprintln!("round {round}: {name}: {}", report::brief(&sample));
-                    row.samples.push(sample);
-                }
-                Err(error) => {
-                    eprintln!("round {round}: {name}: {error}");
-                    load::note(&mut row.errors, &error);
-                }
-            }
+    let programs = options.programs()?;
+    let mut tcp = Vec::new();
+    if options.protocols.contains(&Protocol::Tcp) {
+        tcp.extend(programs.iter().map(|&program| Row::new(program, ())));
+    }
+    let mut udp = Vec::new();
+    if options.protocols.contains(&Protocol::Udp) {
+        for &shape in &options.udp {
+            let programs = programs.iter().filter(|program| program.relays_udp());
+            udp.extend(programs.map(|&program| Row::new(program, shape)));
         }
     }
-    let table = report::table(&rows, options);
-    print!("{table}");
-    if let Some(path) = &options.write {
-        report::write(path, &table).map_err(|error| format!("{}: {error}", path.display()))?;
+    for round in 1..=options.rounds {
+        for row in &mut tcp {
+            row.measure(round, |program, (), errors| {
+                let sample = measure_tcp(program, &targets, options, errors)?;
+                Ok((report::brief_tcp(&sample), sample))
+            });
+            row.collect_errors();
+        }
+        for row in &mut udp {
+            row.measure(round, |program, shape, _| {
+                let sample = measure_udp(program, shape, &targets, options)?;
+                Ok((report::brief_udp(shape, &sample), sample))
+            });
+        }
     }
-    for row in rows.iter().filter(|row| row.program.is_ours()) {
+    let tables = report::tables(&tcp, &udp, options);
+    print!("{}", tables.markdown);
+    if let Some(path) = &options.write {
+        report::write(path, &tables.markdown).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    if let Some(path) = &options.csv {
+        std::fs::write(path, tables.csv).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    for row in tcp.iter().filter(|row| row.program.is_ours()) {
         row.check(options)?;
+    }
+    for row in udp.iter().filter(|row| row.program.is_ours()) {
+        row.check_errors()?;
     }
     Ok(())
 }
 
-/// This program and the server both have a descriptor for each connection that is held, and for some more.
+/// This program and the server need one descriptor for each connection that is held, and some more.
 fn allow_descriptors(held: usize) -> Result<(), Box<dyn Error>> {
     let limit = getrlimit(Resource::Nofile);
     let needed = held as u64 + 1024;
     if limit.maximum.is_some_and(|maximum| maximum < needed) {
-        return Err(format!("to hold {held} takes {needed} descriptors: raise `ulimit -Hn`").into());
+        return Err(
+            format!("holding {held} connections needs {needed} descriptors: raise `ulimit -Hn`").into(),
+        );
     }
     let raised = Rlimit {
         current: limit.maximum,
@@ -120,7 +170,7 @@ fn allow_descriptors(held: usize) -> Result<(), Box<dyn Error>> {
 }
 
 impl Options {
-    /// Those that were named; or else those that are here.
+    /// Returns the servers that were named, or else those that are installed.
     fn programs(&self) -> Result<Vec<Program>, Box<dyn Error>> {
         let named = !self.servers.is_empty();
         let mut programs = Vec::new();
@@ -141,41 +191,52 @@ impl Options {
     }
 }
 
-/// Where the tunnels lead to.
+/// Where the tunnels and associations lead to.
 struct Targets {
     echo: SocketAddr,
     source: SocketAddr,
+    udp_echo: SocketAddr,
 }
 
-/// A server, and what each round has shown.
-struct Row {
+/// A server under a load, and the sample of each round.
+struct Row<L, S> {
     program: Program,
-    samples: Vec<Sample>,
-    /// What went wrong beside that which the samples have.
+    load: L,
+    samples: Vec<S>,
+    /// Errors that are not part of a sample.
     errors: Errors,
 }
 
-struct Sample {
-    alone: Run,
+type TcpRow = Row<(), TcpSample>;
+type UdpRow = Row<Shape, UdpSample>;
+
+struct TcpSample {
+    alone: tcp::Run,
     /// Of the server, and of this program, for each connection of `alone`; in seconds.
     processor_time: f64,
     own_processor_time: f64,
-    /// Octets a second.
+    /// Bytes a second.
     bulk: f64,
-    /// Of the server, for an octet; in seconds.
+    /// Of the server, for one byte; in seconds.
     bulk_processor_time: f64,
     held: Held,
-    /// Octets for each connection held.
+    /// Bytes for each connection held.
     memory: f64,
-    beside_held: Run,
+    beside_held: tcp::Run,
 }
 
-fn measure(
+struct UdpSample {
+    run: udp::Run,
+    /// Of the server, for each round trip; in seconds.
+    processor_time: f64,
+}
+
+fn measure_tcp(
     program: Program,
     targets: &Targets,
     options: &Options,
     errors: &mut Errors,
-) -> io::Result<Sample> {
+) -> io::Result<TcpSample> {
     let plan = Plan {
         connections: options.connections,
         in_flight: options.in_flight,
@@ -183,15 +244,15 @@ fn measure(
     };
     let server = Server::start(program, &options.places)?;
     let before = (server.processor_time()?, own_processor_time()?);
-    let alone = load::run(server.address, targets.echo, &plan)?;
+    let alone = tcp::run(server.address, targets.echo, &plan)?;
     let after = (server.processor_time()?, own_processor_time()?);
-    let bulk = load::bulk(server.address, targets.source, options.bulk << 20);
+    let bulk = tcp::bulk(server.address, targets.source, options.bulk << 20);
     let after_bulk = server.processor_time()?;
     let bulk_time = after_bulk.saturating_sub(after.0).as_secs_f64();
     let (bulk, bulk_processor_time) = match bulk {
         Ok(bulk) => (bulk, bulk_time / (options.bulk << 20) as f64),
         Err(error) => {
-            load::note(errors, &error);
+            note(errors, &error);
             (f64::NAN, f64::NAN)
         }
     };
@@ -199,14 +260,14 @@ fn measure(
     let mut held = Held::open(server.address, options.held)?;
     let memory = server.memory()?.saturating_sub(memory_before);
     let memory = memory as f64 / (held.opened - held.ended.len()) as f64;
-    let beside_held = load::run(server.address, targets.echo, &plan)?;
+    let beside_held = tcp::run(server.address, targets.echo, &plan)?;
     held.must_all_be_there()?;
     if let Some(deadline) = program.deadline(&options.places) {
         held.wait_for_the_end(deadline + DROP_PATIENCE)?;
     }
     held.close();
     let connections = alone.latencies.len() as f64;
-    Ok(Sample {
+    Ok(TcpSample {
         processor_time: after.0.saturating_sub(before.0).as_secs_f64() / connections,
         own_processor_time: after.1.saturating_sub(before.1).as_secs_f64() / connections,
         alone,
@@ -218,53 +279,96 @@ fn measure(
     })
 }
 
-impl Row {
-    const fn new(program: Program) -> Self {
+fn measure_udp(
+    program: Program,
+    shape: Shape,
+    targets: &Targets,
+    options: &Options,
+) -> io::Result<UdpSample> {
+    let server = Server::start(program, &options.places)?;
+    let mut associations = Associations::open(server.address, targets.udp_echo, shape)?;
+    // The first datagrams open sockets and touch buffers.
+    associations.run(Duration::from_millis(100))?;
+    let before = server.processor_time()?;
+    let run = associations.run(Duration::from_secs(options.seconds))?;
+    let processor_time = server.processor_time()?.saturating_sub(before);
+    if run.received == 0 {
+        return Err(io::Error::other("no datagram came back"));
+    }
+    Ok(UdpSample {
+        processor_time: processor_time.as_secs_f64() / run.received as f64,
+        run,
+    })
+}
+
+impl<L: Copy, S> Row<L, S> {
+    const fn new(program: Program, load: L) -> Self {
         Self {
             program,
+            load,
             samples: Vec::new(),
             errors: Errors::new(),
         }
     }
 
-    /// What is wrong, in any round.
-    fn errors(&self) -> Errors {
-        let mut sum = self.errors.clone();
-        for sample in &self.samples {
+    /// Adds the sample of a round.
+    fn measure(
+        &mut self,
+        round: u32,
+        sample: impl FnOnce(Program, L, &mut Errors) -> io::Result<(String, S)>,
+    ) {
+        let name = self.program.name();
+        match sample(self.program, self.load, &mut self.errors) {
+            Ok((brief, sample)) => {
+                eprintln!("round {round}: {name}: {brief}");
+                self.samples.push(sample);
+            }
+            Err(error) => {
+                eprintln!("round {round}: {name}: {error}");
+                note(&mut self.errors, &error);
+            }
+        }
+    }
+
+    fn check_errors(&self) -> Result<(), String> {
+        match self.errors.first_key_value() {
+            Some((error, count)) => Err(format!("{}: {count} times: {error}", self.program.name())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl TcpRow {
+    /// Moves the errors of the samples to the others.
+    fn collect_errors(&mut self) {
+        for sample in &mut self.samples {
             for errors in [
-                &sample.alone.errors,
-                &sample.held.errors,
-                &sample.beside_held.errors,
+                &mut sample.alone.errors,
+                &mut sample.held.errors,
+                &mut sample.beside_held.errors,
             ] {
-                for (error, count) in errors {
-                    *sum.entry(error.clone()).or_default() += count;
+                for (error, count) in std::mem::take(errors) {
+                    *self.errors.entry(error).or_default() += count;
                 }
             }
         }
-        sum
     }
 
     fn check(&self, options: &Options) -> Result<(), String> {
+        self.check_errors()?;
         let name = self.program.name();
-        if let Some((error, count)) = self.errors().first_key_value() {
-            return Err(format!("{name}: {count} times: {error}"));
-        }
         let deadline = self.program.deadline(&options.places).unwrap_or_default();
-        for Sample { held, .. } in &self.samples {
+        for TcpSample { held, .. } in &self.samples {
             if held.ended.iter().any(|age| *age < deadline) {
                 return Err(format!("{name} ended a handshake before its deadline"));
             }
             if let Some(age) = held.ended.iter().max().filter(|age| **age > deadline + LATENESS) {
                 let late = (*age - deadline).as_secs_f64();
-                return Err(format!(
-                    "{name} ended a handshake {late:.1} s behind its deadline"
-                ));
+                return Err(format!("{name} ended a handshake {late:.1} s after its deadline"));
             }
             if held.ended.len() < options.held {
                 let left = options.held - held.ended.len();
-                return Err(format!(
-                    "{name} left {left} handshakes open behind their deadline"
-                ));
+                return Err(format!("{name} left {left} handshakes open after their deadline"));
             }
         }
         Ok(())

@@ -22,22 +22,26 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 #[derive(Args)]
 pub(crate) struct Places {
-    /// Where the examples of this crate are
-    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/release/examples"))]
-    examples: PathBuf,
     /// Where the servers from the registry are
-    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/bin"))]
+    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target/tools/bin"))]
     tools: PathBuf,
-    /// How long our servers leave a client to finish its handshake
+    /// Where `sans-socks-proxy` is, and the directory `examples`
+    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target/release"))]
+    programs: PathBuf,
+    /// Handshake timeout of `sans-socks-proxy`
     #[arg(long, value_name = "SECONDS", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
     handshake_timeout: u32,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// The handshake timeout of the thin examples.
+const THIN_DEADLINE: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Program {
+    #[value(name = "sans-socks-proxy")]
+    Proxy,
     MioServer,
-    TokioServer,
     StdServer,
     #[value(name = "fast-socks5")]
     FastSocks5,
@@ -48,8 +52,8 @@ pub(crate) enum Program {
 impl Program {
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Proxy => "sans-socks-proxy",
             Self::MioServer => "mio_server",
-            Self::TokioServer => "tokio_server",
             Self::StdServer => "std_server",
             Self::FastSocks5 => "fast-socks5",
             Self::Microsocks => "microsocks",
@@ -57,20 +61,27 @@ impl Program {
         }
     }
 
-    /// When a server that keeps a deadline for the handshake ends it.
+    /// Returns when a server that has a deadline for the handshake closes the connection.
     pub(crate) fn deadline(self, places: &Places) -> Option<Duration> {
-        self.is_ours()
-            .then(|| Duration::from_secs(places.handshake_timeout.into()))
+        match self {
+            Self::Proxy => Some(Duration::from_secs(places.handshake_timeout.into())),
+            Self::MioServer | Self::StdServer => Some(THIN_DEADLINE),
+            Self::FastSocks5 | Self::Microsocks | Self::Danted => None,
+        }
     }
 
     pub(crate) const fn is_ours(self) -> bool {
-        matches!(self, Self::MioServer | Self::TokioServer | Self::StdServer)
+        matches!(self, Self::Proxy | Self::MioServer | Self::StdServer)
     }
 
-    /// The version of another's server, where it is known.
+    pub(crate) const fn relays_udp(self) -> bool {
+        matches!(self, Self::Proxy | Self::FastSocks5 | Self::Danted)
+    }
+
+    /// Returns the version of another's server, where it is known.
     pub(crate) fn version(self, places: &Places) -> Option<String> {
         let package = match self {
-            Self::MioServer | Self::TokioServer | Self::StdServer => return None,
+            Self::Proxy | Self::MioServer | Self::StdServer => return None,
             Self::FastSocks5 => {
                 let mut command = Command::new("cargo");
                 command.args(["install", "--list", "--root"]);
@@ -89,15 +100,22 @@ impl Program {
     fn command(self, places: &Places, address: SocketAddr, directory: &Path) -> io::Result<Command> {
         let (ip, port) = (address.ip().to_string(), address.port().to_string());
         Ok(match self {
-            Self::MioServer | Self::TokioServer | Self::StdServer => {
-                let mut command = Command::new(places.examples.join(self.name()));
-                command.args(["--listen", &address.to_string()]);
+            Self::Proxy => {
+                let mut command = Command::new(places.programs.join(self.name()));
+                command.args(["--listen", &address.to_string(), "--log-level", "error"]);
                 command.args(["--handshake-timeout", &places.handshake_timeout.to_string()]);
+                command.args(["--max-connections", "1000000", "--max-per-client", "1000000"]);
+                command
+            }
+            Self::MioServer | Self::StdServer => {
+                let mut command = Command::new(places.programs.join("examples").join(self.name()));
+                command.arg(address.to_string());
                 command
             }
             Self::FastSocks5 => {
                 let mut command = Command::new(places.tools.join("server"));
-                command.args(["--listen-addr", &address.to_string(), "no-auth"]);
+                command.args(["--listen-addr", &address.to_string()]);
+                command.args(["--allow-udp", "--public-addr", &ip, "no-auth"]);
                 command
             }
             Self::Microsocks => {

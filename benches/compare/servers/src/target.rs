@@ -1,11 +1,12 @@
 //! Where the tunnels lead to. Each target has a thread, which ends with the program.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::thread;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
 use slab::Slab;
 
 use crate::client::ECHO;
@@ -116,5 +117,30 @@ fn send(mut stream: std::net::TcpStream, octets: u64) -> io::Result<()> {
         stream.write_all(&chunk[..n as usize])?;
         left -= n;
     }
+    Ok(())
+}
+
+/// Sends each datagram back.
+pub(crate) fn udp_echo() -> io::Result<SocketAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    enlarge_receive_buffer(&socket)?;
+    let address = socket.local_addr()?;
+    thread::Builder::new().spawn(move || {
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            // An error is an ICMP message about a server that has ended.
+            if let Ok((len, source)) = socket.recv_from(&mut buffer) {
+                let _ = socket.send_to(&buffer[..len], source);
+            }
+        }
+    })?;
+    Ok(address)
+}
+
+/// What this program loses must not count as a server's loss.
+pub(crate) fn enlarge_receive_buffer(socket: &UdpSocket) -> io::Result<()> {
+    const SIZE: usize = 8 << 20;
+    // Only an administrator's program may exceed the system's limit.
+    set_socket_recv_buffer_size_force(socket, SIZE).or_else(|_| set_socket_recv_buffer_size(socket, SIZE))?;
     Ok(())
 }

@@ -1,6 +1,5 @@
-//! The load: connections that come and go, connections that stay half-way, and one that carries much.
+//! The load over TCP: connections that come and go, connections that stay half-way, and one that carries much.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -9,19 +8,13 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use crate::client::{Session, handshake, shake_hands};
+use crate::{Errors, note};
 
 /// How long to wait for what should come at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many connections are opened at a time that are to be held.
 const OPENING: usize = 64;
-
-/// What went wrong, and how often.
-pub(crate) type Errors = BTreeMap<String, usize>;
-
-pub(crate) fn note(errors: &mut Errors, error: &io::Error) {
-    *errors.entry(error.to_string()).or_default() += 1;
-}
 
 /// Sessions on one thread.
 struct Loop {
