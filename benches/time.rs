@@ -2,17 +2,15 @@
 
 use criterion::Criterion;
 
-mod operations;
-
 fn main() {
     let mut clock = Clock(Criterion::default().configure_from_args());
-    operations::all(&mut clock);
+    sans_socks_operations::all(&mut clock);
     clock.0.final_summary();
 }
 
 struct Clock(Criterion);
 
-impl operations::Bench for Clock {
+impl sans_socks_operations::Bench for Clock {
     fn job<S, T>(
         &mut self,
         name: &str,

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use sans_socks::Credentials;
 
-use crate::operations::Bench;
+use sans_socks_operations::Bench;
 
 pub(crate) const JOB: &str = "credentials/verify";
 

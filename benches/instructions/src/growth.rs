@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use crate::operations::Bench;
+use sans_socks_operations::Bench;
 
 /// Each twice the one before.
 pub(crate) const SIZES: [u8; 3] = [30, 60, 120];

@@ -12,11 +12,9 @@ use std::{env, fs};
 mod ceilings;
 mod constant;
 mod growth;
-#[path = "../../operations/mod.rs"]
-mod operations;
 
 use ceilings::Ceilings;
-use operations::Bench;
+use sans_socks_operations::Bench;
 
 const USAGE: &str = "counts            holds every count against its ceiling
 counts --record   makes the ceilings those of now";
@@ -51,7 +49,7 @@ fn check(record: bool) -> Result<(), Error> {
     let mut ceilings = Ceilings::parse(&fs::read_to_string(path)?)?;
 
     let mut counts = Vec::new();
-    for name in names(operations::all) {
+    for name in names(sans_socks_operations::all) {
         let count = count(0, &name)?;
         println!(
             "{name:26} {count:>7} of {}",
@@ -66,7 +64,7 @@ fn check(record: bool) -> Result<(), Error> {
     let mut faults = ceilings.faults(&counts);
 
     println!("\n{:26} {:?}", "at sizes of", growth::SIZES);
-    let mut series = names(|bench| operations::growth(bench, growth::SIZES[0]));
+    let mut series = names(|bench| sans_socks_operations::growth(bench, growth::SIZES[0]));
     series.push(growth::CONTROL.into());
     for name in series {
         let mut counts = [0; growth::SIZES.len()];
@@ -149,11 +147,11 @@ fn repeat(times: u32, size: u8, name: &str) -> Result<(), Error> {
         found: false,
     };
     match (size, name) {
-        (0, _) => operations::all(&mut repeat),
+        (0, _) => sans_socks_operations::all(&mut repeat),
         (_, growth::CONTROL) => growth::control(&mut repeat, size),
         (_, constant::JOB) => constant::verify(&mut repeat, size),
         (_, constant::CONTROL) => constant::control(&mut repeat, size),
-        _ => operations::growth(&mut repeat, size),
+        _ => sans_socks_operations::growth(&mut repeat, size),
     }
     if repeat.found { Ok(()) } else { Err(USAGE.into()) }
 }
@@ -174,7 +172,7 @@ impl Bench for Repeat<'_> {
         check: impl FnOnce(T, &S),
     ) {
         if name == self.name {
-            let last = operations::repeat(self.times, &mut state, operation);
+            let last = sans_socks_operations::repeat(self.times, &mut state, operation);
             check(last, &state);
             self.found = true;
         }

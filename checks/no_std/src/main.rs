@@ -1,5 +1,6 @@
 //! Both machines, every message and the UDP side, in a program without std. See Cargo.toml for how to run it.
 
+#![expect(unsafe_code, reason = "a program without std is its own runtime")]
 #![no_std]
 #![no_main]
 

@@ -1,6 +1,9 @@
 //! The code that `gssapi_server` and `gssapi_client` share: a context of Kerberos 5 for [`sans_socks::gssapi`], and a
 //! blocking stream with the layer over it.
 
+#![cfg(feature = "kerberos")]
+#![forbid(unsafe_code)]
+
 mod cli;
 mod kerberos;
 mod level;

@@ -14,6 +14,8 @@
 //! | `access`, `limits`, `own` | what is permitted, how much of it, and never to the proxy itself |
 //! | `logging`, `socket` | a log that never blocks, socket options |
 
+#![forbid(unsafe_code)]
+
 mod access;
 mod bind;
 mod cli;

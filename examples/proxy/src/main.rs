@@ -1,5 +1,7 @@
 //! The program: command line, log, signals.
 
+#![forbid(unsafe_code)]
+
 use std::io::{self, Write};
 use std::process::{self, ExitCode};
 

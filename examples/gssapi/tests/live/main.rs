@@ -4,7 +4,7 @@
 //! If one is missing, the test fails:
 //!
 //! ```sh
-//! cargo test -- --include-ignored
+//! cargo test --features kerberos -- --include-ignored
 //! ```
 //!
 //! The realm is a throw-away one. Everything is on loopback, on ports that the system chooses.

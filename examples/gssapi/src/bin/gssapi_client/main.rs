@@ -11,6 +11,8 @@
 //! `peer ADDR:PORT`, the host that has connected. With `--udp` each line of stdin is a datagram to the target, and each
 //! answer a line on stdout. It ends one second after the end of stdin and the last answer.
 
+#![forbid(unsafe_code)]
+
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -8,6 +8,8 @@
 //! It shows a step of the negotiation that blocks no other connection, the handshake over the encapsulated stream, and a
 //! relay whose two directions share one context.
 
+#![forbid(unsafe_code)]
+
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process;

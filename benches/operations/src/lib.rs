@@ -4,10 +4,8 @@
 //! An operation has its inputs through [`black_box`], and makes whatever belongs to one connection itself: a
 //! machine is part of its handshake.
 
-#![allow(
-    dead_code,
-    reason = "each bench compiles this as its own, and takes what it needs"
-)]
+// Some need a heap. Without the feature, this is nothing.
+#![cfg(feature = "alloc")]
 
 use std::hint::black_box;
 
@@ -17,7 +15,7 @@ mod message;
 mod udp;
 
 /// What is done with an operation: it is timed, counted, or only listed.
-pub(crate) trait Bench {
+pub trait Bench {
     /// `operation` is what is measured, over and over with the same `state`; `check` looks at what the last one
     /// left.
     fn job<S, T>(
@@ -31,7 +29,7 @@ pub(crate) trait Bench {
 
 /// Carries `operation` out `times` times, at least once, and returns the last result.
 #[inline]
-pub(crate) fn repeat<S, T>(times: u32, state: &mut S, mut operation: impl FnMut(&mut S) -> T) -> T {
+pub fn repeat<S, T>(times: u32, state: &mut S, mut operation: impl FnMut(&mut S) -> T) -> T {
     let mut left = times;
     loop {
         // One call in the whole program: it is inlined, whatever its size.
@@ -46,7 +44,7 @@ pub(crate) fn repeat<S, T>(times: u32, state: &mut S, mut operation: impl FnMut(
 }
 
 /// Every job that has a figure of its own.
-pub(crate) fn all(bench: &mut impl Bench) {
+pub fn all(bench: &mut impl Bench) {
     message::all(bench);
     udp::all(bench);
     handshake::all(bench);
@@ -58,7 +56,7 @@ pub(crate) fn all(bench: &mut impl Bench) {
 ///
 /// None copies more than 4,000 octets at a time: beyond that the C library's `memcpy` goes octet by octet, as
 /// instructions are counted.
-pub(crate) fn growth(bench: &mut impl Bench, size: u8) {
+pub fn growth(bench: &mut impl Bench, size: u8) {
     handshake::growth(bench, size);
     udp::growth(bench, size);
     gssapi::growth(bench, size);
