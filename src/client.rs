@@ -1,6 +1,10 @@
 //! The client's side of the handshake.
 //!
-#![doc = include_str!("guide/client.md")]
+//! Create a [`Handshake`] for a [`Request`], and run it with [`Machine::advance`] over a blocking stream, or with
+//! [`Handshake::poll_output`] in an event loop. The guide has [whole clients](crate::guide::client), and
+//! [every way to drive them](crate::guide::driving).
+//!
+#![doc = include_str!("client/transitions.md")]
 
 use core::fmt;
 use core::net::SocketAddr;

@@ -1,52 +1,92 @@
-#![cfg_attr(feature = "std", doc = include_str!("../README.md"))]
-#![cfg_attr(
-    not(feature = "std"),
-    doc = "SOCKS5 as pure state machines and codecs: see the README."
-)]
-#![cfg_attr(
-    feature = "arbitrary",
-    doc = r##"
-# Fuzzing
-
-With feature `arbitrary`, values, messages and configurations implement [`Arbitrary`](::arbitrary::Arbitrary):
-they can be taken out of a fuzzer's octets, borrow from them, and are always such as the protocol has octets for.
-
-```
-use arbitrary::{Arbitrary, Unstructured};
-use sans_socks::Request;
-use sans_socks::message::Encode;
-
-// As it comes with `fuzz_target!(|request: Request| { ... })`.
-let request = Request::arbitrary(&mut Unstructured::new(b"the octets of a fuzzer"))?;
-
-let mut octets = [0; Request::MAX_LEN];
-let len = request.encode_into(&mut octets)?;
-let (decoded, consumed) = Request::decode(&octets[..len])?.complete().ok_or("not whole")?;
-assert_eq!((decoded, consumed), (request, len));
-# Ok::<(), Box<dyn std::error::Error>>(())
-```
-"##
-)]
+//! A sans-I/O SOCKS implementation: SOCKS5 ([RFC 1928]) with user name and password ([RFC 1929]) and GSSAPI ([RFC 1961]),
+//! SOCKS4 and SOCKS4a. Client and server state machines, codecs, UDP relay support. `no_std`, no `unsafe`, no allocation
+//! during a handshake.
+//!
+//! You own the connection, on std threads, tokio, mio, io_uring or bare metal. The state machine tells you what to send,
+//! how much to read, and what to decide.
+//!
+//! **New here? Read the [`guide`]:** [how a machine is driven](guide::driving), a whole [server](guide::server), a whole
+//! [client](guide::client), and everything that a service needs besides.
+//!
+//! | you want to | use |
+//! |---|---|
+//! | serve clients | [`server::Handshake`] |
+//! | connect through a proxy | [`client::Handshake`] |
+//! | write the input and output once, for all machines | [`Machine`] |
+//! | relay datagrams, or send them | [`udp`] |
+//! | read and write single messages | [`message`], [`socks4`], [`udp::Datagram`] |
+//! | protect a connection with GSSAPI | `gssapi`, with feature `alloc` |
+//! | handle addresses, names, credentials | [`Address`], [`Domain`], [`Credentials`] |
+//! | fuzz your own code | feature `arbitrary`, [`guide::fuzzing`] |
+//!
+//! ```
+//! # #[cfg(feature = "std")] {
+//! use sans_socks::client::{Auth, Decision, Handshake};
+//! use sans_socks::{Address, Machine, Request};
+//! use std::io::{self, Read, Write};
+//!
+//! /// Connects to `target` through the proxy at the other end of `stream`.
+//! /// Returns the bytes received after the handshake: the first of the tunnel.
+//! fn connect(stream: &mut (impl Read + Write), target: Address<'_>) -> io::Result<Vec<u8>> {
+//!     let mut handshake = Handshake::new(&Request::connect(target), Auth::none());
+//!     let mut carry = Vec::new();
+//!     match handshake.advance(stream, &mut carry)? {
+//!         Decision::Established(_reply) => Ok(carry),
+//!         Decision::Closed(error) => Err(error.into()),
+//!         _ => Err(io::ErrorKind::Unsupported.into()), // only for BIND, and methods not offered here
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! # Guarantees
+//!
+//! - **Never over-reads.** Bytes after the handshake stay in your buffer, however the input was split. If you read at most
+//!   as many bytes as the machine asks for, they stay in the stream.
+//! - **Refusals reach the peer first.** `05 FF`, `01 01` or the reply is sent; only then do you see `Closed`.
+//! - **Illegal calls do not compile.** A second reply, a request before authentication or success by mistake cannot be
+//!   written.
+//! - **Secrets do not print.** `Debug` prints only lengths, comparison is constant-time, and the machine overwrites
+//!   credentials once they are sent or answered.
+//! - **Bounded.** A server's handshake takes at most 560 bytes, a client's 1,100, without heap.
+//! - **Interoperates.** Truncated refusals, ATYP 00 in a failure, an empty name in a reply or an RFC 1929 answer with the
+//!   wrong version are accepted where that is safe. Options make it strict.
+//!
+//! Out of scope: sockets, timeouts, name resolution, access control, the relay itself.
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `std` | yes | [`advance`](guide::driving#blocking-streams), `ToSocketAddrs` for addresses, conversions from and into `std::io::Error`; implies `alloc` |
+//! | `bytes` | yes | [`Transmit`] as `bytes::Buf`, `handle_buf`, `Encode::encode` into a `BufMut`; implies `alloc` |
+//! | `alloc` | yes | `gssapi`, `udp::AssociationTable`, a [`udp::Reassembler`] over a `Vec<u8>` |
+//! | `arbitrary` | no | `Arbitrary` for values, messages and configurations; implies `std` |
+//!
+//! Features add API and never change behaviour. Without any of them the crate is `no_std` and needs no allocator.
+//!
 //! # Panics
 //!
-//! But for the methods that `bytes` says must, no function of this crate panics, whatever a peer sends and
-//! whatever it is called with. For a release build that is not only tested: the linker is made to refuse a
-//! program in which a panic is left (`checks/no_panic` in the repository), for every decoder, every
-//! [`message::Encode::encode_into`], every method of both handshakes and of their tokens, [`udp::Association`],
-//! [`udp::Reassembler`] over any storage, [`udp::Header::prepend`] and [`udp::fragments`]; under `gssapi` for what
-//! does not grow a `Vec`. What it cannot be shown of:
+//! No function of this crate panics, for any input of a peer and any argument, except methods of `bytes::Buf` that must by
+//! contract. For release builds, the linker proves it: it refuses a program with a reachable panic. The proof covers every
+//! decoder, every [`message::Encode::encode_into`], every method of both handshakes and of their tokens,
+//! [`udp::Association`], [`udp::Reassembler`] over any storage, [`udp::Header::prepend`] and [`udp::fragments`], and the
+//! part of `gssapi` that does not grow a `Vec`. It does not cover:
 //!
-//! - [`Address::canonical`], and reading an [`Address`] or [`AddressBuf`] from text: they end in the parser of
-//!   IPv6 addresses of `core`, which cuts slices by indices that are right, but not to the optimiser;
-//! - `gssapi::Negotiator` where it takes input, makes a step or is abandoned, and `gssapi::Encapsulation` where it
-//!   wraps or unwraps: they grow a `Vec`, which panics beyond `isize::MAX` octets, and end in the caller's
-//!   `gssapi::Context`. What they hold themselves is bounded by a message of 65,539 octets;
-//! - what ends in other code: a formatter; a `bytes::Buf` or `bytes::BufMut` under `handle_buf` and
-//!   `Encode::encode`, and the methods that `Buf` itself gives to `Transmit`, which panic by contract where there
-//!   are too few octets; the clock of `std::time::Instant`.
+//! - [`Address::canonical`], [`Address::to_target`], `Host::try_from` with text, and reading an [`Address`] or
+//!   [`AddressBuf`] from text. They end in the IPv6 parser of `core`, whose indices are right in a way that the optimiser
+//!   does not see.
+//! - `gssapi::Negotiator` where it takes input, runs a step or rejects, and `gssapi::Encapsulation` where it wraps or
+//!   unwraps. They grow a `Vec`, which panics beyond `isize::MAX` bytes, and call your `gssapi::Context`. What they hold
+//!   themselves is bounded by a message of 65,539 bytes.
+//! - Code that is not of this crate: formatters, a `bytes::Buf` or `bytes::BufMut` under `handle_buf` and
+//!   `Encode::encode`, the clock of `std::time::Instant`, streams under `advance`.
 //!
-//! Where a heap has no memory, that is the program's end, as everywhere in Rust; but a `Reassembler` drops the
-//! fragment.
+//! Allocation failure aborts, as usual in Rust; a [`udp::Reassembler`] drops the fragment instead.
+//!
+//! [RFC 1928]: https://www.rfc-editor.org/rfc/rfc1928
+//! [RFC 1929]: https://www.rfc-editor.org/rfc/rfc1929
+//! [RFC 1961]: https://www.rfc-editor.org/rfc/rfc1961
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(
@@ -65,6 +105,8 @@ assert_eq!((decoded, consumed), (request, len));
     clippy::unwrap_used
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Without `std`, some links lead to what is not there. With all features, every link is checked.
+#![cfg_attr(not(feature = "std"), allow(rustdoc::broken_intra_doc_links))]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
@@ -79,6 +121,9 @@ pub mod client;
 mod code_point;
 mod credentials;
 mod error;
+// Pages without code: only the documentation has them.
+#[cfg(doc)]
+pub mod guide;
 // Where `usize` has 16 bits, a token and its header do not fit.
 #[cfg(all(feature = "alloc", not(target_pointer_width = "16")))]
 pub mod gssapi;
@@ -113,3 +158,8 @@ pub const DEFAULT_PORT: u16 = 1080;
 ///
 /// [RFC 1928 §6]: https://www.rfc-editor.org/rfc/rfc1928#section-6
 pub const REFUSAL_CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The examples in the README are tests, too.
+#[cfg(all(doctest, feature = "std"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -53,35 +53,10 @@ pub enum Io<'a> {
 /// ```
 /// # #[cfg(not(all(feature = "std", feature = "bytes")))] fn main() {}
 /// # #[cfg(all(feature = "std", feature = "bytes"))] mod program {
-/// use bytes::BytesMut;
-/// use sans_socks::{Io, Machine};
-/// use std::io;
-/// use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-///
-/// /// Sends and reads until there is a decision. Bytes read beyond that stay in `carry`.
-/// pub async fn advance<'m, M: Machine>(
-///     machine: &'m mut M,
-///     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-///     carry: &mut BytesMut,
-/// ) -> io::Result<M::Decision<'m>> {
-///     while let Some(io) = machine.poll_io() {
-///         match io {
-///             Io::Transmit(mut transmit) => stream.write_all_buf(&mut transmit).await?,
-///             Io::NeedInput { .. } => {
-///                 stream.flush().await?;
-///                 if carry.is_empty() && stream.read_buf(carry).await? == 0 {
-///                     machine.handle_eof();
-///                 }
-///                 machine.handle_buf(carry);
-///             }
-///         }
-///     }
-///     stream.flush().await?;
-///     machine
-///         .poll_decision()
-///         .ok_or_else(|| io::ErrorKind::WouldBlock.into())
-/// }
-/// # pub async fn run() -> io::Result<()> {
+#[doc = include_str!("guide/advance.rs")]
+/// # pub async fn run() -> std::io::Result<()> {
+/// #     use bytes::BytesMut;
+/// #     use tokio::io::AsyncWriteExt;
 /// #     use sans_socks::client::{Auth, Decision, Handshake};
 /// #     use sans_socks::{Address, Request};
 /// #     let (mut stream, mut far) = tokio::io::duplex(64);

@@ -1,6 +1,10 @@
 //! The server's side of the handshake.
 //!
-#![doc = include_str!("guide/server.md")]
+//! Create a [`Handshake`] for each connection, and run it with [`Machine::advance`] over a blocking stream, or with
+//! [`Handshake::poll_output`] in an event loop. The guide has [whole servers](crate::guide::server), and
+//! [every way to drive them](crate::guide::driving).
+//!
+#![doc = include_str!("server/transitions.md")]
 
 use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};

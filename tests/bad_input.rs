@@ -231,6 +231,8 @@ fn other_protocols_are_named() {
             panic!("{input:02x?}: {:?}", record.end());
         };
         assert_eq!(fault.looks_like(), protocol, "{input:02x?}");
+        let named = protocol.map_or(String::new(), |it| format!("expected 0x05: looks like {it}"));
+        assert!(fault.to_string().ends_with(&named), "{fault}");
         assert_eq!(record.unread, input);
         let sent = if matches!(script, Script::Client(_)) {
             "050100"

@@ -24,7 +24,7 @@ use super::ProtectionLevel;
 /// A later version may add methods. Each will have a default, so that existing implementations still compile.
 ///
 /// ```
-#[doc = include_str!("../guide/toy_context.rs")]
+#[doc = include_str!("../guide/gssapi/toy_context.rs")]
 /// ```
 pub trait Context {
     /// The error of the library.

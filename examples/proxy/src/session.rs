@@ -281,10 +281,6 @@ impl Session {
             Some(Error::Refused(_) | Error::Socks4Refused(_)) => {}
             // A health check or a port scan.
             Some(Error::UnexpectedEof { received: 0, .. }) => tracing::debug!(%peer, "{error}"),
-            Some(Error::Malformed(fault)) => match fault.looks_like() {
-                Some(protocol) => tracing::info!(%peer, "{fault}; looks like {protocol}"),
-                None => tracing::info!(%peer, "{fault}"),
-            },
             Some(error) => tracing::info!(%peer, "{error}"),
             None => tracing::debug!(%peer, "handshake: {error}"),
         }

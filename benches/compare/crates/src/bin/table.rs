@@ -20,7 +20,8 @@ struct Command {
 
 type Section = fn(&Facts) -> Option<String>;
 
-const SECTIONS: [(&str, Section); 6] = [
+const SECTIONS: [(&str, Section); 7] = [
+    ("peers-summary", summary),
     ("peers-instructions", instructions),
     ("peers-state", state),
     ("peers-times", times),
@@ -125,16 +126,14 @@ impl Facts {
 
 const FLOOR: &str = "floor";
 
+const OURS: &str = "sans-socks";
+
 fn name(job: Job) -> String {
     format!("{job:?}")
 }
 
 fn title(row: &str) -> String {
-    if row == "sans-socks" {
-        in_bold(row)
-    } else {
-        row.to_owned()
-    }
+    if row == OURS { in_bold(row) } else { row.to_owned() }
 }
 
 fn in_bold(text: &str) -> String {
@@ -160,14 +159,48 @@ impl Table {
     }
 }
 
-fn instructions(facts: &Facts) -> Option<String> {
-    let table = facts.by_job("instructions", true, |row, job| {
-        let count = facts.get(row, name(job), "instructions")?;
-        Some(match facts.number(row, name(job), "allocations") {
-            Some(allocations) if allocations > 0.0 => format!("{count} ({allocations})"),
-            _ => count.to_owned(),
-        })
+/// Three rows for readers who want no more.
+fn summary(facts: &Facts) -> Option<String> {
+    let jobs = [
+        (Job::J2, "decode a request with a name"),
+        (Job::J8, "server's handshake with a password"),
+        (Job::J9b, "client's handshake with a password"),
+        (Job::J10, "server's, one byte at a time"),
+    ];
+    let rows = facts.rows("instructions");
+    let best = |job| {
+        let others = rows.iter().copied().filter(|row| ![FLOOR, OURS].contains(row));
+        let numbered = others.filter_map(|row| Some((facts.number(row, name(job), "instructions")?, row)));
+        let (_, row) = numbered.min_by(|(one, _), (other, _)| one.total_cmp(other))?;
+        instructions_of(facts, row, job)
+    };
+    let heads = jobs.iter().map(|(_, head)| (*head).to_owned());
+    let mut table = Table::new([String::new()].into_iter().chain(heads), "---:");
+    let mut row = |title: &str, cell: &dyn Fn(Job) -> Option<String>| {
+        let cells: Option<Vec<_>> = jobs.iter().map(|(job, _)| cell(*job)).collect();
+        table.row([title.to_owned()].into_iter().chain(cells?));
+        Some(())
+    };
+    row("the best other crate", &best)?;
+    let ours = |job| Some(in_bold(&instructions_of(facts, OURS, job)?));
+    row(&in_bold(OURS), &ours)?;
+    row("a hand-written lower bound", &|job| {
+        instructions_of(facts, FLOOR, job)
     })?;
+    Some(table.0)
+}
+
+/// Instructions, and heap allocations in brackets if there are any.
+fn instructions_of(facts: &Facts, row: &str, job: Job) -> Option<String> {
+    let count = facts.get(row, name(job), "instructions")?;
+    Some(match facts.number(row, name(job), "allocations") {
+        Some(allocations) if allocations > 0.0 => format!("{count} ({allocations})"),
+        _ => count.to_owned(),
+    })
+}
+
+fn instructions(facts: &Facts) -> Option<String> {
+    let table = facts.by_job("instructions", true, |row, job| instructions_of(facts, row, job))?;
     Some(format!("{table}\n{}.\n", facts.measured("valgrind")))
 }
 

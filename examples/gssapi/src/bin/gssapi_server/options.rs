@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-use sans_socks::{Credentials, Error, OtherProtocol};
+use sans_socks::Credentials;
 use sans_socks_gssapi::{Login, in_full, log};
 
 #[derive(Args)]
@@ -35,17 +35,5 @@ impl Options {
 
 /// Logs that a connection has failed. No error of `sans-socks` shows credentials.
 pub(crate) fn log_failure(client: SocketAddr, error: &io::Error) {
-    let reason = in_full(error);
-    match protocol(error) {
-        Some(protocol) => log(format_args!("{client}: {reason}; looks like {protocol}")),
-        None => log(format_args!("{client}: {reason}")),
-    }
-}
-
-/// Returns what the client spoke instead of SOCKS5, if it is known.
-fn protocol(error: &io::Error) -> Option<OtherProtocol> {
-    match error.get_ref()?.downcast_ref()? {
-        Error::Malformed(fault) => fault.looks_like(),
-        _ => None,
-    }
+    log(format_args!("{client}: {}", in_full(error)));
 }

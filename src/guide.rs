@@ -1,0 +1,68 @@
+//! A guide to this crate, in the order in which a reader meets the topics.
+//!
+//! | page | answers |
+//! |---|---|
+//! | [`driving`] | how a handshake runs over blocking, asynchronous, readiness-based and completion-based I/O |
+//! | [`server`] | which decisions a server makes, and how it answers them |
+//! | [`client`] | how to connect, authenticate, listen, and what success means |
+//! | [`closing`] | why a refusal can be lost, and how to close so that it arrives |
+//! | [`deadlines`] | which time limits to set in which phase |
+//! | [`dialing`] | how a failed look-up, dial or bind becomes a reply code |
+//! | [`access_lists`] | how to restrict where clients may connect to |
+//! | [`udp_relay`] | how to relay datagrams in production, with one association for each socket or many |
+//! | [`chaining`] | how to connect through several proxies |
+//! | [`errors`] | who caused an error, what it means, and how loudly to log it |
+//! | [`gssapi`] | how to put a GSSAPI layer between the socket and the handshake |
+//! | [`fuzzing`] | how to fuzz your own code in 15 lines |
+//! | [`no_std`] | how to run without an operating system or an allocator |
+//!
+//! Every example is compiled and run as a test. The programs in `examples/` of the package are complete.
+
+macro_rules! pages {
+    ($($(#[doc = $title:literal])* $page:ident = $($part:literal)+;)*) => {$(
+        $(#[doc = $title])*
+        #[doc = ""]
+        #[cfg_attr(all(feature = "std", feature = "bytes"), doc = concat!($(include_str!($part)),+))]
+        #[cfg_attr(
+            not(all(feature = "std", feature = "bytes")),
+            doc = "This page is part of the documentation with features `std` and `bytes`."
+        )]
+        pub mod $page {}
+    )*};
+}
+
+pages! {
+    /// How to run a handshake, over any kind of I/O.
+    driving = "guide/driving.md";
+    /// A server, and its decisions.
+    server = "guide/server.md";
+    /// A client, from connecting to BIND.
+    client = "guide/client.md";
+    /// How to close so that a refusal arrives.
+    closing = "guide/closing.md";
+    /// Time limits for each phase.
+    deadlines = "guide/deadlines.md";
+    /// From the dial to the reply code.
+    dialing = "guide/dialing.md";
+    /// How to restrict where clients may connect to.
+    access_lists = "guide/access_lists.md";
+    /// A UDP relay for production.
+    udp_relay = "guide/udp_relay.md";
+    /// How to connect through several proxies.
+    chaining = "guide/chaining.md";
+    /// Errors: who caused them, what they mean, and how loudly to log them.
+    errors = "guide/errors.md";
+    /// How to put a GSSAPI layer between the socket and the handshake.
+    gssapi =
+        "guide/gssapi/introduction.md"
+        "guide/gssapi/negotiate.rs"
+        "guide/gssapi/layer.md"
+        "guide/gssapi/read.rs"
+        "guide/gssapi/handshakes.md"
+        "guide/gssapi/write.rs"
+        "guide/gssapi/relay.md";
+    /// How to fuzz your own code.
+    fuzzing = "guide/fuzzing.md";
+    /// How to run without an operating system or an allocator.
+    no_std = "guide/no_std.md";
+}
