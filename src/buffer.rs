@@ -8,6 +8,10 @@ use core::num::NonZeroUsize;
 use crate::message::{Decoded, Encode, copy};
 use crate::transmit::{Cursor, Transmit};
 
+/// What a buffer begins with is moved in words. The compiler moves few of them in registers, and zeroes the rest of the
+/// buffer in its place. Otherwise it moves all of the buffer.
+pub(crate) type Word = [u8; 8];
+
 /// `N` bytes, and what is being done with them.
 pub(crate) struct Buffer<const N: usize> {
     bytes: [u8; N],
@@ -45,12 +49,23 @@ pub(crate) fn push(bytes: &mut [u8], start: u16, message: &impl Encode) -> u16 {
 impl<const N: usize> Buffer<N> {
     /// A buffer that has nothing to send.
     pub(crate) const fn new() -> Self {
-        Self::sending([0; N], 0, (0, 0))
+        Self {
+            bytes: [0; N],
+            outgoing: Cursor::new(0, 0, (0, 0)),
+            received: 0,
+            missing: 0,
+            reach: 0,
+            eof: false,
+        }
     }
 
-    /// A buffer that sends its bytes up to `end`. Those in the range `secret` are overwritten afterwards.
+    /// A buffer that sends the bytes of `words` up to `end`. Those in the range `secret` are overwritten afterwards.
     #[inline(always)]
-    pub(crate) const fn sending(bytes: [u8; N], end: u16, secret: (u16, u16)) -> Self {
+    pub(crate) fn sending<const M: usize>(words: [Word; M], end: u16, secret: (u16, u16)) -> Self {
+        let mut bytes = [0; N];
+        for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
+            copy(&word, to);
+        }
         Self {
             bytes,
             outgoing: Cursor::new(0, end, secret),
@@ -122,11 +137,12 @@ impl<const N: usize> Buffer<N> {
     /// Consumes a message that is `input` up to `end`. Nothing of it was received before.
     #[inline]
     pub(crate) fn take_whole(&mut self, input: &[u8], end: usize) {
+        let reach = usize::from(self.reach).max(input.len().min(usize::from(u16::MAX)));
+        self.received = end as u16;
+        self.reach = (reach - end) as u16;
         if let (Some(message), Some(room)) = (input.get(..end), self.bytes.get_mut(..end)) {
             copy(message, room);
         }
-        self.received = end as u16;
-        self.reach = self.reach.max(short(input.len())) - self.received;
     }
 
     /// Consumes the bytes of the message in progress and not one more, and returns how many.

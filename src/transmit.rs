@@ -145,7 +145,8 @@ impl Transmit<'_> {
     #[inline]
     fn finish(&mut self) {
         self.cursor.start = self.cursor.end;
-        if (1..=self.cursor.end).contains(&self.cursor.secret.1.into()) {
+        // Without credentials, the end of the secret is 0, and wraps.
+        if u32::from(self.cursor.secret.1).wrapping_sub(1) < self.cursor.end {
             self.cursor.wipe_secret(self.bytes);
         }
     }

@@ -127,9 +127,10 @@ fn encode_to<'a>(
     let [p, q] = address.port.to_be_bytes();
     match address.host {
         Host::Ipv4(ip) => {
-            let [a, b, c, d] = ip.octets();
             if let Some(out) = room(IPV4_LEN)?.first_chunk_mut() {
-                *out = [x, y, z, IPV4, a, b, c, d, p, q];
+                let [to_x, to_y, to_z, atyp, addr @ .., to_p, to_q]: &mut [u8; IPV4_LEN] = out;
+                [*to_x, *to_y, *to_z, *atyp, *to_p, *to_q] = [x, y, z, IPV4, p, q];
+                *addr = ip.octets();
             }
             Ok(IPV4_LEN)
         }

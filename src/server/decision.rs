@@ -316,7 +316,7 @@ impl PendingRequest<'_> {
     #[inline]
     #[must_use]
     pub fn request(&self) -> Request<'_> {
-        self.handshake.pending(self.request)
+        self.handshake.pending(&self.request)
     }
 
     /// Returns the version of the request. Version 4 only if [`Config::with_socks4`](super::Config::with_socks4) is set;
@@ -346,10 +346,7 @@ impl PendingRequest<'_> {
             Command::UDP_ASSOCIATE => State::Established(Established::UdpAssociation),
             other => State::Established(Established::Other(other)),
         };
-        match version {
-            Version::Socks5 => self.handshake.accept(bound.into(), next),
-            Version::Socks4 => self.handshake.accept_socks4(bound.into(), next),
-        }
+        self.handshake.accept(version, bound.into(), next);
     }
 
     /// Rejects the request with `code` and the address `0.0.0.0:0`, 10 bytes, and closes. In version 4, `5B` is sent, 8
@@ -402,10 +399,7 @@ impl PendingPeer<'_> {
     #[inline]
     pub fn accept<'b>(self, peer: impl Into<Address<'b>>) {
         let next = State::Established(Established::Stream);
-        match self.version {
-            Version::Socks5 => self.handshake.accept(peer.into(), next),
-            Version::Socks4 => self.handshake.accept_socks4(peer.into(), next),
-        }
+        self.handshake.accept(self.version, peer.into(), next);
     }
 
     /// Sends `code` as [`PendingRequest::reject`] does, and closes.

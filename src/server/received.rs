@@ -9,17 +9,20 @@ use crate::message::request::Request;
 use crate::socks4::{self, UserId, Version};
 
 /// What a complete request is, and where its parts are.
-#[derive(Clone, Copy, Debug)]
+///
+/// `Clone` and not `Copy`: a copy is one load of fields that were stored one by one, and waits for them.
+#[derive(Clone, Debug)]
 pub(super) struct Received {
     pub(super) command: Command,
     host: Place,
     port: u16,
+    version: Version,
     /// The length of USERID, which only version 4 has.
-    user_id: Option<u8>,
+    user_id: u8,
 }
 
 /// The kind of host.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Place {
     Ipv4,
     Ipv6,
@@ -33,7 +36,8 @@ impl Received {
             command: request.command,
             host: Place::of(request.address.host),
             port: request.address.port,
-            user_id: None,
+            version: Version::Socks5,
+            user_id: 0,
         }
     }
 
@@ -43,15 +47,13 @@ impl Received {
             command: request.command(),
             host: Place::of(host),
             port,
-            user_id: Some(length_byte(request.user_id().as_bytes())),
+            version: Version::Socks4,
+            user_id: length_byte(request.user_id().as_bytes()),
         }
     }
 
     pub(super) const fn version(&self) -> Version {
-        match self.user_id {
-            Some(_) => Version::Socks4,
-            None => Version::Socks5,
-        }
+        self.version
     }
 
     /// Returns the request whose bytes these are.
@@ -63,9 +65,10 @@ impl Received {
             Place::Ipv4 => Host::Ipv4(Ipv4Addr::from(first_chunk(after_head))),
             Place::Ipv6 => Host::Ipv6(Ipv6Addr::from(first_chunk(after_head))),
             Place::Name { len } => {
-                let start = self
-                    .user_id
-                    .map_or(Request::NAME_START, socks4::Request::name_start);
+                let start = match self.version {
+                    Version::Socks5 => Request::NAME_START,
+                    Version::Socks4 => socks4::Request::name_start(self.user_id),
+                };
                 Host::Domain(Domain::from_counted(range(bytes, start, len)))
             }
         };
@@ -74,8 +77,13 @@ impl Received {
     }
 
     pub(super) fn user_id<'a>(&self, bytes: &'a [u8]) -> Option<UserId<'a>> {
-        let bytes = range(bytes, socks4::Request::USER_ID_START, self.user_id?);
-        Some(UserId::from_delimited(bytes))
+        match self.version {
+            Version::Socks5 => None,
+            Version::Socks4 => {
+                let bytes = range(bytes, socks4::Request::USER_ID_START, self.user_id);
+                Some(UserId::from_delimited(bytes))
+            }
+        }
     }
 }
 
