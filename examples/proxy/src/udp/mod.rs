@@ -11,19 +11,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sans_socks::udp::{Association, Frag, Header, MAX_HEADER_LEN, Outcome, Reassembler};
 use sans_socks::{Address, Target};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep_until};
+use tokio::task::JoinSet;
+use tokio::time::{Sleep, sleep_until, timeout};
 
 use crate::config::{Config, PortRange};
 use crate::connect::canonical;
 use crate::limits::Client;
 use crate::own::UdpPort;
 use crate::server::Shared;
-use names::{Names, Resolved};
+use names::Names;
 use socket::{Send, Slot, Socket};
 
 /// One association: its sockets, and what is on its way. All of it ends when this is dropped.
@@ -43,10 +44,17 @@ pub(crate) struct Relay {
     expiry: Pin<Box<Sleep>>,
     outer: Outer,
     names: Names,
+    lookups: JoinSet<Lookup>,
     hosts: Hosts,
     /// What the system could not take at once.
     backlog: Vec<Unsent>,
 }
+
+/// A name, and what the resolver has answered.
+type Lookup = (Box<str>, io::Result<Vec<IpAddr>>);
+
+/// How long datagrams wait for a name.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A datagram that the system could not take at once.
 type Unsent = (Side, SocketAddr, Vec<u8>);
@@ -86,7 +94,7 @@ struct Ready {
     inner: bool,
     v4: bool,
     v6: bool,
-    resolved: Option<Resolved>,
+    lookup: Option<Lookup>,
     expired: bool,
 }
 
@@ -125,7 +133,8 @@ impl Relay {
             reassembler: Reassembler::new(),
             expiry: Box::pin(sleep_until(tokio::time::Instant::now())),
             outer: Outer::new(&shared.config),
-            names: Names::new(),
+            names: Names::default(),
+            lookups: JoinSet::new(),
             hosts: Hosts::default(),
             backlog: Vec::new(),
             shared,
@@ -142,6 +151,9 @@ impl Relay {
     pub(crate) async fn run(mut self) {
         loop {
             let ready = poll_fn(|cx| self.poll(cx)).await;
+            if let Some((name, addresses)) = ready.lookup {
+                self.send_waiting(&name, addresses);
+            }
             if ready.inner {
                 self.relay_out();
             }
@@ -149,9 +161,6 @@ impl Relay {
                 if is_ready {
                     self.relay_in(side);
                 }
-            }
-            if let Some(resolved) = ready.resolved {
-                self.send_waiting(resolved);
             }
             if ready.expired {
                 self.reassembler.handle_timeout(Instant::now());
@@ -175,8 +184,8 @@ impl Relay {
             v6: readable(self.outer.v6.as_ref(), cx),
             ..Ready::default()
         };
-        if let Poll::Ready(resolved) = self.names.poll_resolved(cx) {
-            ready.resolved = Some(resolved);
+        if let Poll::Ready(Some(lookup)) = self.lookups.poll_join_next(cx) {
+            ready.lookup = lookup.ok(); // it does not panic
         }
         if let Some(deadline) = self.reassembler.poll_timeout() {
             if self.expiry.deadline().into_std() != deadline {
@@ -189,7 +198,7 @@ impl Relay {
                 inner: false,
                 v4: false,
                 v6: false,
-                resolved: None,
+                lookup: None,
                 expired: false,
             } => Poll::Pending,
             ready => Poll::Ready(ready),
@@ -214,11 +223,13 @@ impl Relay {
             reassembler,
             outer,
             names,
+            lookups,
             hosts,
             backlog,
             ..
         } = self;
         inner.receive(|slots| {
+            let now = Instant::now();
             let mut sends = Sends::default();
             for (index, slot) in slots.iter().enumerate() {
                 let Ok(datagram) = association.accept(slot.source, slot.datagram()) else {
@@ -227,13 +238,17 @@ impl Relay {
                 let frag = datagram.header.frag;
                 // A whole datagram is sent from where it is. Only the reassembler's own must be sent before it goes on.
                 let start = MAX_HEADER_LEN + slot.len - datagram.payload.len();
-                let Outcome::Deliver(whole) = reassembler.handle_datagram(Instant::now(), datagram) else {
+                let Outcome::Deliver(whole) = reassembler.handle_datagram(now, datagram) else {
                     continue;
                 };
                 let ip = match whole.header.address.to_target() {
                     Ok(Target::Socket(target)) => Some(target.ip()),
                     Ok(Target::Name(name, port)) => {
-                        names.address(shared, *client, (name, port), whole.payload)
+                        let answer = names.address(now, name, port, whole.payload);
+                        if answer.look_up {
+                            lookups.spawn(look_up(shared.clone(), *client, name.into()));
+                        }
+                        answer.ip
                     }
                     Err(_) => None,
                 };
@@ -301,14 +316,26 @@ impl Relay {
     }
 
     /// Sends what has waited for a name.
-    fn send_waiting(&mut self, resolved: Resolved) {
-        for datagram in resolved.waiting {
-            let target = SocketAddr::new(resolved.ip, datagram.port);
+    fn send_waiting(&mut self, name: &str, addresses: io::Result<Vec<IpAddr>>) {
+        let Some((ip, waiting)) = self.names.resolved(Instant::now(), name, addresses) else {
+            return;
+        };
+        for datagram in waiting {
+            let target = SocketAddr::new(ip, datagram.port);
             if self.hosts.admit(&self.shared, target) {
                 self.outer.send_one(&datagram.payload, target, &mut self.backlog);
             }
         }
     }
+}
+
+async fn look_up(shared: Arc<Shared>, client: Client, name: Box<str>) -> Lookup {
+    let addresses = match timeout(LOOKUP_TIMEOUT, shared.resolver.resolve(client, &name, 0)).await {
+        Ok(Ok(addresses)) => Ok(addresses.into_iter().map(|it| canonical(it).ip()).collect()),
+        Ok(Err(error)) => Err(error),
+        Err(late) => Err(late.into()),
+    };
+    (name, addresses)
 }
 
 impl Outer {

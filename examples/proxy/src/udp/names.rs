@@ -1,24 +1,19 @@
 //! Datagrams to names.
 //!
-//! Each association has a bounded table of names. Datagrams for a name that is being resolved wait for it, in their
-//! order. The addresses are kept for a minute, and a flow stays with its address as long as that answers.
+//! Each association has a bounded table of names. Datagrams for a name that is being resolved wait for it in order. The
+//! addresses are kept for a minute, and a flow stays with its address while that answers. The table neither resolves
+//! names nor reads a clock.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
-use tokio::time::timeout;
-
-use crate::connect::canonical;
-use crate::limits::Client;
-use crate::server::Shared;
-
-/// Names that an association may use at a time.
+/// Names of an association. The least recently used one makes room for a new one.
 const MAX_NAMES: usize = 256;
+
+/// Look-ups at a time. Datagrams to further names are dropped.
+const MAX_LOOKUPS: usize = 64;
 
 /// Bytes that may wait for names, and what each datagram counts in addition.
 const MAX_WAITING: usize = 128 * 1024;
@@ -27,136 +22,158 @@ const OVERHEAD: usize = 64;
 /// How long addresses are used without another look-up.
 const KEEP: Duration = Duration::from_secs(60);
 
-/// How long datagrams wait for a name.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a failed look-up is not repeated.
+const RETRY: Duration = Duration::from_secs(1);
 
-/// After this long without an answer to any datagram, the next address is tried.
-const NO_ANSWER: Duration = Duration::from_secs(3);
+/// How long datagrams may be unanswered before the next address is tried: by an address that has never answered, and by
+/// one that has.
+const NEVER_ANSWERED: Duration = Duration::from_secs(3);
+const NO_LONGER_ANSWERS: Duration = Duration::from_secs(30);
 
 /// The names of an association.
+#[derive(Default)]
 pub(super) struct Names {
     names: HashMap<Box<str>, Name>,
+    lookups: usize,
+    /// What all waiting datagrams count.
     waiting: usize,
-    lookups: JoinSet<(Box<str>, io::Result<Vec<SocketAddr>>)>,
 }
 
-#[derive(Default)]
 struct Name {
-    /// Empty during the first look-up.
-    addresses: Vec<IpAddr>,
-    /// Which of the addresses is in use.
-    current: usize,
-    /// Since when datagrams have had no answer.
+    used: Instant,
+    /// Empty until a look-up succeeds. The first is in use.
+    addresses: VecDeque<IpAddr>,
+    /// Whether the address in use has ever answered.
+    has_answered: bool,
+    /// When the first datagram was sent that is unanswered.
     unanswered: Option<Instant>,
-    /// When the addresses are looked up again.
+    /// When the name is looked up again. `None` while it is being looked up.
     expires: Option<Instant>,
-    looking_up: bool,
     /// What waits for the first look-up.
-    waiting: Vec<Waiting>,
+    waiting: VecDeque<Waiting>,
 }
 
 /// A datagram that waits.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Waiting {
     pub(super) port: u16,
     pub(super) payload: Vec<u8>,
 }
 
-/// What a look-up has led to.
-pub(super) struct Resolved {
-    pub(super) ip: IpAddr,
-    /// The datagrams that waited, in their order.
-    pub(super) waiting: Vec<Waiting>,
+impl Waiting {
+    const fn size(payload: &[u8]) -> usize {
+        payload.len() + OVERHEAD
+    }
+}
+
+/// What becomes of a datagram.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// Where it is to be sent. `None`: it waits, or is dropped.
+    pub(super) ip: Option<IpAddr>,
+    /// Whether the name must be looked up now. [`Names::resolved`] takes the result.
+    pub(super) look_up: bool,
 }
 
 impl Names {
-    pub(super) fn new() -> Self {
-        Self {
-            names: HashMap::new(),
-            waiting: 0,
-            lookups: JoinSet::new(),
+    /// Returns the address of a name if it is known. Otherwise keeps a copy of the datagram until it is, if there is
+    /// room.
+    pub(super) fn address(&mut self, now: Instant, name: &str, port: u16, payload: &[u8]) -> Answer {
+        let mut answer = Answer {
+            ip: None,
+            look_up: false,
+        };
+        if !self.names.contains_key(name) && !self.insert(now, name) {
+            return answer;
         }
+        let Some(entry) = self.names.get_mut(name) else {
+            return answer;
+        };
+        entry.used = now;
+        if self.lookups < MAX_LOOKUPS && entry.expires.is_some_and(|at| at <= now) {
+            entry.expires = None;
+            self.lookups += 1;
+            answer.look_up = true;
+        }
+        answer.ip = entry.use_address(now);
+        if answer.ip.is_none() && entry.expires.is_none() {
+            self.wait(name, port, payload);
+        }
+        answer
     }
 
-    /// Returns the address of a name, if it is known. Otherwise keeps a copy of the datagram until it is, if there is
-    /// room.
-    pub(super) fn address(
-        &mut self,
-        shared: &Arc<Shared>,
-        client: Client,
-        (name, port): (&str, u16),
-        payload: &[u8],
-    ) -> Option<IpAddr> {
-        let now = Instant::now();
-        if !self.names.contains_key(name) {
-            if self.names.len() >= MAX_NAMES {
-                // Names under way are kept, and with them what waits for them.
-                self.names
-                    .retain(|_, name| name.looking_up || name.expires.is_some_and(|at| now < at));
-            }
-            if self.names.len() >= MAX_NAMES {
-                return None;
-            }
-            self.names.insert(name.into(), Name::default());
+    /// Adds a name that is to be looked up. Returns `false` if there is no room.
+    fn insert(&mut self, now: Instant, name: &str) -> bool {
+        if self.lookups >= MAX_LOOKUPS {
+            return false;
         }
-        let entry = self.names.get_mut(name)?;
-        if !entry.looking_up && entry.expires.is_none_or(|at| at <= now) {
-            entry.looking_up = true;
-            let (shared, name) = (shared.clone(), Box::<str>::from(name));
-            self.lookups.spawn(async move {
-                let lookup = shared.resolver.resolve(client, &name, 0);
-                let addresses = timeout(LOOKUP_TIMEOUT, lookup)
-                    .await
-                    .unwrap_or_else(|late| Err(late.into()));
-                (name, addresses)
+        if self.names.len() >= MAX_NAMES {
+            let known = self.names.iter().filter(|(_, entry)| entry.expires.is_some());
+            let Some((oldest, _)) = known.min_by_key(|(_, entry)| entry.used) else {
+                return false;
+            };
+            let oldest = oldest.clone();
+            self.names.remove(&oldest);
+        }
+        self.names.insert(name.into(), Name::new(now));
+        true
+    }
+
+    /// Keeps a datagram. If there is no room, the name for which the most waits loses its last ones.
+    fn wait(&mut self, name: &str, port: u16, payload: &[u8]) {
+        let size = Waiting::size(payload);
+        while self.waiting + size > MAX_WAITING {
+            let longest = self
+                .names
+                .iter_mut()
+                .max_by_key(|(_, entry)| entry.waiting_size());
+            let Some((longest, entry)) = longest else { return };
+            if **longest == *name {
+                return;
+            }
+            let Some(dropped) = entry.waiting.pop_back() else {
+                return;
+            };
+            self.waiting -= Waiting::size(&dropped.payload);
+        }
+        if let Some(entry) = self.names.get_mut(name) {
+            self.waiting += size;
+            entry.waiting.push_back(Waiting {
+                port,
+                payload: payload.to_vec(),
             });
         }
-        if entry.addresses.is_empty() {
-            let size = payload.len() + OVERHEAD;
-            if self.waiting + size <= MAX_WAITING {
-                self.waiting += size;
-                entry.waiting.push(Waiting {
-                    port,
-                    payload: payload.to_vec(),
-                });
-            }
-            return None;
-        }
-        entry.give_way(now);
-        entry.addresses.get(entry.current).copied()
     }
 
-    /// Returns the next finished look-up for which datagrams wait. Pending as well if there is no look-up.
-    pub(super) fn poll_resolved(&mut self, cx: &mut Context<'_>) -> Poll<Resolved> {
-        while let Poll::Ready(Some(done)) = self.lookups.poll_join_next(cx) {
-            let Ok((name, addresses)) = done else { continue };
-            let Some(mut entry) = self.names.remove(&name) else {
-                continue;
-            };
-            entry.looking_up = false;
-            let waiting = std::mem::take(&mut entry.waiting);
-            let size = |waiting: &Waiting| waiting.payload.len() + OVERHEAD;
-            self.waiting -= waiting.iter().map(size).sum::<usize>();
-            if let Ok(addresses) = addresses {
-                entry.update(
-                    addresses
-                        .into_iter()
-                        .map(|address| canonical(address).ip())
-                        .collect(),
-                );
+    /// Takes the result of a look-up. Returns the address, and the datagrams that have waited for it.
+    pub(super) fn resolved(
+        &mut self,
+        now: Instant,
+        name: &str,
+        addresses: io::Result<Vec<IpAddr>>,
+    ) -> Option<(IpAddr, VecDeque<Waiting>)> {
+        let entry = self.names.get_mut(name)?;
+        self.lookups -= 1;
+        self.waiting -= entry.waiting_size();
+        let waiting = std::mem::take(&mut entry.waiting);
+        match addresses {
+            Ok(addresses) if !addresses.is_empty() => {
+                entry.update(addresses);
+                entry.expires = Some(now + KEEP);
             }
-            // A failed look-up leaves nothing, and is tried again with the next datagram.
-            if let Some(ip) = entry.addresses.get(entry.current).copied() {
-                self.names.insert(name, entry);
-                return Poll::Ready(Resolved { ip, waiting });
-            }
+            _ => entry.expires = Some(now + RETRY),
         }
-        Poll::Pending
+        if waiting.is_empty() {
+            return None;
+        }
+        Some((entry.use_address(now)?, waiting))
     }
 
     /// Notes that a host has answered.
     pub(super) fn answered(&mut self, ip: IpAddr) {
         for name in self.names.values_mut() {
-            if name.unanswered.is_some() && name.addresses.get(name.current) == Some(&ip) {
+            if name.addresses.front() == Some(&ip) {
+                name.has_answered = true;
                 name.unanswered = None;
             }
         }
@@ -164,31 +181,252 @@ impl Names {
 }
 
 impl Name {
-    /// Replaces the addresses. A flow stays with its address if that is still one of them.
-    fn update(&mut self, addresses: Vec<IpAddr>) {
-        if addresses.is_empty() {
-            return;
+    const fn new(now: Instant) -> Self {
+        Self {
+            used: now,
+            addresses: VecDeque::new(),
+            has_answered: false,
+            unanswered: None,
+            expires: Some(now),
+            waiting: VecDeque::new(),
         }
-        let used = self.addresses.get(self.current);
-        self.current = used
-            .and_then(|used| addresses.iter().position(|ip| ip == used))
-            .unwrap_or(0);
-        self.addresses = addresses;
-        self.expires = Some(Instant::now() + KEEP);
     }
 
-    /// Changes to the next address if the current one does not answer.
-    fn give_way(&mut self, now: Instant) {
-        if self.addresses.len() < 2 {
-            return;
-        }
-        match self.unanswered {
-            None => self.unanswered = Some(now),
-            Some(since) if now < since + NO_ANSWER => {}
-            Some(_) => {
-                self.current = (self.current + 1) % self.addresses.len();
-                self.unanswered = Some(now);
+    fn waiting_size(&self) -> usize {
+        self.waiting.iter().map(|it| Waiting::size(&it.payload)).sum()
+    }
+
+    /// Replaces the addresses. A flow stays with its address while that answers.
+    fn update(&mut self, addresses: Vec<IpAddr>) {
+        let used = self.addresses.front().copied();
+        self.addresses = addresses.into();
+        match used.map(|used| (used, self.addresses.iter().position(|&ip| ip == used))) {
+            Some((_, Some(position))) => self.addresses.rotate_left(position),
+            Some((used, None)) if self.has_answered && self.unanswered.is_none() => {
+                self.addresses.push_front(used);
             }
+            _ => self.change(),
         }
+    }
+
+    /// Returns the address for a datagram that is sent now. One that does not answer gives way to the next.
+    fn use_address(&mut self, now: Instant) -> Option<IpAddr> {
+        let patience = if self.has_answered {
+            NO_LONGER_ANSWERS
+        } else {
+            NEVER_ANSWERED
+        };
+        if self.addresses.len() > 1 && self.unanswered.is_some_and(|since| since + patience <= now) {
+            self.addresses.rotate_left(1);
+            self.change();
+        }
+        self.unanswered.get_or_insert(now);
+        self.addresses.front().copied()
+    }
+
+    /// Another address is in use.
+    fn change(&mut self) {
+        self.has_answered = false;
+        self.unanswered = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const SECOND: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+    const THIRD: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 3));
+
+    const SECOND_OF_TIME: Duration = Duration::from_secs(1);
+
+    const LOOK_UP: Answer = Answer {
+        ip: None,
+        look_up: true,
+    };
+    const NOTHING: Answer = Answer {
+        ip: None,
+        look_up: false,
+    };
+
+    const fn send(ip: IpAddr) -> Answer {
+        Answer {
+            ip: Some(ip),
+            look_up: false,
+        }
+    }
+
+    /// Names, one of which has these addresses.
+    fn known(now: Instant, addresses: &[IpAddr]) -> Names {
+        let mut names = Names::default();
+        assert_eq!(names.address(now, "name", 9, b"x"), LOOK_UP);
+        let (ip, _) = names
+            .resolved(now, "name", Ok(addresses.into()))
+            .expect("one waits");
+        assert_eq!(ip, addresses[0]);
+        names
+    }
+
+    fn not_found() -> io::Result<Vec<IpAddr>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    #[test]
+    fn datagrams_wait_for_their_name_in_order() {
+        let (mut names, now) = (Names::default(), Instant::now());
+        assert_eq!(names.address(now, "name", 1, b"a"), LOOK_UP);
+        assert_eq!(names.address(now, "name", 2, b""), NOTHING);
+        assert_eq!(names.address(now, "other", 9, b"not these"), LOOK_UP);
+        assert_eq!(names.address(now, "name", 1, b"c"), NOTHING);
+        let (ip, waiting) = names.resolved(now, "name", Ok(vec![FIRST])).expect("three");
+        let expected = [(1, &b"a"[..]), (2, b""), (1, b"c")].map(|(port, payload)| Waiting {
+            port,
+            payload: payload.into(),
+        });
+        assert_eq!((ip, Vec::from(waiting)), (FIRST, Vec::from(expected)));
+        assert_eq!(names.address(now, "name", 1, b"d"), send(FIRST));
+        assert_eq!(names.resolved(now, "other", Ok(vec![])), None);
+        assert_eq!((names.waiting, names.lookups), (0, 0));
+    }
+
+    #[test]
+    fn waiting_bytes_are_bounded_and_shared_between_names() {
+        let (mut names, now) = (Names::default(), Instant::now());
+        for _ in 0..1000 {
+            names.address(now, "slow", 9, &[0; 1000]);
+        }
+        let slow = names.waiting / Waiting::size(&[0; 1000]);
+        assert!(names.waiting <= MAX_WAITING && slow > 100, "{slow}");
+        // Another name gets room, and the slow one keeps the first of its datagrams.
+        for n in 0..20_u8 {
+            names.address(now, "quick", 9, &[n; 1000]);
+        }
+        assert!(names.waiting <= MAX_WAITING);
+        let (_, waiting) = names.resolved(now, "quick", Ok(vec![FIRST])).expect("20");
+        let order: Vec<u8> = waiting.iter().map(|it| it.payload[0]).collect();
+        assert_eq!(order, (0..20).collect::<Vec<_>>());
+        let (_, waiting) = names.resolved(now, "slow", Ok(vec![FIRST])).expect("the rest");
+        assert!((slow - 20..slow).contains(&waiting.len()), "{}", waiting.len());
+        assert_eq!(names.waiting, 0);
+    }
+
+    #[test]
+    fn addresses_are_kept_for_a_minute() {
+        let now = Instant::now();
+        let mut names = known(now, &[FIRST]);
+        let expired = now + KEEP;
+        assert_eq!(
+            names.address(expired - SECOND_OF_TIME, "name", 9, b"x"),
+            send(FIRST)
+        );
+        // The known address is used until the next look-up ends.
+        let again = Answer {
+            ip: Some(FIRST),
+            look_up: true,
+        };
+        assert_eq!(names.address(expired, "name", 9, b"x"), again);
+        assert_eq!(names.address(expired, "name", 9, b"x"), send(FIRST));
+        assert_eq!(names.resolved(expired, "name", Ok(vec![SECOND])), None);
+        assert_eq!(names.address(expired, "name", 9, b"x"), send(SECOND));
+    }
+
+    #[test]
+    fn failed_lookup_is_repeated_after_a_second() {
+        let (mut names, now) = (Names::default(), Instant::now());
+        assert_eq!(names.address(now, "name", 9, b"x"), LOOK_UP);
+        assert_eq!(names.resolved(now, "name", not_found()), None);
+        assert_eq!(names.address(now, "name", 9, b"dropped"), NOTHING);
+        assert_eq!(names.address(now + RETRY, "name", 9, b"x"), LOOK_UP);
+        let (_, waiting) = names.resolved(now, "name", Ok(vec![FIRST])).expect("one");
+        assert_eq!(waiting.len(), 1);
+    }
+
+    #[test]
+    fn failed_lookup_leaves_known_addresses() {
+        let now = Instant::now();
+        let mut names = known(now, &[FIRST]);
+        assert!(names.address(now + KEEP, "name", 9, b"x").look_up);
+        names.resolved(now + KEEP, "name", not_found());
+        assert_eq!(names.address(now + KEEP, "name", 9, b"x"), send(FIRST));
+    }
+
+    /// Name servers rotate addresses, and some return only one of many.
+    #[test]
+    fn flow_stays_with_an_address_that_answers() {
+        for later in [&[SECOND, THIRD, FIRST][..], &[SECOND, THIRD], &[THIRD]] {
+            let now = Instant::now();
+            let mut names = known(now, &[FIRST, SECOND]);
+            names.answered(FIRST);
+            names.address(now + KEEP, "name", 9, b"x");
+            names.answered(FIRST);
+            names.resolved(now + KEEP, "name", Ok(later.into()));
+            assert_eq!(
+                names.address(now + KEEP, "name", 9, b"x"),
+                send(FIRST),
+                "{later:?}"
+            );
+        }
+        // One that has not answered is given up for those that the name has now.
+        let now = Instant::now();
+        let mut names = known(now, &[FIRST]);
+        names.address(now + KEEP, "name", 9, b"x");
+        names.resolved(now + KEEP, "name", Ok(vec![THIRD, SECOND]));
+        assert_eq!(names.address(now + KEEP, "name", 9, b"x"), send(THIRD));
+    }
+
+    #[test]
+    fn silent_address_gives_way_to_the_next() {
+        let now = Instant::now();
+        let mut names = known(now, &[FIRST, SECOND]);
+        let at = |names: &mut Names, seconds| {
+            names
+                .address(now + SECOND_OF_TIME * seconds, "name", 9, b"x")
+                .ip
+                .expect("known")
+        };
+        assert_eq!([0, 2].map(|s| at(&mut names, s)), [FIRST; 2]);
+        assert_eq!([3, 4, 5].map(|s| at(&mut names, s)), [SECOND; 3]);
+        // After the last address, the first has its turn again.
+        assert_eq!(at(&mut names, 6), FIRST);
+        names.answered(SECOND); // late, and no answer of the first
+        assert_eq!(at(&mut names, 9), SECOND);
+        // An address that has answered is left much later.
+        names.answered(SECOND);
+        assert_eq!([10, 13, 39].map(|s| at(&mut names, s)), [SECOND; 3]);
+        assert_eq!(at(&mut names, 40), FIRST);
+    }
+
+    #[test]
+    fn only_address_stays_in_use() {
+        let now = Instant::now();
+        let mut names = known(now, &[FIRST]);
+        assert_eq!(names.address(now + KEEP / 2, "name", 9, b"x"), send(FIRST));
+    }
+
+    #[test]
+    fn names_being_looked_up_are_limited() {
+        let (mut names, now) = (Names::default(), Instant::now());
+        for n in 0..MAX_LOOKUPS {
+            assert_eq!(names.address(now, &n.to_string(), 9, b"x"), LOOK_UP);
+        }
+        assert_eq!(names.address(now, "one more", 9, b"x"), NOTHING);
+        names.resolved(now, "7", not_found());
+        assert_eq!(names.address(now, "one more", 9, b"x"), LOOK_UP);
+    }
+
+    #[test]
+    fn least_recently_used_name_makes_room() {
+        let (mut names, mut now) = (Names::default(), Instant::now());
+        for n in 0..10 * MAX_NAMES {
+            now += Duration::from_millis(1);
+            let name = n.to_string();
+            assert_eq!(names.address(now, &name, 9, b"x"), LOOK_UP);
+            names.resolved(now, &name, Ok(vec![FIRST]));
+            assert!(names.names.len() <= MAX_NAMES);
+            // The first name is always in use.
+            assert_eq!(names.address(now, "0", 9, b"x"), send(FIRST));
+        }
+        assert_eq!(names.address(now, "1", 9, b"x"), LOOK_UP);
     }
 }
