@@ -47,7 +47,7 @@ pub(super) fn set_receive_buffer(socket: &SockRef<'_>, size: usize) {
 }
 
 /// Returns how many datagrams are in the first slots.
-pub(super) fn receive(socket: &Socket, slots: &mut [Slot]) -> usize {
+pub(super) fn receive(socket: &Socket, slots: &mut [Slot<'_>]) -> usize {
     let mut count = 0;
     // "Would block" clears the readiness. Fewer datagrams than there was room for are all there were, so the call that
     // would only return this error is saved.
@@ -69,7 +69,7 @@ pub(super) fn receive(socket: &Socket, slots: &mut [Slot]) -> usize {
     count
 }
 
-fn receive_from<S>(fd: i32, headers: &mut MultiHeaders<S>, slots: &mut [Slot]) -> io::Result<usize>
+fn receive_from<S>(fd: i32, headers: &mut MultiHeaders<S>, slots: &mut [Slot<'_>]) -> io::Result<usize>
 where
     S: Copy + SockaddrLike + Into<SocketAddr>,
 {
@@ -99,7 +99,7 @@ where
 }
 
 /// Returns how many were sent or dropped before the system could take no more.
-pub(super) fn send(socket: &Socket, slots: &[Slot], sends: &[Send]) -> usize {
+pub(super) fn send(socket: &Socket, slots: &[Slot<'_>], sends: &[Send]) -> usize {
     let mut done = 0;
     while let Some(rest @ [first, ..]) = sends.get(done..) {
         let run = if socket.may_offload() { run_length(rest) } else { 1 };
@@ -139,7 +139,7 @@ fn run_length(sends: &[Send]) -> usize {
 }
 
 /// Sends a run as one datagram, which the kernel cuts.
-fn send_segments(socket: &Socket, slots: &[Slot], run: &[Send], size: usize) -> io::Result<usize> {
+fn send_segments(socket: &Socket, slots: &[Slot<'_>], run: &[Send], size: usize) -> io::Result<usize> {
     let Some(first) = run.first() else { return Ok(0) };
     let buffers: Vec<_> = run.iter().map(|send| IoSlice::new(send.bytes(slots))).collect();
     let size = u16::try_from(size).map_err(io::Error::other)?;
@@ -154,7 +154,7 @@ fn send_segments(socket: &Socket, slots: &[Slot], run: &[Send], size: usize) -> 
 }
 
 /// Sends different datagrams with one call, as far as they are no runs.
-fn send_batch(socket: &Socket, slots: &[Slot], sends: &[Send]) -> io::Result<usize> {
+fn send_batch(socket: &Socket, slots: &[Slot<'_>], sends: &[Send]) -> io::Result<usize> {
     let mut count = 1;
     while count < BATCH.min(sends.len()) {
         let rest = sends.get(count..).unwrap_or_default();

@@ -302,7 +302,7 @@ impl Relay {
                     names.answered(ip);
                 }
                 let header = Header::standalone(Address::from(slot.source));
-                let Ok(start) = header.prepend(&mut slot.bytes, MAX_HEADER_LEN) else {
+                let Ok(start) = header.prepend(slot.bytes, MAX_HEADER_LEN) else {
                     continue;
                 };
                 sends.push(Send {
@@ -360,7 +360,7 @@ impl Outer {
         socket.as_ref()
     }
 
-    fn send(&mut self, slots: &[Slot], sends: &mut Sends, backlog: &mut Vec<Unsent>) {
+    fn send(&mut self, slots: &[Slot<'_>], sends: &mut Sends, backlog: &mut Vec<Unsent>) {
         for (side, sends) in [(Side::V4, &mut sends.v4), (Side::V6, &mut sends.v6)] {
             if !sends.is_empty() {
                 if let Some(socket) = self.socket(side) {
@@ -383,7 +383,7 @@ impl Outer {
 }
 
 /// Sends from slots, and copies what the system cannot take at once.
-fn send(socket: &Socket, side: Side, slots: &[Slot], sends: &[Send], backlog: &mut Vec<Unsent>) {
+fn send(socket: &Socket, side: Side, slots: &[Slot<'_>], sends: &[Send], backlog: &mut Vec<Unsent>) {
     let sent = if backlog.is_empty() {
         socket.send(slots, sends)
     } else {

@@ -13,7 +13,7 @@ pub(super) fn set_receive_buffer(socket: &SockRef<'_>, size: usize) {
 }
 
 /// Returns how many datagrams are in the first slots.
-pub(super) fn receive(socket: &Socket, slots: &mut [Slot]) -> usize {
+pub(super) fn receive(socket: &Socket, slots: &mut [Slot<'_>]) -> usize {
     let mut count = 0;
     while let Some(slot) = slots.get_mut(count) {
         let buffer = slot.bytes.get_mut(MAX_HEADER_LEN..).unwrap_or_default();
@@ -27,7 +27,7 @@ pub(super) fn receive(socket: &Socket, slots: &mut [Slot]) -> usize {
 }
 
 /// Returns how many were sent or dropped before the system could take no more.
-pub(super) fn send(socket: &Socket, slots: &[Slot], sends: &[Send]) -> usize {
+pub(super) fn send(socket: &Socket, slots: &[Slot<'_>], sends: &[Send]) -> usize {
     let blocked = |send: &Send| {
         let result = socket.send_now(send.bytes(slots), send.target);
         result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)

@@ -25,8 +25,8 @@ mod system;
 /// Datagrams that are received at once.
 pub(super) const BATCH: usize = 32;
 
-/// The largest value of UDP's length field.
-const MAX_DATAGRAM: usize = 65_535;
+/// A header and the largest value of UDP's length field.
+const SLOT_LEN: usize = MAX_HEADER_LEN + 65_535;
 
 /// The receive buffer of each socket. Memory is used only for what waits in it.
 ///
@@ -44,14 +44,14 @@ pub(super) struct Socket {
 
 /// A received datagram, after room for a header.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct Slot<'a> {
     /// [`MAX_HEADER_LEN`] bytes, then the datagram.
-    pub(super) bytes: Box<[u8]>,
+    pub(super) bytes: &'a mut [u8],
     pub(super) len: usize,
     pub(super) source: SocketAddr,
 }
 
-impl Slot {
+impl Slot<'_> {
     pub(super) fn datagram(&self) -> &[u8] {
         self.bytes
             .get(MAX_HEADER_LEN..MAX_HEADER_LEN + self.len)
@@ -68,7 +68,7 @@ pub(super) struct Send {
 }
 
 impl Send {
-    pub(super) fn bytes<'a>(&self, slots: &'a [Slot]) -> &'a [u8] {
+    pub(super) fn bytes<'a>(&self, slots: &'a [Slot<'_>]) -> &'a [u8] {
         slots
             .get(self.slot)
             .and_then(|slot| slot.bytes.get(self.range.clone()))
@@ -77,13 +77,9 @@ impl Send {
 }
 
 thread_local! {
-    /// One set of buffers serves all associations of a thread: an idle association holds none. Memory is used up to the
-    /// largest datagram that each slot has ever held.
-    static SLOTS: RefCell<Vec<Slot>> = RefCell::new((0..BATCH).map(|_| Slot {
-        bytes: vec![0; MAX_HEADER_LEN + MAX_DATAGRAM].into(),
-        len: 0,
-        source: (Ipv4Addr::UNSPECIFIED, 0).into(),
-    }).collect());
+    /// The bytes of all slots. They serve all associations of a thread: an idle association holds none. Being one
+    /// allocation, they come from the system as pages that take memory when they are first written to.
+    static BYTES: RefCell<Vec<u8>> = RefCell::new(vec![0; BATCH * SLOT_LEN]);
 }
 
 impl Socket {
@@ -110,9 +106,15 @@ impl Socket {
     /// Passes the datagrams that have arrived to `handle`, up to [`BATCH`] of them.
     ///
     /// Errors are ignored: they are ICMP messages about datagrams sent before, which do not end an association.
-    pub(super) fn receive(&self, handle: impl FnOnce(&mut [Slot])) {
-        SLOTS.with_borrow_mut(|slots| {
-            let count = system::receive(self, slots);
+    pub(super) fn receive(&self, handle: impl FnOnce(&mut [Slot<'_>])) {
+        BYTES.with_borrow_mut(|bytes| {
+            let slot = |bytes| Slot {
+                bytes,
+                len: 0,
+                source: (Ipv4Addr::UNSPECIFIED, 0).into(),
+            };
+            let mut slots: Vec<_> = bytes.chunks_exact_mut(SLOT_LEN).map(slot).collect();
+            let count = system::receive(self, &mut slots);
             if let Some(received @ [_, ..]) = slots.get_mut(..count) {
                 handle(received);
             }
@@ -123,7 +125,7 @@ impl Socket {
     ///
     /// A datagram that cannot be sent is dropped. Clients can cause that: port 0, a broadcast address, a size that the
     /// network does not carry.
-    pub(super) fn send(&self, slots: &[Slot], sends: &[Send]) -> usize {
+    pub(super) fn send(&self, slots: &[Slot<'_>], sends: &[Send]) -> usize {
         system::send(self, slots, sends)
     }
 
