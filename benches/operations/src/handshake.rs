@@ -7,9 +7,13 @@ use std::sync::atomic::{Ordering, compiler_fence};
 
 use sans_socks::client::{self, Auth};
 use sans_socks::server::{self, Established};
+use sans_socks::socks4::UserId;
 use sans_socks::{Credentials, Method, Request};
 
-use super::message::{CREDENTIALS, GREETING, PASSWORD, REPLY_IPV4, REQUEST_DOMAIN, USERNAME, bound, target};
+use super::message::{
+    CREDENTIALS, GREETING, PASSWORD, REPLY_IPV4, REPLY_SOCKS4, REQUEST_DOMAIN, REQUEST_SOCKS4, USERNAME,
+    bound, target,
+};
 use super::{Bench, LONGEST_HOST, PORT};
 
 /// What a driver has sent.
@@ -52,6 +56,7 @@ fn one_by_one(octets: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// A server's driver: `reads` is what it reads, never beyond the end of a message.
 #[inline(always)]
 fn serve<'a>(
+    config: server::Config,
     reads: impl Iterator<Item = &'a [u8]>,
     method: Method,
     (username, password): (&[u8], &[u8]),
@@ -59,7 +64,7 @@ fn serve<'a>(
 ) -> Option<Established> {
     use server::Output;
 
-    let mut handshake = server::Handshake::new();
+    let mut handshake = server::Handshake::with_config(config);
     sent.len = 0;
     for read in reads {
         if handshake.handle_input(read) != read.len() {
@@ -95,15 +100,13 @@ fn serve<'a>(
     None
 }
 
-/// A client's driver. What it gives is where the server is bound, if that is an IP address.
+/// A client of version 5.
 #[inline(always)]
 fn connect<'a>(
-    mut reads: impl Iterator<Item = &'a [u8]>,
-    credentials: Option<(&[u8], &[u8])>,
+    reads: impl Iterator<Item = &'a [u8]>,
+    credentials: Option<Login<'_>>,
     sent: &mut Sent,
 ) -> Option<Option<SocketAddr>> {
-    use client::Output;
-
     let auth = match credentials {
         None => Auth::none(),
         Some((username, password)) => {
@@ -111,6 +114,26 @@ fn connect<'a>(
         }
     };
     let mut handshake = client::Handshake::new(&Request::connect(target()?), auth);
+    drive(&mut handshake, reads, sent)
+}
+
+/// A client of version 4.
+#[inline(always)]
+fn connect_socks4<'a>(reads: impl Iterator<Item = &'a [u8]>, sent: &mut Sent) -> Option<Option<SocketAddr>> {
+    let user_id = UserId::new(black_box(USERNAME)).ok()?;
+    let mut handshake = client::Handshake::socks4(&Request::connect(target()?), user_id).ok()?;
+    drive(&mut handshake, reads, sent)
+}
+
+/// A client's driver. What it gives is where the server is bound, if that is an IP address.
+#[inline(always)]
+fn drive<'a>(
+    handshake: &mut client::Handshake,
+    mut reads: impl Iterator<Item = &'a [u8]>,
+    sent: &mut Sent,
+) -> Option<Option<SocketAddr>> {
+    use client::Output;
+
     sent.len = 0;
     loop {
         match handshake.poll_output() {
@@ -171,6 +194,7 @@ impl Exchange {
 type Login<'a> = (&'a [u8], &'a [u8]);
 
 const LOGIN: Login<'static> = (USERNAME, PASSWORD);
+const VERSION_5: server::Config = server::Config::new();
 const NO_AUTHENTICATION: &[u8] = b"\x05\x01\x00";
 
 pub(super) fn all(bench: &mut impl Bench) {
@@ -179,10 +203,10 @@ pub(super) fn all(bench: &mut impl Bench) {
 
     let none = Exchange::new(&[NO_AUTHENTICATION, REQUEST_DOMAIN], &[b"\x05\x00", REPLY_IPV4]);
     server(bench, "server/none", &none, |sent| {
-        serve(none.whole(), NONE, LOGIN, sent)
+        serve(VERSION_5, none.whole(), NONE, LOGIN, sent)
     });
     server(bench, "server/none/octets", &none, |sent| {
-        serve(none.octets(), NONE, LOGIN, sent)
+        serve(VERSION_5, none.octets(), NONE, LOGIN, sent)
     });
 
     let password = Exchange::new(
@@ -190,19 +214,19 @@ pub(super) fn all(bench: &mut impl Bench) {
         &[b"\x05\x02", b"\x01\x00", REPLY_IPV4],
     );
     server(bench, "server/password", &password, |sent| {
-        serve(password.whole(), PASSWORD, LOGIN, sent)
+        serve(VERSION_5, password.whole(), PASSWORD, LOGIN, sent)
     });
     server(bench, "server/password/octets", &password, |sent| {
-        serve(password.octets(), PASSWORD, LOGIN, sent)
+        serve(VERSION_5, password.octets(), PASSWORD, LOGIN, sent)
     });
 
     let login: Login<'_> = (&[b'u'; 255], &[b'p'; 255]);
     let longest = long(GREETING, login, LONGEST_HOST.as_bytes());
     server(bench, "server/longest", &longest, |sent| {
-        serve(longest.whole(), PASSWORD, login, sent)
+        serve(VERSION_5, longest.whole(), PASSWORD, login, sent)
     });
     server(bench, "server/longest/octets", &longest, |sent| {
-        serve(longest.octets(), PASSWORD, login, sent)
+        serve(VERSION_5, longest.octets(), PASSWORD, login, sent)
     });
 
     let none = Exchange::new(&[b"\x05\x00", REPLY_IPV4], &[NO_AUTHENTICATION, REQUEST_DOMAIN]);
@@ -225,6 +249,23 @@ pub(super) fn all(bench: &mut impl Bench) {
     });
 }
 
+/// The same of SOCKS4a.
+pub(super) fn socks4(bench: &mut impl Bench) {
+    let served = Exchange::new(&[REQUEST_SOCKS4], &[REPLY_SOCKS4]);
+    let config = VERSION_5.with_socks4(true);
+    let method = Method::NO_AUTHENTICATION;
+    server(bench, "server/socks4", &served, |sent| {
+        serve(config, served.whole(), method, LOGIN, sent)
+    });
+    server(bench, "server/socks4/octets", &served, |sent| {
+        serve(config, served.octets(), method, LOGIN, sent)
+    });
+    let connected = Exchange::new(&[REPLY_SOCKS4], &[REQUEST_SOCKS4]);
+    client(bench, "client/socks4", &connected, |sent| {
+        connect_socks4(connected.whole(), sent)
+    });
+}
+
 /// Messages with `size` octets in every field, in reads of several lengths.
 pub(super) fn growth(bench: &mut impl Bench, size: u8) {
     let field = vec![b'x'; usize::from(size)];
@@ -239,7 +280,13 @@ pub(super) fn growth(bench: &mut impl Bench, size: u8) {
     );
     for len in [1, 6] {
         server(bench, &format!("server/{len}"), &exchange, |sent| {
-            serve(exchange.pieces(len), Method::USERNAME_PASSWORD, login, sent)
+            serve(
+                VERSION_5,
+                exchange.pieces(len),
+                Method::USERNAME_PASSWORD,
+                login,
+                sent,
+            )
         });
         client(bench, &format!("client/{len}"), &reply, |sent| {
             connect(reply.pieces(len), Some(LOGIN), sent)

@@ -48,6 +48,7 @@ pub fn all(bench: &mut impl Bench) {
     message::all(bench);
     udp::all(bench);
     handshake::all(bench);
+    handshake::socks4(bench);
     gssapi::all(bench);
 }
 

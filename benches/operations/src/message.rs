@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use sans_socks::message::{Encode, Greeting};
+use sans_socks::socks4;
 use sans_socks::{Address, Command, Credentials, Domain, Method, Reply, ReplyCode, Request};
 
 use super::{Bench, HOST, PORT};
@@ -13,6 +14,8 @@ pub(super) const CREDENTIALS: &[u8] = b"\x01\x09benchmark\x1521 octets of passwo
 pub(super) const REQUEST_IPV4: &[u8] = b"\x05\x01\x00\x01\xcb\x00\x71\x05\x01\xbb";
 pub(super) const REQUEST_DOMAIN: &[u8] = b"\x05\x01\x00\x03\x0fwww.example.com\x01\xbb";
 pub(super) const REPLY_IPV4: &[u8] = b"\x05\x00\x00\x01\xc6\x33\x64\x09\x01\xbb";
+pub(super) const REQUEST_SOCKS4: &[u8] = b"\x04\x01\x01\xbb\0\0\0\x01benchmark\0www.example.com\0";
+pub(super) const REPLY_SOCKS4: &[u8] = b"\0\x5a\x01\xbb\xc6\x33\x64\x09";
 
 pub(super) const USERNAME: &[u8] = b"benchmark";
 pub(super) const PASSWORD: &[u8] = b"21 octets of password";
@@ -73,6 +76,19 @@ pub(super) fn all(bench: &mut impl Bench) {
             assert_eq!((reply, consumed), (Reply::new(ReplyCode::SUCCEEDED, bound()), 10));
         },
     );
+    bench.job(
+        "socks4/request/decode",
+        (),
+        |()| socks4::Request::decode(black_box(REQUEST_SOCKS4)),
+        |result, ()| {
+            let (request, consumed) = result.expect("well-formed").complete().expect("whole");
+            assert_eq!((request.address(), consumed), (to_host, REQUEST_SOCKS4.len()));
+        },
+    );
+    encode("socks4/request/encode", bench, REQUEST_SOCKS4, || {
+        let user_id = socks4::UserId::new(black_box(USERNAME)).ok()?;
+        socks4::Request::new(Command::CONNECT, target()?, user_id).ok()
+    });
     bench.job(
         "greeting/decode",
         (),
