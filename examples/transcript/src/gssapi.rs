@@ -1,14 +1,14 @@
 //! GSSAPI, RFC 1961, with a toy instead of Kerberos: the frames are real, but nothing is protected.
 
-use core::error::Error;
-use core::fmt;
+use std::fmt;
 
 use sans_socks::gssapi::{
     ClientConfig, Context, Encapsulation, Frame, MessageType, Negotiator, Output, Progress, Protection,
     ProtectionLevel, ServerConfig, Services,
 };
 
-use crate::annotate::{Direction, Field, Message, whole};
+use crate::Error;
+use crate::annotate::{Direction, Field, Kind, Message, frame_header};
 
 /// A context that proves nothing and protects nothing. Each side sends its name, and a token is the plaintext and the sum
 /// of its bytes.
@@ -27,7 +27,7 @@ impl fmt::Display for Unexpected {
     }
 }
 
-impl Error for Unexpected {}
+impl std::error::Error for Unexpected {}
 
 const CLIENT_TOKEN: &[u8] = b"toy: I am alice";
 const SERVER_TOKEN: &[u8] = b"toy: I am the proxy";
@@ -86,7 +86,7 @@ pub(crate) struct Layers {
 }
 
 /// Returns every message of the negotiation, and the layers if the server admits the client.
-pub(crate) fn negotiate(lets_in: bool) -> Result<(Vec<Message>, Option<Layers>), Box<dyn Error>> {
+pub(crate) fn negotiate(lets_in: bool) -> Result<(Vec<Message>, Option<Layers>), Error> {
     let mut client = Negotiator::client(Toy::Client, ClientConfig::new(ProtectionLevel::Integrity));
     let mut server = Negotiator::server(Toy::Server { lets_in }, ServerConfig::new());
     let mut messages = Vec::new();
@@ -113,7 +113,7 @@ fn turn(
     side: &mut Negotiator<Toy>,
     direction: Direction,
     messages: &mut Vec<Message>,
-) -> Result<bool, Box<dyn Error>> {
+) -> Result<bool, Error> {
     loop {
         match side.poll_output() {
             Output::Transmit(transmit) => {
@@ -127,9 +127,9 @@ fn turn(
     }
 }
 
-fn hear(side: &mut Negotiator<Toy>, messages: &[Message]) -> Result<(), Box<dyn Error>> {
+fn hear(side: &mut Negotiator<Toy>, messages: &[Message]) -> Result<(), Error> {
     for message in messages {
-        if side.handle_input(&message.octets) != message.octets.len() {
+        if side.handle_input(&message.bytes) != message.bytes.len() {
             return Err("a message was consumed in part".into());
         }
     }
@@ -137,21 +137,16 @@ fn hear(side: &mut Negotiator<Toy>, messages: &[Message]) -> Result<(), Box<dyn 
 }
 
 /// Annotates a message of the negotiation.
-fn message(direction: Direction, octets: &[u8]) -> Result<Message, Box<dyn Error>> {
-    let Frame::Token { message_type, token } = whole(Frame::decode(octets)?)? else {
-        let fields = vec![
-            version(),
-            Field::new("MTYP", 1, "abort: the server does not let the client in"),
-        ];
-        return Ok(Message::with(
-            direction,
-            "abort",
-            "RFC 1961 section 3.8",
-            octets,
-            fields,
-        ));
+fn message(direction: Direction, bytes: &[u8]) -> Result<Message, Error> {
+    let Frame::Token { message_type, token } = whole(bytes)? else {
+        let abort = Kind::Frame.annotate(direction, bytes)?;
+        return Ok(Message {
+            title: "abort",
+            section: "RFC 1961 section 3.8".to_owned(),
+            ..abort.ok_or("a message was sent in part")?
+        });
     };
-    let mut fields = header(message_type, token.as_bytes());
+    let mut fields = frame_header(message_type, token.as_bytes());
     let (title, section) = match (message_type, token.as_bytes()) {
         (MessageType::ProtectionLevel, [level, _]) => {
             let level =
@@ -164,24 +159,31 @@ fn message(direction: Direction, octets: &[u8]) -> Result<Message, Box<dyn Error
             ("authentication", "RFC 1961 section 3.4")
         }
     };
-    Ok(Message::with(direction, title, section, octets, fields))
+    Ok(Message::with(direction, title, section, bytes, fields))
+}
+
+fn whole(bytes: &[u8]) -> Result<Frame<'_>, Error> {
+    match Frame::decode(bytes)?.complete() {
+        Some((frame, _)) => Ok(frame),
+        None => Err("a message was sent in part".into()),
+    }
 }
 
 impl Layers {
     /// Returns the message in the form for the stream.
-    pub(crate) fn encapsulate(&mut self, message: Message) -> Result<Message, Box<dyn Error>> {
+    pub(crate) fn encapsulate(&mut self, message: Message) -> Result<Message, Error> {
         let (sender, receiver) = self.sides(message.direction);
         let (mut frame, mut plain) = (Vec::new(), Vec::new());
-        sender.encapsulate(&message.octets, &mut frame)?;
+        sender.encapsulate(&message.bytes, &mut frame)?;
         receiver.decapsulate(&frame, &mut plain)?;
         encapsulated(message, frame, &plain)
     }
 
     /// Returns the message in the form for a datagram.
-    pub(crate) fn encapsulate_datagram(&mut self, message: Message) -> Result<Message, Box<dyn Error>> {
+    pub(crate) fn encapsulate_datagram(&mut self, message: Message) -> Result<Message, Error> {
         let (sender, receiver) = self.sides(message.direction);
         let (mut frame, mut plain) = (Vec::new(), Vec::new());
-        sender.encapsulate_datagram(&message.octets, &mut frame)?;
+        sender.encapsulate_datagram(&message.bytes, &mut frame)?;
         receiver.decapsulate_datagram(&frame, &mut plain)?;
         encapsulated(message, frame, &plain)
     }
@@ -195,36 +197,24 @@ impl Layers {
 }
 
 /// Annotates a frame: its own fields around those of the message in it.
-fn encapsulated(message: Message, frame: Vec<u8>, received: &[u8]) -> Result<Message, Box<dyn Error>> {
-    if received != message.octets {
+fn encapsulated(message: Message, frame: Vec<u8>, received: &[u8]) -> Result<Message, Error> {
+    if received != message.bytes {
         return Err("the message received differs from the one sent".into());
     }
-    let Frame::Token { message_type, token } = whole(Frame::decode(&frame)?)? else {
+    let Frame::Token { message_type, token } = whole(&frame)? else {
         return Err("a frame without a token".into());
     };
-    let mut fields = header(message_type, token.as_bytes());
+    let mut fields = frame_header(message_type, token.as_bytes());
     fields.extend(message.fields);
     fields.push(check());
     Ok(Message {
         section: format!("{}; RFC 1961 section 5", message.section),
-        octets: frame,
+        bytes: frame,
         fields,
         ..message
     })
 }
 
-fn header(message_type: MessageType, token: &[u8]) -> Vec<Field> {
-    vec![
-        version(),
-        Field::new("MTYP", 1, message_type),
-        Field::new("LEN", 2, crate::annotate::counted(token.len(), "octet")),
-    ]
-}
-
-fn version() -> Field {
-    Field::new("VER", 1, "version 1 of RFC 1961")
-}
-
 fn check() -> Field {
-    Field::new("TOKEN", 1, "toy: the sum of the octets in it")
+    Field::new("TOKEN", 1, "toy: the sum of the bytes in it")
 }

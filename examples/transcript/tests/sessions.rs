@@ -1,15 +1,9 @@
-//! The example `transcript`: every octet of a session has a field with a name, and the octets are right.
+//! Simulated sessions: every byte has a field with a name, and the bytes are right.
 
-#[path = "../examples/transcript/annotate.rs"]
-mod annotate;
-#[path = "../examples/transcript/gssapi.rs"]
-mod gssapi;
-#[path = "../examples/transcript/session.rs"]
-mod session;
-
-use annotate::Message;
 use sans_socks::{Command, ReplyCode};
-use session::{Auth, Event, Outcome, Session};
+use sans_socks_transcript::Event;
+use sans_socks_transcript::annotate::Message;
+use sans_socks_transcript::session::{Auth, Outcome, Session};
 
 fn password(username: &str, password: &str) -> Auth {
     Auth::Password {
@@ -37,11 +31,31 @@ fn messages<'a>(events: &'a [Event]) -> Vec<&'a Message> {
 }
 
 fn hex(events: &[Event]) -> String {
-    messages(events).iter().map(|message| message.hex()).collect()
+    plain(
+        &messages(events)
+            .iter()
+            .map(|message| message.hex())
+            .collect::<String>(),
+    )
+}
+
+/// Removes the colours.
+fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+fn text(events: &[Event]) -> String {
+    plain(&events.iter().map(ToString::to_string).collect::<String>())
+}
+
+fn socks4(user_id: &str) -> Auth {
+    Auth::Socks4 {
+        user_id: user_id.into(),
+    }
 }
 
 #[test]
-fn every_octet_is_annotated() {
+fn every_byte_is_annotated() {
     let long = format!("{}:65535", "n".repeat(255));
     let field = "x".repeat(255);
     let mut sessions = 0;
@@ -58,11 +72,11 @@ fn every_octet_is_annotated() {
                     let events = run(command, target, auth.clone(), outcome);
                     for message in messages(&events) {
                         let named: usize = message.fields.iter().map(|field| field.len).sum();
-                        assert_eq!(named, message.octets.len(), "{message}");
+                        assert_eq!(named, message.bytes.len(), "{message}");
                         assert!(message.fields.iter().all(|field| !field.name.is_empty()));
 
-                        // What is printed, read back: the offsets are without a gap, the octets are these.
-                        let text = message.to_string();
+                        // What is printed, read back: the offsets are without a gap, the bytes are these.
+                        let text = plain(&message.to_string());
                         let mut printed = Vec::new();
                         for row in text.lines().skip(1) {
                             assert_eq!(row[..6].trim().parse(), Ok(printed.len()), "{text}");
@@ -70,7 +84,7 @@ fn every_octet_is_annotated() {
                                 hex::decode(row.get(8..43).unwrap_or(&row[8..]).replace(' ', "")).unwrap(),
                             );
                         }
-                        assert_eq!(printed, message.octets, "{text}");
+                        assert_eq!(printed, message.bytes, "{text}");
                         assert!(text.lines().all(|line| line.len() <= 100), "{text}");
                     }
                     sessions += 1;
@@ -92,6 +106,52 @@ fn connect() {
         C -> S  47 45 54 20 2f 20 48 54 54 50 2f 31 2e 30 0d 0a 0d 0a\n\
         S -> C  48 54 54 50 2f 31 2e 30 20 32 30 30 20 4f 4b 0d 0a 0d 0a\n";
     assert_eq!(hex(&events), expected);
+}
+
+#[test]
+fn socks4_names_and_addresses() {
+    let events = run(
+        Command::CONNECT,
+        "example.com:80",
+        socks4("alice"),
+        Outcome::Success,
+    );
+    let expected = "\
+        C -> S  04 01 00 50 00 00 00 01 61 6c 69 63 65 00 65 78 61 6d 70 6c 65 2e 63 6f 6d 00\n\
+        S -> C  00 5a c0 00 c0 00 02 01\n";
+    assert!(hex(&events).starts_with(expected), "{}", hex(&events));
+    let text = text(&events);
+    for line in [
+        "C -> S  request, 26 bytes                            SOCKS4, SOCKS4a",
+        "     4  00 00 00 01                          DSTIP     0.0.0.x: a name follows, SOCKS4a",
+        "     8  61 6c 69 63 65                       USERID    \"alice\"",
+        "    14  65 78 61 6d 70 6c 65 2e 63 6f 6d     DOMAIN    \"example.com\"",
+        "     1  5a                                   CD        request granted",
+    ] {
+        assert!(text.lines().any(|printed| printed == line), "{line}\n{text}");
+    }
+
+    let events = run(Command::BIND, "198.51.100.7:20", socks4(""), Outcome::Success);
+    let expected = "\
+        C -> S  04 02 00 14 c6 33 64 07 00\n\
+        S -> C  00 5a 9c 40 c0 00 02 01\n\
+        S -> C  00 5a 00 14 c6 33 64 07\n";
+    assert!(hex(&events).starts_with(expected), "{}", hex(&events));
+
+    let refused = Outcome::Refused(ReplyCode::CONNECTION_REFUSED);
+    let events = run(Command::CONNECT, "192.0.2.9:80", socks4(""), refused);
+    assert!(hex(&events).ends_with("S -> C  00 5b 00 00 00 00 00 00\n"));
+}
+
+#[test]
+fn socks4_has_no_ipv6() {
+    let session = Session {
+        command: Command::CONNECT,
+        target: "[2001:db8::1]:443".parse().unwrap(),
+        auth: socks4(""),
+        outcome: Outcome::Success,
+    };
+    assert!(session.run().is_err());
 }
 
 #[test]
@@ -132,9 +192,9 @@ fn udp_associate() {
         S -> C  00 00 00 01 c0 00 02 09 00 35 61 6e 20 61 6e 73 77 65 72\n";
     assert_eq!(hex(&events), expected);
 
-    let text: String = events.iter().map(ToString::to_string).collect();
+    let text = text(&events);
     for line in [
-        "C -> S  datagram, 16 octets                          RFC 1928 section 7, UDP",
+        "C -> S  datagram, 16 bytes                           RFC 1928 section 7, UDP",
         "     2  02                                   FRAG      piece 2, more follow",
         "     2  83                                   FRAG      piece 3, the last",
         "    10  70 69 65 63 65 73                    DATA      \"pieces\"",
@@ -185,13 +245,13 @@ fn gssapi_with_a_toy() {
         S -> C  01 03 00 14 48 54 54 50 2f 31 2e 30 20 32 30 30 20 4f 4b 0d 0a 0d 0a 98\n";
     assert_eq!(hex(&events), expected);
 
-    let text: String = events.iter().map(ToString::to_string).collect();
+    let text = text(&events);
     for line in [
-        "C -> S  request, 15 octets                           RFC 1928 section 4; RFC 1961 section 5",
+        "C -> S  request, 15 bytes                            RFC 1928 section 4; RFC 1961 section 5",
         "     1  03                                   MTYP      encapsulated data",
-        "     2  00 0b                                LEN       11 octets follow",
+        "     2  00 0b                                LEN       11 bytes follow",
         "     5  01                                   CMD       CONNECT",
-        "    14  22                                   TOKEN     toy: the sum of the octets in it",
+        "    14  22                                   TOKEN     toy: the sum of the bytes in it",
         "     4  01                                   TOKEN     integrity",
         "# Both sides are toys in place of Kerberos: they prove nothing, and protect nothing.",
     ] {

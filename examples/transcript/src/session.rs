@@ -1,11 +1,10 @@
-//! Both machines against each other in memory, and what goes over the wire between them.
+//! Simulated sessions: both machines in memory, with nothing but the wire between them.
 
-use core::error::Error;
-use core::fmt;
-use core::net::SocketAddr;
-use core::num::NonZeroUsize;
-use core::time::Duration;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
 
+use sans_socks::socks4::UserId;
 use sans_socks::udp::{Association, Header, MAX_HEADER_LEN, Outcome as Reassembled, Reassembler, fragments};
 use sans_socks::{
     Address, AddressBuf, Command, Credentials, Host, Method, ReplyCode, Request, client, server,
@@ -13,79 +12,90 @@ use sans_socks::{
 
 use crate::annotate::{Direction, Message};
 use crate::gssapi::{self, Layers};
+use crate::observe::Observer;
+use crate::{Error, Event};
 
-/// Who wants what of whom, and whether it is granted.
-pub(crate) struct Session {
-    pub(crate) command: Command,
-    /// What the client wants to reach.
-    pub(crate) target: AddressBuf,
-    pub(crate) auth: Auth,
-    pub(crate) outcome: Outcome,
+/// What a client asks for, and how the server answers.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// What it asks for.
+    pub command: Command,
+    /// What it wants to reach.
+    pub target: AddressBuf,
+    /// How it identifies itself.
+    pub auth: Auth,
+    /// How the session ends.
+    pub outcome: Outcome,
 }
 
-/// How the client says who it is.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Auth {
+/// How a client identifies itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Not at all.
     None,
-    Password { username: String, password: String },
+    /// By RFC 1929.
+    Password {
+        /// UNAME.
+        username: String,
+        /// PASSWD.
+        password: String,
+    },
+    /// By RFC 1961, with a toy in place of Kerberos.
     Gssapi,
+    /// By the user id of SOCKS4, which nobody checks.
+    Socks4 {
+        /// USERID.
+        user_id: String,
+    },
 }
 
-/// How it ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+/// How a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// In a tunnel, or in an association.
     Success,
     /// The server does not let the client in.
     Rejected,
-    /// The server lets the client in, and does not do what it asks for.
+    /// The server lets the client in, and refuses the request.
     Refused(ReplyCode),
-}
-
-/// What happens, in order.
-pub(crate) enum Event {
-    Message(Message),
-    /// What the octets do not show.
-    Note(String),
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Message(message) => message.fmt(f),
-            Self::Note(note) => writeln!(f, "# {note}"),
-        }
-    }
 }
 
 /// Where the server connects from, listens, and relays: an address for documentation, RFC 5737.
 const SERVER: &str = "192.0.2.1";
 /// Where the client's datagrams come from.
 const CLIENT: &str = "203.0.113.5:45678";
-/// What a name stands for.
+/// What a name resolves to.
 const PEER: &str = "198.51.100.7";
 /// What the client cuts its datagrams to, when it sends fragments.
 const PIECE: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
 impl Session {
-    /// Every message of the session, with notes on what happens between them.
-    pub(crate) fn run(&self) -> Result<Vec<Event>, Box<dyn Error>> {
-        let auth = match &self.auth {
-            Auth::Password { username, password } => {
-                client::Auth::password(Credentials::new(username, password)?)
-            }
-            Auth::None => client::Auth::none(),
-            Auth::Gssapi => client::Auth::new(&[Method::GSSAPI], None)?,
-        };
-        // A client that does not know where its datagrams will come from says 0.0.0.0:0.
+    /// Returns every message of the session, and notes on what happens in between.
+    ///
+    /// # Errors
+    ///
+    /// What the protocol cannot express, such as IPv6 in SOCKS4.
+    pub fn run(&self) -> Result<Vec<Event>, Error> {
+        // a client that does not know where its datagrams will come from says 0.0.0.0:0.
         let address = match self.command {
             Command::UDP_ASSOCIATE => Address::UNSPECIFIED,
             _ => self.target.as_address(),
         };
         let request = Request::new(self.command, address);
+        let client = match &self.auth {
+            Auth::None => client::Handshake::new(&request, client::Auth::none()),
+            Auth::Password { username, password } => {
+                let credentials = Credentials::new(username, password)?;
+                client::Handshake::new(&request, client::Auth::password(credentials))
+            }
+            Auth::Gssapi => client::Handshake::new(&request, client::Auth::new(&[Method::GSSAPI], None)?),
+            Auth::Socks4 { user_id } => client::Handshake::socks4(&request, UserId::new(user_id)?)?,
+        };
         let mut run = Run {
             session: self,
-            client: client::Handshake::new(&request, auth),
-            server: server::Handshake::new(),
+            client,
+            server: server::Handshake::with_config(server::Config::new().with_socks4(true)),
+            observer: Observer::new(),
             to_client: Vec::new(),
             to_server: Vec::new(),
             layers: None,
@@ -107,7 +117,7 @@ impl Session {
         Ok(run.events)
     }
 
-    fn server_address(&self) -> Result<AddressBuf, Box<dyn Error>> {
+    fn server_address(&self) -> Result<AddressBuf, Error> {
         let port = match self.command {
             Command::CONNECT => 49152,
             Command::BIND => 40000,
@@ -116,8 +126,8 @@ impl Session {
         Ok(format!("{SERVER}:{port}").parse()?)
     }
 
-    /// Who connects to a listening server, or answers a datagram.
-    fn peer(&self) -> Result<AddressBuf, Box<dyn Error>> {
+    /// Returns who connects to a listening server, or answers a datagram.
+    fn peer(&self) -> Result<AddressBuf, Error> {
         match self.target.as_address() {
             Address {
                 host: Host::Domain(_),
@@ -132,6 +142,7 @@ struct Run<'a> {
     session: &'a Session,
     client: client::Handshake,
     server: server::Handshake,
+    observer: Observer,
     to_client: Vec<u8>,
     to_server: Vec<u8>,
     /// Under all that is sent, once GSSAPI is negotiated.
@@ -147,13 +158,16 @@ enum Turn {
 }
 
 impl Run<'_> {
-    fn client_turn(&mut self) -> Result<Turn, Box<dyn Error>> {
+    fn client_turn(&mut self) -> Result<Turn, Error> {
         match self.client.poll_output() {
             client::Output::Transmit(transmit) => {
-                let message = Message::new(Direction::ToServer, self.server.phase(), transmit.as_bytes())?;
+                let start = self.to_server.len();
                 self.to_server.extend_from_slice(transmit.as_bytes());
-                transmit.sent(message.octets.len());
-                self.stream(message)?;
+                transmit.sent_all();
+                let events = self
+                    .observer
+                    .observe(Direction::ToServer, &self.to_server[start..]);
+                self.stream(events)?;
             }
             client::Output::NeedInput { .. } if self.to_client.is_empty() => return Ok(Turn::Waits),
             client::Output::NeedInput { .. } => {
@@ -194,14 +208,17 @@ impl Run<'_> {
         Ok(Turn::Acted)
     }
 
-    fn server_turn(&mut self) -> Result<Turn, Box<dyn Error>> {
+    fn server_turn(&mut self) -> Result<Turn, Error> {
         let Session { outcome, target, .. } = self.session;
         match self.server.poll_output() {
             server::Output::Transmit(transmit) => {
-                let message = Message::new(Direction::ToClient, self.client.phase(), transmit.as_bytes())?;
+                let start = self.to_client.len();
                 self.to_client.extend_from_slice(transmit.as_bytes());
-                transmit.sent(message.octets.len());
-                self.stream(message)?;
+                transmit.sent_all();
+                let events = self
+                    .observer
+                    .observe(Direction::ToClient, &self.to_client[start..]);
+                self.stream(events)?;
             }
             server::Output::NeedInput { .. } if self.to_server.is_empty() => return Ok(Turn::Waits),
             server::Output::NeedInput { .. } => {
@@ -215,7 +232,7 @@ impl Run<'_> {
                     select.reject();
                     self.note("The server wants a password, and the client has none.");
                 }
-                Auth::None => select.select(Method::NO_AUTHENTICATION)?,
+                Auth::None | Auth::Socks4 { .. } => select.select(Method::NO_AUTHENTICATION)?,
             },
             server::Output::Authenticate(authenticate) if *outcome == Outcome::Rejected => {
                 authenticate.reject();
@@ -227,6 +244,10 @@ impl Run<'_> {
             }
             // The client's turn is for both.
             server::Output::Negotiate(_) => return Ok(Turn::Waits),
+            server::Output::PendingRequest(pending) if *outcome == Outcome::Rejected => {
+                pending.reject(ReplyCode::NOT_ALLOWED);
+                self.note("The server does not let this user in.");
+            }
             server::Output::PendingRequest(pending) => {
                 if let Outcome::Refused(code) = *outcome {
                     pending.reject(code);
@@ -252,8 +273,8 @@ impl Run<'_> {
         Ok(Turn::Acted)
     }
 
-    /// What comes behind the handshake.
-    fn tunnel(&mut self) -> Result<(), Box<dyn Error>> {
+    /// Continues after the handshake.
+    fn tunnel(&mut self) -> Result<(), Error> {
         match (self.session.outcome, self.session.command) {
             (Outcome::Rejected, _) if self.session.auth == Auth::None => {
                 self.note("The client closes the connection.");
@@ -276,12 +297,12 @@ impl Run<'_> {
     }
 
     /// Datagrams through the relay: whole, then in fragments.
-    fn relay(&mut self) -> Result<(), Box<dyn Error>> {
+    fn relay(&mut self) -> Result<(), Error> {
         let source: SocketAddr = CLIENT.parse()?;
         let mut association = Association::new(source, &Address::UNSPECIFIED).with_fragments(true);
         let mut reassembler = Reassembler::<Duration, _>::with_storage([0; 512]);
         self.note(
-            "The client has datagrams for the target. It sends them to the relay, each behind a header.",
+            "The client has datagrams for the target. It sends them to the relay, each after a header.",
         );
         self.note(format!(
             "The first comes from {source}: from here on, only that port is the client's."
@@ -295,10 +316,10 @@ impl Run<'_> {
             }
             let target = self.session.target.as_address();
             for piece in fragments(target, question.as_bytes(), max_payload)? {
-                let mut octets = vec![0; piece.encoded_len()];
-                piece.encode_into(&mut octets)?;
-                self.datagram(Direction::ToServer, &octets)?;
-                let piece = association.accept(source, &octets)?;
+                let mut bytes = vec![0; piece.encoded_len()];
+                piece.encode_into(&mut bytes)?;
+                self.datagram(Direction::ToServer, &bytes)?;
+                let piece = association.accept(source, &bytes)?;
                 match reassembler.handle_datagram(Duration::ZERO, piece) {
                     Reassembled::Deliver(whole) => self.note(format!(
                         "The relay sends \"{}\" to {}.",
@@ -312,16 +333,16 @@ impl Run<'_> {
         }
         let peer = self.session.peer()?;
         self.note(format!("An answer comes to the relay from {peer}."));
-        let mut octets = vec![0; MAX_HEADER_LEN];
-        octets.extend_from_slice(b"an answer");
-        let start = Header::standalone(peer.as_address()).prepend(&mut octets, MAX_HEADER_LEN)?;
-        self.datagram(Direction::ToClient, &octets[start..])?;
+        let mut bytes = vec![0; MAX_HEADER_LEN];
+        bytes.extend_from_slice(b"an answer");
+        let start = Header::standalone(peer.as_address()).prepend(&mut bytes, MAX_HEADER_LEN)?;
+        self.datagram(Direction::ToClient, &bytes[start..])?;
         self.note("The client closes the TCP connection. That ends the association.");
         Ok(())
     }
 
-    fn datagram(&mut self, direction: Direction, octets: &[u8]) -> Result<(), Box<dyn Error>> {
-        let datagram = Message::datagram(direction, octets)?;
+    fn datagram(&mut self, direction: Direction, bytes: &[u8]) -> Result<(), Error> {
+        let datagram = Message::datagram(direction, bytes)?;
         let sent = match &mut self.layers {
             Some(layers) => layers.encapsulate_datagram(datagram)?,
             None => datagram,
@@ -330,16 +351,19 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn data(&mut self, direction: Direction, octets: &[u8]) -> Result<(), Box<dyn Error>> {
-        self.stream(Message::data(direction, octets))
+    fn data(&mut self, direction: Direction, bytes: &[u8]) -> Result<(), Error> {
+        let events = self.observer.observe(direction, bytes);
+        self.stream(events)
     }
 
-    fn stream(&mut self, message: Message) -> Result<(), Box<dyn Error>> {
-        let sent = match &mut self.layers {
-            Some(layers) => layers.encapsulate(message)?,
-            None => message,
-        };
-        self.events.push(Event::Message(sent));
+    /// Adds what goes over the stream, under the layers that are negotiated.
+    fn stream(&mut self, events: Vec<Event>) -> Result<(), Error> {
+        for event in events {
+            self.events.push(match (event, &mut self.layers) {
+                (Event::Message(message), Some(layers)) => Event::Message(layers.encapsulate(message)?),
+                (event, _) => event,
+            });
+        }
         Ok(())
     }
 
