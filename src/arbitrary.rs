@@ -1,5 +1,5 @@
-//! `Arbitrary` where deriving it would not do: lengths, what one field demands of another, and values that lead
-//! somewhere. Uniform code points and names would nearly all be refused at once.
+//! `Arbitrary` where a derived one would be wrong: lengths, and fields that depend on each other. Code points and names are
+//! biased towards common ones, because a server refuses nearly all uniform ones at once.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 
@@ -13,7 +13,7 @@ use crate::server::Established;
 use crate::socks4::{self, UserId};
 use crate::udp::{Datagram, Frag};
 
-/// A host name of 255 bytes. Each of its ends, from a letter on, is a host name too.
+/// A host name of 255 bytes. Every suffix that starts with a letter is a host name too.
 const HOST_NAME: &str = concat!(
     "labels-of-sixty-three-bytes-are-the-longest-ones-that-dns-allow.",
     "labels-of-sixty-three-bytes-are-the-longest-ones-that-dns-allow.",
@@ -58,8 +58,8 @@ impl<'a> Arbitrary<'a> for Command {
     }
 }
 
-/// Takes 1 to 255 bytes, but at most half of what there is, so that a value leaves something for the next. Out of
-/// nothing it makes one byte.
+/// Takes 1 to 255 bytes, but at most half of the input, so that something is left for the next value. If the input is
+/// empty, returns one byte.
 fn counted<'a>(u: &mut Unstructured<'a>) -> Result<&'a [u8]> {
     let len = u.int_in_range(1..=255)?;
     match u.len().div_ceil(2) {
@@ -68,7 +68,7 @@ fn counted<'a>(u: &mut Unstructured<'a>) -> Result<&'a [u8]> {
     }
 }
 
-/// Takes up to `max` bytes, but at most half of what there is.
+/// Takes up to `max` bytes, but at most half of the input.
 fn up_to<'a>(u: &mut Unstructured<'a>, max: usize) -> Result<&'a [u8]> {
     let len = u.int_in_range(0..=max.min(u.len() / 2))?;
     u.bytes(len)

@@ -1,7 +1,7 @@
 //! The inline buffer of a handshake: the message that is being read, and the bytes that are being sent.
 //!
-//! It consumes exactly the bytes of the message in progress, so nothing ever has to be handed back, and it
-//! stops at the first byte that shows a fault, however the input was split.
+//! It consumes exactly the bytes of the message in progress, and stops at the first byte that shows a fault, however the
+//! input was split.
 
 use core::num::NonZeroUsize;
 
@@ -12,13 +12,13 @@ use crate::transmit::{Cursor, Transmit};
 /// buffer in its place. Otherwise it moves all of the buffer.
 pub(crate) type Word = [u8; 8];
 
-/// `N` bytes, and what is being done with them.
+/// `N` bytes, and the state of receiving and sending them.
 pub(crate) struct Buffer<const N: usize> {
     bytes: [u8; N],
     outgoing: Cursor,
     /// The message being read is `bytes[..received]`.
     received: u16,
-    /// How many more bytes it takes to the next decision. 0 where that is not known, and before the first byte.
+    /// The number of bytes missing to the next decision. 0 if it is unknown, and before the first byte.
     missing: u16,
     /// How far the input reached that was offered last, counted like `received`. What is beyond `received` is
     /// input that the caller still holds. Saturates.
@@ -27,7 +27,7 @@ pub(crate) struct Buffer<const N: usize> {
     eof: bool,
 }
 
-/// What became of some input.
+/// The result of consuming input.
 pub(crate) enum Progress<T, E> {
     /// The message is not complete yet.
     Partial,
@@ -82,7 +82,7 @@ impl<const N: usize> Buffer<N> {
         NonZeroUsize::new(self.missing as usize)
     }
 
-    /// Returns whether a message begins, and more input can come.
+    /// Returns whether a message begins, and the peer can still send.
     #[inline]
     pub(crate) const fn is_at_start(&self) -> bool {
         self.received == 0 && !self.eof
@@ -147,9 +147,9 @@ impl<const N: usize> Buffer<N> {
 
     /// Consumes the bytes of the message in progress and not one more, and returns how many.
     ///
-    /// Goes from decision point to decision point, so that nothing is consumed after a fault. `first` is the first
-    /// decision point of the message. `decode` reads it from its first byte on. A fault of the very first byte
-    /// leaves that byte unconsumed.
+    /// Proceeds from decision point to decision point, so that nothing is consumed after a fault. `first` is the first
+    /// decision point of the message. `decode` gets the message from its first byte. If the first byte is the fault, it
+    /// is not consumed.
     #[inline(always)] // Once for each message, as `decode` is: else what was decoded passes through memory.
     pub(crate) fn receive<T, E>(
         &mut self,
@@ -231,7 +231,7 @@ impl<const N: usize> Buffer<N> {
         self.received
     }
 
-    /// Returns the message so far, and what is behind it. Its length is known to the compiler.
+    /// Returns the message so far and the bytes after it. The compiler knows the length.
     #[inline]
     pub(crate) const fn bytes(&self) -> &[u8; N] {
         &self.bytes
@@ -245,7 +245,7 @@ impl<const N: usize> Buffer<N> {
             .unwrap_or_default()
     }
 
-    /// Notes how much input the caller holds, for the next message. None of it is due.
+    /// Notes how much input the caller holds for the next message.
     pub(crate) fn hold(&mut self, input: &[u8]) {
         self.reach = match short(input.len()) {
             0 => 0,
@@ -286,8 +286,8 @@ impl<const N: usize> Buffer<N> {
         Transmit::new(&mut self.bytes, &mut self.outgoing)
     }
 
-    /// Notes that the peer has ended its side. `input_due` says whether the machine waits for input: a second
-    /// call then means that the caller holds no more of it.
+    /// Notes that the peer has ended its side. `input_due` is whether the machine waits for input: then a
+    /// second call means that the caller holds no more.
     #[inline]
     pub(crate) fn handle_eof(&mut self, input_due: bool) {
         if input_due && self.eof {

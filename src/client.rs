@@ -43,8 +43,31 @@ const SHORT: usize = 64;
 /// It is `Send`, `Sync` and `'static`; it can stay in a slab from the first byte to the last.
 ///
 /// Credentials are overwritten when they have been sent, when they turn out not to be needed, and when the machine is
-/// dropped. A move before that, as by a growing `Vec`, leaves a copy behind that nothing overwrites: create the
-/// machine where it is to stay.
+/// dropped. A move before that, as by a growing `Vec`, leaves a copy that nothing overwrites: create the machine where
+/// it is to stay.
+///
+/// ```
+/// use sans_socks::client::{Auth, Handshake, Output};
+/// use sans_socks::{Address, Request};
+///
+/// let request = Request::connect(Address::try_from("example.com:80")?);
+/// let mut handshake = Handshake::new(&request, Auth::none());
+/// // What the socket receives after each message: the selection, then the reply and the first byte of the tunnel.
+/// let mut received = [&b"\x05\0"[..], b"\x05\0\0\x01\0\0\0\0\0\0!"].into_iter();
+/// let bound = loop {
+///     match handshake.poll_output() {
+///         Output::Transmit(transmit) => transmit.sent_all(), // after `transmit.as_bytes()` was sent
+///         Output::NeedInput { .. } => {
+///             let input = received.next().unwrap();
+///             assert!(handshake.handle_input(input) <= input.len());
+///         }
+///         Output::Established(reply) => break reply.address,
+///         _ => unreachable!("not for this request and this server"),
+///     }
+/// };
+/// assert_eq!(bound, Address::UNSPECIFIED);
+/// # Ok::<(), sans_socks::InvalidValue>(())
+/// ```
 pub struct Handshake {
     /// Greeting, credentials and request follow each other from the start. What is received overwrites what has
     /// been sent: first two bytes of the greeting, then the reply everything.
@@ -232,7 +255,7 @@ impl Handshake {
 
     /// Consumes bytes from the server: those of the message in progress, and not one more.
     ///
-    /// Returns how many: 0 unless [`Output::NeedInput`] is due. Keep the rest; it belongs to a later call or to
+    /// Returns how many: 0 unless [`Output::NeedInput`] is pending. Keep the rest; it belongs to a later call or to
     /// the tunnel. Always poll again afterwards, also after 0: a wrong version byte is not consumed, and still
     /// ends the handshake.
     #[inline]
@@ -244,7 +267,7 @@ impl Handshake {
         }
     }
 
-    /// Notes that the server has ended its side, as [`Machine::handle_eof`] says.
+    /// Notes that the server has ended its side, as [`Machine::handle_eof`] describes.
     pub fn handle_eof(&mut self) {
         self.buffer.handle_eof(self.wants_input().is_some());
     }

@@ -178,6 +178,14 @@ impl Method {
 code_point! {
     /// CMD: the client's command, [RFC 1928 §4], with Tor's two extensions.
     ///
+    /// ```
+    /// use sans_socks::Command;
+    ///
+    /// assert_eq!(Command::new(1), Command::CONNECT);
+    /// assert_eq!("udp_associate".parse(), Ok(Command::UDP_ASSOCIATE));
+    /// assert_eq!(Command::new(0x80).to_string(), "command 0x80"); // unknown, and kept
+    /// ```
+    ///
     /// [RFC 1928 §4]: https://www.rfc-editor.org/rfc/rfc1928#section-4
     Command("command") {
         /// `01`: a TCP connection to the address.
@@ -197,6 +205,14 @@ code_point! {
     /// REP: the outcome of a request, [RFC 1928 §6], with Tor's extended errors.
     ///
     /// Only `00` is success. `09` to `FF` are unassigned failures; they keep their byte.
+    ///
+    /// ```
+    /// use sans_socks::ReplyCode;
+    ///
+    /// assert_eq!(ReplyCode::HOST_UNREACHABLE.get(), 4);
+    /// assert_eq!(ReplyCode::new(5).to_string(), "connection refused");
+    /// assert!(!ReplyCode::new(0xa0).is_success());
+    /// ```
     ///
     /// [RFC 1928 §6]: https://www.rfc-editor.org/rfc/rfc1928#section-6
     ReplyCode("reply code") {
@@ -258,6 +274,14 @@ code_point! {
     /// +----+--------+
     /// | 01 |   1    |
     /// +----+--------+
+    /// ```
+    ///
+    /// ```
+    /// use sans_socks::message::AuthStatus;
+    ///
+    /// let (status, consumed) = AuthStatus::decode(&[1, 0])?.complete().unwrap();
+    /// assert_eq!((status, consumed), (AuthStatus::SUCCESS, 2));
+    /// # Ok::<(), sans_socks::Malformed>(())
     /// ```
     ///
     /// [RFC 1929 §2]: https://www.rfc-editor.org/rfc/rfc1929#section-2

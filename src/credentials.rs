@@ -1,4 +1,4 @@
-//! The user name and password of RFC 1929, as values that do not print themselves.
+//! The user name and password of RFC 1929, as values that `Debug` does not print.
 //!
 //! Their encoding is in `message/userpass.rs`.
 
@@ -100,7 +100,7 @@ impl<'a> Credentials<'a> {
 
     /// Returns whether these are exactly `username` and `password`.
     ///
-    /// The time it takes depends on the lengths alone: not on where a difference is, nor on which field differs.
+    /// The time it takes depends only on the lengths, not on the field or the position of a difference.
     #[inline]
     #[must_use]
     pub fn verify(&self, username: impl AsRef<[u8]>, password: impl AsRef<[u8]>) -> bool {
@@ -124,8 +124,8 @@ impl fmt::Debug for Credentials<'_> {
 ///
 /// Lengths are checked when it is built, `Debug` prints lengths only, and the bytes are overwritten when it is dropped.
 ///
-/// A move can leave a copy of the bytes in memory, which nothing overwrites: also the move out of the function that
-/// builds it. Rust cannot prevent that. Box it early, and pass references or the box.
+/// A move can leave a copy of the bytes in memory that nothing overwrites. That includes the move out of the function that
+/// builds it. Rust cannot prevent that: box it early, and pass references or the box.
 ///
 /// It has 512 bytes and is therefore not `Copy`.
 ///

@@ -1,10 +1,10 @@
-//! What all state machines of this crate share: the half of the work that is input and output.
+//! The common half of all state machines: input and output.
 
 use core::num::NonZeroUsize;
 
 use crate::transmit::Transmit;
 
-/// The input or output that is due.
+/// The input or output that is pending.
 #[expect(
     clippy::exhaustive_enums,
     reason = "there is no third kind of input and output"
@@ -85,7 +85,7 @@ pub trait Machine: private::Sealed {
 
     /// Consumes bytes from the peer: those of the message in progress, and not one more.
     ///
-    /// Returns how many: 0 unless [`Io::NeedInput`] is due. Keep the rest; it belongs to a later call or to the
+    /// Returns how many: 0 unless [`Io::NeedInput`] is pending. Keep the rest; it belongs to a later call or to the
     /// tunnel. Always poll again afterwards, also after 0: a wrong version byte is not consumed, and still ends
     /// the handshake, so that another protocol's handler can have the stream.
     #[must_use = "what was not consumed belongs to a later call or to the tunnel"]
@@ -102,12 +102,12 @@ pub trait Machine: private::Sealed {
     /// hold nothing more. That is necessary where a negotiation of your own has consumed what the machine left.
     fn handle_eof(&mut self);
 
-    /// Returns the input or output that is due, or `None` when a decision is.
+    /// Returns the pending input or output, or `None` if a decision is pending.
     ///
     /// Until it is performed, further calls return the same.
     fn poll_io(&mut self) -> Option<Io<'_>>;
 
-    /// Returns the decision that is due, or `None` when input or output is.
+    /// Returns the pending decision, or `None` if input or output is pending.
     ///
     /// Exactly one of `poll_io` and this returns `Some`. Until the decision is answered, further calls return the
     /// same one.
@@ -219,7 +219,7 @@ fn handle_read(machine: &mut (impl Machine + ?Sized), read: &[u8]) -> usize {
     machine.handle_input(read)
 }
 
-/// Removes the first `n` bytes, and overwrites what the move leaves behind.
+/// Removes the first `n` bytes, and overwrites the bytes that the move leaves after the end.
 #[cfg(feature = "std")]
 fn consume(carry: &mut alloc::vec::Vec<u8>, n: usize) {
     use zeroize::Zeroize;

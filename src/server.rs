@@ -36,7 +36,32 @@ pub use decision::{
 /// It is `Send`, `Sync` and `'static`; it can stay in a slab from the first byte to the last.
 ///
 /// Credentials are overwritten when they are answered and when the machine is dropped. A move in between, as by a
-/// growing `Vec`, leaves a copy behind that nothing overwrites: keep the machine in its place until then.
+/// growing `Vec`, leaves a copy that nothing overwrites: keep the machine in its place until then.
+///
+/// ```
+/// use sans_socks::server::{Handshake, Output};
+/// use sans_socks::Method;
+///
+/// let mut handshake = Handshake::new();
+/// let mut input = &b"\x05\x01\x00"[..]; // what the socket has received
+/// let mut output = Vec::new(); // what the socket is to send
+/// loop {
+///     match handshake.poll_output() {
+///         Output::Transmit(transmit) => {
+///             output.extend_from_slice(transmit.as_bytes());
+///             transmit.sent_all();
+///         }
+///         Output::NeedInput { .. } if input.is_empty() => break, // until the socket is readable
+///         Output::NeedInput { .. } => {
+///             let consumed = handshake.handle_input(input);
+///             input = &input[consumed..];
+///         }
+///         Output::SelectMethod(select) => select.select_preferred(&[Method::NO_AUTHENTICATION]),
+///         _ => break, // the other decisions, `Established` and `Closed`
+///     }
+/// }
+/// assert_eq!(output, [5, 0]);
+/// ```
 pub struct Handshake {
     buffer: Buffer<{ socks4::Request::MAX_LEN }>,
     config: Config,
@@ -134,7 +159,7 @@ impl Handshake {
 
     /// Consumes bytes from the client: those of the message in progress, and not one more.
     ///
-    /// Returns how many: 0 unless [`Output::NeedInput`] is due. Keep the rest; it belongs to a later call or to
+    /// Returns how many: 0 unless [`Output::NeedInput`] is pending. Keep the rest; it belongs to a later call or to
     /// the tunnel. Always poll again afterwards, also after 0: a wrong version byte is not consumed, and still
     /// ends the handshake, so that another protocol's handler can have the stream.
     #[inline]
@@ -146,7 +171,27 @@ impl Handshake {
         }
     }
 
-    /// Notes that the client has ended its side, as [`Machine::handle_eof`] says.
+    /// Notes that the client has ended its side, as [`Machine::handle_eof`] describes.
+    ///
+    /// A pending decision is still answered, because a client may half-close after its request:
+    ///
+    /// ```
+    /// use sans_socks::server::{Handshake, Output};
+    /// use sans_socks::{Error, Method};
+    ///
+    /// let mut handshake = Handshake::new();
+    /// assert_eq!(handshake.handle_input(&[5, 1, 0]), 3);
+    /// handshake.handle_eof();
+    /// if let Output::SelectMethod(select) = handshake.poll_output() {
+    ///     select.select_preferred(&[Method::NO_AUTHENTICATION]);
+    /// }
+    /// if let Output::Transmit(transmit) = handshake.poll_output() {
+    ///     assert_eq!(transmit.as_bytes(), [5, 0]);
+    ///     transmit.sent_all();
+    /// }
+    /// // The request will not follow.
+    /// assert!(matches!(handshake.poll_output(), Output::Closed(Error::UnexpectedEof { .. })));
+    /// ```
     pub fn handle_eof(&mut self) {
         self.buffer.handle_eof(self.wants_input().is_some());
     }

@@ -59,7 +59,7 @@ impl Cursor {
 
 /// Bytes to send, in this order, before anything else is done.
 ///
-/// They stay due until [`sent`](Self::sent) or one of its relatives confirms them. The slice points into the
+/// They stay pending until [`sent`](Self::sent) or one of its relatives confirms them. The slice points into the
 /// state machine: if the kernel reads it later, as with io_uring, copy it into a buffer of your own first and
 /// confirm the copy. Over an encapsulated or encrypted stream, confirm what the layer below has accepted.
 ///
@@ -81,7 +81,7 @@ impl Cursor {
 /// assert!(matches!(handshake.poll_output(), server::Output::NeedInput { .. }));
 /// # }
 /// ```
-#[must_use = "the bytes are due until they are confirmed as sent"]
+#[must_use = "the bytes are pending until they are confirmed as sent"]
 pub struct Transmit<'a> {
     bytes: &'a mut [u8],
     cursor: &'a mut Cursor,

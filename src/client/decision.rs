@@ -1,4 +1,4 @@
-//! What the client's driver is asked: one token for each decision, consumed by its answer.
+//! The decisions of a client's driver: one token each, which its answer consumes.
 
 use core::num::NonZeroUsize;
 
@@ -79,7 +79,23 @@ impl<'a> Output<'a> {
 /// A selected method that has a sub-negotiation of its own.
 ///
 /// Until it is answered, the raw stream is the caller's and the machine consumes no input. If the method encapsulates
-/// what follows, its layer goes between the stream and this machine.
+/// what follows, put its layer between the stream and this machine.
+///
+/// ```
+/// use sans_socks::client::Negotiate;
+/// use std::io::{self, Read, Write};
+///
+/// /// A method of one's own: the client sends one byte, and expects it back.
+/// fn negotiate(negotiate: Negotiate<'_>, stream: &mut (impl Read + Write)) -> io::Result<()> {
+///     let mut answer = [0];
+///     let result = stream.write_all(&[7]).and_then(|()| stream.read_exact(&mut answer));
+///     match answer {
+///         [7] if result.is_ok() => negotiate.accept(),
+///         _ => negotiate.reject(),
+///     }
+///     result
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "the handshake continues when the negotiation is accepted or rejected"]
 pub struct Negotiate<'a> {
@@ -131,14 +147,14 @@ pub struct Bound<'a> {
 
 impl Bound<'_> {
     /// Returns where the server listens: BND of the first reply, to be passed on to the peer. An unspecified host
-    /// stands for the address at which the client reached the proxy, see [`Address::or_host`].
+    /// means the address at which the client reached the proxy, see [`Address::or_host`].
     #[inline]
     #[must_use]
     pub fn address(&self) -> Address<'_> {
         self.handshake.reply().address
     }
 
-    /// Waits for the second reply, which says who has connected.
+    /// Waits for the second reply, which has the address of the peer that has connected.
     #[inline]
     pub fn wait_for_peer(self) {
         self.handshake.read(Message::SecondReply);

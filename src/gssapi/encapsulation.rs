@@ -21,6 +21,20 @@ use crate::message::{Decoded, copy};
 ///
 /// [`Negotiator::into_encapsulation`](super::Negotiator::into_encapsulation) returns it.
 ///
+/// ```
+/// # mod toy { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/gssapi/toy_context.rs")); }
+/// # use toy::Toy;
+/// use sans_socks::gssapi::{Encapsulation, ProtectionLevel};
+///
+/// let mut layer = Encapsulation::new(Toy, ProtectionLevel::Integrity);
+/// let (mut wire, mut plain) = (Vec::new(), Vec::new());
+/// layer.encapsulate(b"hi", &mut wire)?;
+/// assert_eq!(wire, b"\x01\x03\0\x03\0hi"); // this context prepends one byte, and protects nothing
+/// let consumed = layer.decapsulate(&wire, &mut plain)?;
+/// assert_eq!((consumed, &plain[..]), (wire.len(), &b"hi"[..]));
+/// # Ok::<(), sans_socks::gssapi::Error<std::io::Error>>(())
+/// ```
+///
 /// | level | sends | accepts |
 /// |---|---|---|
 /// | [`Integrity`](ProtectionLevel::Integrity) | tokens that are not confidential | any token |
@@ -97,8 +111,8 @@ impl<C: Context> Encapsulation<C> {
     /// Returns the protection of the last message that was opened, of the stream or a datagram.
     ///
     /// [`decapsulate`](Self::decapsulate) opens one message at most. So at level
-    /// [`Selective`](ProtectionLevel::Selective), a call after each tells how the plaintext that it appended was
-    /// protected. Returns `None` before the first message, and always if the [level](Self::level) is `None`.
+    /// [`Selective`](ProtectionLevel::Selective), call this after each: it returns the protection of the plaintext that was
+    /// appended. Returns `None` before the first message, and always if the [level](Self::level) is `None`.
     #[must_use]
     pub const fn last_protection(&self) -> Option<Protection> {
         self.last

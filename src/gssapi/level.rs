@@ -2,7 +2,15 @@
 
 use core::fmt;
 
-/// How all messages after the negotiation are protected, [RFC 1961 §4.2].
+/// The protection of all messages after the negotiation, [RFC 1961 §4.2].
+///
+/// ```
+/// use sans_socks::gssapi::ProtectionLevel;
+///
+/// assert_eq!(ProtectionLevel::new(2), Some(ProtectionLevel::Confidentiality));
+/// assert_eq!(ProtectionLevel::new(0), None);
+/// assert_eq!(ProtectionLevel::Selective.get(), 3);
+/// ```
 ///
 /// [RFC 1961 §4.2]: https://www.rfc-editor.org/rfc/rfc1961#section-4.2
 #[expect(clippy::exhaustive_enums, reason = "RFC 1961 has these three")]

@@ -74,7 +74,7 @@ impl Message {
 
 /// What happens when everything has been sent.
 enum State<E> {
-    /// A step is due.
+    /// A step is pending.
     Step {
         /// The message with the peer's token. Empty at a client's start, when there is no token.
         message: Vec<u8>,
@@ -101,7 +101,24 @@ impl<E> State<E> {
 /// The sub-negotiation of method GSSAPI, of either side, over a context of the caller.
 ///
 /// Run it over the raw stream while the handshake returns `Negotiate`. It is a [`Machine`], like the handshakes: poll,
-/// do what is returned, and poll again. The [module documentation](super) has an example.
+/// do what is returned, and poll again. The guide has [whole handshakes](crate::guide::gssapi).
+///
+/// ```
+/// # mod toy { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/gssapi/toy_context.rs")); }
+/// # use toy::Toy;
+/// use sans_socks::gssapi::{ClientConfig, Negotiator, Output};
+///
+/// let context = Toy; // yours is one of a GSS-API library
+/// let mut negotiator = Negotiator::client(context, ClientConfig::default());
+/// if let Output::Step(step) = negotiator.poll_output() {
+///     step.run(); // may block
+/// }
+/// if let Output::Transmit(transmit) = negotiator.poll_output() {
+///     assert_eq!(transmit.as_bytes(), b"\x01\x01\0\x05hello");
+///     transmit.sent_all();
+/// }
+/// assert!(matches!(negotiator.poll_output(), Output::NeedInput { .. }));
+/// ```
 ///
 /// Before the peer is authenticated, it can make the negotiator buffer a token of 16,384 bytes, or a level of 256. They
 /// are buffered as they arrive: "len" reserves no memory.
@@ -130,7 +147,7 @@ impl<E> State<E> {
 /// | Level | `01 02`, allowed, or there is a counter-offer | `01 02` | established |
 /// | | `01 02`, not allowed | `01 FF` | closed: `LevelNotAllowed`, `LevelUnavailable` |
 ///
-/// | both roles, where input is due | is sent | next state |
+/// | both roles, while input is needed | is sent | next state |
 /// |---|---|---|
 /// | `01 FF` | | closed: `Rejected` |
 /// | end of input | | closed: `UnexpectedEof` |
@@ -230,7 +247,7 @@ impl<C: Context> Negotiator<C> {
 
     /// Consumes bytes from the peer: those of the message in progress, and not one more.
     ///
-    /// Returns how many: 0 unless [`Output::NeedInput`] is due. Keep the rest; it belongs to a later call or to the
+    /// Returns how many: 0 unless [`Output::NeedInput`] is pending. Keep the rest; it belongs to a later call or to the
     /// [`Encapsulation`]. Always poll again afterwards, also after 0: a wrong version byte is not consumed, and still
     /// ends the negotiation.
     #[must_use = "what was not consumed belongs to a later call or to the encapsulation"]
@@ -259,7 +276,7 @@ impl<C: Context> Negotiator<C> {
         input.len() - rest.len()
     }
 
-    /// Notes that the peer has ended its side, as [`Machine::handle_eof`] says. A pending step is finished first.
+    /// Notes that the peer has ended its side, as [`Machine::handle_eof`] describes. A pending step is finished first.
     ///
     /// Some servers, Dante among them, end the connection instead of sending `01 FF`.
     pub fn handle_eof(&mut self) {
@@ -289,7 +306,7 @@ impl<C: Context> Negotiator<C> {
         }
     }
 
-    /// Runs the step that is due, as [`Step::run`] does. Does nothing if none is.
+    /// Runs the pending step, as [`Step::run`] does. Does nothing if no step is pending.
     ///
     /// A [`Step`] borrows the negotiator. To run it on another thread, drop it, move the negotiator there, call this
     /// method, and move the negotiator back.
@@ -354,7 +371,7 @@ impl<C: Context> Negotiator<C> {
         }
     }
 
-    /// Returns the message that input is due for, and how many bytes it takes to the next decision.
+    /// Returns the message that needs input, and the number of bytes to the next decision.
     const fn input_due(&self) -> Option<(Message, NonZeroUsize)> {
         match self.state {
             State::Read { message, needed } if !self.cursor.is_sending() => Some((message, needed)),

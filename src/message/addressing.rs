@@ -1,5 +1,4 @@
-//! [RFC 1928 §5]: ATYP, the address and the port, behind the three octets that requests, replies and UDP
-//! headers begin with.
+//! [RFC 1928 §5]: ATYP, address and port, after the first three bytes of requests, replies and UDP headers.
 //!
 //! ```text
 //! +---------+------+----------+------+
@@ -26,7 +25,7 @@ const IPV4: u8 = 1;
 const DOMAIN: u8 = 3;
 const IPV6: u8 = 4;
 
-/// The octets up to and with ATYP.
+/// The length of a message up to ATYP, inclusive.
 pub(crate) const TO_ATYP: usize = 4;
 const IPV4_LEN: usize = TO_ATYP + 4 + 2;
 const IPV6_LEN: usize = TO_ATYP + 16 + 2;
@@ -36,19 +35,19 @@ pub(crate) const MAX_LEN: usize = EMPTY_DOMAIN_LEN + Domain::MAX_LEN;
 /// What a name of length 0 means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EmptyDomain {
-    /// Nothing: it is a fault (R-030).
+    /// A fault (R-030).
     Malformed,
-    /// No address, as servers in the wild say it in a reply (Q-046, Q-047).
+    /// No address, as some servers send it in a reply (Q-046, Q-047).
     Unspecified,
 }
 
-/// Reads the address of a message from the message's first octet on.
+/// Decodes the address of `message`, which starts with the message's first byte.
 ///
-/// Decides at octet 4 (ATYP), for a name at 5 (its length), and at the last. `complete` is given the address
-/// and the octets of the whole message, `incomplete` how many of these are needed at least.
+/// Decides at byte 4 (ATYP), for a name at byte 5 (its length), and at the last byte. `complete` gets the address and the
+/// length of the message, `incomplete` the length of its shortest completion.
 ///
-/// What comes of it is made in each arm: an address that several arms agree on and a caller takes apart again
-/// goes through memory in pieces of another size, for which the processor has to wait.
+/// Each arm builds the result itself. An address that is joined after the match is stored in parts and loaded whole, and
+/// the processor stalls on that.
 #[inline(always)]
 pub(crate) fn decode<'a, T>(
     message: &'a [u8],
@@ -87,7 +86,7 @@ pub(crate) fn decode<'a, T>(
     }
 }
 
-/// The octets of a message with this address.
+/// Returns the length of a message with this address.
 #[inline]
 pub(crate) fn encoded_len(address: &Address<'_>) -> usize {
     match address.host {
@@ -97,13 +96,13 @@ pub(crate) fn encoded_len(address: &Address<'_>) -> usize {
     }
 }
 
-/// Writes a message to the front of `out`: its three octets, then the address.
+/// Writes a message to the front of `out`: its first three bytes, then the address.
 #[inline]
 pub(crate) fn encode(head: [u8; 3], address: &Address<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
     encode_to(head, address, |needed| out.get_mut(..needed))
 }
 
-/// Writes a message just before octet `end` of `buf`, and returns where it begins.
+/// Writes a message directly before byte `end` of `buf`, and returns where it begins.
 #[inline]
 pub(crate) fn encode_before(
     head: [u8; 3],
@@ -115,7 +114,7 @@ pub(crate) fn encode_before(
     Ok(end.saturating_sub(len))
 }
 
-/// Writes a message to the octets that `place` gives for so many as it takes.
+/// Writes a message to the slice that `place` returns for its length.
 #[inline(always)]
 fn encode_to<'a>(
     head: [u8; 3],

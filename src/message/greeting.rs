@@ -68,7 +68,7 @@ impl<'a> Greeting<'a> {
         }
     }
 
-    /// Reads a greeting. Decides at byte 1 (VER), at byte 2 (NMETHODS) and at the last.
+    /// Decodes a greeting. Decides at byte 1 (VER), at byte 2 (NMETHODS) and at the last.
     ///
     /// # Errors
     ///
@@ -267,6 +267,16 @@ impl fmt::Debug for Methods<'_> {
 ///
 /// 2 bytes. [`Method::NO_ACCEPTABLE`] is a refusal: the client must close.
 ///
+/// ```
+/// use sans_socks::Method;
+/// use sans_socks::message::{Encode, Selection};
+///
+/// let mut bytes = [0; Selection::MAX_LEN];
+/// Selection::new(Method::USERNAME_PASSWORD).encode_into(&mut bytes)?;
+/// assert_eq!(bytes, [5, 2]);
+/// # Ok::<(), sans_socks::message::BufferTooSmall>(())
+/// ```
+///
 /// ```text
 /// +----+--------+
 /// |VER | METHOD |
@@ -292,7 +302,7 @@ impl Selection {
         Self { method }
     }
 
-    /// Reads a selection. Decides at byte 1 (VER) and at byte 2.
+    /// Decodes a selection. Decides at byte 1 (VER) and at byte 2.
     ///
     /// # Errors
     ///

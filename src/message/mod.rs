@@ -1,6 +1,6 @@
 //! The messages of RFC 1928 and RFC 1929: decoders of `&[u8]`, encoders into `&mut [u8]`.
 //!
-//! The state machines use them; a program that drives a machine rarely needs this module.
+//! The state machines use them. A driver rarely needs this module.
 //!
 //! | message | RFC | file | bytes |
 //! |---|---|---|---|
@@ -93,7 +93,7 @@ impl<T> Decoded<T> {
         }
     }
 
-    /// Of the `total` bytes up to the next decision there are `have`, which is fewer.
+    /// Returns the outcome for `have` bytes, fewer than the `total` up to the next decision.
     #[inline]
     pub(crate) fn incomplete(total: usize, have: usize) -> Self {
         let needed = NonZeroUsize::new(total.saturating_sub(have)).unwrap_or(NonZeroUsize::MIN);
@@ -142,7 +142,7 @@ pub trait Encode: private::Sealed {
 #[cfg(feature = "bytes")]
 const LONGEST: usize = 520;
 
-/// Reads a message of two bytes: `version`, and the byte that is returned.
+/// Decodes a message of two bytes: `version`, and the byte that is returned.
 #[inline]
 pub(crate) fn decode_pair(version: u8, input: &[u8]) -> Result<Decoded<u8>, Malformed> {
     match *input {

@@ -1,4 +1,4 @@
-//! [RFC 1928 §4] and [§6]: the request and the reply, two messages of one shape.
+//! [RFC 1928 §4] and [§6]: the request and the reply, which have the same form.
 //!
 //! [RFC 1928 §4]: https://www.rfc-editor.org/rfc/rfc1928#section-4
 //! [§6]: https://www.rfc-editor.org/rfc/rfc1928#section-6
@@ -10,10 +10,10 @@ use crate::code_point::{Command, ReplyCode};
 use crate::error::Malformed;
 use crate::message::BufferTooSmall;
 
-/// RSV, written as `00` and not looked at.
+/// RSV, written as `00` and ignored when read.
 const RSV: u8 = 0;
 
-/// What a client asks for, [RFC 1928 §4]. 8 to 262 octets.
+/// A client's request, [RFC 1928 §4]. 8 to 262 bytes.
 ///
 /// ```text
 /// +----+-----+-------+------+----------+----------+
@@ -26,11 +26,11 @@ const RSV: u8 = 0;
 /// ```
 /// use sans_socks::{Address, Command, Request};
 ///
-/// let octets = b"\x05\x01\x00\x03\x0bexample.com\x01\xbbGET / HTTP/1.1";
-/// let (request, consumed) = Request::decode(octets)?.complete().unwrap();
+/// let bytes = b"\x05\x01\x00\x03\x0bexample.com\x01\xbbGET / HTTP/1.1";
+/// let (request, consumed) = Request::decode(bytes)?.complete().unwrap();
 /// assert_eq!(request.command, Command::CONNECT);
 /// assert_eq!(request.address, Address::try_from("example.com:443")?);
-/// assert_eq!(&octets[consumed..], b"GET / HTTP/1.1");
+/// assert_eq!(&bytes[consumed..], b"GET / HTTP/1.1");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -39,15 +39,14 @@ const RSV: u8 = 0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Request<'a> {
-    /// CMD. Unknown ones are requests too: the server's program answers them.
+    /// CMD. Unknown commands are decoded too, and reach [`PendingRequest`](crate::server::PendingRequest).
     pub command: Command,
-    /// DST.ADDR and DST.PORT: CONNECT's target, BIND's expected peer, or where the client's datagrams will
-    /// come from.
+    /// DST.ADDR and DST.PORT: the target of CONNECT, the expected peer of BIND, or the source of the client's datagrams.
     pub address: Address<'a>,
 }
 
 impl<'a> Request<'a> {
-    /// A request to do `command` with `address`.
+    /// Creates a request.
     #[inline]
     #[must_use]
     pub const fn new(command: Command, address: Address<'a>) -> Self {
@@ -68,16 +67,16 @@ impl<'a> Request<'a> {
         Self::new(Command::BIND, peer)
     }
 
-    /// Creates a request to relay datagrams that come from `client`. Pass [`Address::UNSPECIFIED`] if the client does
-    /// not know its address, as behind NAT.
+    /// Creates a request to relay the datagrams of `client`. Pass [`Address::UNSPECIFIED`] if the client does not know its
+    /// address, for instance because of NAT.
     #[inline]
     #[must_use]
     pub const fn udp_associate(client: Address<'a>) -> Self {
         Self::new(Command::UDP_ASSOCIATE, client)
     }
 
-    /// Reads a request. Decides at octet 1 (VER), 4 (ATYP), for a name at 5 (its length), and at the last.
-    /// RSV is not looked at.
+    /// Decodes a request. Decides at byte 1 (VER), at byte 4 (ATYP), for a name at byte 5 (its length), and at the last
+    /// byte. RSV is ignored.
     ///
     /// # Errors
     ///
@@ -92,7 +91,7 @@ impl<'a> Request<'a> {
 }
 
 impl Request<'_> {
-    /// Where a name begins: after VER, CMD, RSV, ATYP and its length.
+    /// The start of a name: after VER, CMD, RSV, ATYP and its length.
     pub(crate) const NAME_START: usize = addressing::TO_ATYP + 1;
 }
 
@@ -111,7 +110,7 @@ impl Encode for Request<'_> {
     }
 }
 
-/// What became of a request, [RFC 1928 §6]. 7 to 262 octets.
+/// A server's reply, [RFC 1928 §6]. 7 to 262 bytes.
 ///
 /// ```text
 /// +----+-----+-------+------+----------+----------+
@@ -121,6 +120,17 @@ impl Encode for Request<'_> {
 /// +----+-----+-------+------+----------+----------+
 /// ```
 ///
+/// ```
+/// use sans_socks::message::Encode;
+/// use sans_socks::{Address, Reply, ReplyCode};
+///
+/// let reply = Reply::new(ReplyCode::SUCCEEDED, Address::try_from("192.0.2.1:4000")?);
+/// let mut bytes = [0; Reply::MAX_LEN];
+/// let len = reply.encode_into(&mut bytes)?;
+/// assert_eq!(&bytes[..len], b"\x05\0\0\x01\xc0\0\x02\x01\x0f\xa0");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// [RFC 1928 §6]: https://www.rfc-editor.org/rfc/rfc1928#section-6
 #[expect(clippy::exhaustive_structs, reason = "the wire has these two fields")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,24 +138,24 @@ impl Encode for Request<'_> {
 pub struct Reply<'a> {
     /// REP.
     pub code: ReplyCode,
-    /// BND.ADDR and BND.PORT: where the server connects from, listens, or relays; of BIND's second reply,
-    /// the peer. For a CONNECT it is a hint at best: many servers say `0.0.0.0:0`.
+    /// BND.ADDR and BND.PORT: the local address of the connection, the listener or the relay. In the second reply to BIND,
+    /// the peer. Many servers reply to CONNECT with `0.0.0.0:0`.
     pub address: Address<'a>,
 }
 
 impl<'a> Reply<'a> {
-    /// A reply.
+    /// Creates a reply.
     #[inline]
     #[must_use]
     pub const fn new(code: ReplyCode, address: Address<'a>) -> Self {
         Self { code, address }
     }
 
-    /// Reads a reply. Decides at octet 1 (VER), 2 (REP), 4 (ATYP), for a name at 5 (its length), and at the
-    /// last. RSV is not looked at. A name of length 0, which some servers send, reads as `0.0.0.0`.
+    /// Decodes a reply. Decides at byte 1 (VER), at byte 2 (REP), at byte 4 (ATYP), for a name at byte 5 (its length), and
+    /// at the last byte. RSV is ignored. A name of length 0, which some servers send, becomes `0.0.0.0`.
     ///
-    /// Nothing is decided about REP here, but 2 octets are what a refusal may be cut to: judge it as soon as
-    /// it is there, as the client machine does.
+    /// Some servers send only the first two bytes of a refusal. Judge REP as soon as it is received, as the client's
+    /// handshake does.
     ///
     /// # Errors
     ///
@@ -177,7 +187,7 @@ impl Encode for Reply<'_> {
     }
 }
 
-/// Reads either message: the octet behind VER, and the address.
+/// Decodes either message: the byte after VER, and the address.
 #[inline(always)]
 fn decode<'a, T>(
     input: &'a [u8],

@@ -26,7 +26,7 @@ const FIXED_LEN: usize = 3;
 ///
 /// [RFC 1929 §2]: https://www.rfc-editor.org/rfc/rfc1929#section-2
 impl<'a> Credentials<'a> {
-    /// Reads the message. Decides at byte 1 (VER), at byte 2 (ULEN), at PLEN and at the last.
+    /// Decodes the message. Decides at byte 1 (VER), at byte 2 (ULEN), at PLEN and at the last.
     ///
     /// # Errors
     ///
@@ -36,7 +36,7 @@ impl<'a> Credentials<'a> {
         decode(input, VERSION, 1)
     }
 
-    /// Reads the message, of which either field may be empty. curl and Java send such messages, and Tor accepts them.
+    /// Decodes the message, of which either field may be empty. curl and Java send such messages, and Tor accepts them.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl<'a> Credentials<'a> {
     }
 }
 
-/// Reads a message that begins with `version`, with at least `min` bytes in each field.
+/// Decodes a message that begins with `version`, with at least `min` bytes in each field.
 #[inline]
 pub(crate) fn decode(input: &[u8], version: u8, min: u8) -> Result<Decoded<Credentials<'_>>, Malformed> {
     let have = input.len();
@@ -105,7 +105,7 @@ impl Encode for Credentials<'_> {
 }
 
 impl AuthStatus {
-    /// Reads the message of two bytes. Decides at byte 1 (VER) and at byte 2.
+    /// Decodes the message of two bytes. Decides at byte 1 (VER) and at byte 2.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What the server's driver is asked: one token for each decision, consumed by its answer.
+//! The decisions of a server's driver: one token each, which its answer consumes.
 
 use core::num::{NonZeroU8, NonZeroUsize};
 
@@ -47,8 +47,8 @@ pub enum Output<'a> {
     PendingPeer(PendingPeer<'a>),
     /// The handshake has succeeded. Bytes that you still hold belong to the tunnel. Further calls return the same.
     Established(Established),
-    /// The handshake has failed, and the client was told as far as [`Error`] says. Close the connection. Further
-    /// calls return the same.
+    /// The handshake has failed, and the refusal was sent; [`Error`] lists the failures that have none. Close the
+    /// connection. Further calls return the same.
     ///
     /// Closing a socket that has unread input sends a reset, which can destroy the refusal on its way. End your
     /// side first (`shutdown`), then read and discard until the client has closed, or for a second or two. RFC 1928
@@ -234,7 +234,7 @@ impl Authenticate<'_> {
         self.reject_with(NonZeroU8::MIN);
     }
 
-    /// Rejects the credentials with `01` and `status`, and closes. No client is known to tell them apart.
+    /// Rejects the credentials with `01` and `status`, and closes. No known client distinguishes the values.
     #[inline]
     pub fn reject_with(self, status: NonZeroU8) {
         let status = status.get();
@@ -254,7 +254,23 @@ impl<'a> Authenticate<'a> {
 /// A selected method that has a sub-negotiation of its own.
 ///
 /// Until it is answered, the raw stream is the caller's and the machine consumes no input. If the method encapsulates
-/// what follows, its layer goes between the stream and this machine.
+/// what follows, put its layer between the stream and this machine.
+///
+/// ```
+/// use sans_socks::server::Negotiate;
+/// use std::io::{self, Read, Write};
+///
+/// /// A method of one's own: the server sends one byte, and expects it back.
+/// fn negotiate(negotiate: Negotiate<'_>, stream: &mut (impl Read + Write)) -> io::Result<()> {
+///     let mut answer = [0];
+///     let result = stream.write_all(&[7]).and_then(|()| stream.read_exact(&mut answer));
+///     match answer {
+///         [7] if result.is_ok() => negotiate.accept(),
+///         _ => negotiate.reject(),
+///     }
+///     result
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "the handshake continues when the negotiation is accepted or rejected"]
 pub struct Negotiate<'a> {

@@ -1,15 +1,15 @@
 //! SOCKS4 and SOCKS4a: messages, in the style of [`message`](crate::message).
 //!
 //! The handshakes speak it too: [`server::Config::with_socks4`](crate::server::Config::with_socks4) accepts either
-//! version on one port, and [`client::Handshake::socks4`](crate::client::Handshake::socks4) asks by it. The texts are
-//! `SOCKS4.protocol` and `SOCKS4a.protocol` by Ying-Da Lee.
+//! version on one port, and [`client::Handshake::socks4`](crate::client::Handshake::socks4) sends its request. The
+//! specifications are `SOCKS4.protocol` and `SOCKS4a.protocol` by Ying-Da Lee.
 //!
 //! | message | file | bytes |
 //! |---|---|---|
 //! | [`Request`] | `request.rs` | 9..=520 |
 //! | [`Reply`] | `reply.rs` | 8 |
 //!
-//! **Version 4 has no authentication.** A server that checks credentials must not let it in as a way around them.
+//! **Version 4 has no authentication.** A server that checks credentials must refuse it.
 
 mod reply;
 pub(crate) mod reply_code;

@@ -8,6 +8,14 @@ use crate::message::{BufferTooSmall, Decoded, Encode, private};
 
 /// A server's reply. 8 bytes.
 ///
+/// ```
+/// use sans_socks::socks4::{Reply, ReplyCode};
+///
+/// let (reply, _) = Reply::decode(b"\0\x5a\x0f\xa0\xc0\0\x02\x01")?.complete().unwrap();
+/// assert_eq!(reply, Reply::new(ReplyCode::GRANTED, "192.0.2.1:4000".parse().unwrap()));
+/// # Ok::<(), sans_socks::Malformed>(())
+/// ```
+///
 /// ```text
 /// +----+----+---------+-------+
 /// | VN | CD | DSTPORT | DSTIP |
@@ -21,8 +29,8 @@ use crate::message::{BufferTooSmall, Decoded, Encode, private};
 pub struct Reply {
     /// CD.
     pub code: ReplyCode,
-    /// DSTIP and DSTPORT. For BIND, where the server listens: `0.0.0.0` means the server's own address. For CONNECT
-    /// the protocol gives them no meaning.
+    /// DSTIP and DSTPORT. For BIND, the listener: `0.0.0.0` means the server's own address. For CONNECT they have no
+    /// meaning.
     pub address: SocketAddrV4,
 }
 
@@ -34,7 +42,7 @@ impl Reply {
         Self { code, address }
     }
 
-    /// Reads a reply. Decides at byte 1 (VN), at byte 2 (CD) and at byte 8. VN `04`, which some servers send, is accepted.
+    /// Decodes a reply. Decides at byte 1 (VN), at byte 2 (CD) and at byte 8. VN `04`, which some servers send, is accepted.
     ///
     /// # Errors
     ///

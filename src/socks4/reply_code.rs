@@ -5,7 +5,14 @@ use crate::code_point::{self, code_point};
 code_point! {
     /// CD of a reply: the outcome of a request. Only `5A` is success; everything else is a failure, named or not.
     ///
-    /// The codes of version 5 convert into `5A` and `5B`, and these into the codes of version 5.
+    /// The codes of version 5 convert into `5A` and `5B`, and the codes of version 4 into those of version 5.
+    ///
+    /// ```
+    /// use sans_socks::{ReplyCode, socks4};
+    ///
+    /// assert_eq!(socks4::ReplyCode::from(ReplyCode::HOST_UNREACHABLE), socks4::ReplyCode::REJECTED);
+    /// assert_eq!(ReplyCode::from(socks4::ReplyCode::IDENTD_MISMATCH), ReplyCode::NOT_ALLOWED);
+    /// ```
     ReplyCode("reply code") {
         /// `5A`, 90: granted.
         GRANTED = 0x5a, "request granted";

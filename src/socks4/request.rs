@@ -15,11 +15,10 @@ use crate::message::{BufferTooSmall, Decoded, Encode, copy, private, room};
 /// VN, CD, DSTPORT and DSTIP.
 const HEAD_LEN: usize = 8;
 
-/// USERID: who the client is, by its own word. 0 to 255 bytes without a NUL.
+/// USERID: the name that the client claims. 0 to 255 bytes without a NUL.
 ///
-/// It proves nothing: version 4 has no authentication. Some programs use it as a secret all the same. So `Debug` prints
-/// its length only, `==` takes a time that depends on the lengths alone, and the handshakes overwrite it as they do
-/// credentials.
+/// It proves nothing: version 4 has no authentication. Some programs still use it as a secret. So `Debug` prints only its
+/// length, `==` takes a time that depends only on the lengths, and the handshakes overwrite it like credentials.
 ///
 /// ```
 /// use sans_socks::socks4::UserId;
@@ -67,7 +66,7 @@ impl<'a> UserId<'a> {
     }
 }
 
-/// The time it takes depends on the lengths alone, not on where a difference is.
+/// Takes a time that depends only on the lengths, not on the position of a difference.
 impl PartialEq for UserId<'_> {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
@@ -145,7 +144,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// Returns CD. Unknown commands are requests too: the server answers them.
+    /// Returns CD. Unknown commands are decoded too, and reach the server's decision.
     #[inline]
     #[must_use]
     pub const fn command(&self) -> Command {
@@ -166,7 +165,7 @@ impl<'a> Request<'a> {
         self.user_id
     }
 
-    /// Reads a request. Decides at byte 1 (VN), at byte 9, and then at every byte that can end or break a field.
+    /// Decodes a request. Decides at byte 1 (VN), at byte 9, and then at every byte that can end or break a field.
     ///
     /// # Errors
     ///
@@ -236,7 +235,7 @@ enum Field<'a> {
     Open { full: bool },
 }
 
-/// Reads a field of at most `max` bytes.
+/// Decodes a field of at most `max` bytes.
 #[inline]
 fn field(bytes: &[u8], max: usize, too_long: Malformed) -> Result<Field<'_>, Malformed> {
     let within = bytes.get(..=max).unwrap_or(bytes);

@@ -1,4 +1,4 @@
-//! The relay's side: which datagrams are the client's.
+//! The relay's side: deciding which datagrams belong to the client.
 
 use core::net::SocketAddr;
 
@@ -6,13 +6,13 @@ use super::{Datagram, Discard, Frag};
 use crate::address::{Address, Host};
 use crate::error::Malformed;
 
-/// The relay's side of one UDP ASSOCIATE: which datagrams are the client's.
+/// The relay's side of one UDP ASSOCIATE: decides which datagrams belong to the client.
 ///
-/// UDP has no authentication of its own. Instead, datagrams must come from the host that holds the control connection:
+/// UDP has no authentication of its own. Instead, the host that holds the control connection must send the datagrams:
 /// a relay "MUST drop any datagrams arriving from any source IP address other than the one recorded for the particular
 /// association", [RFC 1928 §7].
 ///
-/// - The host is the control connection's peer, whatever DST.ADDR of the request is. An IPv4-mapped IPv6 address is the
+/// - The host is the control connection's peer, regardless of DST.ADDR in the request. An IPv4-mapped IPv6 address is the
 ///   IPv4 address. IPv6 scopes are compared where both addresses have one; if the control connection's has none, the
 ///   first datagram's is used.
 /// - The port is DST.PORT if the request names it together with the peer's own address. Otherwise it is learned from
@@ -20,7 +20,7 @@ use crate::error::Malformed;
 /// - Fragments are dropped, unless [`with_fragments`](Self::with_fragments) is set for a
 ///   [`Reassembler`](super::Reassembler) that handles them next.
 ///
-/// Any other datagram is dropped. Nothing is sent, nothing is learned from it, and nothing ends because of it.
+/// Any other datagram is dropped and changes nothing.
 ///
 /// An attacker that can forge the client's address can send the first datagram, and fix the port for good. A client
 /// prevents that if its request names its address and port. Datagrams that the relay sends to its own host have that
@@ -58,8 +58,8 @@ pub struct Association {
 }
 
 impl Association {
-    /// Creates the association of a client whose control connection comes from `control_peer`, and whose request had
-    /// the address `requested`.
+    /// Creates the association of a client with the control connection's peer address `control_peer` and a request for
+    /// `requested`.
     ///
     /// DST.PORT counts only together with the peer's own address, as an IP address or a name that spells one. Many
     /// clients request the target instead, and a port with the host `0.0.0.0` may be changed by a NAT on the way. Pass
@@ -213,7 +213,7 @@ impl Association {
         self.control_peer
     }
 
-    /// Returns the port that a datagram must come from, if there is one.
+    /// Returns the source port that a datagram must have, if it is fixed.
     #[cfg(feature = "alloc")]
     pub(super) fn required_port(&self) -> Option<u16> {
         self.port.filter(|_| !self.any_port)

@@ -21,8 +21,8 @@ macro_rules! client_association {
         ///
         /// - Send [`Datagram::encode_into`](super::Datagram::encode_into), or
         ///   [`Header::prepend`](super::Header::prepend) in front of a payload, to [`relay`](Self::relay).
-        /// - The address in an answer may differ from the one in the query: a name is answered with the IP address
-        ///   that it stands for.
+        /// - The address in an answer may differ from the one in the query: the answer for a name has the IP address
+        ///   that it resolves to.
         /// - The proxy chooses where datagrams are sent, which may be any host, also one of the client's own network.
         ///   Compare the IP address of [`relay`](Self::relay) with the proxy's if that matters.
         /// - Ignore errors of `recv_from`: some systems report there that an earlier datagram was not delivered.
@@ -121,8 +121,8 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
 
     /// Sets whether datagrams are sent to the proxy's host instead of BND.ADDR, at BND.PORT.
     ///
-    /// For a server behind NAT, which reports an address that its clients cannot reach. It also keeps a proxy from
-    /// directing datagrams to other hosts.
+    /// Use it for a server that NAT gives another address than the one it reports. It also keeps a proxy from directing
+    /// datagrams to other hosts.
     #[must_use]
     pub const fn with_proxy_host(mut self, proxy_host: bool) -> Self {
         self.proxy_host = proxy_host;
@@ -184,7 +184,7 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
         &self.reassembler
     }
 
-    /// Returns when [`handle_timeout`](Self::handle_timeout) is due, as [`Reassembler::poll_timeout`] does.
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout), as [`Reassembler::poll_timeout`] does.
     #[inline]
     #[must_use]
     pub fn poll_timeout(&self) -> Option<T> {

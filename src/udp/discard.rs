@@ -1,8 +1,8 @@
-//! Why a datagram goes no further.
+//! The reasons for dropping a datagram.
 
 use crate::error::Malformed;
 
-/// Why a datagram was dropped. Count it or log it: nothing is sent about it, and nothing ends because of it.
+/// The reason for dropping a datagram. Count it or log it. Nothing is sent, and nothing ends.
 ///
 /// A relay relays "silently, without any notification to the requesting client", [RFC 1928 §7], and drops silently
 /// too. An answer to a datagram with a forged source would flood a third party.

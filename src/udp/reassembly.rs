@@ -45,7 +45,7 @@ macro_rules! reassembler {
         ///
         /// Use one for each direction of an association, after [`Association::accept`](super::Association::accept);
         /// [`ClientAssociation`](super::ClientAssociation) has its own. It holds one sequence at a time, in order;
-        /// [`Discard`] tells what breaks one. An unfragmented datagram is passed through unchanged.
+        /// [`Discard`] lists what breaks one. An unfragmented datagram is passed through unchanged.
         ///
         /// `T` is the caller's time. `B` is the storage of fragments: a `Vec<u8>`, or without an allocator an array or
         /// a slice of the caller's ([`with_storage`](Self::with_storage)). With `std` they default to
@@ -243,7 +243,7 @@ impl<T: Timestamp, B: Storage> Reassembler<T, B> {
         }
     }
 
-    /// Returns when [`handle_timeout`](Self::handle_timeout) is due: the deadline of the open sequence, which later
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout): the deadline of the open sequence, which later
     /// fragments do not extend. Ask again after each datagram.
     #[inline]
     #[must_use]
