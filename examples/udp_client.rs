@@ -1,12 +1,10 @@
 //! Sends each line of stdin as a datagram through a SOCKS5 proxy, and prints each answer. UDP ASSOCIATE, blocking I/O.
+//! Exits when every line was answered, or none was for 3 s.
 //!
 //! ```text
 //! cargo run --example udp_client -- 127.0.0.1:1080 192.0.2.1 7 [USER PASSWORD]
 //! ```
-//!
-//! Exits when stdin has ended and every line was answered, or none was for 3 s.
 
-use std::fmt::Display;
 use std::io::{self, BufRead, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::sync::mpsc::{self, Sender};
@@ -76,7 +74,6 @@ fn run() -> Result<(), Box<dyn error::Error>> {
         let _ = io::copy(&mut control, &mut io::sink());
         fail("the proxy has ended the association");
     });
-
     let mut sent = 0;
     for line in io::stdin().lock().split(b'\n') {
         let line = line?; // the system refuses what exceeds `ClientAssociation::max_payload`
@@ -93,7 +90,7 @@ fn run() -> Result<(), Box<dyn error::Error>> {
     Ok(())
 }
 
-fn fail(error: impl Display) -> ! {
+fn fail(error: impl std::fmt::Display) -> ! {
     eprintln!("udp_client: {error}");
     process::exit(1);
 }

@@ -20,7 +20,8 @@ tests!(
     association_that_is_reset
 );
 
-fn sockets(process: &Process) -> usize {
+/// Returns how many sockets a process has.
+pub(crate) fn sockets(process: &Process) -> usize {
     fs::read_dir(format!("/proc/{}/fd", process.id()))
         .expect("the process runs")
         .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())

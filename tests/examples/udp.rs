@@ -1,10 +1,13 @@
 //! UDP ASSOCIATE: `udp_relay`, `udp_relay_std` and `udp_client`.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::thread;
+use std::time::Duration;
 
 use crate::client;
 use crate::clients::{self, TARGET};
-use crate::process::Process;
+use crate::ends::sockets;
+use crate::process::{Process, wait_until};
 use crate::raw::{
     Association, OFFER_NONE, Raw, SELECT_NONE, UDP_ASSOCIATE, expect_nothing, failure, header, header_name,
     receive, request, success, udp, udp_on_released,
@@ -41,6 +44,8 @@ tests!(
     relay_without_a_port,
     relay_with_a_name,
     proxy_that_ends_the_association,
+    late_answer_is_waited_for,
+    missing_answer_is_reported,
 );
 
 /// IPv4 in every form but a name. IPv6 is dropped.
@@ -185,7 +190,8 @@ fn target_that_refuses(driver: &str) {
     let server = Server::open(driver);
     let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
     let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
-    let nobody = udp(Ipv4Addr::LOCALHOST).local_addr().expect("bound");
+    // An address that no other test uses, so that the port stays free.
+    let nobody = udp(Ipv4Addr::new(127, 0, 0, 9)).local_addr().expect("bound");
     for _ in 0..3 {
         association.send(&client, &[&header(0x00, nobody), b"lost"]);
         association.expect_echo(&client, echo, b"relayed");
@@ -221,6 +227,7 @@ fn bytes_on_the_control_connection(driver: &str) {
 fn out_of_descriptors(driver: &str) {
     // Of the 24 clients some get a relay. `udp_relay_std` has a second handle of each connection.
     let server = Server::with_descriptors(driver, if driver == "udp_relay_std" { 72 } else { 48 });
+    let before = sockets(&server.process);
     let mut clients: Vec<Raw> = (0..24).map(|_| Raw::greeted(server.address)).collect();
     let asked = request(UDP_ASSOCIATE, (Ipv4Addr::UNSPECIFIED, 0).into());
     let mut refused = 0;
@@ -235,6 +242,9 @@ fn out_of_descriptors(driver: &str) {
     }
     assert!((1..24).contains(&refused), "{refused} of 24 refused");
     drop(clients);
+    wait_until("the end of every connection", || {
+        sockets(&server.process) == before
+    });
     let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
     Association::open(server.address).expect_echo(&udp(Ipv4Addr::LOCALHOST), echo, b"again");
 }
@@ -375,4 +385,25 @@ fn proxy_that_ends_the_association(driver: &str) {
     let end = proxied.client.finish();
     assert!(!end.status.success());
     assert!(end.stderr.contains("ended"), "{}", end.stderr);
+}
+
+/// On a loaded machine an answer may take more than a second.
+fn late_answer_is_waited_for(driver: &str) {
+    let mut proxied = Proxied::new(driver, |relay| relay);
+    proxied.client.send(b"question\n");
+    proxied.client.end();
+    let client = proxied.expect(0x00, b"question");
+    thread::sleep(Duration::from_millis(1_500));
+    let answer = [&header(0x00, TARGET), &b"answer"[..]].concat();
+    proxied.relay.send_to(&answer, client).expect("sent");
+    let end = proxied.client.finish();
+    assert!(end.status.success(), "{}", end.stderr);
+    assert_eq!(end.stdout, b"answer\n");
+}
+
+fn missing_answer_is_reported(driver: &str) {
+    let mut proxied = Proxied::new(driver, |relay| relay);
+    proxied.client.send(b"question\n");
+    proxied.expect(0x00, b"question");
+    proxied.client.expect_failure("not every line was answered");
 }
