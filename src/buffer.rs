@@ -88,8 +88,8 @@ impl<const N: usize> Buffer<N> {
         self.received == 0 && !self.eof
     }
 
-    /// Returns how many bytes are missing to the next decision of the message in progress, or `None` where the
-    /// peer has ended its side and the caller holds no more input.
+    /// Returns how many bytes are missing to the next decision of the message in progress. `None` means that the peer has
+    /// ended its side and the caller holds no more input.
     ///
     /// `first` is the first decision point of the message.
     pub(crate) fn want<T, E>(
@@ -303,7 +303,7 @@ impl<const N: usize> Buffer<N> {
         self.outgoing.set_secret(0, self.received + self.missing);
     }
 
-    /// Removes `len` bytes from the message received, and overwrites what the move leaves behind.
+    /// Removes `len` bytes from the message received, and overwrites the bytes that the move leaves after it.
     pub(crate) fn remove(&mut self, start: usize, len: u8) {
         for at in start..usize::from(self.received) {
             let byte = self.received().get(at + usize::from(len)).copied();

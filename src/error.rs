@@ -122,8 +122,8 @@ impl core::fmt::Display for Phase {
 
 /// Why a handshake ended without a tunnel. Close the connection.
 ///
-/// A server has sent the bytes that refuse the client before it reports the error, except after a wrong version
-/// byte in the greeting, an unexpected end of input, and [`Abandoned`](Self::Abandoned): these send nothing.
+/// A server sends the refusal before it reports the error. Three errors have no refusal: a wrong version byte in the
+/// greeting, an unexpected end of input, and [`Abandoned`](Self::Abandoned).
 ///
 /// With `std` it converts into a `std::io::Error`, which holds it as its inner error:
 ///

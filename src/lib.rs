@@ -68,10 +68,14 @@
 //! # Panics
 //!
 //! No function of this crate panics, for any input of a peer and any argument, except methods of `bytes::Buf` that must by
-//! contract. For release builds, the linker proves it: it refuses a program with a reachable panic. The proof covers every
-//! decoder, every [`message::Encode::encode_into`], every method of both handshakes and of their tokens,
-//! [`udp::Association`], [`udp::Reassembler`] over any storage, [`udp::Header::prepend`] and [`udp::fragments`], and the
-//! part of `gssapi` that does not grow a `Vec`. It does not cover:
+//! contract. For release builds, the linker proves it: it refuses a program with a reachable panic. The proof covers:
+//!
+//! - every decoder, and every [`message::Encode::encode_into`],
+//! - every method of both handshakes and of their tokens,
+//! - [`udp::Association`], [`udp::Reassembler`] over any storage, [`udp::Header::prepend`] and [`udp::fragments`],
+//! - the part of `gssapi` that does not grow a `Vec`.
+//!
+//! It does not cover:
 //!
 //! - [`Address::canonical`], [`Address::to_target`], `Host::try_from` with text, and reading an [`Address`] or
 //!   [`AddressBuf`] from text. They end in the IPv6 parser of `core`, whose indices are right in a way that the optimiser

@@ -95,7 +95,7 @@ impl<'a> Transmit<'a> {
 }
 
 impl Transmit<'_> {
-    /// Returns the bytes that have not been sent. Never empty when it comes from a state machine.
+    /// Returns the bytes that have not been sent. Never empty if a state machine returned it.
     #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -18,8 +18,8 @@ const fn is_delimiter(c: char) -> bool {
     matches!(c, ':' | '/' | '?' | '#' | '[' | ']' | '@' | '"' | '\\')
 }
 
-/// Prints a name as it is where that is unambiguous. Any other is quoted, with everything but ASCII graphic characters
-/// escaped, so a log line stays one line and no name reads as an IP address, a port or another name:
+/// Prints a name as it is if that is unambiguous. Any other is quoted, and everything but ASCII graphic characters is
+/// escaped. So a log line stays one line, and no name reads as an IP address, a port or another name:
 ///
 /// | name | printed |
 /// |---|---|

@@ -145,8 +145,8 @@ impl<C: Context> Encapsulation<C> {
     /// plaintext is appended to `plain`.
     ///
     /// Returns how many bytes were consumed, at least one of any input. Call it again with the rest until none is left.
-    /// The plaintext is a stream: the end of a token has no meaning, and one token may hold both the last bytes of the
-    /// handshake and the first bytes of the tunnel.
+    /// The plaintext is a stream. The end of a token has no meaning: one token may hold both the last bytes of the handshake
+    /// and the first bytes of the tunnel.
     ///
     /// # Errors
     ///

@@ -351,8 +351,12 @@ impl PendingRequest<'_> {
 
     /// Accepts the request with REP 00, or `5A` in version 4.
     ///
-    /// `bound` is BND. For CONNECT it is the local address of the connection to the target, for BIND the address of
-    /// the listener, for UDP ASSOCIATE the address of the relay, for Tor's commands the answer.
+    /// `bound` is BND:
+    ///
+    /// - CONNECT: the local address of the connection to the target
+    /// - BIND: the address of the listener
+    /// - UDP ASSOCIATE: the address of the relay
+    /// - Tor's commands: the answer
     #[inline]
     pub fn accept<'b>(self, bound: impl Into<Address<'b>>) {
         let version = self.request.version();

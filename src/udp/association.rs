@@ -8,8 +8,8 @@ use crate::error::Malformed;
 
 /// The relay's side of one UDP ASSOCIATE: decides which datagrams belong to the client.
 ///
-/// UDP has no authentication of its own. Instead, the host that holds the control connection must send the datagrams:
-/// a relay "MUST drop any datagrams arriving from any source IP address other than the one recorded for the particular
+/// UDP has no authentication of its own. Instead, the host that holds the control connection must send the datagrams. A
+/// relay "MUST drop any datagrams arriving from any source IP address other than the one recorded for the particular
 /// association", [RFC 1928 §7].
 ///
 /// - The host is the control connection's peer, regardless of DST.ADDR in the request. An IPv4-mapped IPv6 address is the

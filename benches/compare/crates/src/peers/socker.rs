@@ -63,7 +63,7 @@ fn choose(greeting: &ClientGreeting, method: AuthenticationMethod, out: &mut Vec
 impl Peer for Socker {
     const NAME: &str = "socker";
     const VERSION: &str = "1.0.0";
-    const HOW: &str = "messages; decoded again for each octet";
+    const HOW: &str = "messages; decoded again for each byte";
 
     #[inline(always)]
     fn decode_request(octets: &'static [u8], _: &mut Context, witness: &mut impl Witness) {

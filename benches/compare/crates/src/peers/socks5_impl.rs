@@ -76,7 +76,7 @@ fn take<T: StreamOperation>(received: &mut Vec<u8>) -> Option<Option<T>> {
 impl Peer for Socks5Impl {
     const NAME: &str = "socks5-impl";
     const VERSION: &str = "0.10.3";
-    const HOW: &str = "messages; decoded again for each octet";
+    const HOW: &str = "messages; decoded again for each byte";
 
     #[inline(always)]
     fn decode_request(mut octets: &'static [u8], _: &mut Context, witness: &mut impl Witness) {

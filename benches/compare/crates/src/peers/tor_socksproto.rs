@@ -211,7 +211,7 @@ impl Peer for Deprecated {
     const NAME: &str = "tor-socksproto (deprecated)";
     const VERSION: &str = "0.47.0";
     const HOW: &str =
-        "machines, by `handshake`; decoded again for each octet; J1, J2 clone one that waits for a request";
+        "machines, by `handshake`; decoded again for each byte; J1, J2 clone one that waits for a request";
     const MISSING: &[(&[Job], &str)] = &[NO_DATAGRAMS];
 
     #[inline(always)]
