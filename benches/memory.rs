@@ -62,7 +62,7 @@ fn half_way(handshake: &mut Handshake) {
     }
 }
 
-/// The octets of this process that are in memory, and not a file's.
+/// The bytes of this process that are in memory, and not a file's.
 fn resident() -> usize {
     let status = fs::read_to_string("/proc/self/status").expect("Linux");
     let kibibytes = status

@@ -1,4 +1,4 @@
-//! Every message comes back as it was written, whatever its lengths and octets (Q-039b), and the decoders keep
+//! Every message comes back as it was written, whatever its lengths and bytes (Q-039b), and the decoders keep
 //! their promises about any input at all.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -11,9 +11,9 @@ use sans_socks::{
     ReplyCode, Request,
 };
 
-/// Writes `message`, reads it back, and returns its octets.
+/// Writes `message`, reads it back, and returns its bytes.
 ///
-/// `reads` are the totals that a reader of exactly `needed` octets has after each read. `is_same` decodes, and
+/// `reads` are the totals that a reader of exactly `needed` bytes has after each read. `is_same` decodes, and
 /// says whether that is the message.
 fn round_trip<M: Encode>(
     message: &M,
@@ -45,7 +45,7 @@ fn round_trip<M: Encode>(
     octets
 }
 
-/// Octet by octet, it is incomplete up to the last, and what is needed never reaches past the end.
+/// Byte by byte, it is incomplete up to the last, and what is needed never reaches past the end.
 fn is_incomplete_up_to_the_end(octets: &[u8], is_same: impl Fn(&[u8]) -> Result<Decoded<bool>, Malformed>) {
     for have in 0..octets.len() {
         match is_same(&octets[..have]) {
@@ -55,7 +55,7 @@ fn is_incomplete_up_to_the_end(octets: &[u8], is_same: impl Fn(&[u8]) -> Result<
     }
 }
 
-/// A buffer that is too short stays as it was, whichever octet of it the message would have changed.
+/// A buffer that is too short stays as it was, whichever byte of it the message would have changed.
 fn is_written_all_or_nothing(message: &impl Encode, octets: &[u8]) {
     let mut before: Vec<u8> = octets.iter().map(|octet| !octet).collect();
     before.pop();
@@ -174,7 +174,7 @@ fn every_code_point() {
     }
 }
 
-/// Q-039b: all lengths of a field, each with all values of an octet.
+/// Q-039b: all lengths of a field, each with all values of a byte.
 #[test]
 fn every_length_of_every_octet() {
     for octet in 0..=255 {
@@ -217,7 +217,7 @@ fn the_longest_messages() {
     longest(&Reply::new(ReplyCode::SUCCEEDED, name));
 }
 
-/// what has no octets cannot be built, so it cannot be cut or
+/// what has no bytes cannot be built, so it cannot be cut or
 /// wrapped.
 #[test]
 fn lengths_are_checked_at_construction() {
@@ -277,7 +277,7 @@ fn decoder_keeps_its_promises(
         prop_assert!(*consumed <= input.len());
         prop_assert_eq!(value, &input[..*consumed]);
     }
-    // Whoever reads octet by octet, or as many as are needed, comes to the same outcome.
+    // Whoever reads byte by byte, or as many as are needed, comes to the same outcome.
     for by_octet in [true, false] {
         let mut have = 0;
         let stepwise = loop {

@@ -1,9 +1,9 @@
 //! What real programs said to each other, replayed: clients (`data/transcripts/client-*`) into the server
 //! machine, servers (`data/transcripts/server-*`) into the client machine.
 //!
-//! A transcript is lines of `C>S` and `S>C` with the octets of one send, or `EOF` or `RST`; `# [id] text`
-//! begins a case, any other `#` line says what it is. `...` are octets that were not kept, far behind what a
-//! handshake takes. The machine gets one side's octets, send by send, and then the end of input. What must
+//! A transcript is lines of `C>S` and `S>C` with the bytes of one send, or `EOF` or `RST`; `# [id] text`
+//! begins a case, any other `#` line says what it is. `...` are bytes that were not kept, far behind what a
+//! handshake takes. The machine gets one side's bytes, send by send, and then the end of input. What must
 //! come of it stands in the tables here, and nothing may be missing from them.
 
 mod common;
@@ -97,7 +97,7 @@ fn alice() -> Credentials<'static> {
 
 // Clients
 
-/// What a client's octets are to the server machine, which selects what the captured server did.
+/// What a client's bytes are to the server machine, which selects what the captured server did.
 enum Asks {
     /// A request without or with credentials; what is left is the tunnel's, as the client sent it.
     Request(Command, &'static str),
@@ -181,9 +181,9 @@ const CLIENTS: &[(&str, &str, Asks)] = &[
         "",
         Asks::Closed(Error::Malformed(Malformed::EmptyCredentials)),
     ),
-    // curl offers 02, and then does not send a user name of 256 octets.
+    // curl offers 02, and then does not send a user name of 256 bytes.
     ("curl-user256", "", Asks::EndsIn(Phase::Authentication)),
-    // V-037, Q-039b: a length of 200 as UTF-8. The request and the tunnel octets disappear in the password.
+    // V-037, Q-039b: a length of 200 as UTF-8. The request and the tunnel bytes disappear in the password.
     ("pysocks-user200", "", Asks::EndsIn(Phase::Authentication)),
     // The selection that drove it off was no selection, or one that it had not offered.
     (
@@ -204,7 +204,7 @@ const CLIENTS: &[(&str, &str, Asks)] = &[
         "",
         Asks::Version(1),
     ),
-    // curl does not even connect with a name of 256 octets.
+    // curl does not even connect with a name of 256 bytes.
     ("curl-host256", "", Asks::EndsIn(Phase::Greeting)),
     // Q-010, V-013.
     (
@@ -311,7 +311,7 @@ fn every_client_is_understood_or_refused() {
     });
 }
 
-/// a SOCKS4 client is named, gets no octet, and can be handed on whole.
+/// a SOCKS4 client is named, gets no byte, and can be handed on whole.
 #[test]
 fn socks4_clients_can_be_handed_on() {
     let transcripts = transcripts("client-");
@@ -341,8 +341,8 @@ fn an_empty_password_where_it_is_allowed() {
     assert_eq!(record.unread, tunnel(transcript, 3));
 }
 
-/// Q-039b: PySocks wrote the length 199 of a name as UTF-8, `c3 87`. That is a name of 195 octets, the first
-/// of them 87, and a port out of the name's last letters; the rest, with the tunnel's octets, is left.
+/// Q-039b: PySocks wrote the length 199 of a name as UTF-8, `c3 87`. That is a name of 195 bytes, the first
+/// of them 87, and a port out of the name's last letters; the rest, with the tunnel's bytes, is left.
 #[test]
 fn a_length_counted_wrong_reads_as_another_name() {
     let transcript = &transcripts("client-")[&("pysocks-host200".to_string(), String::new())];
@@ -366,7 +366,7 @@ fn a_length_counted_wrong_reads_as_another_name() {
 
 // Servers
 
-/// What a server's octets are to the client machine.
+/// What a server's bytes are to the client machine.
 enum Answers {
     /// The reply's address (for BIND the second's), and what the tunnel brought.
     Connected(&'static str, &'static [u8]),
@@ -415,7 +415,7 @@ const SERVERS: &[(&str, &str, Answers)] = &[
     ),
     // What it says to SOCKS4 clients.
     ("dante-1.4.2", "s26d s26e", Version(5, 0)),
-    // the reply and the tunnel's octets in one segment.
+    // the reply and the tunnel's bytes in one segment.
     ("dante-1.4.2", "s32", Connected("127.0.0.1:57507", BANNER)),
     ("dante-1.4.2", "b01", Connected("127.0.0.1:57278", b"peer-data")),
     ("dante-1.4.2", "u01", Connected("127.0.0.1:41638", b"")),
@@ -553,7 +553,7 @@ fn said(mut octets: &[u8]) -> Said<'_> {
 /// Cases where the captured client said what this one cannot: FF offered, RSV other than 00, a wrong length.
 const SAID_OTHERWISE: [&str; 4] = ["[s05b]", "[s18]", "[s18b]", "pysocks-user200"];
 
-/// The client machine gets the server's octets, after it has said what the captured client said.
+/// The client machine gets the server's bytes, after it has said what the captured client said.
 fn understands(case: &str, transcript: &Transcript, stated: &Answers) {
     let captured = transcript.client.concat();
     let said = said(&captured);
@@ -636,7 +636,7 @@ const ANSWERS: &[(&str, &str, Answers)] = &[
         "",
         Connected("srv.test:8080", b"DATA"),
     ),
-    // curl eats three octets of the data.
+    // curl eats three bytes of the data.
     (
         "curl-bnd-domain0 pysocks-bnd-domain0",
         "",

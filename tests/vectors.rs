@@ -29,7 +29,7 @@ const ROWS: [(&str, usize); 12] = [
 /// Rows that other tests run.
 const ELSEWHERE: [&str; 2] = ["udp", "gss"];
 
-/// Rows whose octets are not the ones that an encoder writes: RSV 01, a name of length 0.
+/// Rows whose bytes are not the ones that an encoder writes: RSV 01, a name of length 0.
 const WRITTEN_OTHERWISE: [(&str, &str); 3] = [
     ("V-059", "05 01 00 01 7f000001 1f90"),
     ("V-076", "05 00 00 01 00000000 0000"),
@@ -111,7 +111,7 @@ fn words(fault: Malformed) -> String {
     }
 }
 
-/// The octets that show a fault.
+/// The bytes that show a fault.
 fn shown_by(fault: &str) -> usize {
     match fault.split_once(' ').unwrap().0 {
         "version" => 1,
@@ -215,7 +215,7 @@ fn every_message_is_encoded_again() {
 }
 
 /// What is cut off is incomplete, up to the next decision and never past the message's end;
-/// a fault is seen at the octet that shows it, and nothing behind it changes that.
+/// a fault is seen at the byte that shows it, and nothing behind it changes that.
 #[test]
 fn every_truncation_needs_up_to_the_next_decision() {
     for Row {

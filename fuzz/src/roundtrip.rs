@@ -1,4 +1,4 @@
-//! Any value, written and read: it comes back, is written all or nothing, and not one octet beside its own.
+//! Any value, written and read: it comes back, is written all or nothing, and not one byte beside its own.
 
 use std::fmt::Debug;
 use std::num::NonZeroUsize;
@@ -43,7 +43,7 @@ pub fn roundtrip(input: &[u8]) {
     }
 }
 
-/// The octets of the message, if that is what was read.
+/// The bytes of the message, if that is what was read.
 fn is<T: PartialEq + Debug>(read: Result<Decoded<T>, Malformed>, written: &T) -> Option<usize> {
     let (read, consumed) = read.ok()?.complete()?;
     (read == *written).then_some(consumed)

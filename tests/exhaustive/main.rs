@@ -1,7 +1,7 @@
 //! Every decoder against one that was written a second time, from the RFCs alone (`reference.rs`).
 //!
-//! The value, the octets taken, the octets still needed and the fault must be the same: on every input of up to 3
-//! octets, on every shape of a longer one, and on random ones. `SANS_SOCKS_RANDOM_INPUTS` says how many of the last.
+//! The value, the bytes taken, the bytes still needed and the fault must be the same: on every input of up to 3
+//! bytes, on every shape of a longer one, and on random ones. `SANS_SOCKS_RANDOM_INPUTS` says how many of the last.
 
 #[path = "../common/faults.rs"]
 mod faults;
@@ -90,7 +90,7 @@ const DECODERS: [Decoder; 11] = [
         crates: |octets| match Datagram::decode(octets) {
             Ok(Datagram { header, payload }) => {
                 let (frag, address) = (header.frag.get(), header.address);
-                // It has no count of its own: all octets are the datagram's.
+                // It has no count of its own: all bytes are the datagram's.
                 Verdict::Whole(
                     Message::Datagram(frag, addr(address), address.port, payload),
                     octets.len(),
@@ -157,7 +157,7 @@ fn addr(address: Address<'_>) -> Addr<'_> {
     }
 }
 
-/// A greeting lends its methods one by one, and passes over FF: what is compared is the octets at their place,
+/// A greeting lends its methods one by one, and passes over FF: what is compared is the bytes at their place,
 /// once they are known to be the methods.
 fn methods<'a>(greeting: &Greeting<'_>, octets: &'a [u8]) -> &'a [u8] {
     let len = sans_socks::message::Encode::encoded_len(greeting) - 2;
@@ -193,7 +193,7 @@ impl Tally {
 impl Decoder {
     /// Compares, and returns what the reference finds wrong.
     ///
-    /// `fault` is what it has found wrong with the octets at the front. It has read no further, so whatever stands
+    /// `fault` is what it has found wrong with the bytes at the front. It has read no further, so whatever stands
     /// behind them, its verdict is the same, and it is not asked again.
     fn check(&self, octets: &[u8], fault: Option<Malformed>, tally: &mut Tally) -> Option<Malformed> {
         let expected = match fault {
@@ -208,7 +208,7 @@ impl Decoder {
         );
         tally.count(expected);
         match expected {
-            // More octets can mend that one.
+            // More bytes can mend that one.
             Verdict::Fault(Malformed::Truncated) | Verdict::Whole(..) | Verdict::Short(_) => None,
             Verdict::Fault(fault) => Some(fault),
         }
@@ -240,7 +240,7 @@ fn every_input_of_up_to_3_octets() {
             .map(|thread| thread.join().unwrap())
     });
     let inputs = 1 + 256 + 256 * 256 + 256 * 256 * 256;
-    // Two octets and any third, or without one.
+    // Two bytes and any third, or without one.
     let two_octets = 256 * 257;
     let abort = 257;
     let whole = [0, 0, 256, two_octets, 0, 1, two_octets, 0, 0, 0, abort];
@@ -250,10 +250,10 @@ fn every_input_of_up_to_3_octets() {
     }
 }
 
-/// Length octets at which something could turn.
+/// Length bytes at which something could turn.
 const LENGTHS: [u8; 5] = [0, 1, 127, 128, 255];
 
-/// Octets that differ from their neighbours, for the fields.
+/// Bytes that differ from their neighbours, for the fields.
 fn filled<const N: usize>(head: &[u8]) -> [u8; N] {
     let mut octets = core::array::from_fn(|at| (at * 37) as u8);
     octets[..head.len()].copy_from_slice(head);
@@ -266,7 +266,7 @@ fn every_shape_of_an_address() {
     let mut tally = Tally::default();
     let [.., request, reply, datagram, _] = &DECODERS;
     for decoder in [request, reply, datagram] {
-        // Every first octet, every ATYP.
+        // Every first byte, every ATYP.
         for first in 0..=255 {
             let fault = decoder.check(&[first], None, &mut tally);
             for atyp in 0..=255 {
@@ -284,7 +284,7 @@ fn every_shape_of_an_address() {
                 }
             }
         }
-        // Every length octet, and every length up to the whole message and one octet more.
+        // Every length byte, and every length up to the whole message and one byte more.
         for (atyp, longest) in [(1, 11), (3, 263), (4, 23)] {
             for length in 0..=255 {
                 let octets: [u8; 264] = filled(&[5, 0, 0, atyp, length]);

@@ -1,4 +1,4 @@
-//! The messages as RFC 1928, RFC 1929, RFC 1961, `SOCKS4.protocol` and `SOCKS4a.protocol` tell them, read octet by octet, in
+//! The messages as RFC 1928, RFC 1929, RFC 1961, `SOCKS4.protocol` and `SOCKS4a.protocol` tell them, read byte by byte, in
 //! the order in which they come over the wire: slow, and so plain that the text and the code can be laid side by side.
 //!
 //! Nothing of the crate's own decoders is used here, only the names that it gives to faults. Where the crate takes
@@ -8,12 +8,12 @@ use sans_socks::Malformed;
 
 use crate::faults::wrong_version;
 
-/// What there is to say about some octets.
+/// What there is to say about some bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Verdict<'a> {
-    /// A whole message, and how many octets it takes.
+    /// A whole message, and how many bytes it takes.
     Whole(Message<'a>, usize),
-    /// The beginning of one, and how many further octets lead to the next decision.
+    /// The beginning of one, and how many further bytes lead to the next decision.
     Short(usize),
     /// No message begins so.
     Fault(Malformed),
@@ -332,11 +332,11 @@ enum Stop {
     Fault(Malformed),
 }
 
-/// Takes octets from the front, one at a time.
+/// Takes bytes from the front, one at a time.
 struct Reader<'a> {
     octets: &'a [u8],
     taken: usize,
-    /// Where the next decision falls, counted from the first octet.
+    /// Where the next decision falls, counted from the first byte.
     decision: usize,
 }
 
@@ -374,14 +374,14 @@ impl<'a> Reader<'a> {
         Ok(&self.octets[start..self.taken])
     }
 
-    /// A field that a NULL ends, without the NULL. The fault is that of more than 255 octets.
+    /// A field that a NULL ends, without the NULL. The fault is that of more than 255 bytes.
     ///
-    /// Each octet can be the NULL. `after` is how many more octets follow a NULL before anything can be decided.
+    /// Each byte can be the NULL. `after` is how many more bytes follow a NULL before anything can be decided.
     fn up_to_null(&mut self, after: usize, too_long: Malformed) -> Result<&'a [u8], Stop> {
         let start = self.taken;
         loop {
             let len = self.taken - start;
-            // Where the next octet must be the NULL, any other is a fault.
+            // Where the next byte must be the NULL, any other is a fault.
             let full = len == 255;
             self.next_decision_in(if full { 1 } else { 1 + after });
             match self.octet()? {

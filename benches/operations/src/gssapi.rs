@@ -76,7 +76,7 @@ pub(super) fn all(bench: &mut impl Bench) {
     negotiate(bench, "gssapi/negotiate", 1200, usize::MAX);
 }
 
-/// Tokens of ten times `size` octets, in pieces; and `size` frames.
+/// Tokens of ten times `size` bytes, in pieces; and `size` frames.
 pub(super) fn growth(bench: &mut impl Bench, size: u8) {
     let octets = vec![0x5a; usize::from(size) * 10];
     let wire = frame(3, &octets);
@@ -92,7 +92,7 @@ fn layer() -> Encapsulation<Clear> {
     Encapsulation::new(Clear, LEVEL)
 }
 
-/// What comes from the wire in reads of `len` octets, opened.
+/// What comes from the wire in reads of `len` bytes, opened.
 fn decapsulate(bench: &mut impl Bench, name: &str, wire: &[u8], len: usize) {
     bench.job(
         name,
@@ -117,7 +117,7 @@ fn decapsulate(bench: &mut impl Bench, name: &str, wire: &[u8], len: usize) {
     );
 }
 
-/// A server's negotiation: a token of `token` octets, then the level, in reads of `len` octets.
+/// A server's negotiation: a token of `token` bytes, then the level, in reads of `len` bytes.
 fn negotiate(bench: &mut impl Bench, name: &str, token: usize, len: usize) {
     let messages = [frame(1, &vec![0x5a; token]), frame(2, &[LEVEL.get()])];
     bench.job(

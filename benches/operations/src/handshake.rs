@@ -44,7 +44,7 @@ impl Sent {
     }
 }
 
-/// Each octet as a read of its own: the compiler cannot make one copy of several.
+/// Each byte as a read of its own: the compiler cannot make one copy of several.
 #[inline(always)]
 fn one_by_one(octets: &[u8]) -> impl Iterator<Item = &[u8]> {
     octets.iter().map(|octet| {
@@ -178,13 +178,13 @@ impl Exchange {
         black_box(&self.messages[..]).iter().map(Vec::as_slice)
     }
 
-    /// A read for each octet.
+    /// A read for each byte.
     #[inline(always)]
     fn octets(&self) -> impl Iterator<Item = &[u8]> {
         one_by_one(black_box(&self.stream[..]))
     }
 
-    /// Reads of so many octets.
+    /// Reads of so many bytes.
     #[inline(always)]
     fn pieces(&self, len: usize) -> impl Iterator<Item = &[u8]> {
         self.whole().flat_map(move |message| message.chunks(len))
@@ -266,7 +266,7 @@ pub(super) fn socks4(bench: &mut impl Bench) {
     });
 }
 
-/// Messages with `size` octets in every field, in reads of several lengths.
+/// Messages with `size` bytes in every field, in reads of several lengths.
 pub(super) fn growth(bench: &mut impl Bench, size: u8) {
     let field = vec![b'x'; usize::from(size)];
     let login: Login<'_> = (&field, &field);

@@ -1,4 +1,4 @@
-//! What is measured: operations on fixed octets, each with a check of what came of it. `time` and `instructions` share
+//! What is measured: operations on fixed bytes, each with a check of what came of it. `time` and `instructions` share
 //! them.
 //!
 //! An operation has its inputs through [`black_box`], and makes whatever belongs to one connection itself: a
@@ -52,10 +52,10 @@ pub fn all(bench: &mut impl Bench) {
     gssapi::all(bench);
 }
 
-/// Every job whose cost has to grow in proportion to what a peer sends, at one `size`: so many octets in each
-/// field, so many fragments, ten times as many octets in a token.
+/// Every job whose cost has to grow in proportion to what a peer sends, at one `size`: so many bytes in each
+/// field, so many fragments, ten times as many bytes in a token.
 ///
-/// None copies more than 4,000 octets at a time: beyond that the C library's `memcpy` goes octet by octet, as
+/// None copies more than 4,000 bytes at a time: beyond that the C library's `memcpy` goes byte by byte, as
 /// instructions are counted.
 pub fn growth(bench: &mut impl Bench, size: u8) {
     handshake::growth(bench, size);
@@ -70,7 +70,7 @@ struct Aligned<const N: usize>([u8; N]);
 const HOST: &str = "www.example.com";
 const PORT: u16 = 443;
 
-/// The longest that the DNS can name: 253 octets of labels.
+/// The longest that the DNS can name: 253 bytes of labels.
 const LONGEST_HOST: &str = concat!(
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.",

@@ -129,7 +129,7 @@ fn pieces(payload: &[u8], len: usize) -> Vec<Datagram<'_>> {
     fragments(to, payload, len).expect("127 at most").collect()
 }
 
-/// The octets that come out as `piece` goes in.
+/// The bytes that come out as `piece` goes in.
 #[inline(always)]
 fn delivered_by<B: Storage>(reassembler: &mut Reassembler<Duration, B>, piece: Datagram<'_>) -> usize {
     match reassembler.handle_datagram(now(), piece) {

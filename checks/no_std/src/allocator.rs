@@ -12,7 +12,7 @@ struct Bump {
     used: AtomicUsize,
 }
 
-// SAFETY: each octet is given out once, by `used`.
+// SAFETY: each byte is given out once, by `used`.
 unsafe impl Sync for Bump {}
 
 // SAFETY: a block is inside of the heap, aligned, and nobody else's.
@@ -23,7 +23,7 @@ unsafe impl GlobalAlloc for Bump {
         if start + room > SIZE {
             return ptr::null_mut();
         }
-        // SAFETY: `start + room` is inside of the heap, and aligning takes less than `align` octets.
+        // SAFETY: `start + room` is inside of the heap, and aligning takes less than `align` bytes.
         unsafe {
             let block = self.heap.get().cast::<u8>().add(start);
             block.add(block.align_offset(layout.align()))

@@ -187,8 +187,8 @@ fn times(cells: &[Cell], samples: usize, milliseconds: f64) {
     }
 }
 
-/// Heap allocations of each job, where `measure` does something and says how many there were, how many octets these
-/// asked for, and how many octets were held at most. (It has to be linked to a program that is not measured otherwise.)
+/// Heap allocations of each job, where `measure` does something and says how many there were, how many bytes these
+/// asked for, and how many bytes were held at most. (It has to be linked to a program that is not measured otherwise.)
 pub fn allocations(rows: &[Row], measure: impl Fn(&mut dyn FnMut()) -> [u64; 3]) {
     const TIMES: u64 = 100;
     let mut context = Context::new();

@@ -203,12 +203,12 @@ static CLIENT_NONE: LazyLock<Script> = LazyLock::new(|| Script::new(&[SELECTION_
 static CLIENT_LOGIN: LazyLock<Script> =
     LazyLock::new(|| Script::new(&[SELECTION_LOGIN, LOGIN_ACCEPTED, REPLY]));
 
-/// The most octets that RFC 1929 has room for.
+/// The most bytes that RFC 1929 has room for.
 pub static LONGEST_LOGIN: LazyLock<Login> = LazyLock::new(|| Login {
     username: "u".repeat(255).leak(),
     password: "p".repeat(255).leak(),
 });
-/// 253 octets: the longest name that is one to the DNS, since some crates look at that.
+/// 253 bytes: the longest name that is one to the DNS, since some crates look at that.
 static LONGEST_NAME: LazyLock<String> =
     LazyLock::new(|| [63, 63, 63, 61].map(|len| "a".repeat(len)).join("."));
 static SERVER_LONGEST: LazyLock<Script> = LazyLock::new(|| {

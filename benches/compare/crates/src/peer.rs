@@ -61,7 +61,7 @@ pub trait Peer {
         missing::<Self>()
     }
 
-    /// J10, J11: the same, an octet at a time.
+    /// J10, J11: the same, a byte at a time.
     fn serve_octetwise(
         script: Script,
         login: &Login,
@@ -81,7 +81,7 @@ pub trait Peer {
         missing::<Self>()
     }
 
-    /// What a server has to keep for a connection whose handshake waits for octets.
+    /// What a server has to keep for a connection whose handshake waits for bytes.
     fn server_state() -> Option<State> {
         None
     }
@@ -92,7 +92,7 @@ pub trait Peer {
     }
 }
 
-/// What is kept for a connection, in octets; the heap is measured.
+/// What is kept for a connection, in bytes; the heap is measured.
 pub struct State {
     /// The machine, the future, or the variables of a loop that has to do without.
     pub inline: usize,
@@ -101,9 +101,9 @@ pub struct State {
 }
 
 impl State {
-    /// The most octets of a message that a server reads (RFC 1929: two lengths, two fields, a version).
+    /// The most bytes of a message that a server reads (RFC 1929: two lengths, two fields, a version).
     pub const LONGEST_FROM_CLIENT: usize = 513;
-    /// The most octets of a message that a client reads: a reply with a name.
+    /// The most bytes of a message that a client reads: a reply with a name.
     pub const LONGEST_FROM_SERVER: usize = 262;
 }
 
@@ -217,7 +217,7 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Stands where an octet arrives. No work can be moved across it by the compiler, nor can copies of single octets
+/// Stands where a byte arrives. No work can be moved across it by the compiler, nor can copies of single bytes
 /// become one; it costs nothing.
 #[inline(always)]
 pub fn arrival() {

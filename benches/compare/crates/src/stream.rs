@@ -27,9 +27,9 @@ enum Delivery {
     /// A read gets no more than what is left of a chunk.
     #[default]
     Chunks,
-    /// A read gets one octet.
+    /// A read gets one byte.
     Octet,
-    /// A read got one octet: the next is pending.
+    /// A read got one byte: the next is pending.
     Nothing,
 }
 
@@ -48,7 +48,7 @@ impl Stream {
         self.begin(script, Delivery::Chunks)
     }
 
-    /// Begins again, an octet at a time, and none between two.
+    /// Begins again, a byte at a time, and none between two.
     #[inline]
     pub fn octets(&mut self, script: Script) -> &mut Self {
         self.begin(script, Delivery::Octet)
@@ -67,7 +67,7 @@ impl Stream {
         self
     }
 
-    /// The next octets, at most `room`.
+    /// The next bytes, at most `room`.
     #[inline]
     fn next(&mut self, room: usize) -> Poll<&'static [u8]> {
         let left = match self.delivery {

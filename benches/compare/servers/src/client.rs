@@ -24,7 +24,7 @@ pub(crate) fn handshake(target: SocketAddr) -> Handshake {
     Handshake::new(&Request::connect(target.into()), Auth::none())
 }
 
-/// Goes on with a handshake on a stream of either kind; `WouldBlock` comes from the stream. Gives how many octets of
+/// Goes on with a handshake on a stream of either kind; `WouldBlock` comes from the stream. Gives how many bytes of
 /// what was read last came behind the reply.
 pub(crate) fn shake_hands(
     handshake: &mut Handshake,
@@ -38,7 +38,7 @@ pub(crate) fn shake_hands(
     }
 }
 
-/// One step of a handshake. When it is established: how many octets came behind the reply.
+/// One step of a handshake. When it is established: how many bytes came behind the reply.
 fn step(
     handshake: &mut Handshake,
     stream: &mut (impl Read + Write),
@@ -96,7 +96,7 @@ impl Session {
 
     /// Goes on, to the end of the echo, or `WouldBlock`.
     ///
-    /// The target closes first, so that the wait for a connection's last octets is at its port and at the proxy's. Where
+    /// The target closes first, so that the wait for a connection's last bytes is at its port and at the proxy's. Where
     /// a client or the proxy as one waits, a port is out of use for a minute, and there are not so many.
     pub(crate) fn advance(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         if self.established.is_none() {

@@ -215,7 +215,7 @@ impl Server {
         Ok(found)
     }
 
-    /// Its resident memory, in octets. What several processes share counts once.
+    /// Its resident memory, in bytes. What several processes share counts once.
     pub(crate) fn memory(&self) -> io::Result<u64> {
         let mut sum = 0;
         for (process, _) in self.processes()? {

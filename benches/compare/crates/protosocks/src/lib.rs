@@ -36,7 +36,7 @@ fn request(octets: &[u8]) -> Option<CmdRepr> {
     CmdRepr::parse(&CmdPacket::new_checked(octets).ok()?).ok()
 }
 
-/// The next `len` octets of `out`, to be written to.
+/// The next `len` bytes of `out`, to be written to.
 #[inline(always)]
 fn append(out: &mut Vec<u8>, len: usize) -> &mut [u8] {
     let start = out.len();

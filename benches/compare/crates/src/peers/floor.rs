@@ -1,6 +1,6 @@
 //! The least that does each job: written for these jobs, inlined into their loops, every read and write checked, nothing
 //! allocated, nothing copied but the output. No constant-time compare, no wiping, no look at names, and no difference
-//! between octets that are missing and octets that are wrong.
+//! between bytes that are missing and bytes that are wrong.
 
 use std::hint::black_box;
 
@@ -35,7 +35,7 @@ impl Message<'_> {
     }
 }
 
-/// A message whose code is the octet at `CODE`; RSV is not looked at. What comes of it is made in each arm: made behind
+/// A message whose code is the byte at `CODE`; RSV is not looked at. What comes of it is made in each arm: made behind
 /// them all, it would be taken apart and put together again.
 #[inline(always)]
 fn message<const CODE: usize>(octets: &[u8]) -> Option<Message<'_>> {
@@ -86,7 +86,7 @@ fn is_login(octets: &[u8], login: &Login) -> Option<bool> {
     Some(username == login.username.as_bytes() && password == login.password.as_bytes())
 }
 
-/// Ten octets: three, ATYP, address, port.
+/// Ten bytes: three, ATYP, address, port.
 #[inline(always)]
 fn with_ipv4([a, b, c]: [u8; 3], ip: [u8; 4]) -> [u8; 10] {
     let [p, q] = black_box(PORT).to_be_bytes();
@@ -244,8 +244,8 @@ impl Peer for Floor {
     }
 }
 
-/// Which message is awaited, how many octets of it are here, and at how many there is something new to know. Until then
-/// an octet costs a store and a compare.
+/// Which message is awaited, how many bytes of it are here, and at how many there is something new to know. Until then
+/// a byte costs a store and a compare.
 struct Machine {
     phase: Phase,
     needed: u16,
