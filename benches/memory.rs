@@ -1,5 +1,5 @@
-//! What a server takes that holds 1,000,000 clients half-way through the handshake: the machine's size times their
-//! number, in one allocation, and nothing more. On Linux, which tells what is resident.
+//! The memory of a server that holds 1,000,000 clients in the middle of the handshake: the size of a machine times their
+//! number, in one allocation, and nothing more. For Linux, which reports resident memory.
 
 use std::{env, fs};
 
@@ -8,7 +8,7 @@ use sans_socks::server::{Handshake, Output};
 use sans_socks::{Method, Phase};
 use slab::Slab;
 
-/// Memory comes in pages, of 2 MiB at most: one is begun at each end.
+/// Memory is mapped in pages of at most 2 MiB, and each end of the slab may share one.
 const PAGES: usize = 2 * 2 * 1024 * 1024;
 
 fn main() {

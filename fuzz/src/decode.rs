@@ -1,5 +1,5 @@
-//! Any bytes to every decoder: what is read is written as it was read, what is not whole says how much is
-//! missing, and a fault is seen at the byte that shows it.
+//! Passes any bytes to every decoder. A decoded message is encoded to the same bytes, an incomplete one reports how many
+//! bytes are missing, and a fault is reported at the byte that shows it.
 
 use std::fmt::{Debug, Display};
 
@@ -51,7 +51,7 @@ fn stream<'a, T: Encode + Debug>(
     written: impl Fn(&T, &mut Vec<u8>),
     same: impl Fn(&T, &T) -> bool,
 ) {
-    // Byte by byte: each decision is where the one before said, and none is taken back.
+    // Byte by byte: each decision is at the place that the one before announced, and none is revoked.
     let mut decision = 0;
     let mut end = None;
     for have in 0..=input.len() {

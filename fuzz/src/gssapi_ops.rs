@@ -97,13 +97,13 @@ pub enum Op {
     Receive {
         piece: Piece,
     },
-    /// Offers at most so many bytes.
+    /// Offers at most this many bytes.
     Offer {
         n: u8,
     },
     /// Offers no more than is needed, all of which must be consumed.
     OfferNeeded,
-    /// Sends at most so many bytes.
+    /// Sends at most this many bytes.
     Send {
         n: u8,
     },
@@ -116,7 +116,7 @@ pub enum Op {
 /// A message of the peer, or a part of one.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Piece {
-    /// The token that is due next.
+    /// The next token.
     Token,
     /// An empty authentication message.
     Ready,
@@ -142,7 +142,7 @@ pub enum Piece {
 /// An operation on a layer.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum StreamOp {
-    /// A good frame of so many bytes arrives.
+    /// A good frame of this many bytes arrives.
     Seal {
         confidential: bool,
         len: u8,
@@ -171,7 +171,7 @@ pub enum MessageOp {
     Send {
         len: u8,
     },
-    /// Sends more than fits a frame. Only once: it takes its time.
+    /// Sends more than fits a frame. Only once, because it is slow.
     SendLong,
     Deliver {
         len: u8,
@@ -320,7 +320,7 @@ impl Peer {
     }
 }
 
-/// The operations lead to the same as all bytes in one read do, with the end announced when it is due or before all.
+/// The operations lead to the same result as one read of all bytes, with the end announced at its place or before all.
 fn negotiation(start: impl Fn() -> Negotiator<Fake>, is_client: bool, ops: &[Op]) {
     let mut peer = Peer {
         initiator: !is_client,
@@ -450,7 +450,7 @@ impl Side {
         }
     }
 
-    /// Lets the negotiator come to its end, which it reaches without more input.
+    /// Lets the negotiator finish, which it does without more input.
     fn conclude(&mut self) {
         for _ in 0..10_000 {
             match self.negotiator.poll_output() {

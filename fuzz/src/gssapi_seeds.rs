@@ -67,7 +67,7 @@ const NEC: Framing = Framing {
     max_token: MaxToken::Exact,
 };
 
-/// A context of so many tokens that works.
+/// A working context of this many tokens.
 fn context(tokens: u8) -> Context {
     Context {
         tokens: tokens - 1,
@@ -103,7 +103,7 @@ fn level(byte: u8) -> Piece {
     }
 }
 
-/// What a server sends to a client, in a context of so many tokens.
+/// The messages of a server to a client, in a context of this many tokens.
 fn to_client(tokens: u8, byte: u8) -> Vec<Piece> {
     let mut pieces = vec![Piece::Token; usize::from(tokens / 2)];
     if tokens % 2 == 1 {
@@ -429,7 +429,7 @@ fn seeds() -> Vec<(String, Scenario)> {
     seeds
 }
 
-/// Each file is what its name says, and there are no others.
+/// Each file has the content that its name promises, and there are no others.
 #[test]
 fn gssapi_seeds_are_the_operations_written_here() {
     check("gssapi_ops", seeds());

@@ -1,6 +1,7 @@
-//! Split invariance: either machine takes the same steps and leaves the same bytes, whatever its caller does when.
+//! Split invariance: either machine takes the same steps and leaves the same bytes for every order of its caller's
+//! operations.
 //!
-//! [`Side`] asserts after each operation what holds always, and the tests' own driver, [`run`], in the exchanges that
+//! [`Side`] asserts the invariants after each operation. The tests' own driver, [`run`], asserts them in the exchanges that
 //! the result is compared with.
 
 use arbitrary::Arbitrary;

@@ -23,7 +23,7 @@ enum Step {
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum SideOp {
     Machine(Op),
-    /// Sends so many bytes through the tunnel, if there is one.
+    /// Sends this many bytes through the tunnel, if there is one.
     UseTunnel(u8),
     /// Ends the input. What was sent and not consumed is lost from this position on.
     Cut(u8),

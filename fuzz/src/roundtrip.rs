@@ -1,4 +1,5 @@
-//! Any value, written and read: it comes back, is written all or nothing, and not one byte beside its own.
+//! Encodes and decodes any value: the result is the same, and encoding writes the whole message or nothing, and no other
+//! byte.
 
 use std::fmt::Debug;
 use std::num::NonZeroUsize;

@@ -9,16 +9,16 @@ use super::common::{Due, Machine, Script};
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Op {
     Poll,
-    /// Offers at most so many bytes.
+    /// Offers at most this many bytes.
     Offer(u8),
     OfferAll,
     /// Offers no more than is needed, all of which must be consumed.
     OfferNeeded,
-    /// Offers everything as a `Buf` of two chunks, of which the first has so many bytes.
+    /// Offers everything as a `Buf` of two chunks, of which the first has this many bytes.
     OfferChained(u8),
     Send(u8),
     SendAll,
-    /// Drains `Transmit` as a `Buf`, so many bytes at a time.
+    /// Drains `Transmit` as a `Buf`, this many bytes at a time.
     Drain(u8),
     Decide,
     /// If the input has ended, announces that and offers everything that is left.
@@ -34,7 +34,7 @@ pub struct Side<'a> {
     /// Whether the inbox has everything that the peer sends.
     pub inbox_ended: bool,
     announced: bool,
-    /// Whether all of the inbox was offered since then. Otherwise each poll must come after an offer that is not
+    /// Whether all of the inbox was offered since then. Otherwise each poll must follow an offer that is not
     /// consumed.
     is_known: bool,
     pub sent: Vec<u8>,

@@ -42,7 +42,7 @@ pub enum Scenario {
 /// An operation on an association. Time is in milliseconds.
 #[derive(Arbitrary, Clone, Debug)]
 pub enum Op {
-    /// A datagram from where most come from: the relay's client, the client's relay.
+    /// A datagram from the usual source: the relay's client, or the client's relay.
     Usual {
         wire: Wire,
     },

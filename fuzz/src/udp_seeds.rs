@@ -171,7 +171,7 @@ fn cases() -> Vec<(&'static str, Vec<Op>)> {
         ),
         ("F-17", usuals(&[0x01, 0x81])),
         ("F-19", vec![usual(built(0x01, To::Usual, 0)), usual(frag(0x82))]),
-        // FRAG 01 is a beginning, whatever is open.
+        // FRAG 01 always starts a sequence.
         ("F-20", usuals(&[0x01, 0x01, 0x82])),
         ("duplicate-of-another", usuals(&[0x01, 0x02, 0x02, 0x83])),
     ]
@@ -405,7 +405,7 @@ fn seeds() -> BTreeMap<String, Scenario> {
     seeds
 }
 
-/// Each file is what its name says, and there are no others.
+/// Each file has the content that its name promises, and there are no others.
 #[test]
 fn udp_seeds_are_the_operations_written_here() {
     check("udp_ops", seeds());

@@ -17,7 +17,7 @@ pub(crate) fn in_proportion([small, middle, large]: [u64; 3]) -> bool {
     second * 20 <= first * 2 * 21
 }
 
-/// What this crate does not do: with every byte that comes, all before it are read again.
+/// Quadratic cost, as a control: with every byte, all bytes before it are read again.
 pub(crate) fn control(bench: &mut impl Bench, size: u8) {
     let octets = vec![0x5a; usize::from(size)];
     bench.job(

@@ -1,9 +1,8 @@
-//! How many instructions each job takes, as valgrind's callgrind counts them. A job is carried out N times in one
-//! process and 2 N times in another: the difference, divided by N, is what one takes. With one compiler that comes
-//! out the same every time.
+//! Counts the instructions of each job with valgrind's callgrind. A job runs N times in one process and 2 N times in
+//! another, and the difference is divided by N. With one compiler the result is the same every time.
 //!
-//! Each count is held against its ceiling in `../ceilings.txt`, and the counts at growing sizes against each other, as
-//! are those of a comparison of credentials that differ in different places.
+//! Each count is compared with its ceiling in `../ceilings.txt`. The counts at growing sizes are compared with each other,
+//! and so are those of comparing credentials that differ in different places.
 
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};

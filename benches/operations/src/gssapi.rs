@@ -11,7 +11,7 @@ use super::Bench;
 
 const LEVEL: ProtectionLevel = ProtectionLevel::Integrity;
 
-/// A token is the plaintext; one token comes of each side, and establishes it.
+/// A context whose token is the plaintext. One token of each side establishes it.
 struct Clear;
 
 impl Context for Clear {
@@ -92,7 +92,7 @@ fn layer() -> Encapsulation<Clear> {
     Encapsulation::new(Clear, LEVEL)
 }
 
-/// What comes from the wire in reads of `len` bytes, opened.
+/// Decapsulates the wire in reads of `len` bytes.
 fn decapsulate(bench: &mut impl Bench, name: &str, wire: &[u8], len: usize) {
     bench.job(
         name,

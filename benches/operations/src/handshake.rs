@@ -158,7 +158,7 @@ fn drive<'a>(
 /// The messages of one side, and what the other has to send.
 struct Exchange {
     messages: Vec<Vec<u8>>,
-    /// The messages behind each other.
+    /// The messages one after the other.
     stream: Vec<u8>,
     answers: Vec<u8>,
 }
@@ -184,7 +184,7 @@ impl Exchange {
         one_by_one(black_box(&self.stream[..]))
     }
 
-    /// Reads of so many bytes.
+    /// Reads of this many bytes.
     #[inline(always)]
     fn pieces(&self, len: usize) -> impl Iterator<Item = &[u8]> {
         self.whole().flat_map(move |message| message.chunks(len))
@@ -270,7 +270,7 @@ pub(super) fn socks4(bench: &mut impl Bench) {
 pub(super) fn growth(bench: &mut impl Bench, size: u8) {
     let field = vec![b'x'; usize::from(size)];
     let login: Login<'_> = (&field, &field);
-    // Methods that nobody has, and the one that is taken.
+    // Methods that no server has, and the one that is selected.
     let greeting = [&[5, size + 1], &vec![0x7f; usize::from(size)][..], &[2]].concat();
     let exchange = long(&greeting, login, &field);
     let bound = [&[5, 0, 0, 3, size], &field[..], &[0, 0]].concat();

@@ -1,8 +1,7 @@
-//! What is measured: operations on fixed bytes, each with a check of what came of it. `time` and `instructions` share
-//! them.
+//! The measured operations on fixed bytes, each with a check of its result. `time` and `instructions` share them.
 //!
-//! An operation has its inputs through [`black_box`], and makes whatever belongs to one connection itself: a
-//! machine is part of its handshake.
+//! An operation gets its inputs through [`black_box`], and builds everything that belongs to one connection: a machine is
+//! part of its handshake.
 
 // Some need a heap. Without the feature, this is nothing.
 #![cfg(feature = "alloc")]
@@ -32,7 +31,7 @@ pub trait Bench {
 pub fn repeat<S, T>(times: u32, state: &mut S, mut operation: impl FnMut(&mut S) -> T) -> T {
     let mut left = times;
     loop {
-        // One call in the whole program: it is inlined, whatever its size.
+        // One call in the whole program: it is inlined at any size.
         let result = operation(state);
         // By reference: to move it there would be a copy, and no user's.
         black_box(&result);
@@ -52,18 +51,17 @@ pub fn all(bench: &mut impl Bench) {
     gssapi::all(bench);
 }
 
-/// Every job whose cost has to grow in proportion to what a peer sends, at one `size`: so many bytes in each
-/// field, so many fragments, ten times as many bytes in a token.
+/// Runs every job whose cost must grow in proportion to the input, at one `size`: the bytes in each field, the number of
+/// fragments, or a tenth of the bytes in a token.
 ///
-/// None copies more than 4,000 bytes at a time: beyond that the C library's `memcpy` goes byte by byte, as
-/// instructions are counted.
+/// None copies more than 4,000 bytes at a time. Beyond that, callgrind counts the C library's `memcpy` byte by byte.
 pub fn growth(bench: &mut impl Bench, size: u8) {
     handshake::growth(bench, size);
     udp::growth(bench, size);
     gssapi::growth(bench, size);
 }
 
-/// Where every copy takes the same instructions, whatever else is in memory.
+/// An alignment at which every copy takes the same instructions.
 #[repr(align(64))]
 struct Aligned<const N: usize>([u8; N]);
 

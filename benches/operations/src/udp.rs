@@ -18,7 +18,7 @@ const IPV4: &[u8] = b"\x00\x00\x00\x01\xcb\x00\x71\x05\x01\xbb";
 const DOMAIN: &[u8] = b"\x00\x00\x00\x03\x0fwww.example.com\x01\xbb";
 const IP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 5);
 
-/// Where a datagram goes, or came from.
+/// The target or the source of a datagram.
 #[inline(always)]
 fn peer() -> Address<'static> {
     SocketAddr::from((black_box(IP), black_box(PORT))).into()
@@ -129,7 +129,7 @@ fn pieces(payload: &[u8], len: usize) -> Vec<Datagram<'_>> {
     fragments(to, payload, len).expect("127 at most").collect()
 }
 
-/// The bytes that come out as `piece` goes in.
+/// The bytes delivered for `piece`.
 #[inline(always)]
 fn delivered_by<B: Storage>(reassembler: &mut Reassembler<Duration, B>, piece: Datagram<'_>) -> usize {
     match reassembler.handle_datagram(now(), piece) {

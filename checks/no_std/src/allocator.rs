@@ -12,10 +12,10 @@ struct Bump {
     used: AtomicUsize,
 }
 
-// SAFETY: each byte is given out once, by `used`.
+// SAFETY: `used` makes sure that each byte is allocated once.
 unsafe impl Sync for Bump {}
 
-// SAFETY: a block is inside of the heap, aligned, and nobody else's.
+// SAFETY: a block is inside of the heap, aligned, and not part of another block.
 unsafe impl GlobalAlloc for Bump {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let room = layout.size() + layout.align();

@@ -1,5 +1,5 @@
-//! The program that does the jobs, over the rows it is given. What it finds goes to standard output, a fact a line: row,
-//! job or side, what, value, with tabs between.
+//! The program that does the jobs for the rows that it is given. It prints one fact in each line: row, job or side, what,
+//! value, separated by tabs.
 
 use std::env;
 use std::panic;
@@ -21,7 +21,7 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Does every job once and checks what comes of it
+    /// Do every job once and check the results
     Check,
     /// What need not be measured
     Facts,
@@ -187,8 +187,8 @@ fn times(cells: &[Cell], samples: usize, milliseconds: f64) {
     }
 }
 
-/// Heap allocations of each job, where `measure` does something and says how many there were, how many bytes these
-/// asked for, and how many bytes were held at most. (It has to be linked to a program that is not measured otherwise.)
+/// Prints the heap allocations of each job. `measure` runs a closure, and returns the number of allocations, their bytes,
+/// and the peak. (A counting allocator must not be linked to the program that measures anything else.)
 pub fn allocations(rows: &[Row], measure: impl Fn(&mut dyn FnMut()) -> [u64; 3]) {
     const TIMES: u64 = 100;
     let mut context = Context::new();

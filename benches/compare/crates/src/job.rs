@@ -1,4 +1,4 @@
-//! The jobs: what goes in, and what has to come of it.
+//! The jobs: inputs and expected results.
 
 use std::sync::LazyLock;
 
@@ -89,7 +89,7 @@ fn expect_bound(told: Option<&Told>) {
     }
 }
 
-/// What a crate says of a message that it has read.
+/// The content of a message, as a crate reports it.
 #[derive(Debug, PartialEq)]
 pub enum Told {
     Message {
@@ -123,7 +123,7 @@ impl Told {
     }
 }
 
-/// One direction of a handshake: its messages, each of which comes as a chunk.
+/// One direction of a handshake: its messages, each of which arrives as a chunk.
 #[derive(Clone, Copy)]
 pub struct Script {
     pub octets: &'static [u8],
@@ -166,7 +166,7 @@ pub struct Login {
     pub password: &'static str,
 }
 
-/// Where the request goes.
+/// The target of the request.
 pub const NAME: &str = "www.example.com";
 pub const IP: [u8; 4] = [203, 0, 113, 7];
 pub const PORT: u16 = 443;

@@ -8,7 +8,7 @@ use crate::job::{
     Told,
 };
 
-/// Who comes here has neither done the job nor said that it cannot.
+/// Panics, for a peer that neither does the job nor lists it as missing.
 fn missing<P: Peer + ?Sized>() -> ! {
     panic!("{} lacks a job that is not in its `MISSING`", P::NAME)
 }
@@ -51,7 +51,7 @@ pub trait Peer {
         missing::<Self>()
     }
 
-    /// J7, J8: a server's handshake, a message at a time. With a login, no other and nobody without one is let in.
+    /// J7, J8: a server's handshake, a message at a time. With a login, every other client is refused.
     fn serve(
         script: Script,
         login: Option<&Login>,
@@ -96,7 +96,7 @@ pub trait Peer {
 pub struct State {
     /// The machine, the future, or the variables of a loop that has to do without.
     pub inline: usize,
-    /// The caller's own buffer for a message that has not come whole.
+    /// The caller's own buffer for an incomplete message.
     pub buffer: usize,
 }
 
@@ -107,12 +107,12 @@ impl State {
     pub const LONGEST_FROM_SERVER: usize = 262;
 }
 
-/// Who looks at what a job comes to.
+/// Observes the results of a job.
 pub trait Witness {
-    /// A message that was read, and what it says.
+    /// A message was decoded, with this content.
     fn read<T>(&mut self, message: &T, told: impl FnOnce(&T) -> Told);
 
-    /// All that was written so far: whenever a real program would have to send it.
+    /// Everything written so far, at the point where a real program would have to send it.
     fn wrote(&mut self, octets: &[u8]);
 }
 
@@ -160,7 +160,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// Where the payload lies in `slice` for J6p: behind room for the longest header.
+    /// The position of the payload in `slice` for J6p: after room for the longest header.
     pub const PAYLOAD_START: usize = 262;
     pub const PAYLOAD_END: usize = Self::PAYLOAD_START + PAYLOAD.len();
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::job::Script;
 
-/// Reads what the script says, and keeps what is written.
+/// A stream that reads from a script and keeps what is written.
 #[derive(Default)]
 pub struct Stream {
     octets: &'static [u8],
@@ -157,8 +157,8 @@ impl hyper::rt::Write for Stream {
     }
 }
 
-/// Polls `future` where it lies until it is ready: no runtime, no box, nobody to wake. With [`Stream::chunks`] that is
-/// once, with [`Stream::octets`] once for each.
+/// Polls `future` in place until it is ready: no runtime, no box, no waker. With [`Stream::chunks`] it polls once, with
+/// [`Stream::octets`] once for each byte.
 #[inline]
 pub fn drive<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
@@ -170,8 +170,8 @@ pub fn drive<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// The methods of a [`Peer`](crate::peer::Peer) whose server is a future over a [`Stream`]; what it comes to is told as
-/// the second function says.
+/// The methods of a [`Peer`](crate::peer::Peer) whose server is a future over a [`Stream`]. The second function converts
+/// its result.
 macro_rules! serve_over_stream {
     ($server:path, $told:expr) => {
         #[inline(always)]

@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 use sans_socks::Request;
 use sans_socks::client::{Auth, Handshake, Output};
 
-/// What is sent through the tunnel and has to come back.
+/// The bytes sent through the tunnel, which must be echoed.
 pub(crate) const ECHO: [u8; 1024] = {
     let mut octets = [0; 1024];
     let mut n = 0;
@@ -24,8 +24,8 @@ pub(crate) fn handshake(target: SocketAddr) -> Handshake {
     Handshake::new(&Request::connect(target.into()), Auth::none())
 }
 
-/// Goes on with a handshake on a stream of either kind; `WouldBlock` comes from the stream. Gives how many bytes of
-/// what was read last came behind the reply.
+/// Advances a handshake on a stream of either kind; `WouldBlock` is the stream's. Returns how many bytes of the last read
+/// follow the reply.
 pub(crate) fn shake_hands(
     handshake: &mut Handshake,
     stream: &mut (impl Read + Write),
@@ -38,7 +38,7 @@ pub(crate) fn shake_hands(
     }
 }
 
-/// One step of a handshake. When it is established: how many bytes came behind the reply.
+/// Performs one step of a handshake. Once it is established, returns how many bytes follow the reply.
 fn step(
     handshake: &mut Handshake,
     stream: &mut (impl Read + Write),
@@ -94,10 +94,10 @@ impl Session {
         self.started.elapsed()
     }
 
-    /// Goes on, to the end of the echo, or `WouldBlock`.
+    /// Advances until the end of the echo, or `WouldBlock`.
     ///
-    /// The target closes first, so that the wait for a connection's last bytes is at its port and at the proxy's. Where
-    /// a client or the proxy as one waits, a port is out of use for a minute, and there are not so many.
+    /// The target closes first, so TIME_WAIT is at its port and at the proxy's listening port. At a client's port, it would
+    /// block one of the few ephemeral ports for a minute.
     pub(crate) fn advance(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         if self.established.is_none() {
             if shake_hands(&mut self.handshake, &mut self.stream, buffer)? != 0 {

@@ -242,8 +242,8 @@ impl Server {
     }
 }
 
-/// The same program, which gets a SIGTERM when this one ends, however that comes about. danted, which changes its user,
-/// loses that again.
+/// Wraps a program so that it gets a SIGTERM when this one ends for any reason. danted loses that when it changes its
+/// user.
 fn end_with_us(command: &Command) -> Command {
     let mut ending = Command::new("setpriv");
     ending.args(["--pdeathsig", "TERM", "--"]);

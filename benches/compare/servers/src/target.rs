@@ -96,7 +96,7 @@ impl Echo {
     }
 }
 
-/// Says so many bytes to whoever connects, and closes.
+/// Sends this many bytes to each client, and closes.
 pub(crate) fn source(octets: u64) -> io::Result<SocketAddr> {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;

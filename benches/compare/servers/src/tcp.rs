@@ -1,4 +1,4 @@
-//! The load over TCP: connections that come and go, connections that stay half-way, and one that carries much.
+//! The load over TCP: short connections, connections held in the middle of the handshake, and one large download.
 
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use slab::Slab;
 use crate::client::{Session, handshake, shake_hands};
 use crate::{Errors, note};
 
-/// How long to wait for what should come at once.
+/// The time to wait for an event that should be immediate.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many connections are opened at a time that are to be held.
@@ -44,8 +44,8 @@ impl Loop {
         Ok(())
     }
 
-    /// Waits for events up to `until`, and goes on with each session that has one, until `advance` says `WouldBlock`.
-    /// Whatever else it says is handed to `done`, which says whether the session goes. Gives whether there were events.
+    /// Waits for events until `until`, and advances each session that has one until `WouldBlock`. `done` gets any other
+    /// result, and returns whether the session ends. Returns whether there were events.
     fn turn<T>(
         &mut self,
         until: Instant,
@@ -83,7 +83,7 @@ pub(crate) struct Plan {
     pub(crate) time: Duration,
 }
 
-/// Connections that came and went.
+/// Short connections.
 #[derive(Default)]
 pub(crate) struct Run {
     /// From connecting to the reply, in order.
@@ -146,7 +146,7 @@ pub(crate) fn run(proxy: SocketAddr, echo: SocketAddr, plan: &Plan) -> io::Resul
 /// Connections that are half-way through the handshake, and stay there.
 pub(crate) struct Held {
     sessions: Loop,
-    /// How many came half-way.
+    /// How many reached the middle of the handshake.
     pub(crate) opened: usize,
     /// The ages of those that the server has ended since.
     pub(crate) ended: Vec<Duration>,
@@ -161,7 +161,7 @@ enum News {
 }
 
 impl Held {
-    /// Opens `count` connections, a few at a time, as long as the server goes along.
+    /// Opens `count` connections, a few at a time, as long as the server accepts them.
     pub(crate) fn open(proxy: SocketAddr, count: usize) -> io::Result<Self> {
         let mut held = Self {
             sessions: Loop::new()?,
@@ -173,7 +173,7 @@ impl Held {
         let mut started = 0;
         while held.opened < count && held.errors.is_empty() {
             while started < count && started < held.opened + OPENING {
-                // What the target would be is never said.
+                // The target is never sent.
                 if let Err(error) = held.sessions.start(proxy, proxy) {
                     note(&mut held.errors, &error);
                     return Ok(held);
@@ -213,7 +213,7 @@ impl Held {
         self.sessions.sessions.clear();
     }
 
-    /// Notes what has happened, and says whether anything has.
+    /// Records events, and returns whether there were any.
     fn watch(&mut self, until: Instant) -> io::Result<bool> {
         let advance = |session: &mut Session, buffer: &mut [u8]| {
             if session.is_half_way() {

@@ -14,7 +14,7 @@ use sans_socks::client::{Auth, Handshake, Output};
 use sans_socks::udp::{Datagram, Header};
 use sans_socks::{Address, Request, Target};
 
-/// Datagrams that have not come back after this long without any answer are lost, and others take their place.
+/// Datagrams are lost if no answer at all arrives for this long. Others replace them.
 const STALL: Duration = Duration::from_millis(100);
 
 /// How long to wait for the last datagrams.
@@ -167,7 +167,7 @@ impl Associations {
                 while association.receive(&mut buffer)? {
                     run.received += 1;
                     run.time = start.elapsed();
-                    // At once, and not together with others: the server gets them as they come.
+                    // One at a time, without batches: the server gets them as a client sends them.
                     if Instant::now() < end && association.in_flight < in_flight {
                         association.send()?;
                         run.sent += 1;

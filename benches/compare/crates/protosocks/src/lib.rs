@@ -1,4 +1,4 @@
-//! protosocks: views of packets in slices, and owned values. (A package of its own: Cargo.toml says why.)
+//! protosocks: views of packets in slices, and owned values. (A package of its own, for the reason in Cargo.toml.)
 
 use std::hint::black_box;
 

@@ -13,7 +13,7 @@ struct Command {
     /// Files of facts
     #[arg(required = true)]
     facts: Vec<PathBuf>,
-    /// A file in which each section goes between <!-- SECTION:begin --> and <!-- SECTION:end -->
+    /// File to write each section into, between <!-- SECTION:begin --> and <!-- SECTION:end -->
     #[arg(long)]
     into: Vec<PathBuf>,
 }

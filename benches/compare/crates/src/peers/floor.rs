@@ -35,8 +35,8 @@ impl Message<'_> {
     }
 }
 
-/// A message whose code is the byte at `CODE`; RSV is not looked at. What comes of it is made in each arm: made behind
-/// them all, it would be taken apart and put together again.
+/// Decodes a message whose code is the byte at `CODE`, and ignores RSV. Each arm builds the result itself: a result that is
+/// built after the match is split and joined again.
 #[inline(always)]
 fn message<const CODE: usize>(octets: &[u8]) -> Option<Message<'_>> {
     let message = |host, port, rest| {

@@ -17,7 +17,7 @@ mod socks5rs;
 mod tokio_socks;
 mod tor_socksproto;
 
-/// The table's rows, but for the one in protosocks/.
+/// The rows of the table, except the one in protosocks/.
 pub const ROWS: &[Row] = &[
     Row::of::<floor::Floor>(),
     Row::of::<sans_socks::SansSocks>(),

@@ -57,8 +57,7 @@ fn read<T: StreamOperation>(mut octets: &[u8]) -> Option<T> {
     T::retrieve_from_stream(&mut octets).ok()
 }
 
-/// A message at the front of `received`, which is then taken from there. That it has not come whole is an error as
-/// any other, of kind `UnexpectedEof`.
+/// Decodes a message at the front of `received`, and removes it. An incomplete one is an error of kind `UnexpectedEof`.
 #[inline(always)]
 fn take<T: StreamOperation>(received: &mut Vec<u8>) -> Option<Option<T>> {
     let mut rest = &received[..];

@@ -13,7 +13,7 @@ use crate::peer::{Context, Peer, State, Witness};
 
 pub struct Socks5Rs;
 
-/// The version it returns as it came.
+/// It returns the version unchecked.
 #[inline(always)]
 fn request(octets: &[u8]) -> Option<Request> {
     match parse_client_request(octets) {
@@ -82,7 +82,7 @@ impl Peer for Socks5Rs {
         Some(())
     }
 
-    /// Whether the greeting has come.
+    /// Whether the greeting was received.
     fn server_state() -> Option<State> {
         Some(State {
             inline: size_of::<bool>(),

@@ -1,5 +1,5 @@
 //! tor-socksproto: machines. They are fed by `step`, with a buffer of their own, or by `handshake`, with a slice, which
-//! is deprecated and cheaper. Any login is accepted: the caller looks at it behind the request.
+//! is deprecated and cheaper. Any login is accepted: the caller checks it after the request.
 
 use std::hint::black_box;
 use std::sync::LazyLock;
