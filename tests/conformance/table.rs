@@ -45,14 +45,60 @@ pub(crate) fn rows(file: &File, faults: &mut Vec<String>) -> Vec<Row> {
         rows.push(Row {
             id: id.to_string(),
             paths,
-            // Modules are written small, and types are not.
-            tests: quoted(proof, |word| {
-                word.contains("::") && word.starts_with(char::is_lowercase)
-            }),
+            tests: quoted(proof, is_test),
             has_reason,
         });
     }
     rows
+}
+
+/// The table with the last cell of each row as the tests have it: its reason, and the names that `proving` returns for
+/// its id.
+pub(crate) fn generated(text: &str, proving: impl Fn(&str) -> Vec<String>) -> String {
+    let lines = text.lines().map(|line| {
+        let row = line
+            .trim_end()
+            .strip_suffix('|')
+            .and_then(|row| row.rsplit_once('|'));
+        let id = line.strip_prefix("| ").and_then(|row| row.split_once(' '));
+        let (Some((row, proof)), Some((id, _))) = (row, id) else {
+            return format!("{line}\n");
+        };
+        if !ids(id).contains(id) {
+            return format!("{line}\n");
+        }
+        let reason = reason(proof);
+        let names = proving(id)
+            .into_iter()
+            .map(|name| format!("`{name}`"))
+            .filter(|name| !reason.contains(name.as_str()))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let space = if reason.is_empty() || names.is_empty() {
+            ""
+        } else {
+            " "
+        };
+        format!("{row}| {reason}{space}{names} |\n")
+    });
+    lines.collect()
+}
+
+/// What stands in the last cell before the names of tests.
+fn reason(proof: &str) -> &str {
+    let mut rest = proof.trim();
+    while let Some((before, name)) = rest.strip_suffix('`').and_then(|rest| rest.rsplit_once('`')) {
+        if !is_test(name) {
+            break;
+        }
+        rest = before.trim_end().trim_end_matches(',').trim_end();
+    }
+    rest
+}
+
+/// Modules are written small, and types are not.
+fn is_test(word: &str) -> bool {
+    word.contains("::") && word.starts_with(char::is_lowercase)
 }
 
 /// What stands `in such quotes`, and is one of those.
