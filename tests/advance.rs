@@ -3,16 +3,15 @@
 //! The peer at the other end of [`Stream`] answers only what was flushed, so a missing flush is a deadlock, which fails
 //! the test.
 
-mod common;
-
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 
-use common::faults::{authentication_rejected, wrong_version};
-use common::{Client, Delivery, Due, Eof, Script, Server, Verdict, address, unhex};
 use sans_socks::client::{self, Auth};
 use sans_socks::server::{self, Established};
 use sans_socks::{Address, Command, Credentials, Error, Io, Machine, Malformed, Method, ReplyCode, Transmit};
+use sans_socks_testing::driver;
+use sans_socks_testing::driver::{Client, Delivery, Due, Eof, Script, Server, Verdict, address, unhex};
+use sans_socks_testing::faults::{authentication_rejected, wrong_version};
 
 /// What goes wrong. An operation that fails has no effect.
 #[derive(Clone, Copy, Debug)]
@@ -702,7 +701,7 @@ fn advance_closes_at_the_end_of_input() {
         let input = conversation.input();
         for end in 0..=input.len() {
             let delivery = Delivery::reads([&input[..end]]).eof(Eof::WhenAsked);
-            let stated = common::run(&conversation.script, &delivery);
+            let stated = driver::run(&conversation.script, &delivery);
             // How the caller's own negotiation ends is its own concern.
             if negotiates && end < input.len() - conversation.surplus {
                 continue;

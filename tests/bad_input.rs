@@ -2,11 +2,6 @@
 //!
 //! [`Exchange::ends`] checks each for every split and every end of input, see `common/exchange.rs`.
 
-mod common;
-
-use common::exchange::Exchange;
-use common::faults::authentication_rejected;
-use common::{Client, Delivery, Due, Eof, Machine, Script, Server, Verdict, address, unhex};
 use sans_socks::client::{self, Auth};
 use sans_socks::message::Greeting;
 use sans_socks::server::{self, Established};
@@ -14,6 +9,12 @@ use sans_socks::{
     Address, ApiMisuse, Command, Credentials, Domain, Error, InvalidValue, Malformed, Method, OtherProtocol,
     PeerMisbehaved, Phase, Reply, ReplyCode, Request,
 };
+use sans_socks_testing::driver;
+use sans_socks_testing::driver::exchange::Exchange;
+use sans_socks_testing::driver::{
+    Client, Delivery, Due, Eof, Machine, Script, Server, Verdict, address, unhex,
+};
+use sans_socks_testing::faults::authentication_rejected;
 
 const GREETING: &str = "05 01 00";
 const REQUEST: &str = "05 01 00 01 7f000001 1f90";
@@ -72,7 +73,7 @@ fn malformed(fault: Malformed) -> Due {
 }
 
 fn wrong_version(expected: u8, got: u8) -> Due {
-    malformed(common::faults::wrong_version(expected, got))
+    malformed(sans_socks_testing::faults::wrong_version(expected, got))
 }
 
 /// All bytes except `allowed`.
@@ -226,7 +227,7 @@ fn other_protocols_are_named() {
         (&client, &socks4_refusal, socks4),
     ];
     for (script, input, protocol) in cases {
-        let record = common::run(script, &Delivery::reads([input]));
+        let record = driver::run(script, &Delivery::reads([input]));
         let Some(Due::Closed(Error::Malformed(fault))) = record.end() else {
             panic!("{input:02x?}: {:?}", record.end());
         };
@@ -243,7 +244,10 @@ fn other_protocols_are_named() {
     }
     // Only the first byte of a connection identifies a protocol.
     for got in all_but(&[1]) {
-        assert_eq!(common::faults::wrong_version(1, got).looks_like(), None);
+        assert_eq!(
+            sans_socks_testing::faults::wrong_version(1, got).looks_like(),
+            None
+        );
     }
     assert_eq!(Malformed::AddressType(0x47).looks_like(), None);
     assert_eq!(Malformed::Reserved(4).looks_like(), None);
@@ -589,7 +593,7 @@ fn cut_replies() {
         let script = Script::Client(client);
         let cut = |reply: &str, eof| {
             let input = unhex(&format!("05 00 {reply}"));
-            common::run(&script, &Delivery::reads([input]).eof(eof))
+            driver::run(&script, &Delivery::reads([input]).eof(eof))
         };
         for eof in [Eof::WhenAsked, Eof::AtOnce] {
             for reply in ["05 07", "05 07 00", "05 07 00 01", "05 07 00 00", "05 07 00 03"] {
@@ -898,7 +902,7 @@ fn half_closed_client_receives_both_replies() {
     let half_closed = Script::Server(Server::default());
     let input = unhex(&format!("{GREETING} {BIND}"));
     for eof in [Eof::AtOnce, Eof::WhenAsked] {
-        let record = common::run(&half_closed, &Delivery::reads([&*input]).eof(eof));
+        let record = driver::run(&half_closed, &Delivery::reads([&*input]).eof(eof));
         assert_eq!(record.end(), Some(&Due::Served(Established::Stream)));
         assert_eq!(record.sent(), unhex(&format!("05 00 {SUCCESS} {SUCCESS}")));
     }
@@ -941,7 +945,7 @@ fn eof_tells_silence_from_a_cut_message() {
     ];
     for (script, input, phase, received) in cases {
         for eof in [Eof::WhenAsked, Eof::AtOnce] {
-            let record = common::run(&script, &Delivery::reads([unhex(input)]).eof(eof));
+            let record = driver::run(&script, &Delivery::reads([unhex(input)]).eof(eof));
             assert_eq!(
                 record.end().and_then(Due::eof),
                 Some((phase, received)),

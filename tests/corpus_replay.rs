@@ -3,14 +3,11 @@
 //! Targets of typed values need feature `arbitrary`. `differential` is replayed in `fuzz/`, which depends on another
 //! SOCKS crate.
 
-#![allow(missing_docs)]
-
-#[path = "../fuzz/src/lib.rs"]
-mod targets;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use sans_socks_fuzz_bodies as targets;
 
 fn fuzz(directory: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(directory)

@@ -1,17 +1,15 @@
 //! A handshake of either role does not allocate.
 
-mod session;
-
 use allocation_counter::measure;
 use sans_socks::Phase;
-use session::{End, every_session};
+use sans_socks_testing::session::{End, Session, every_session};
 
 #[test]
 fn handshake_allocates_nothing() {
     let mut sessions = 0;
     every_session(|session| {
         for chunk in [1, usize::MAX] {
-            let session = session::Session { chunk, ..session };
+            let session = Session { chunk, ..session };
             let mut phases = None;
             let allocations = measure(|| phases = Some(session.run(|_| {})));
             assert_eq!(allocations.count_total, 0, "{session:?}");

@@ -3,16 +3,14 @@
 //!
 //! [`Combination::stated`] derives the expected result from the RFCs alone.
 
-mod common;
-
 use std::num::NonZeroU8;
 
-use common::faults::authentication_rejected;
-use common::{Client, Due, Machine, Script, Server, Verdict, address};
 use sans_socks::client::{self, Auth};
 use sans_socks::message::{Encode, Greeting};
 use sans_socks::server::Established;
 use sans_socks::{Address, Command, Credentials, Domain, Error, Method, Phase, ReplyCode, Request};
+use sans_socks_testing::driver::{Client, Due, Machine, Script, Server, Verdict, address};
+use sans_socks_testing::faults::authentication_rejected;
 
 /// Sent by the client's caller right after the request, before the reply.
 const EARLY: &[u8] = b"\x05\x01\x00 early";

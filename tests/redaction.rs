@@ -1,7 +1,5 @@
 //! No printable value shows a user name or a password.
 
-mod session;
-
 use core::cell::RefCell;
 use core::fmt::{Debug, Display};
 use std::collections::HashSet;
@@ -11,7 +9,7 @@ use sans_socks::client::{self, Auth};
 use sans_socks::message::Encode;
 use sans_socks::server;
 use sans_socks::{Credentials, CredentialsBuf, Error, Machine, Method};
-use session::{Fault, PASSWORD, Seen, Session, USERNAME, every_session};
+use sans_socks_testing::session::{Fault, PASSWORD, Seen, Session, USERNAME, every_session};
 
 /// Four successive bytes of a secret, as they would be printed: as text, as hex, or as a list of numbers.
 static LEAKS: LazyLock<Vec<String>> = LazyLock::new(|| {

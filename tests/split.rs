@@ -4,18 +4,17 @@
 //! The exchanges follow the RFCs, or the documentation of the machines where the RFCs are silent.
 //! [`Exchange::ends`] checks each, see `common/exchange.rs`. Malformed input is in `bad_input.rs`.
 
-mod common;
-
 use std::num::NonZeroU8;
 
-use common::early::{Early, RESTS, run_early};
-use common::exchange::Exchange;
-use common::faults::authentication_rejected;
-use common::{Client, Delivery, Due, Eof, Script, Server, Verdict, address};
 use proptest::prelude::*;
 use sans_socks::client::{self, Auth};
 use sans_socks::server::{self, Established};
 use sans_socks::{Address, Command, Credentials, Domain, Error, Method, Phase, ReplyCode, Request};
+use sans_socks_testing::driver;
+use sans_socks_testing::driver::early::{Early, RESTS, run_early};
+use sans_socks_testing::driver::exchange::Exchange;
+use sans_socks_testing::driver::{Client, Delivery, Due, Eof, Script, Server, Verdict, address};
+use sans_socks_testing::faults::authentication_rejected;
 
 /// Hosts and ports on the wire and as an address, port 0 included.
 fn hosts() -> Vec<(String, Address<'static>)> {
@@ -139,7 +138,7 @@ impl Form {
     fn server<'a>(&self, name: String, script: Server<'a>) -> (Exchange<'a>, Vec<Due>) {
         let raw = self.raw.map_or("", |(from_client, _)| from_client);
         let script = Server {
-            raw_negotiation: common::unhex(raw).len(),
+            raw_negotiation: driver::unhex(raw).len(),
             ..script
         };
         let selection = format!("05 {:02x}", self.selected);
@@ -165,7 +164,7 @@ impl Form {
         let raw = self.raw.map_or("", |(_, from_server)| from_server);
         let script = Client {
             auth: self.auth,
-            raw_negotiation: common::unhex(raw).len(),
+            raw_negotiation: driver::unhex(raw).len(),
             ..script
         };
         let selection = format!("05 {:02x}", self.selected);
@@ -268,7 +267,7 @@ fn server_refuses_the_methods() {
             prefer,
             ..Server::default()
         };
-        let offered = common::unhex(greeting)
+        let offered = driver::unhex(greeting)
             .into_iter()
             .skip(2)
             .filter(|byte| *byte != 0xff);
@@ -284,7 +283,7 @@ fn server_refuses_the_methods() {
 fn server_accepts_odd_offers() {
     let long = format!("05 ff {}", "00".repeat(255));
     for greeting in ["05 04 00 00 02 02", "05 03 ff 00 ff", &long] {
-        let offered = common::unhex(greeting).into_iter().skip(2);
+        let offered = driver::unhex(greeting).into_iter().skip(2);
         let offered = offered.filter(|byte| *byte != 0xff).map(Method::new).collect();
         Exchange::server(format!("server accepts {greeting}"), Server::default())
             .step(Phase::Greeting, greeting, "05 00")
@@ -656,7 +655,7 @@ fn client_longest_flight() {
     };
     let (user, password, name) = (hex::encode(user), hex::encode(password), hex::encode(name));
     let flight = format!("05 01 02 01 ff {user} ff {password} 05 01 00 03 ff {name} ffff");
-    assert_eq!(common::unhex(&flight).len(), 3 + 513 + 262);
+    assert_eq!(driver::unhex(&flight).len(), 3 + 513 + 262);
     Exchange::client("the longest flight", client, &flight)
         .step(Phase::MethodSelection, "05 02", "")
         .step(Phase::Authentication, "01 00", "")
@@ -751,7 +750,7 @@ fn rejected_negotiation_closes() {
         ..Server::default()
     };
     let script = Script::Server(server);
-    let record = common::run(&script, &Delivery::reads([common::unhex("05 01 01 01 ff")]));
+    let record = driver::run(&script, &Delivery::reads([driver::unhex("05 01 01 01 ff")]));
     assert_eq!(record.sent(), [5, 1]);
     assert_eq!(record.end(), Some(&Due::Closed(Error::Abandoned)));
 
@@ -761,7 +760,7 @@ fn rejected_negotiation_closes() {
         ..Client::new(Command::CONNECT, address("a:1"))
     };
     let script = Script::Client(client);
-    let record = common::run(&script, &Delivery::reads([common::unhex("05 01 01 ff")]));
+    let record = driver::run(&script, &Delivery::reads([driver::unhex("05 01 01 ff")]));
     assert_eq!(record.sent(), [5, 1, 1]);
     assert_eq!(record.end(), Some(&Due::Closed(Error::Abandoned)));
 }
@@ -787,7 +786,7 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
         Just("05 00 00 04 00000000000000000000000000000001 1f90"),
         Just("05 05 00 00"),
     ];
-    let message = message.prop_map(common::unhex);
+    let message = message.prop_map(driver::unhex);
     let likely = prop_oneof![0..6u8, Just(0xff), any::<u8>()];
     let bytes = proptest::collection::vec(likely, 0..6);
     let piece = prop_oneof![3 => message, 1 => bytes];
@@ -799,18 +798,18 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
 fn is_split_invariant(script: &Script<'_>, input: &[u8], at: prop::sample::Index) {
     let (first, second) = input.split_at(at.index(input.len() + 1));
     for eof in [Eof::Never, Eof::WhenAsked, Eof::AtOnce] {
-        let whole = common::run(script, &Delivery::reads([input]).eof(eof));
+        let whole = driver::run(script, &Delivery::reads([input]).eof(eof));
         let bytewise = Delivery::reads(input.chunks(1)).eof(eof);
-        assert_eq!(common::run(script, &bytewise), whole, "byte by byte");
+        assert_eq!(driver::run(script, &bytewise), whole, "byte by byte");
         let exact = Delivery {
             exact: true,
             ..bytewise
         };
-        assert_eq!(common::run(script, &exact), whole, "`needed` bytes at a time");
+        assert_eq!(driver::run(script, &exact), whole, "`needed` bytes at a time");
         let split = Delivery::reads([first, second]).eof(eof);
-        assert_eq!(common::run(script, &split), whole, "{first:02x?} {second:02x?}");
+        assert_eq!(driver::run(script, &split), whole, "{first:02x?} {second:02x?}");
     }
-    let late = common::run(script, &Delivery::reads([input]).eof(Eof::WhenAsked));
+    let late = driver::run(script, &Delivery::reads([input]).eof(Eof::WhenAsked));
     for rest in RESTS {
         for when_asked in [false, true] {
             let at = first.len();

@@ -6,14 +6,10 @@
 //! handshake takes. The machine gets one side's bytes, send by send, and then the end of input. What must
 //! come of it stands in the tables here, and nothing may be missing from them.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use common::faults::{authentication_rejected, wrong_version};
-use common::{Client, Delivery, Due, Eof, Record, Script, Server, address, unhex};
 use sans_socks::client::Auth;
 use sans_socks::message::{Decoded, Greeting};
 use sans_socks::server::{self, Established};
@@ -21,6 +17,9 @@ use sans_socks::{
     Address, Command, Credentials, Domain, Error, Malformed, Method, PeerMisbehaved, Phase, ReplyCode,
     Request,
 };
+use sans_socks_testing::driver;
+use sans_socks_testing::driver::{Client, Delivery, Due, Eof, Record, Script, Server, address, unhex};
+use sans_socks_testing::faults::{authentication_rejected, wrong_version};
 
 /// One connection.
 #[derive(Debug, Default)]
@@ -235,13 +234,13 @@ fn serve(transcript: &Transcript) -> Record {
     let script = Script::Server(Server {
         prefer,
         verdict: if wrong {
-            common::Verdict::Reject
+            driver::Verdict::Reject
         } else {
-            common::Verdict::Accept
+            driver::Verdict::Accept
         },
         ..Server::default()
     });
-    common::run(
+    driver::run(
         &script,
         &Delivery::reads(transcript.client.clone()).eof(Eof::WhenAsked),
     )
@@ -332,7 +331,7 @@ fn an_empty_password_where_it_is_allowed() {
         prefer: &[Method::USERNAME_PASSWORD],
         ..Server::default()
     });
-    let record = common::run(&script, &Delivery::reads(transcript.client.clone()));
+    let record = driver::run(&script, &Delivery::reads(transcript.client.clone()));
     assert_eq!(record.end(), Some(&Due::Served(Established::Stream)));
     assert_eq!(
         record.decisions()[1],
@@ -563,7 +562,7 @@ fn understands(case: &str, transcript: &Transcript, stated: &Answers) {
         ..Client::new(CONNECT, address(NAME))
     });
     let reads = Delivery::reads(transcript.server.clone());
-    let record = common::run(&script, &reads.eof(Eof::WhenAsked));
+    let record = driver::run(&script, &reads.eof(Eof::WhenAsked));
     let end = record.end();
     match *stated {
         Connected(bound, tunnel) | ConnectedFrom(bound, tunnel) => {

@@ -2,15 +2,12 @@
 //! D-1..D-10, D-12, D-14..D-17 and R-077..R-080, and a comparison with a model on random sequences. All with every
 //! storage.
 
-#[path = "model/reassembly.rs"]
-mod model;
-
 use core::time::Duration;
 
-use model::{Expected, Machine, Pair};
 use proptest::prelude::*;
 use sans_socks::Address;
 use sans_socks::udp::{Datagram, Discard, Frag, Header, Outcome, Reassembler};
+use sans_socks_testing::reassembly::{Expected, Machine, Pair};
 
 /// Runs a test with each storage, for sequences of `max_datagram` bytes, of which `ROOM` fit.
 fn with_limits<const ROOM: usize>(max_datagram: usize, test: impl Fn(&mut dyn Machine)) {

@@ -1,9 +1,6 @@
 //! Values: code points, addresses, credentials and errors, with their conversions and text forms.
 
-#[path = "common/faults.rs"]
-mod faults;
-
-use faults::{authentication_rejected, wrong_version};
+use sans_socks_testing::faults::{authentication_rejected, wrong_version};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -940,11 +937,11 @@ mod io {
 
     use core::net::SocketAddr;
 
-    use super::faults::authentication_rejected;
     use super::{
         Address, AddressBuf, Error, InvalidValue, Malformed, Method, PeerMisbehaved, ReplyCode, ip, name,
         unexpected_eof,
     };
+    use sans_socks_testing::faults::authentication_rejected;
 
     /// the reply to a failed dial.
     #[test]

@@ -1,14 +1,13 @@
 //! The golden vectors of `data/vectors.tsv` (V-001 and on), whole and in every truncation, and encoded again.
 
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::exchange::{Message, decision_points};
-use common::{Client, Delivery, Due, Record, Script, address, unhex};
 use sans_socks::client;
 use sans_socks::message::{AuthStatus, Decoded, Encode, Greeting, Selection};
 use sans_socks::{Address, Command, Credentials, Error, Host, Malformed, PeerMisbehaved, Reply, Request};
+use sans_socks_testing::driver;
+use sans_socks_testing::driver::exchange::{Message, decision_points};
+use sans_socks_testing::driver::{Client, Delivery, Due, Record, Script, address, unhex};
 
 /// How many rows each decoder has: a row that gets lost, or that nothing here looks at, is noticed.
 const ROWS: [(&str, usize); 12] = [
@@ -267,7 +266,7 @@ fn the_client_machine_judges_its_rows() {
             config: client::Config::new().with_strict_reserved(strict),
             ..Client::new(Command::CONNECT, address("app.test:8080"))
         });
-        let record: Record = common::run(&script, &Delivery::reads([selection, &row.input]));
+        let record: Record = driver::run(&script, &Delivery::reads([selection, &row.input]));
         let Some(Due::Closed(error)) = record.end() else {
             panic!("{}: {:?}", row.id, record.end());
         };

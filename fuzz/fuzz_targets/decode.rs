@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| sans_socks_fuzz::decode(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| sans_socks_fuzz_bodies::decode(input));

@@ -1,6 +1,5 @@
 #![no_main]
 
-#[path = "../src/differential.rs"]
-mod differential;
+use sans_socks_fuzz::{Peer, differential};
 
-libfuzzer_sys::fuzz_target!(|peer: differential::Peer<'_>| differential::differential(peer));
+libfuzzer_sys::fuzz_target!(|peer: Peer<'_>| differential(peer));

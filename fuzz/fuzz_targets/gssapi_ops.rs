@@ -1,5 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(
-    |input: sans_socks_fuzz::gssapi_ops::Scenario| sans_socks_fuzz::gssapi_ops(input)
-);
+libfuzzer_sys::fuzz_target!(|input: sans_socks_fuzz_bodies::gssapi_ops::Scenario| {
+    sans_socks_fuzz_bodies::gssapi_ops(input)
+});

@@ -1,63 +1,362 @@
-//! What each fuzz target does with its input, in functions, so that the crate's own tests (`tests/corpus_replay.rs`) run
-//! them over the committed inputs without a fuzzer.
+//! Compares this crate with `tor-socksproto` 0.47.0: both must consume and send the same bytes, and read the same request
+//! or reply. These differences are known.
+//!
+//! Its server:
+//! - S1: speaks SOCKS4 too.
+//! - S2: sends nothing for a wrong version, without a common method, for an unknown ATYP and without methods.
+//! - S3: fails for commands other than CONNECT, RESOLVE and RESOLVE_PTR.
+//! - S4: fails for CONNECT to port 0.
+//! - S5: fails for a name that is not UTF-8 or has a NUL, before the port is received.
+//! - S6: accepts an empty name.
+//! - S7: accepts empty credentials (here by configuration), and cannot reject any.
+//! - S8: sends a reply without an address in the request's family, and one with an address with the request's port.
+//!
+//! Its client:
+//! - C1: reads a refusal to its end: it waits for the rest after REP, and fails for an unknown ATYP.
+//! - C2: treats a name in a reply as in S5 and S6.
+//! - C3: fails for an RFC 1929 status with VER 05 (here by configuration).
+//! - C4: with credentials, always offers no authentication as well (here by the same offer).
 
-#![allow(
-    unreachable_pub,
-    missing_docs,
-    reason = "the fuzz targets and a test compile their own copies"
-)]
+use std::net::IpAddr;
 
-mod decode;
-#[cfg(all(test, feature = "arbitrary"))]
-mod encoded;
-#[cfg(feature = "arbitrary")]
-pub mod gssapi_ops;
-#[cfg(all(test, feature = "arbitrary"))]
-mod gssapi_seeds;
-#[cfg(feature = "arbitrary")]
-pub mod handshake;
-#[cfg(feature = "arbitrary")]
-pub mod pair_ops;
-mod replay;
-#[cfg(feature = "arbitrary")]
-mod roundtrip;
-#[cfg(feature = "arbitrary")]
-pub mod script;
-#[cfg(feature = "arbitrary")]
-mod side;
-#[cfg(feature = "arbitrary")]
-pub mod udp_ops;
-#[cfg(all(test, feature = "arbitrary"))]
-mod udp_seeds;
+use arbitrary::Arbitrary;
+use sans_socks::message::Encode;
+use sans_socks::{
+    Address, AddressBuf, Command, Credentials, Domain, Error, Host, Malformed, Method, Reply, ReplyCode,
+    Request, client, server,
+};
+use sans_socks_fuzz_bodies::script::Target;
+use tor_socksproto::{
+    Buffer, Handshake, NextStep, SocksAddr, SocksAuth, SocksClientHandshake, SocksCmd, SocksHostname,
+    SocksProxyHandshake, SocksReply, SocksRequest, SocksStatus, SocksVersion,
+};
 
-#[path = "../../tests/common/mod.rs"]
-mod common;
-#[allow(dead_code, reason = "the targets use a part of the tests' drivers")]
-#[cfg(feature = "arbitrary")]
-#[path = "../../tests/gssapi/context.rs"]
-mod context;
-#[allow(dead_code, reason = "the targets use a part of the tests' model")]
-#[cfg(feature = "arbitrary")]
-#[path = "../../tests/model/reassembly.rs"]
-mod model;
+const PASSWORD_OR_NONE: [Method; 2] = [Method::USERNAME_PASSWORD, Method::NO_AUTHENTICATION];
 
-pub use decode::decode;
-#[cfg(feature = "arbitrary")]
-pub use gssapi_ops::gssapi_ops;
-#[cfg(feature = "arbitrary")]
-pub use handshake::{client_split, server_split};
-#[cfg(feature = "arbitrary")]
-pub use pair_ops::pair_ops;
-pub use replay::replay;
-#[cfg(feature = "arbitrary")]
-pub use roundtrip::roundtrip;
-#[cfg(feature = "arbitrary")]
-pub use udp_ops::udp_ops;
+#[derive(Arbitrary, Debug)]
+pub enum Peer<'a> {
+    /// Sends these bytes to the servers.
+    Client(&'a [u8]),
+    /// Sends these bytes to the clients.
+    Server(Wishes, &'a [u8]),
+}
 
-/// The target as a function of bytes, as the fuzzer calls it.
-#[cfg(feature = "arbitrary")]
-pub fn of_bytes<'a, T: arbitrary::Arbitrary<'a>>(target: fn(T), input: &'a [u8]) {
-    if let Ok(input) = T::arbitrary_take_rest(arbitrary::Unstructured::new(input)) {
-        target(input);
+/// What the clients want.
+#[derive(Arbitrary, Debug)]
+pub struct Wishes {
+    command: Resolvable,
+    target: Target,
+    username_len: u8,
+    password_len: u8,
+    authenticate: bool,
+}
+
+/// The commands that both know.
+#[derive(Arbitrary, Debug)]
+pub enum Resolvable {
+    Connect,
+    Resolve,
+    ResolvePtr,
+}
+
+pub fn differential(peer: Peer<'_>) {
+    match peer {
+        Peer::Client(bytes) => as_servers(bytes),
+        Peer::Server(wishes, bytes) => as_clients(&wishes, bytes),
+    }
+}
+
+/// The result of a handshake over some input.
+struct Run<T, E> {
+    sent: Vec<u8>,
+    unread: Vec<u8>,
+    /// `None` if it needs more.
+    end: Option<Result<T, E>>,
+}
+
+fn theirs<H: Handshake>(mut handshake: H, bytes: &[u8]) -> Run<H::Output, tor_socksproto::Error> {
+    // Room for all input, and for the rest of any message that it may end in.
+    let mut buffer = <Buffer>::with_size(bytes.len() + Credentials::MAX_LEN);
+    let (mut sent, mut given) = (Vec::new(), false);
+    loop {
+        match handshake.step(&mut buffer) {
+            Ok(NextStep::Send(bytes)) => sent.extend(bytes),
+            Ok(NextStep::Recv(mut recv)) if !given && !bytes.is_empty() => {
+                recv.buf()[..bytes.len()].copy_from_slice(bytes);
+                recv.note_received(bytes.len()).expect("not the end");
+                given = true;
+            }
+            Ok(NextStep::Recv(_)) => {
+                let (unread, end) = (Vec::new(), None);
+                return Run { sent, unread, end };
+            }
+            Ok(NextStep::Finished(finished)) => {
+                let (output, unread) = finished.into_output_and_slice();
+                let (unread, end) = (unread.to_vec(), Some(Ok(output)));
+                return Run { sent, unread, end };
+            }
+            Err(error) => {
+                let (unread, end) = (Vec::new(), Some(Err(error)));
+                return Run { sent, unread, end };
+            }
+        }
+    }
+}
+
+/// A request and its credentials.
+struct Asked {
+    command: Command,
+    address: AddressBuf,
+    credentials: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+fn our_server(bytes: &[u8]) -> Run<Asked, Error> {
+    use server::Output;
+
+    let config = server::Config::new()
+        .with_empty_credentials(true)
+        .with_control_bytes(true);
+    let mut handshake = server::Handshake::with_config(config);
+    let (mut sent, mut rest, mut credentials) = (Vec::new(), bytes, None);
+    let end = loop {
+        match handshake.poll_output() {
+            Output::Transmit(transmit) => {
+                sent.extend_from_slice(transmit.as_bytes());
+                transmit.sent_all();
+            }
+            Output::NeedInput { .. } if rest.is_empty() => break None,
+            Output::NeedInput { .. } => rest = &rest[handshake.handle_input(rest)..],
+            Output::SelectMethod(select) => {
+                select.select_preferred(&PASSWORD_OR_NONE);
+            }
+            Output::Authenticate(authenticate) => {
+                let given = authenticate.credentials();
+                credentials = Some((given.username().to_vec(), given.password().to_vec()));
+                authenticate.accept();
+            }
+            Output::PendingRequest(pending) => {
+                let Request { command, address } = pending.request();
+                break Some(Ok(Asked {
+                    command,
+                    address: address.into(),
+                    credentials,
+                }));
+            }
+            Output::Closed(error) => break Some(Err(error)),
+            other => panic!("{other:?}"),
+        }
+    };
+    let unread = rest.to_vec();
+    Run { sent, unread, end }
+}
+
+fn as_servers(bytes: &[u8]) {
+    if bytes.first() == Some(&4) {
+        return; // S1
+    }
+    let (ours, theirs) = (our_server(bytes), theirs(SocksProxyHandshake::new(), bytes));
+    let refusal = match &ours.end {
+        Some(Ok(asked)) => {
+            let strange = !known_name(asked.address.as_address().host); // S5
+            let foreign =
+                ![Command::CONNECT, Command::RESOLVE, Command::RESOLVE_PTR].contains(&asked.command); // S3
+            let portless = asked.command == Command::CONNECT && asked.address.as_address().port == 0; // S4
+            match &theirs.end {
+                Some(Ok(request)) => {
+                    assert!(!(strange || foreign || portless));
+                    assert_eq!(theirs.unread, ours.unread);
+                    same_request(asked, request);
+                }
+                other => assert!(
+                    matches!(other, Some(Err(_))) && (strange || foreign || portless),
+                    "{other:?}"
+                ),
+            }
+            &[][..]
+        }
+        Some(Err(Error::Malformed(Malformed::EmptyDomain))) => {
+            // S6
+            match &theirs.end {
+                Some(Ok(request)) => assert_eq!(request.addr().to_string(), ""),
+                Some(Err(error)) => drop(format!("{error:?}")), // S3, S4
+                None => assert!(ours.unread.len() < 2, "the port is missing"),
+            }
+            &[5, 1, 0, 1, 0, 0, 0, 0, 0, 0]
+        }
+        Some(Err(error)) => {
+            assert!(matches!(theirs.end, Some(Err(_))), "{error:?}, and not for them");
+            match (error, &*theirs.sent) {
+                (Error::NoAcceptableMethod | Error::Malformed(Malformed::NoMethods), _) => &[5, 0xff][..],
+                (Error::Malformed(Malformed::AddressType(_)), _) => &[5, 8, 0, 1, 0, 0, 0, 0, 0, 0],
+                (Error::Malformed(Malformed::Version { .. }), []) => &[],
+                (Error::Malformed(Malformed::Version { .. }), [5, 2]) => &[1, 1],
+                (Error::Malformed(Malformed::Version { .. }), _) => &[5, 1, 0, 1, 0, 0, 0, 0, 0, 0],
+                (other, _) => panic!("{other:?}"),
+            }
+        }
+        None => {
+            match &theirs.end {
+                None => {}
+                Some(Err(_)) => assert!(ends_in_strange_name(bytes), "an error already"), // S5
+                Some(Ok(request)) => panic!("{request:?} already"),
+            }
+            &[]
+        }
+    };
+    assert_eq!(ours.sent, [&theirs.sent, refusal].concat()); // S2
+}
+
+/// Whether it is a name for them, too.
+fn known_name(host: Host<'_>) -> bool {
+    match host {
+        Host::Domain(name) => name.to_str().is_ok_and(|name| !name.contains('\0')),
+        _ => true,
+    }
+}
+
+/// Whether a name that they do not accept ends at the last byte or the one before: the port is incomplete.
+fn ends_in_strange_name(bytes: &[u8]) -> bool {
+    let names = [0, 1].into_iter().flat_map(|port| {
+        let upto = bytes.len().saturating_sub(port);
+        (1..=upto).filter_map(move |start| {
+            let name = &bytes[start..upto];
+            (usize::from(bytes[start - 1]) == name.len()).then_some(name)
+        })
+    });
+    names
+        .filter_map(|name| Domain::new(name).ok())
+        .any(|name| !known_name(name.into()))
+}
+
+fn same_request(ours: &Asked, theirs: &SocksRequest) {
+    let Address { host, port } = ours.address.as_address();
+    assert_eq!(u8::from(theirs.command()), ours.command.get());
+    assert_eq!(theirs.port(), port);
+    assert!(same_host(host, theirs.addr()));
+    let credentials = match theirs.auth() {
+        SocksAuth::NoAuth => None,
+        SocksAuth::Username(username, password) => Some((username.clone(), password.clone())),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(credentials, ours.credentials); // S7
+
+    // S8
+    let reply = |code: ReplyCode, address| {
+        let mut bytes = vec![0; Reply::MAX_LEN];
+        let len = Reply::new(code, address).encode_into(&mut bytes).expect("room");
+        bytes.truncate(len);
+        bytes
+    };
+    for (status, code) in [
+        (SocksStatus::SUCCEEDED, ReplyCode::SUCCEEDED),
+        (SocksStatus::HS_BAD_ADDRESS, ReplyCode::ONION_ADDRESS_INVALID),
+    ] {
+        let with = theirs.reply(status, Some(theirs.addr())).expect("a reply");
+        assert_eq!(reply(code, Address { host, port }), with);
+        let nowhere = match host {
+            Host::Ipv6(_) => Address::from((IpAddr::from([0; 16]), 0)),
+            _ => Address::UNSPECIFIED,
+        };
+        assert_eq!(reply(code, nowhere), theirs.reply(status, None).expect("a reply"));
+    }
+}
+
+fn same_host(ours: Host<'_>, theirs: &SocksAddr) -> bool {
+    match (ours, theirs) {
+        (Host::Domain(ours), SocksAddr::Hostname(theirs)) => ours.as_bytes() == theirs.as_ref().as_bytes(),
+        (ours, SocksAddr::Ip(theirs)) => ours == Host::from(*theirs),
+        _ => false,
+    }
+}
+
+fn our_client(
+    request: &Request<'_>,
+    auth: client::Auth<'_>,
+    bytes: &[u8],
+) -> Run<(ReplyCode, AddressBuf), Error> {
+    use client::Output;
+
+    let config = client::Config::new().with_strict_status_version(true); // C3
+    let mut handshake = client::Handshake::with_config(request, auth, config);
+    let (mut sent, mut rest) = (Vec::new(), bytes);
+    let end = loop {
+        match handshake.poll_output() {
+            Output::Transmit(transmit) => {
+                sent.extend_from_slice(transmit.as_bytes());
+                transmit.sent_all();
+            }
+            Output::NeedInput { .. } if rest.is_empty() => break None,
+            Output::NeedInput { .. } => rest = &rest[handshake.handle_input(rest)..],
+            Output::Established(reply) => break Some(Ok((reply.code, reply.address.into()))),
+            Output::Closed(error) => break Some(Err(error)),
+            other => panic!("{other:?}"),
+        }
+    };
+    let unread = rest.to_vec();
+    Run { sent, unread, end }
+}
+
+fn as_clients(wishes: &Wishes, bytes: &[u8]) {
+    let (command, cmd) = match wishes.command {
+        Resolvable::Connect => (Command::CONNECT, SocksCmd::CONNECT),
+        Resolvable::Resolve => (Command::RESOLVE, SocksCmd::RESOLVE),
+        Resolvable::ResolvePtr => (Command::RESOLVE_PTR, SocksCmd::RESOLVE_PTR),
+    };
+    let mut address = wishes.target.address();
+    address.port = address.port.max(1); // S4
+    let addr = match address.host {
+        Host::Ipv4(ip) => SocksAddr::Ip(ip.into()),
+        Host::Ipv6(ip) => SocksAddr::Ip(ip.into()),
+        Host::Domain(name) => match name
+            .to_str()
+            .map(|name| SocksHostname::try_from(name.to_string()))
+        {
+            Ok(Ok(name)) => SocksAddr::Hostname(name),
+            _ => return, // S5
+        },
+    };
+    let fields = (
+        vec![b'u'; wishes.username_len.into()],
+        vec![b'p'; wishes.password_len.into()],
+    );
+    let credentials = Credentials::new_allowing_empty(&fields.0, &fields.1).expect("at most 255 bytes");
+    let (auth, their_auth) = match wishes.authenticate {
+        false => (client::Auth::none(), SocksAuth::NoAuth),
+        true => (
+            client::Auth::new(&PASSWORD_OR_NONE, Some(credentials)).expect("an offer"), // C4
+            SocksAuth::Username(fields.0.clone(), fields.1.clone()),
+        ),
+    };
+    let request =
+        SocksRequest::new(SocksVersion::V5, cmd, addr, address.port, their_auth).expect("a request");
+
+    let ours = our_client(&Request::new(command, address), auth, bytes);
+    let theirs = theirs(SocksClientHandshake::new(request), bytes);
+    assert_eq!(ours.sent, theirs.sent);
+    match (&ours.end, &theirs.end) {
+        (None, None) => assert!(ours.unread.is_empty()),
+        (None, Some(Err(_))) => assert!(ends_in_strange_name(bytes), "an error already"), // C2
+        (Some(Ok((_, address))), Some(Err(_))) => assert!(!known_name(address.as_address().host)), // C2
+        (Some(Ok((code, address))), Some(Ok(reply))) => {
+            assert_eq!(ours.unread, theirs.unread);
+            same_reply(*code, address.as_address(), reply);
+        }
+        // C1
+        (Some(Err(Error::Refused(code))), Some(Ok(reply))) => {
+            assert_eq!(u8::from(reply.status()), code.get())
+        }
+        (Some(Err(Error::Refused(_))), None | Some(Err(_))) | (Some(Err(_)), Some(Err(_))) => {}
+        (ours, theirs) => panic!("{:?} and {theirs:?}", ours.as_ref().map(Result::is_ok)),
+    }
+}
+
+fn same_reply(code: ReplyCode, address: Address<'_>, theirs: &SocksReply) {
+    assert_eq!(u8::from(theirs.status()), code.get());
+    assert_eq!(theirs.port(), address.port);
+    match theirs.addr() {
+        SocksAddr::Hostname(name) if name.as_ref().is_empty() => {
+            assert_eq!(address.host, Address::UNSPECIFIED.host); // C2
+        }
+        theirs => assert!(same_host(address.host, theirs)),
     }
 }

@@ -1,8 +1,24 @@
-//! What the tests of this workspace share. Not published.
+//! What the tests, the fuzz targets and the examples' tests of this workspace share. Not published.
+//!
+//! | module | |
+//! |---|---|
+//! | [`driver`] | runs either machine through a scripted exchange, or against the other |
+//! | [`session`] | whole sessions between both machines, without allocation, observed at every step |
+//! | [`faults`] | errors that only the crate can construct |
+//! | [`reassembly`] | a simple model of reassembly |
+//! | `gssapi` | a GSSAPI context that checks its input, and drivers for the machines over it |
+//! | [`programs`] | the programs of `examples/`, and their peers |
 
 #![allow(
+    missing_docs,
     missing_debug_implementations,
-    reason = "handles of programs, which no test prints"
+    reason = "tests read the code, and print none of it"
 )]
 
+pub mod driver;
+pub mod faults;
+#[cfg(feature = "alloc")]
+pub mod gssapi;
 pub mod programs;
+pub mod reassembly;
+pub mod session;

@@ -3,8 +3,6 @@
 //! The value, the bytes taken, the bytes still needed and the fault must be the same: on every input of up to 3
 //! bytes, on every shape of a longer one, and on random ones. `SANS_SOCKS_RANDOM_INPUTS` says how many of the last.
 
-#[path = "../common/faults.rs"]
-mod faults;
 mod reference;
 
 use std::{env, thread};

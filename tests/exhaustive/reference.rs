@@ -6,7 +6,7 @@
 
 use sans_socks::Malformed;
 
-use crate::faults::wrong_version;
+use sans_socks_testing::faults::wrong_version;
 
 /// What there is to say about some bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -10,7 +10,7 @@ use sans_socks::gssapi::{
     ClientConfig, Decision, Encapsulation, Error, Negotiator, ProtectionLevel, ServerConfig,
 };
 
-use crate::context::{Fake, Fault};
+use sans_socks_testing::gssapi::{Fake, Fault};
 
 /// The bytes of one direction.
 type Pipe = Rc<RefCell<VecDeque<u8>>>;

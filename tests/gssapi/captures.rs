@@ -1,7 +1,7 @@
 //! Sessions captured between real programs over Kerberos, `tests/data/gssapi/`. A machine plays each side with the tokens
 //! of the capture, and must send the bytes of the capture.
 
-use crate::faults::wrong_version;
+use sans_socks_testing::faults::wrong_version;
 use std::collections::VecDeque;
 
 use sans_socks::gssapi::{
@@ -11,7 +11,7 @@ use sans_socks::gssapi::{
 use sans_socks::message::Decoded;
 use sans_socks::{Command, Reply, Request};
 
-use crate::context::drive;
+use sans_socks_testing::gssapi::drive;
 
 use ProtectionLevel::{Confidentiality, Integrity};
 

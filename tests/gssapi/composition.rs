@@ -1,6 +1,6 @@
 //! The layer between a stream and the handshakes, which do not know it.
 
-use crate::faults::wrong_version;
+use sans_socks_testing::faults::wrong_version;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use sans_socks::message::Encode;
 use sans_socks::udp::{Association, Datagram, Header, Outcome, Reassembler, fragments, max_payload};
 use sans_socks::{Address, Command, Method, Reply, ReplyCode, Request, client, server};
 
-use crate::context::{Fake, converse};
+use sans_socks_testing::gssapi::{Fake, converse};
 
 const LEVELS: [ProtectionLevel; 3] = [
     ProtectionLevel::Integrity,

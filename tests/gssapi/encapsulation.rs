@@ -1,11 +1,11 @@
 use crate::errors::{plain_too_long, token_too_long, unexpected_message};
-use crate::faults::wrong_version;
 use sans_socks::Malformed;
 use sans_socks::gssapi::{ClientConfig, ServerConfig};
 use sans_socks::gssapi::{Encapsulation, Error, MessageType, Negotiator, Protection, ProtectionLevel};
 use sans_socks::message::Decoded;
+use sans_socks_testing::faults::wrong_version;
 
-use crate::context::{Fake, Fault, OVERHEAD, converse, every_split, frame, wrapped};
+use sans_socks_testing::gssapi::{Fake, Fault, OVERHEAD, converse, every_split, frame, wrapped};
 
 use Protection::{Confidentiality as CONF, Integrity as INTEG};
 use ProtectionLevel::{Confidentiality, Integrity, Selective};

@@ -1,7 +1,7 @@
-use crate::faults::wrong_version;
 use sans_socks::gssapi::{Frame, MessageType, ProtectionLevel, Token};
 use sans_socks::message::{BufferTooSmall, Decoded, Encode};
 use sans_socks::{InvalidValue, Malformed};
+use sans_socks_testing::faults::wrong_version;
 
 fn token(message_type: MessageType, bytes: &[u8]) -> Frame<'_> {
     Frame::Token {

@@ -6,11 +6,8 @@
 mod advance;
 mod captures;
 mod composition;
-mod context;
 mod encapsulation;
 mod errors;
-#[path = "../common/faults.rs"]
-mod faults;
 mod frame;
 mod memory;
 mod negotiation;

@@ -3,7 +3,7 @@
 use allocation_counter::measure;
 use sans_socks::gssapi::{Encapsulation, Negotiator, Output, ProtectionLevel, ServerConfig};
 
-use crate::context::{Fake, OVERHEAD};
+use sans_socks_testing::gssapi::{Fake, OVERHEAD};
 
 /// The limit when ten bytes have arrived, of a frame of the greatest length.
 const FEW: u64 = 256;

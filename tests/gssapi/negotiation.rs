@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use crate::errors::{token_too_long, unexpected_message};
-use crate::faults::wrong_version;
 #[cfg(feature = "bytes")]
 use sans_socks::Machine;
 use sans_socks::Malformed;
@@ -10,8 +9,11 @@ use sans_socks::gssapi::{
     Protection, ProtectionLevel, ServerConfig, Services,
 };
 use sans_socks::message::Decoded;
+use sans_socks_testing::faults::wrong_version;
 
-use crate::context::{Fake, Fault, Outcome, converse, drive, drive_after_eof, every_split, frame, wrapped};
+use sans_socks_testing::gssapi::{
+    Fake, Fault, Outcome, converse, drive, drive_after_eof, every_split, frame, wrapped,
+};
 
 use MessageType::{Authentication, Encapsulated};
 use Protection::{Confidentiality as CONF, Integrity as INTEG};

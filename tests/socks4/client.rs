@@ -4,9 +4,9 @@ use sans_socks::client::Handshake;
 use sans_socks::socks4::{ReplyCode as Code, UserId};
 use sans_socks::{Address, Command, Domain, Error, ErrorKind, InvalidValue, Phase, ReplyCode, Request};
 
-use crate::common::exchange::Exchange;
-use crate::common::faults::wrong_version;
-use crate::common::{Client, Due, address};
+use sans_socks_testing::driver::exchange::Exchange;
+use sans_socks_testing::driver::{Client, Due, address};
+use sans_socks_testing::faults::wrong_version;
 
 fn user(user_id: &[u8]) -> UserId<'_> {
     UserId::new(user_id).unwrap()

@@ -8,9 +8,9 @@ use sans_socks::message::{Decoded, Encode};
 use sans_socks::socks4::{Reply, ReplyCode, Request, UserId};
 use sans_socks::{Address, Command, Domain, Host, InvalidValue, Malformed};
 
-use crate::common::exchange::{self, Message};
-use crate::common::faults::wrong_version;
-use crate::common::unhex as bytes;
+use sans_socks_testing::driver::exchange::{self, Message};
+use sans_socks_testing::driver::unhex as bytes;
+use sans_socks_testing::faults::wrong_version;
 
 fn encoded(message: &impl Encode) -> Vec<u8> {
     let mut bytes = vec![0; message.encoded_len()];

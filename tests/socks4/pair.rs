@@ -6,8 +6,8 @@ use sans_socks::server::{Config, Established};
 use sans_socks::socks4::{self, UserId};
 use sans_socks::{Address, Command, Domain, Error, Phase, ReplyCode, Version};
 
-use crate::common::faults::wrong_version;
-use crate::common::{Client, Due, Machine, Script, Server, address};
+use sans_socks_testing::driver::{Client, Due, Machine, Script, Server, address};
+use sans_socks_testing::faults::wrong_version;
 
 /// Sent by the client's caller right after its request.
 const EARLY: &[u8] = b"\x05\x01\x00 early";

@@ -4,9 +4,9 @@ use sans_socks::server::{Config, Established, Handshake, Output, PendingRequest}
 use sans_socks::socks4::{self, Request, UserId};
 use sans_socks::{Address, Command, Domain, Error, Malformed, Method, Phase, ReplyCode, Version};
 
-use crate::common::exchange::Exchange;
-use crate::common::faults::wrong_version;
-use crate::common::{Delivery, Due, Script, Server, address, run, unhex};
+use sans_socks_testing::driver::exchange::Exchange;
+use sans_socks_testing::driver::{Delivery, Due, Script, Server, address, run, unhex};
+use sans_socks_testing::faults::wrong_version;
 
 fn config() -> Config {
     Config::new().with_socks4(true)

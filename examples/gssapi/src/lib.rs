@@ -3,6 +3,10 @@
 
 #![cfg(feature = "kerberos")]
 #![forbid(unsafe_code)]
+#![allow(
+    missing_debug_implementations,
+    reason = "handles of a C library and of streams"
+)]
 
 mod cli;
 mod kerberos;

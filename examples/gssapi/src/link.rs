@@ -107,7 +107,9 @@ where
 
 /// A stream during the handshake, its layer, and the bytes that were read and not consumed.
 pub struct Link<C> {
+    /// The connection to the peer.
     pub stream: TcpStream,
+    /// What protects its bytes, if anything.
     pub layer: Layer<C>,
     /// At the end, the first bytes of the tunnel.
     pub carry: Vec<u8>,

@@ -13,9 +13,9 @@ use sans_socks::udp::{Datagram, Header};
 use sans_socks::{Address, Command, Method, Request};
 use sans_socks_gssapi::{Acceptor, Credentials, Initiator, Link};
 
-use crate::process::{PATIENCE, wait_until};
 use crate::programs::{SERVER, Server};
 use crate::realm::inside;
+use sans_socks_testing::programs::process::{PATIENCE, wait_until};
 
 const LEVELS: [ProtectionLevel; 3] = [
     ProtectionLevel::Integrity,

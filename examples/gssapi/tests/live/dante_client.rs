@@ -3,9 +3,9 @@
 use std::fs;
 
 use crate::danted::built;
-use crate::process::{Finished, Process};
 use crate::programs::{Server, expect_log, http, mebibyte};
 use crate::realm::Realm;
+use sans_socks_testing::programs::process::{Finished, Process};
 
 /// Fetches 1 MiB.
 fn fetch(realm: &Realm, server: &Server, encryption: &str) -> Finished {

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::{fs, thread};
 
-use crate::process::{Process, start_on_free_port};
 use crate::programs::{client, expect_failure};
 use crate::realm::Realm;
+use sans_socks_testing::programs::process::{Process, start_on_free_port};
 
 /// Returns the path of a program that `tests/build-dante` has built.
 pub(crate) fn built(name: &str) -> PathBuf {

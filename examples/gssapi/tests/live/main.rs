@@ -10,14 +10,8 @@
 //! The realm is a throw-away one. Everything is on loopback, on ports that the system chooses.
 
 mod middle;
-#[path = "../../../../tests/interop/process.rs"]
-#[expect(dead_code, reason = "shared with the tests of the drivers without Kerberos")]
-mod process;
 mod programs;
 mod realm;
-#[path = "../../../../tests/interop/target.rs"]
-#[expect(dead_code, reason = "shared with the tests of the drivers without Kerberos")]
-mod target;
 
 mod contexts;
 mod dante_client;

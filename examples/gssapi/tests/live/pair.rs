@@ -3,10 +3,10 @@
 use std::net::Ipv4Addr;
 
 use crate::middle::{Direction, Middle};
-use crate::process::Process;
 use crate::programs::{self, Server, client, expect_log};
 use crate::realm::Realm;
-use crate::target;
+use sans_socks_testing::programs::process::Process;
+use sans_socks_testing::programs::target;
 
 /// Generates tests of every command, at levels that both sides are given.
 macro_rules! tests {

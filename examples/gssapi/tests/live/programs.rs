@@ -6,9 +6,9 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::process::{Finished, PATIENCE, Process};
 use crate::realm::Realm;
-use crate::target;
+use sans_socks_testing::programs::process::{Finished, PATIENCE, Process};
+use sans_socks_testing::programs::target;
 
 pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_gssapi_server");
 pub(crate) const CLIENT: &str = env!("CARGO_BIN_EXE_gssapi_client");

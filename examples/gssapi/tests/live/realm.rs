@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::process::wait_until;
+use sans_socks_testing::programs::process::wait_until;
 
 /// Where libkrb5 finds its configuration.
 const CONFIGURATION: &str = "KRB5_CONFIG";

@@ -5,10 +5,10 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::middle::{Direction, Middle};
-use crate::process::Process;
 use crate::programs::{SERVER, Server, client, client_with, expect_failure, expect_log};
 use crate::realm::Realm;
-use crate::target;
+use sans_socks_testing::programs::process::Process;
+use sans_socks_testing::programs::target;
 
 const NOBODY_SPOKE: &str = "connection ended before a message of type authentication";
 

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crate::middle::{Direction, Middle};
-use crate::process::wait_until;
 use crate::programs::{CLIENT, Server};
 use crate::realm::Realm;
-use crate::target;
+use sans_socks_testing::programs::process::wait_until;
+use sans_socks_testing::programs::target;
 
 /// Returns the data, at least four frames in each direction.
 fn sent() -> &'static [u8] {

@@ -8,7 +8,7 @@ use sans_socks::client::{self, Auth};
 use sans_socks::socks4::{self, UserId};
 use sans_socks::{Address, Command, Credentials, Domain, Method, ReplyCode, Request, server};
 
-use super::common::{Client, Server, Verdict};
+use sans_socks_testing::driver::{Client, Server, Verdict};
 
 const NONE: Method = Method::NO_AUTHENTICATION;
 const GSSAPI: Method = Method::GSSAPI;

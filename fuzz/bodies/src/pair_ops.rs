@@ -3,9 +3,9 @@
 use arbitrary::Arbitrary;
 use sans_socks::{Error, Malformed};
 
-use super::common::{Due, Script};
 use super::script::{ClientCaller, ServerCaller};
 use super::side::{Op, Side};
+use sans_socks_testing::driver::{Due, Script};
 
 #[derive(Arbitrary, Debug)]
 pub struct Pair {

@@ -12,7 +12,7 @@ use sans_socks::gssapi::{
 use sans_socks::{Io, Machine};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// The token of a step is not the one that the other side made.
     Token,
     /// A wrapped token was changed, or is of the other direction.
@@ -32,39 +32,39 @@ impl std::fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// The bytes of a token besides the plaintext: a flag for confidentiality, a number, a checksum.
-pub(crate) const OVERHEAD: usize = 1 + 8 + 8;
+pub const OVERHEAD: usize = 1 + 8 + 8;
 
 /// A context of `tokens` tokens, the first by the initiator. It checks each token that it receives. After that, messages
 /// have a checksum and a number.
-pub(crate) struct Fake {
+pub struct Fake {
     initiator: bool,
     tokens: usize,
     seen: usize,
     /// The step that fails.
-    pub(crate) failing_step: Option<usize>,
+    pub failing_step: Option<usize>,
     steps: usize,
     /// The least length of a token.
-    pub(crate) token_len: usize,
-    pub(crate) services: Services,
+    pub token_len: usize,
+    pub services: Services,
     /// Whether messages must arrive in order (GSS_C_SEQUENCE_FLAG), or only not twice (GSS_C_REPLAY_FLAG).
-    pub(crate) sequence: bool,
+    pub sequence: bool,
     sent: u64,
     received: u64,
     numbers: BTreeSet<u64>,
     /// The overhead that `max_plain` reckons with.
-    pub(crate) claimed_overhead: usize,
+    pub claimed_overhead: usize,
     /// What confidentiality adds to that.
-    pub(crate) claimed_for_confidentiality: usize,
+    pub claimed_for_confidentiality: usize,
     /// The number of the message that cannot be wrapped.
-    pub(crate) failing_wrap: Option<u64>,
+    pub failing_wrap: Option<u64>,
     /// Whether `wrap` leaves confidentiality out and reports that, as a library may.
-    pub(crate) never_confidential: bool,
+    pub never_confidential: bool,
     /// Lives as long as the context does.
-    pub(crate) life: Arc<()>,
+    pub life: Arc<()>,
 }
 
 impl Fake {
-    pub(crate) fn initiator(tokens: usize) -> Self {
+    pub fn initiator(tokens: usize) -> Self {
         Self {
             initiator: true,
             tokens,
@@ -85,14 +85,14 @@ impl Fake {
         }
     }
 
-    pub(crate) fn acceptor(tokens: usize) -> Self {
+    pub fn acceptor(tokens: usize) -> Self {
         Self {
             initiator: false,
             ..Self::initiator(tokens)
         }
     }
 
-    pub(crate) fn integrity_only(mut self) -> Self {
+    pub fn integrity_only(mut self) -> Self {
         self.services.confidentiality = false;
         self
     }
@@ -208,7 +208,7 @@ fn reported(confidential: bool) -> Protection {
 }
 
 /// Returns the first token that the [`Fake`] of that side makes, of this plaintext.
-pub(crate) fn wrapped(by_initiator: bool, protection: Protection, plain: &[u8]) -> Vec<u8> {
+pub fn wrapped(by_initiator: bool, protection: Protection, plain: &[u8]) -> Vec<u8> {
     let mut token = Vec::new();
     let mut context = if by_initiator {
         Fake::initiator(0)
@@ -219,7 +219,7 @@ pub(crate) fn wrapped(by_initiator: bool, protection: Protection, plain: &[u8]) 
     token
 }
 
-pub(crate) fn frame(mtyp: u8, token: &[u8]) -> Vec<u8> {
+pub fn frame(mtyp: u8, token: &[u8]) -> Vec<u8> {
     let mut bytes = vec![1, mtyp];
     bytes.extend_from_slice(&u16::try_from(token.len()).unwrap().to_be_bytes());
     bytes.extend_from_slice(token);
@@ -228,15 +228,15 @@ pub(crate) fn frame(mtyp: u8, token: &[u8]) -> Vec<u8> {
 
 /// The outcome of a negotiation.
 #[derive(Debug)]
-pub(crate) struct Outcome<C: Context> {
-    pub(crate) sent: Vec<u8>,
-    pub(crate) unread: Vec<u8>,
-    pub(crate) end: Result<Encapsulation<C>, Error<C::Error>>,
+pub struct Outcome<C: Context> {
+    pub sent: Vec<u8>,
+    pub unread: Vec<u8>,
+    pub end: Result<Encapsulation<C>, Error<C::Error>>,
 }
 
 impl<C: Context<Error: Clone>> Outcome<C> {
     /// Returns everything that can be compared.
-    pub(crate) fn facts(&self) -> Facts<C::Error> {
+    pub fn facts(&self) -> Facts<C::Error> {
         let end = match &self.end {
             Ok(layer) => Ok(layer.level()),
             Err(error) => Err(error.clone()),
@@ -244,18 +244,18 @@ impl<C: Context<Error: Clone>> Outcome<C> {
         (self.sent.clone(), self.unread.clone(), end)
     }
 
-    pub(crate) fn error(self) -> Error<C::Error> {
+    pub fn error(self) -> Error<C::Error> {
         self.end.expect_err("a negotiation that fails")
     }
 }
 
-pub(crate) type Facts<E> = (Vec<u8>, Vec<u8>, Result<Option<ProtectionLevel>, Error<E>>);
+pub type Facts<E> = (Vec<u8>, Vec<u8>, Result<Option<ProtectionLevel>, Error<E>>);
 
 /// More than any negotiation requires. To send the longest token 5 bytes at a time takes 13,108.
 const MOST_POLLS: usize = 20_000;
 
 /// Drives a negotiator over input that arrives in these pieces and then ends.
-pub(crate) fn drive<C: Context>(mut negotiator: Negotiator<C>, pieces: &[&[u8]]) -> Outcome<C> {
+pub fn drive<C: Context>(mut negotiator: Negotiator<C>, pieces: &[&[u8]]) -> Outcome<C> {
     let mut pieces = pieces.iter();
     let (mut sent, mut unread) = (Vec::new(), Vec::new());
     let mut given = 0;
@@ -353,7 +353,7 @@ fn due<C: Context>(negotiator: &mut Negotiator<C>) -> (String, Vec<u8>) {
 }
 
 /// Drives a negotiator whose caller learns of the end of input first, and offers all that is left before each poll.
-pub(crate) fn drive_after_eof<C: Context>(mut negotiator: Negotiator<C>, wire: &[u8]) -> Outcome<C> {
+pub fn drive_after_eof<C: Context>(mut negotiator: Negotiator<C>, wire: &[u8]) -> Outcome<C> {
     let (mut sent, mut unread) = (Vec::new(), wire);
     negotiator.handle_eof();
     for _ in 0..MOST_POLLS {
@@ -385,12 +385,12 @@ pub(crate) fn drive_after_eof<C: Context>(mut negotiator: Negotiator<C>, wire: &
 
 /// the most memory that may be allocated at once when this many bytes have arrived. Each is in two buffers at most,
 /// and one of these may be growing to twice its size.
-pub(crate) fn held(bytes: usize) -> u64 {
+pub fn held(bytes: usize) -> u64 {
     8 * bytes as u64 + 1024
 }
 
 /// Runs two negotiators against each other until both have ended or wait. Returns the outcome of each.
-pub(crate) fn converse<C: Context, S: Context>(
+pub fn converse<C: Context, S: Context>(
     mut client: Negotiator<C>,
     mut server: Negotiator<S>,
 ) -> (Outcome<C>, Outcome<S>) {
@@ -454,7 +454,7 @@ pub(crate) fn converse<C: Context, S: Context>(
 }
 
 /// Checks that `run` returns the same for the bytes whole, split in two anywhere, and one by one.
-pub(crate) fn every_split<T: PartialEq + Debug>(bytes: &[u8], run: impl Fn(&[&[u8]]) -> T) -> T {
+pub fn every_split<T: PartialEq + Debug>(bytes: &[u8], run: impl Fn(&[&[u8]]) -> T) -> T {
     let whole = run(&[bytes]);
     for at in 0..=bytes.len() {
         let (first, second) = bytes.split_at(at);

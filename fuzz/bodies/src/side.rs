@@ -3,11 +3,11 @@
 use arbitrary::Arbitrary;
 use sans_socks::{Error, Malformed};
 
-use super::common::{Due, Machine, Script};
+use sans_socks_testing::driver::{Due, Machine, Script};
 
 /// What the caller of a machine does next. It does nothing where the operation does not apply.
 #[derive(Arbitrary, Clone, Copy, Debug)]
-pub enum Op {
+pub(crate) enum Op {
     Poll,
     /// Offers at most this many bytes.
     Offer(u8),
@@ -28,7 +28,7 @@ pub enum Op {
 }
 
 /// A machine, and the bytes that it has not consumed.
-pub struct Side<'a> {
+pub(crate) struct Side<'a> {
     machine: Box<dyn Machine + 'a>,
     pub inbox: Vec<u8>,
     /// Whether the inbox has everything that the peer sends.
@@ -47,7 +47,7 @@ pub struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    pub fn new(script: &'a Script<'a>) -> Self {
+    pub(crate) fn new(script: &'a Script<'a>) -> Self {
         Self {
             machine: script.start(),
             inbox: Vec::new(),
@@ -63,7 +63,7 @@ impl<'a> Side<'a> {
     }
 
     /// Returns the next step. Polled again, it is the same; and it does not change after the end.
-    pub fn due(&mut self) -> Due {
+    pub(crate) fn due(&mut self) -> Due {
         let due = self.machine.due();
         assert_eq!(self.machine.due(), due);
         if let Some(end) = &self.end {
@@ -87,7 +87,7 @@ impl<'a> Side<'a> {
     }
 
     /// Does `op`, and returns what it sends.
-    pub fn act(&mut self, op: Op) -> Vec<u8> {
+    pub(crate) fn act(&mut self, op: Op) -> Vec<u8> {
         let due = self.due();
         match (op, &due) {
             (Op::Offer(n), _) => self.offer(n.into(), &due),
@@ -120,7 +120,7 @@ impl<'a> Side<'a> {
     }
 
     /// Does what the machine needs next. Returns `None` if it has ended, or needs input that may still be received.
-    pub fn advance(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn advance(&mut self) -> Option<Vec<u8>> {
         let op = match self.due() {
             Due::NeedInput(_) if !self.inbox.is_empty() => Op::OfferAll,
             Due::NeedInput(_) if self.inbox_ended => Op::End,
@@ -132,7 +132,7 @@ impl<'a> Side<'a> {
         Some(self.act(op))
     }
 
-    pub fn reject_negotiation(&mut self) -> bool {
+    pub(crate) fn reject_negotiation(&mut self) -> bool {
         let negotiates = matches!(self.due(), Due::Negotiate(_));
         if negotiates {
             self.machine.reject_negotiation();

@@ -1,14 +1,7 @@
 //! The shared driver of the tests: runs either machine through a scripted exchange.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test compiles its own copy and uses a part of it"
-)]
-
 pub mod early;
 pub mod exchange;
-pub mod faults;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU8;

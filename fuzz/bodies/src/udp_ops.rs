@@ -14,7 +14,7 @@ use sans_socks::udp::{
 };
 use sans_socks::{Address, AddressBuf, Domain, InvalidValue, Malformed};
 
-use super::model::{Machine, Pair};
+use sans_socks_testing::reassembly::{Machine, Pair};
 
 /// What is tested, and the operations on it.
 #[derive(Arbitrary, Clone, Debug)]

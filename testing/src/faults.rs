@@ -1,11 +1,5 @@
 //! Errors that only the crate can construct, caused as a peer causes them.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test compiles its own copy and uses a part of it"
-)]
-
 use sans_socks::client::{Auth, Handshake, Output};
 use sans_socks::message::{AuthStatus, Selection};
 use sans_socks::{Address, Credentials, Error, Malformed, Request, socks4};

@@ -12,7 +12,9 @@ use sans_socks::gssapi::{
     ClientConfig, Encapsulation, Error, Negotiator, Output, Protection, ProtectionLevel, ServerConfig,
 };
 
-use super::context::{Facts, Fake, Fault, OVERHEAD, converse, drive, drive_after_eof, frame, held, wrapped};
+use sans_socks_testing::gssapi::{
+    Facts, Fake, Fault, OVERHEAD, converse, drive, drive_after_eof, frame, held, wrapped,
+};
 
 /// What is tested, and the operations on it.
 #[derive(Arbitrary, Clone, Debug)]

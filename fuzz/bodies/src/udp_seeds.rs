@@ -184,7 +184,7 @@ fn seeds() -> BTreeMap<String, Scenario> {
             seeds.insert(format!("{name}-{memory}"), scenario);
         }
     }
-    let vectors = include_str!("../../tests/data/vectors.tsv").lines();
+    let vectors = include_str!("../../../tests/data/vectors.tsv").lines();
     for line in vectors.filter(|line| line.split('\t').nth(1) == Some("udp")) {
         let columns: Vec<&str> = line.split('\t').collect();
         let datagram = hex::decode(columns[2]).expect("hex");

@@ -228,7 +228,7 @@ fn seeds() -> Vec<(String, Scenario)> {
             },
         ));
     }
-    let vectors = include_str!("../../tests/data/vectors.tsv").lines();
+    let vectors = include_str!("../../../tests/data/vectors.tsv").lines();
     for row in vectors.map(|line| line.split('\t').collect::<Vec<_>>()) {
         if row.get(1) == Some(&"gss") {
             let bytes = hex::decode(row[2]).expect("hex");

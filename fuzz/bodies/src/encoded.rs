@@ -8,7 +8,7 @@ use std::{env, fs};
 use arbitrary::{Arbitrary, Unstructured};
 
 /// Appends the bytes that [`Arbitrary`] decodes to the value.
-pub trait Encoded {
+pub(crate) trait Encoded {
     fn encode(&self, out: &mut Vec<u8>);
 }
 
@@ -47,7 +47,7 @@ impl<T: Encoded> Encoded for Vec<T> {
 }
 
 /// Appends a variant, which is a fraction of the range of `u32`.
-pub fn variant(name: &str, of: &[&str], out: &mut Vec<u8>) {
+pub(crate) fn variant(name: &str, of: &[&str], out: &mut Vec<u8>) {
     let index = of.iter().position(|other| *other == name).expect("a variant") as u64;
     let first = (index << 32).div_ceil(of.len() as u64);
     out.extend((first as u32).to_le_bytes());
@@ -80,17 +80,12 @@ macro_rules! encoded {
 pub(super) use encoded;
 
 /// Checks that the seeds of a target are these and no others. With `SANS_SOCKS_WRITE_SEEDS=1` it writes them.
-pub fn check<T>(target: &str, seeds: impl IntoIterator<Item = (String, T)>)
+pub(crate) fn check<T>(target: &str, seeds: impl IntoIterator<Item = (String, T)>)
 where
     T: Encoded + Debug + for<'a> Arbitrary<'a>,
 {
-    let fuzz = match env!("CARGO_PKG_NAME") {
-        "sans-socks-fuzz" => "",
-        _ => "fuzz",
-    };
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join(fuzz)
-        .join("seeds")
+        .join("../seeds")
         .join(target);
     let write = env::var_os("SANS_SOCKS_WRITE_SEEDS").is_some();
     let mut files: BTreeMap<_, _> = fs::read_dir(&directory)

@@ -1,10 +1,5 @@
 //! A simple model of reassembly, and a comparison with the machine.
 
-#![allow(
-    unreachable_pub,
-    reason = "the tests and the fuzz targets compile this as their own"
-)]
-
 use core::time::Duration;
 
 use allocation_counter::measure;

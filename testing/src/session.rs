@@ -1,34 +1,32 @@
 //! Sessions between both machines, without allocation. The test inspects each machine after every step.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use sans_socks::client::{self, Auth};
 use sans_socks::server;
 use sans_socks::{Address, Command, Credentials, Method, Phase, ReplyCode, Request};
 
 /// What a test searches for.
-pub(crate) const USERNAME: &str = "Zq7xKw9vHd3m";
-pub(crate) const PASSWORD: &str = "Wj4kYb2qTg8n";
+pub const USERNAME: &str = "Zq7xKw9vHd3m";
+pub const PASSWORD: &str = "Wj4kYb2qTg8n";
 
 /// A request, the answer, and what happens to the connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Session<'a> {
-    pub(crate) request: Request<'a>,
-    pub(crate) auth: Auth<'a>,
+pub struct Session<'a> {
+    pub request: Request<'a>,
+    pub auth: Auth<'a>,
     /// The client's configuration.
-    pub(crate) config: client::Config,
+    pub config: client::Config,
     /// The method that the server selects.
-    pub(crate) method: Method,
-    pub(crate) end: End,
+    pub method: Method,
+    pub end: End,
     /// The most bytes that are sent or offered at a time.
-    pub(crate) chunk: usize,
+    pub chunk: usize,
     /// A fault of the connection, and after how many turns of both sides.
-    pub(crate) fault: Option<(usize, Fault)>,
+    pub fault: Option<(usize, Fault)>,
 }
 
 /// How it ends, if the connection has no fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     Tunnel,
     NoAcceptableMethod,
     /// The password, or another method's negotiation, is rejected.
@@ -39,7 +37,7 @@ pub(crate) enum End {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// It ends.
     Eof,
     /// It carries bytes that belong to no message.
@@ -47,13 +45,13 @@ pub(crate) enum Fault {
 }
 
 /// A machine after one of its turns.
-pub(crate) enum Seen<'a> {
+pub enum Seen<'a> {
     Client(&'a mut client::Handshake),
     Server(&'a mut server::Handshake),
 }
 
 /// Runs every command with every kind of authentication and every end.
-pub(crate) fn every_session(mut with: impl FnMut(Session<'_>)) {
+pub fn every_session(mut with: impl FnMut(Session<'_>)) {
     let credentials = Credentials::new(USERNAME, PASSWORD).unwrap();
     let all = [Method::USERNAME_PASSWORD, Method::GSSAPI];
     let all = Auth::new(&all, Some(credentials)).unwrap();
@@ -144,7 +142,7 @@ enum Turn {
 
 impl Session<'_> {
     /// Runs the session, passes each machine to `see` after each of its turns, and returns the final phases.
-    pub(crate) fn run(&self, mut see: impl FnMut(Seen<'_>)) -> (Phase, Phase) {
+    pub fn run(&self, mut see: impl FnMut(Seen<'_>)) -> (Phase, Phase) {
         let mut client = client::Handshake::with_config(&self.request, self.auth, self.config);
         let mut server = server::Handshake::new();
         let (mut to_client, mut to_server) = (Wire::new(), Wire::new());

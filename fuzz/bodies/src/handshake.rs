@@ -6,9 +6,9 @@
 
 use arbitrary::Arbitrary;
 
-use super::common::{Delivery, Eof, Script, run};
 use super::script::{ClientCaller, ServerCaller};
 use super::side::{Op, Side};
+use sans_socks_testing::driver::{Delivery, Eof, Script, run};
 
 #[derive(Arbitrary, Debug)]
 pub struct ServerSplit<'a> {

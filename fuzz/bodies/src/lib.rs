@@ -1,0 +1,52 @@
+//! What each fuzz target does with its input, in functions, so that the crate's own tests (`tests/corpus_replay.rs`) run
+//! them over the committed inputs without a fuzzer.
+
+#![allow(
+    missing_docs,
+    missing_debug_implementations,
+    reason = "tests read the code, and print none of it"
+)]
+
+mod decode;
+#[cfg(all(test, feature = "arbitrary"))]
+mod encoded;
+#[cfg(feature = "arbitrary")]
+pub mod gssapi_ops;
+#[cfg(all(test, feature = "arbitrary"))]
+mod gssapi_seeds;
+#[cfg(feature = "arbitrary")]
+pub mod handshake;
+#[cfg(feature = "arbitrary")]
+pub mod pair_ops;
+mod replay;
+#[cfg(feature = "arbitrary")]
+mod roundtrip;
+#[cfg(feature = "arbitrary")]
+pub mod script;
+#[cfg(feature = "arbitrary")]
+mod side;
+#[cfg(feature = "arbitrary")]
+pub mod udp_ops;
+#[cfg(all(test, feature = "arbitrary"))]
+mod udp_seeds;
+
+pub use decode::decode;
+#[cfg(feature = "arbitrary")]
+pub use gssapi_ops::gssapi_ops;
+#[cfg(feature = "arbitrary")]
+pub use handshake::{client_split, server_split};
+#[cfg(feature = "arbitrary")]
+pub use pair_ops::pair_ops;
+pub use replay::replay;
+#[cfg(feature = "arbitrary")]
+pub use roundtrip::roundtrip;
+#[cfg(feature = "arbitrary")]
+pub use udp_ops::udp_ops;
+
+/// The target as a function of bytes, as the fuzzer calls it.
+#[cfg(feature = "arbitrary")]
+pub fn of_bytes<'a, T: arbitrary::Arbitrary<'a>>(target: fn(T), input: &'a [u8]) {
+    if let Ok(input) = T::arbitrary_take_rest(arbitrary::Unstructured::new(input)) {
+        target(input);
+    }
+}
