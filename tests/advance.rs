@@ -56,7 +56,7 @@ const PLAIN: Nature = Nature {
 /// A stream to a scripted peer.
 struct Stream {
     nature: Nature,
-    /// What the peer sends, each piece when it has received so many bytes.
+    /// The peer's bytes, each piece when it has received this many bytes.
     peer: VecDeque<(usize, Vec<u8>)>,
     /// Sent by the peer, and not read.
     inbox: VecDeque<u8>,
@@ -305,7 +305,7 @@ const TOKEN: &[u8] = b"\x01\x01\x00\x03key";
 struct Conversation {
     name: &'static str,
     script: Script<'static>,
-    /// What the peer sends, each piece when it has received so many bytes. What follows the handshake is in the last.
+    /// The peer's bytes, each piece when it has received this many bytes. What follows the handshake is in the last.
     peer: Vec<(usize, Vec<u8>)>,
     /// How many of these bytes are not the handshake's.
     surplus: usize,
@@ -821,7 +821,7 @@ fn advance_keeps_a_long_tail() {
     assert_eq!(session.carry.held().len(), 1024 - input.len());
 }
 
-/// A stream behind a reference to a trait object is enough.
+/// A reference to a trait object is enough of a stream.
 #[test]
 fn advance_accepts_a_trait_object() {
     trait Both: Read + Write {}

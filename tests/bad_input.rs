@@ -393,7 +393,7 @@ fn unknown_address_type_in_a_success() {
     }
 }
 
-/// V-088, Q-043: REP decides that a reply is a failure, whatever its ATYP.
+/// V-088, Q-043: REP decides that a reply is a failure, for every ATYP.
 #[test]
 fn unknown_address_type_in_a_failure() {
     for atyp in all_but(&[1, 3, 4]) {

@@ -1,5 +1,5 @@
-//! Every message comes back as it was written, whatever its lengths and bytes (Q-039b), and the decoders keep
-//! their promises about any input at all.
+//! Every message is decoded as it was encoded, for all lengths and bytes (Q-039b), and the decoders keep their promises for
+//! any input.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -23,7 +23,7 @@ fn round_trip<M: Encode>(
     let len = message.encoded_len();
     assert!(len <= M::MAX_LEN);
 
-    // What stands behind the message is neither written nor read.
+    // The bytes after the message are neither written nor read.
     let mut octets = vec![0xa5; len + 3];
     assert_eq!(message.encode_into(&mut octets), Ok(len));
     assert_eq!(octets[len..], [0xa5; 3]);
@@ -277,7 +277,7 @@ fn decoder_keeps_its_promises(
         prop_assert!(*consumed <= input.len());
         prop_assert_eq!(value, &input[..*consumed]);
     }
-    // Whoever reads byte by byte, or as many as are needed, comes to the same outcome.
+    // Reading byte by byte, or as many bytes as are needed, has the same outcome.
     for by_octet in [true, false] {
         let mut have = 0;
         let stepwise = loop {

@@ -510,7 +510,7 @@ fn client_is_refused() {
     }
 }
 
-/// `05 ff` closes, whatever follows.
+/// `05 ff` closes, regardless of the bytes after it.
 #[test]
 fn client_without_acceptable_method_closes() {
     for form in forms() {

@@ -1,10 +1,9 @@
-//! What real programs said to each other, replayed: clients (`data/transcripts/client-*`) into the server
-//! machine, servers (`data/transcripts/server-*`) into the client machine.
+//! Replays recorded sessions of real programs: clients (`data/transcripts/client-*`) into the server machine, servers
+//! (`data/transcripts/server-*`) into the client machine.
 //!
-//! A transcript is lines of `C>S` and `S>C` with the bytes of one send, or `EOF` or `RST`; `# [id] text`
-//! begins a case, any other `#` line says what it is. `...` are bytes that were not kept, far behind what a
-//! handshake takes. The machine gets one side's bytes, send by send, and then the end of input. What must
-//! come of it stands in the tables here, and nothing may be missing from them.
+//! A transcript has lines of `C>S` and `S>C` with the bytes of one send, or `EOF` or `RST`. A line `# [id] text` begins a
+//! case, any other `#` line is a comment. `...` replaces bytes of the tunnel that were not kept. The machine gets one
+//! side's bytes, send by send, and then the end of input. The tables here have the expected result of every case.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -196,8 +195,8 @@ const CLIENTS: &[(&str, &str, Asks)] = &[
         "",
         Asks::Closed(Error::NoAcceptableMethod),
     ),
-    // Q-068: it was told 02, which it had not offered, and sends empty credentials. That selection cannot
-    // be repeated here, so they come where the request is due.
+    // Q-068: the server selected 02, which was not offered, and the client sends empty credentials. That selection
+    // cannot be repeated here, so they arrive in place of the request.
     (
         "curl-method02-unoffered",
         "",
@@ -246,7 +245,7 @@ fn serve(transcript: &Transcript) -> Record {
     )
 }
 
-/// What the client sent after its request: all sends behind the one that holds it.
+/// Returns the client's bytes after its request: all sends after the one that holds it.
 fn tunnel(transcript: &Transcript, messages: usize) -> Vec<u8> {
     transcript.client[messages..].concat()
 }
@@ -495,11 +494,11 @@ const SERVERS: &[(&str, &str, Answers)] = &[
     ("tor-0.4.9.11", "s03", NoMethod),
     ("tor-0.4.9.11", "s02 s02b s26c", EndsIn(Phase::MethodSelection)),
     ("tor-0.4.9.11", "s16c s19c s21 s25b s29 s31", EndsIn(Phase::Reply)),
-    // It goes back to authentication where a request is due (s21b, s30), and answers with a page (s26).
+    // It returns to authentication instead of the request (s21b, s30), and answers with a page (s26).
     ("tor-0.4.9.11", "s21b s30", Version(5, 1)),
     ("tor-0.4.9.11", "s26 s26b", Version(5, b'H')),
     ("tor-0.4.9.11", "s26d s26e", Version(5, 0)),
-    // Q-053: a reply where the status is due. The rest of it is not looked at.
+    // Q-053: a reply instead of the status. The rest of it is ignored.
     ("tor-0.4.9.11", "s04 s05", Rejected(1)),
     ("tor-0.4.9.11-auth", "a08 a12", Rejected(1)),
     (
@@ -604,8 +603,8 @@ fn every_server_is_understood_or_refused() {
     replay("server-", SERVERS, understands);
 }
 
-/// What the servers in the clients' transcripts answered, many of them wrongly on purpose: the client machine
-/// in the place of curl and PySocks.
+/// The answers of the servers in the clients' transcripts, many of them wrong on purpose. The client machine replaces
+/// curl and PySocks.
 const ANSWERS: &[(&str, &str, Answers)] = &[
     (
         "curl-socks5 curl-socks5-hostname curl-socks5h-ipv4-literal curl-socks5h-userpass curl-socks5h-basic-only

@@ -36,7 +36,7 @@ fn client_sends_to_bnd_or_to_the_proxy() {
     }
 }
 
-/// for a server behind NAT, which reports an address that its clients cannot reach.
+/// for a server whose NAT hides the address that it reports.
 #[test]
 fn client_with_proxy_host_sends_to_the_proxy() {
     let client = client("10.0.0.9:4000");

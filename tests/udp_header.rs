@@ -52,7 +52,7 @@ fn vectors() {
     }
 }
 
-/// RSV is written as 0000, whatever was received. The rest is written as received.
+/// RSV is written as 0000, regardless of the RSV received. The rest is written as received.
 #[test]
 fn r_072_datagrams_are_written_as_they_came() {
     for bytes in datagrams() {

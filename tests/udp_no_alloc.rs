@@ -94,7 +94,7 @@ fn table_known_client_allocates_nothing() {
     });
     assert_eq!(info.count_total, 0, "{info:?}");
 
-    // A removed association leaves nothing behind: each of the two maps keeps an empty node.
+    // A removed association leaves no memory, except an empty node in each of the two maps.
     let mut empty = AssociationTable::new(1000);
     let info = measure(|| {
         for n in 0..100 {

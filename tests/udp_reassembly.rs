@@ -269,7 +269,7 @@ fn r_079_a_lower_position_empties_the_queue() {
     ]);
 }
 
-/// D-2, F-20: FRAG 01 begins a datagram, whatever is open. The pieces of two are not delivered as one.
+/// D-2, F-20: FRAG 01 begins a datagram, in any state. The pieces of two are not delivered as one.
 #[test]
 fn d_2_first_fragment_with_another_payload_starts_anew() {
     scenario(&[

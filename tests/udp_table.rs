@@ -117,7 +117,7 @@ fn table_scopes_are_told_apart() {
     assert_eq!(elsewhere, Err(Discard::Source));
 }
 
-/// Of two clients that use any port, the older gets what comes from a new one, however often it has moved.
+/// Of two clients that use any port, the older gets datagrams from a new port, even after it has moved.
 #[test]
 fn table_new_port_goes_to_the_oldest_client_of_any_port() {
     let mut table = AssociationTable::new(4);

@@ -9,7 +9,7 @@ use sans_socks_testing::driver;
 use sans_socks_testing::driver::exchange::{Message, decision_points};
 use sans_socks_testing::driver::{Client, Delivery, Due, Record, Script, address, unhex};
 
-/// How many rows each decoder has: a row that gets lost, or that nothing here looks at, is noticed.
+/// The number of rows of each decoder, so that no row is lost or ignored.
 const ROWS: [(&str, usize); 12] = [
     ("greeting", 12),
     ("method", 5),
@@ -214,7 +214,7 @@ fn every_message_is_encoded_again() {
 }
 
 /// What is cut off is incomplete, up to the next decision and never past the message's end;
-/// a fault is seen at the byte that shows it, and nothing behind it changes that.
+/// a fault is seen at the byte that shows it, and no byte after it changes that.
 #[test]
 fn every_truncation_needs_up_to_the_next_decision() {
     for Row {

@@ -409,7 +409,7 @@ mod carry {
         (0..carry.capacity()).any(|i| is_secret(unsafe { start.add(i).read_volatile() }))
     }
 
-    /// what `advance` has consumed of its carry is overwritten, whatever follows.
+    /// what `advance` has consumed of its carry is overwritten, for anything that follows.
     #[test]
     fn advance_wipes_what_it_consumes() {
         let greeting = [5, 1, 2];

@@ -5,7 +5,7 @@ use super::{File, ids};
 pub(crate) struct Test {
     /// As the tables have it: target, modules, function.
     pub(crate) name: String,
-    /// What stands in the name, or in the comment directly above.
+    /// The ids in the name, or in the comment directly above.
     pub(crate) ids: BTreeSet<String>,
 }
 
@@ -67,7 +67,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// `tests/gssapi/frame.rs` is `gssapi::frame`, and its `main.rs` is `gssapi`. The name of another package comes first:
+/// `tests/gssapi/frame.rs` is `gssapi::frame`, and its `main.rs` is `gssapi`. The name of another package is a prefix:
 /// `examples/proxy/tests/live/udp.rs` is `proxy::live::udp`. A file that is not below `tests/` has no name.
 fn target(path: &str) -> Option<String> {
     let (package, path) = match path.strip_prefix("tests/") {

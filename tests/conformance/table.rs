@@ -101,7 +101,7 @@ fn is_test(word: &str) -> bool {
     word.contains("::") && word.starts_with(char::is_lowercase)
 }
 
-/// What stands `in such quotes`, and is one of those.
+/// Returns the text `in such quotes`.
 fn quoted(text: &str, is_one: impl Fn(&str) -> bool) -> Vec<String> {
     let words = text.split('`').skip(1).step_by(2);
     words.filter(|word| is_one(word)).map(str::to_string).collect()

@@ -1,4 +1,4 @@
-//! What goes through a tunnel arrives, all of it, in both directions, however it was cut and whoever stops first.
+//! All bytes of a tunnel arrive, in both directions, for every split and either order of closing.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::thread;
@@ -144,7 +144,7 @@ fn expect_tunnels(driver: &str, requests: &[Vec<u8>]) {
     }
 }
 
-/// The answer comes after the client has said that it will send no more.
+/// The target answers after the client has half-closed.
 fn client_half_closes(driver: &str) {
     let server = Server::open(driver);
     let mut client = Raw::greeted(server.address);

@@ -185,7 +185,7 @@ fn port_that_the_request_names(driver: &str) {
     misread.expect_echo(&client, echo, b"all the same");
 }
 
-/// An ICMP error comes back for what is sent to a port where nobody is.
+/// A datagram to a closed port is answered with an ICMP error.
 fn target_that_refuses(driver: &str) {
     let server = Server::open(driver);
     let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
@@ -315,7 +315,7 @@ fn relay_at_the_proxy(driver: &str) {
     let mut proxied = Proxied::new(driver, everywhere);
     proxied.client.send(b"question\n");
     let client = proxied.expect(0x00, b"question");
-    // 0.0.0.0 would reach the relay, but no answer comes from there.
+    // 0.0.0.0 would reach the relay, but is never the source of an answer.
     let answer = [&header(0x00, TARGET), &b"answer"[..]].concat();
     proxied.relay.send_to(&answer, client).expect("sent");
     proxied.client.expect(b"answer\n");
@@ -374,7 +374,7 @@ fn relay_with_a_name(driver: &str) {
     assert!(end.stderr.contains("IP address"), "{}", end.stderr);
 }
 
-/// the client does not go on talking to nobody.
+/// the client stops when the association ends.
 fn proxy_that_ends_the_association(driver: &str) {
     let mut proxied = Proxied::new(driver, |relay| relay);
     proxied.client.send(b"question\n");

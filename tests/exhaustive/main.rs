@@ -1,7 +1,7 @@
-//! Every decoder against one that was written a second time, from the RFCs alone (`reference.rs`).
+//! Compares every decoder with a second one, written from the RFCs alone (`reference.rs`).
 //!
-//! The value, the bytes taken, the bytes still needed and the fault must be the same: on every input of up to 3
-//! bytes, on every shape of a longer one, and on random ones. `SANS_SOCKS_RANDOM_INPUTS` says how many of the last.
+//! The value, the bytes consumed, the bytes needed and the fault must be the same: for every input of up to 3 bytes, for
+//! every shape of a longer one, and for random ones. `SANS_SOCKS_RANDOM_INPUTS` sets the number of the last.
 
 mod reference;
 
@@ -191,8 +191,8 @@ impl Tally {
 impl Decoder {
     /// Compares, and returns what the reference finds wrong.
     ///
-    /// `fault` is what it has found wrong with the bytes at the front. It has read no further, so whatever stands
-    /// behind them, its verdict is the same, and it is not asked again.
+    /// `fault` is the reference's fault in the bytes at the front. It has read no further, so its verdict does not depend on
+    /// the bytes after them, and it does not run again.
     fn check(&self, octets: &[u8], fault: Option<Malformed>, tally: &mut Tally) -> Option<Malformed> {
         let expected = match fault {
             Some(fault) => Verdict::Fault(fault),
@@ -493,7 +493,7 @@ fn random_and_mutated_inputs() {
     }
 }
 
-/// Appends a message of any kind, with what may stand behind it.
+/// Appends a message of any kind, and bytes that may follow it.
 fn message(rng: &mut Rng, octets: &mut Vec<u8>) {
     let field = |rng: &mut Rng, octets: &mut Vec<u8>, len: usize| {
         let start = octets.len();

@@ -1,14 +1,14 @@
-//! The messages as RFC 1928, RFC 1929, RFC 1961, `SOCKS4.protocol` and `SOCKS4a.protocol` tell them, read byte by byte, in
-//! the order in which they come over the wire: slow, and so plain that the text and the code can be laid side by side.
+//! Decoders for the messages of RFC 1928, RFC 1929, RFC 1961, `SOCKS4.protocol` and `SOCKS4a.protocol`, byte by byte in the
+//! order of the wire. They are slow, and so simple that code and text can be compared side by side.
 //!
-//! Nothing of the crate's own decoders is used here, only the names that it gives to faults. Where the crate takes
-//! more than the RFCs allow, on purpose, a comment says so.
+//! They use nothing of the crate's own decoders except the names of faults. A comment marks each place where the crate
+//! accepts more than the RFCs on purpose.
 
 use sans_socks::Malformed;
 
 use sans_socks_testing::faults::wrong_version;
 
-/// What there is to say about some bytes.
+/// The verdict about an input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Verdict<'a> {
     /// A whole message, and how many bytes it takes.
@@ -169,7 +169,7 @@ pub(crate) fn request(octets: &[u8]) -> Verdict<'_> {
     })
 }
 
-/// RFC 1928 section 6 (R-033, R-034, R-035). REP alone may be all that comes of a refusal (Q-045), so it is a decision.
+/// RFC 1928 section 6 (R-033, R-034, R-035). A refusal may end after REP (Q-045), so REP is a decision.
 ///
 /// ```text
 /// +----+-----+-------+------+----------+----------+
@@ -412,7 +412,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// RFC 1928 section 5: ATYP, the address, and the port behind it (R-026 to R-030).
+    /// RFC 1928 section 5: ATYP, the address, and the port (R-026 to R-030).
     fn address(&mut self, empty: EmptyName) -> Result<(Addr<'a>, u16), Stop> {
         let addr = match self.octet()? {
             // "a version-4 IP address, with a length of 4 octets"

@@ -295,8 +295,8 @@ fn eof_during_a_step_waits_for_it() {
     assert_eq!(negotiator.handle_input(&level_of(true, 1)), 0);
 }
 
-/// An end of input that is announced before the last bytes are offered loses none of them, whatever is due. The outcome is
-/// that of an end announced when input is due.
+/// An end of input that is announced before the last bytes are offered loses none of them, in any state. The outcome is
+/// that of an end announced while input is needed.
 #[test]
 fn eof_announced_early_loses_nothing() {
     for tokens in TOKENS {
@@ -350,7 +350,7 @@ fn eof_announced_twice_gives_up_the_bytes_left() {
     }
 }
 
-/// A negotiator can move to the thread that runs its step. `run_step` does nothing when none is due, which `drive` checks
+/// A negotiator can move to the thread that runs its step. `run_step` does nothing when no step is pending, which `drive` checks
 /// in every state.
 #[test]
 fn run_step_on_another_thread_continues() {
@@ -403,7 +403,7 @@ fn failing_step_closes() {
     }
 }
 
-/// only the message that is due is accepted.
+/// only the expected message is accepted.
 #[test]
 fn message_of_another_type_is_refused() {
     let cases: [(&[Vec<u8>], MessageType, MessageType); 6] = [
@@ -500,7 +500,7 @@ fn bytes_of_another_protocol_are_refused() {
 }
 
 /// a client that made the last token waits for one authentication message, with any token.
-/// Where the level is due, it accepts one empty authentication message, and not a second.
+/// In place of the level, it accepts one empty authentication message, and not a second.
 #[test]
 fn client_ready_token_is_accepted_once() {
     let config = proposing(Integrity);
@@ -929,7 +929,7 @@ impl Context for Scripted {
     }
 }
 
-/// a step to be continued without a token sends nothing, and the next token of the peer is due. That may be
+/// a step to be continued without a token sends nothing, and waits for the next token of the peer. That may be
 /// empty.
 #[test]
 fn step_without_a_token_sends_nothing() {

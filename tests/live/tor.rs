@@ -26,7 +26,7 @@ impl Tor {
         let (process, address) = start_on_free_port(|port| {
             directory = scratch().join(format!("tor-{port}"));
             fs::create_dir_all(&directory).expect("a directory of its own");
-            // An authority that nobody is: tor connects to no other host.
+            // An authority that does not exist: tor connects to no other host.
             let authority = format!("here orport=9 no-v2 127.0.0.1:9 {}", "0".repeat(40));
             let mut command = Command::new("tor");
             command

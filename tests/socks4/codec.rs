@@ -571,7 +571,7 @@ mod bad_input {
             Err(wrong_version(5, 4))
         );
         assert_eq!(Reply::decode(b"\x05\x00"), Err(wrong_version(0, 5)));
-        // A greeting behind a request is not the request's.
+        // A greeting after a request is not part of it.
         let glued = [&head(LOOPBACK)[..], b"u\0\x05\x01\x00"].concat();
         let (_, consumed) = Request::decode(&glued).unwrap().complete().unwrap();
         assert_eq!(glued[consumed..], *b"\x05\x01\x00");

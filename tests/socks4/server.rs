@@ -160,7 +160,7 @@ fn server_refuses_with_codes_of_version_4() {
     }
 }
 
-/// the reply has room for IPv4. Zeros stand for another address, which the client replaces.
+/// the reply has room for IPv4. Zeros mean another address, which the client replaces.
 #[test]
 fn server_sends_ipv4_addresses_only() {
     let long = [b'a'; 255];
@@ -344,7 +344,7 @@ fn server_speaks_version_5_as_well() {
         .ends(&Due::Closed(Error::NoAcceptableMethod));
 }
 
-/// A greeting of version 5 behind a request of version 4 belongs to the tunnel.
+/// A greeting of version 5 after a request of version 4 belongs to the tunnel.
 #[test]
 fn server_leaves_what_follows_a_request() {
     for request in ["04 01 0050 c0000209 75 00", "04 01 0050 00000001 75 00 61 00"] {
