@@ -31,7 +31,7 @@ impl FromStr for Network {
 }
 
 /// Networks that a proxy for others must not give access to: itself, its link, and its local networks.
-const INTERNAL: [&str; 11] = [
+const INTERNAL: [&str; 14] = [
     "0.0.0.0/8", // reaches loopback on many systems
     "10.0.0.0/8",
     "100.64.0.0/10", // shared address space of providers
@@ -39,10 +39,13 @@ const INTERNAL: [&str; 11] = [
     "169.254.0.0/16", // link-local, and the metadata services of clouds
     "172.16.0.0/12",
     "192.168.0.0/16",
+    "224.0.0.0/4", // multicast
+    "255.255.255.255/32",
     "::/128",
     "::1/128",
     "fc00::/7",
     "fe80::/10",
+    "ff00::/8", // multicast
 ];
 
 /// The access rules. Of those that match, the one with the longest prefix decides.
@@ -127,6 +130,9 @@ mod tests {
             "::1",
             "fe80::1",
             "fd00::1",
+            "224.0.0.251",
+            "255.255.255.255",
+            "ff02::fb",
             "::ffff:127.0.0.1",
             "64:ff9b::7f00:1",
             "2002:7f00:1::",
