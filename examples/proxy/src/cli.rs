@@ -40,7 +40,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME", help_heading = "Login")]
     pub user: Option<String>,
 
-    /// The password; other local users can see it in the process list
+    /// Use this password; local users can see it in the process list
     #[arg(
         long,
         value_name = "PASS",

@@ -17,7 +17,7 @@ use crate::cli::Options;
 pub struct Config {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) socks4: bool,
-    /// In a box, so that moves of this struct leave no copies of the password behind.
+    /// In a box, so that moves of this struct do not copy the password.
     pub(crate) login: Option<Box<CredentialsBuf>>,
     pub(crate) rules: Rules,
     pub(crate) max_connections: usize,

@@ -1,6 +1,6 @@
 //! Logging that never blocks.
 //!
-//! A line goes to a bounded queue, and a thread of its own writes it to stderr. If nobody reads stderr, the queue fills
+//! A line goes to a bounded queue, and a thread of its own writes it to stderr. If stderr is not read, the queue fills
 //! up, and further lines are dropped and counted. A blocking logger would stop the whole proxy, tunnels included.
 
 use std::io::{self, IsTerminal};

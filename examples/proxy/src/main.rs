@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let config = match Config::try_from(options) {
         Ok(config) => config,
         Err(error) => {
-            // Nobody else writes to stderr yet. If it is closed, nobody reads why.
+            // Logging has not started yet. If stderr is closed, the exit code still tells.
             let _ = writeln!(io::stderr(), "error: {error}");
             return WRONG_SETTING.into();
         }

@@ -240,7 +240,7 @@ impl Direction {
 /// Passes what one read returns to `handle`. Returns how much it was.
 ///
 /// `TcpStream::poll_read` takes a read that does not fill the buffer for the last one, and waits for new data. But a
-/// read ends before urgent data, behind which there may be more: it would wait for ever.
+/// read ends before urgent data, and more may follow that: it would never be read.
 fn poll_read(
     cx: &mut Context<'_>,
     stream: &TcpStream,

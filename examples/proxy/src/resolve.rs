@@ -2,7 +2,7 @@
 //!
 //! The system's resolver blocks a thread and cannot be interrupted: with a silent name server, for 10 s and more. Each
 //! look-up therefore counts until its thread is free again, even if the client has left. A client's slow names delay
-//! its own next names, and nobody else's. What no client waits for any more is not begun.
+//! its own next names only. A look-up that no client waits for is not begun.
 
 use std::collections::HashMap;
 use std::io;

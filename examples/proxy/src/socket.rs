@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 const BACKLOG: i32 = 1024;
 
 /// When a silent connection is probed, and how often after that. A peer that is gone is noticed after 4 minutes, so a
-/// client that vanished does not keep its descriptors for ever.
+/// client that vanished does not keep its descriptors.
 const KEEPALIVE_TIME: Duration = Duration::from_secs(120);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_RETRIES: u32 = 4;

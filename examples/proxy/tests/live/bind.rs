@@ -51,6 +51,17 @@ fn stranger_is_closed_and_the_peer_is_awaited() {
     peer.expect(b"x");
 }
 
+/// Without an expected host, the access rules decide who is a stranger.
+#[test]
+fn denied_peer_is_a_stranger_to_a_bind_for_anyone() {
+    let proxy = Proxy::start(&["--deny", "127.0.0.2"]);
+    let (mut client, bound) = bound(&proxy, ANYONE);
+    let port = bound.port();
+    Raw::connect_from([127, 0, 0, 2], (LOCALHOST, port).into()).expect_closed();
+    let peer = Raw::connect((LOCALHOST, port).into());
+    assert_eq!(client.expect_success(), peer.0.local_addr().expect("connected"));
+}
+
 /// The client is connected over IPv4, and its peer has IPv6.
 #[test]
 fn listener_has_the_ip_version_of_the_peer() {

@@ -2,16 +2,14 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
 use crate::common::{
-    CONNECT, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, accept, eventually, listener, refusing,
-    silent, silent_at,
+    CONNECT, Gate, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, accept, eventually, listener,
+    refusing, silent, silent_at,
 };
 
 /// RFC 8305: the second address answers, the first is silent. Once that took 10 s.
@@ -81,41 +79,11 @@ fn unknown_command_is_refused_with_07() {
     client.expect_refusal(7);
 }
 
-/// A resolver whose slow names wait until the test lets them go on.
-#[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<bool>, Condvar, AtomicUsize)>);
-
-impl Gate {
-    fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        if !name.starts_with("slow") {
-            return Ok(vec![LOCALHOST]);
-        }
-        self.0.2.fetch_add(1, Ordering::SeqCst);
-        let guard = self
-            .0
-            .1
-            .wait_while(self.0.0.lock().unwrap(), |open| !*open)
-            .unwrap();
-        drop(guard);
-        Err(io::ErrorKind::NotFound.into())
-    }
-
-    fn begun(&self) -> usize {
-        self.0.2.load(Ordering::SeqCst)
-    }
-
-    fn open(&self) {
-        *self.0.0.lock().unwrap() = true;
-        self.0.1.notify_all();
-    }
-}
-
 /// A client's slow names delay its own names only, and those it has given up are never begun.
 #[test]
 fn slow_names_of_one_client_delay_nobody_else() {
     let gate = Gate::default();
-    let resolver = gate.clone();
-    let proxy = Proxy::with_resolver(&[], Names(move |name: &str| resolver.resolve(name)));
+    let proxy = Proxy::with_resolver(&[], gate.clone());
     let attackers: Vec<_> = (0..100)
         .map(|n| {
             let mut client = Raw::connect_from([127, 0, 0, 2], proxy.address).greet();
@@ -134,10 +102,10 @@ fn slow_names_of_one_client_delay_nobody_else() {
     let mut waiting = Raw::connect_from([127, 0, 0, 2], proxy.address).greet();
     waiting.request(CONNECT, ("quick.test", address.port()));
     thread::sleep(Duration::from_millis(200));
-    assert_eq!(gate.begun(), 16, "names that nobody waits for");
+    assert_eq!(gate.begun(), 16, "names that no client waits for");
     gate.open();
     waiting.expect_success();
-    assert_eq!(gate.begun(), 16, "names that nobody waits for");
+    assert_eq!(gate.begun(), 16, "names that no client waits for");
 }
 
 /// 2,000 clients whose dials hang, each reset at once, once left 2,001 threads and 2,004 descriptors.

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::common::{Proxy, Raw, accept, eventually, listener};
+use crate::common::{Program, Proxy, Raw, accept, eventually, listener};
 
 /// Connects, and returns whether the proxy answers a greeting.
 fn is_served(mut client: Raw) -> bool {
@@ -136,6 +136,31 @@ fn parallel_guesses_wait_for_each_other() {
         client.expect(&[1, 1]);
     }
     assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+/// Wrong methods, wrong passwords and nonsense cost a proxy little, and leave nothing.
+#[test]
+fn refusals_before_login_leave_nothing() {
+    let program = Program::start(&["--user", "alice", "--password", "secret", "--log-level", "error"]);
+    let refused = |n: usize| {
+        let ip = [127, 0, 2, u8::try_from(n / 3 % 250).expect("small") + 1]; // each guesses once or twice
+        let mut client = Raw::connect_from(ip, program.address);
+        client.send(
+            [
+                &[5, 1, 0][..],
+                &[5, 1, 2, 1, 5, b'a', b'l', b'i', b'c', b'e', 1, b'x'],
+                b"G",
+            ][n % 3],
+        );
+        client.0.read_to_end(&mut Vec::new()).expect("not a reset");
+    };
+    (0..300).for_each(refused); // the first ones grow tables and arenas
+    let (descriptors, threads, memory) = (program.descriptors(), program.threads(), program.memory());
+    (0..1500).for_each(refused);
+    assert!(program.threads() <= threads, "{} threads", program.threads());
+    let grown = program.memory() - memory;
+    assert!(grown < 512, "{grown} KiB");
+    eventually("descriptors are closed", || program.descriptors() <= descriptors);
 }
 
 /// No method, no password: no request.

@@ -1,9 +1,13 @@
 //! Memory and descriptors: what is kept, and that all of it comes back.
 
 use std::net::UdpSocket;
+use std::time::Duration;
+
+use socket2::SockRef;
 
 use crate::common::{
-    ANYONE, LOCALHOST, Program, Raw, UDP_ASSOCIATE, accept, command, datagram, eventually, listener, udp,
+    ANYONE, Gate, LOCALHOST, Program, Proxy, Raw, UDP_ASSOCIATE, accept, command, datagram, eventually,
+    listener, udp,
 };
 
 /// A handshake that waits for the request holds at most 1.2 KiB. In release; a debug build's futures are larger.
@@ -22,19 +26,19 @@ fn held_handshake_is_small() {
     drop((warm, held));
 }
 
-/// A tunnel that was busy and is idle keeps at most 8 KiB. Once it was 129 KiB.
+/// A tunnel that was busy and is idle keeps at most 8 KiB, all that it needs included. Once it was 129 KiB.
 #[test]
 fn tunnel_that_was_busy_is_small() {
     const COUNT: i64 = 200;
     let program = Program::start(&[]);
     let (target, address) = listener();
-    let mut tunnels: Vec<_> = (0..COUNT)
-        .map(|_| {
-            let client = program.client().tunnel(address);
-            (client, accept(&target))
-        })
-        .collect();
+    let tunnel = || {
+        let client = program.client().tunnel(address);
+        (client, accept(&target))
+    };
+    let _warm: Vec<_> = (0..20).map(|_| tunnel()).collect();
     let before = program.memory();
+    let mut tunnels: Vec<_> = (0..COUNT).map(|_| tunnel()).collect();
     let body = vec![7; 400_000];
     for (client, far) in &mut tunnels {
         std::thread::scope(|scope| {
@@ -85,4 +89,43 @@ fn associations_leave_nothing() {
     // The allocator keeps what the first round needed. The others leave less than 128 bytes for each association.
     eprintln!("KiB after each round: {memory:?}");
     assert!((memory[4] - memory[0]) * 1024 <= 4 * COUNT * 128, "{memory:?}");
+}
+
+/// Each association once held 1 MiB for a slow name: datagrams that waited for it. It keeps the first 128 KiB.
+#[test]
+fn datagrams_that_wait_for_a_name_are_bounded_in_bytes() {
+    const SIZE: usize = 10_000;
+    let gate = Gate::default();
+    let proxy = Proxy::with_resolver(&[], gate.clone());
+    let (target, at) = udp(LOCALHOST);
+    SockRef::from(&target).set_recv_buffer_size(1 << 20).expect("UDP");
+    let mut control = proxy.client();
+    control.request(UDP_ASSOCIATE, ANYONE);
+    let relay = control.expect_success();
+    let (client, _) = udp(LOCALHOST);
+    let expect = |payload: &[u8]| {
+        let mut buffer = [0; SIZE + 1];
+        let len = target.recv(&mut buffer).expect("it arrives");
+        assert_eq!(&buffer[..len], payload);
+    };
+    for n in 0..40 {
+        let waits = datagram(("slow.test", at.port()), &[n; SIZE]);
+        client.send_to(&waits, relay).expect("loopback");
+        // The relay has handled it once it relays this one.
+        client
+            .send_to(&datagram(at, b"by address"), relay)
+            .expect("loopback");
+        expect(b"by address");
+    }
+    assert_eq!(gate.begun(), 1);
+    gate.open();
+    let kept = u8::try_from(128 * 1024 / SIZE).expect("few");
+    (0..kept).for_each(|n| expect(&[n; SIZE]));
+    target
+        .set_read_timeout(Some(Duration::from_millis(200)))
+        .expect("a duration");
+    assert!(
+        target.recv(&mut [0; SIZE]).is_err(),
+        "more than 128 KiB were kept"
+    );
 }

@@ -210,7 +210,7 @@ fn idle_tunnel_is_closed_and_a_busy_one_is_not() {
     busy.expect(b"y");
 }
 
-/// The target is gone, and the client sends on: it must come to an end.
+/// The target is gone, and the client sends on: the upload must fail.
 #[test]
 fn upload_to_a_target_that_closed_ends() {
     let proxy = Proxy::start(&[]);

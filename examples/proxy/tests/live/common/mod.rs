@@ -1,18 +1,23 @@
-//! The proxy under test, in this process or as a program, and a client that speaks to it byte by byte.
+//! The proxy under test, in this process or as a program, and what it is tested with.
+
+mod raw;
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use sans_socks_proxy::{Config, Options, Resolve, Server, SystemResolver};
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, Socket, Type};
 use tokio::sync::oneshot;
+
+pub(crate) use raw::{Raw, Target, address, request};
 
 /// How long anything may take that is expected to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -89,7 +94,8 @@ impl Drop for Proxy {
 pub(crate) struct Program {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
-    _stdout: BufReader<std::process::ChildStdout>,
+    /// What follows the first line.
+    pub(crate) stdout: BufReader<ChildStdout>,
 }
 
 pub(crate) fn command(args: &[&str]) -> Command {
@@ -140,7 +146,7 @@ impl Program {
         Self {
             address: address.parse().expect("an address"),
             child,
-            _stdout: stdout,
+            stdout,
         }
     }
 
@@ -209,8 +215,13 @@ pub(crate) fn wait(child: &mut Child) -> ExitStatus {
 }
 
 /// Runs a program that is expected to end by itself. Returns its exit code, stdout and stderr.
+#[track_caller]
 pub(crate) fn run(mut command: Command) -> (Option<i32>, String, String) {
-    let output = command.output().expect("the program was built");
+    let mut child = command.spawn().expect("the program was built");
+    eventually("the program ends", || {
+        child.try_wait().expect("a child").is_some()
+    });
+    let output = child.wait_with_output().expect("pipes");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
@@ -223,168 +234,6 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "never happened: {what}");
         thread::sleep(Duration::from_millis(2));
     }
-}
-
-/// A connection that speaks bytes.
-#[derive(Debug)]
-pub(crate) struct Raw(pub(crate) TcpStream);
-
-impl Raw {
-    pub(crate) fn over(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).expect("a duration");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a duration");
-        stream.set_nodelay(true).expect("TCP");
-        Self(stream)
-    }
-
-    pub(crate) fn connect(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect(address).expect("it listens"))
-    }
-
-    /// A client with this address, for limits that count addresses.
-    pub(crate) fn connect_from(ip: impl Into<IpAddr>, address: SocketAddr) -> Self {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
-        socket
-            .bind(&SocketAddr::new(ip.into(), 0).into())
-            .expect("a local address");
-        socket.connect(&address.into()).expect("it listens");
-        Self::over(socket.into())
-    }
-
-    pub(crate) fn greeted(address: SocketAddr) -> Self {
-        Self::connect(address).greet()
-    }
-
-    pub(crate) fn greet(mut self) -> Self {
-        self.send(&[5, 1, 0]);
-        self.expect(&[5, 0]);
-        self
-    }
-
-    pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.0.write_all(bytes).expect("it reads");
-    }
-
-    #[track_caller]
-    pub(crate) fn read(&mut self, len: usize) -> Vec<u8> {
-        let mut bytes = vec![0; len];
-        self.0
-            .read_exact(&mut bytes)
-            .unwrap_or_else(|error| panic!("{len} bytes were expected: {error}"));
-        bytes
-    }
-
-    #[track_caller]
-    pub(crate) fn expect(&mut self, bytes: &[u8]) {
-        assert_eq!(self.read(bytes.len()), bytes);
-    }
-
-    /// The end, and not a reset.
-    #[track_caller]
-    pub(crate) fn expect_end(&mut self) {
-        assert_eq!(self.0.read(&mut [0]).expect("not a reset"), 0);
-    }
-
-    #[track_caller]
-    pub(crate) fn expect_closed(&mut self) {
-        match self.0.read(&mut [0]) {
-            Ok(0) => {}
-            Ok(_) => panic!("it sends"),
-            Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
-        }
-    }
-
-    #[track_caller]
-    pub(crate) fn expect_reset(&mut self) {
-        let end = self.0.read(&mut [0]).map_err(|error| error.kind());
-        assert_eq!(end, Err(io::ErrorKind::ConnectionReset));
-    }
-
-    pub(crate) fn end(&self) {
-        self.0.shutdown(std::net::Shutdown::Write).expect("connected");
-    }
-
-    pub(crate) fn reset(self) {
-        SockRef::from(&self.0)
-            .set_linger(Some(Duration::ZERO))
-            .expect("TCP");
-    }
-
-    pub(crate) fn request(&mut self, command: u8, address: impl Into<Target>) {
-        self.send(&request(command, address));
-    }
-
-    /// Reads a reply: REP and BND.
-    #[track_caller]
-    pub(crate) fn reply(&mut self) -> (u8, SocketAddr) {
-        let head = self.read(4);
-        assert_eq!((head[0], head[2]), (5, 0));
-        let ip: IpAddr = match head[3] {
-            1 => <[u8; 4]>::try_from(self.read(4)).expect("4 bytes").into(),
-            4 => <[u8; 16]>::try_from(self.read(16)).expect("16 bytes").into(),
-            other => panic!("ATYP {other}"),
-        };
-        let port = self.read(2);
-        (head[1], (ip, u16::from_be_bytes([port[0], port[1]])).into())
-    }
-
-    #[track_caller]
-    pub(crate) fn expect_success(&mut self) -> SocketAddr {
-        let (code, bound) = self.reply();
-        assert_eq!(code, 0, "REP");
-        bound
-    }
-
-    #[track_caller]
-    pub(crate) fn expect_refusal(&mut self, code: u8) {
-        assert_eq!(self.reply(), (code, (Ipv4Addr::UNSPECIFIED, 0).into()));
-        self.expect_end();
-    }
-
-    /// Asks for a tunnel to `target`.
-    #[track_caller]
-    pub(crate) fn tunnel(mut self, target: impl Into<Target>) -> Self {
-        self.request(CONNECT, target);
-        self.expect_success();
-        self
-    }
-}
-
-/// Where a request leads to.
-#[derive(Clone, Debug)]
-pub(crate) enum Target {
-    Address(SocketAddr),
-    Name(String, u16),
-}
-
-impl From<SocketAddr> for Target {
-    fn from(address: SocketAddr) -> Self {
-        Self::Address(address)
-    }
-}
-
-impl From<(&str, u16)> for Target {
-    fn from((name, port): (&str, u16)) -> Self {
-        Self::Name(name.into(), port)
-    }
-}
-
-/// ATYP, address and port.
-pub(crate) fn address(target: impl Into<Target>) -> Vec<u8> {
-    let (mut bytes, port) = match target.into() {
-        Target::Address(SocketAddr::V4(it)) => ([&[1][..], &it.ip().octets()].concat(), it.port()),
-        Target::Address(SocketAddr::V6(it)) => ([&[4][..], &it.ip().octets()].concat(), it.port()),
-        Target::Name(name, port) => {
-            let len = u8::try_from(name.len()).expect("short");
-            ([&[3, len][..], name.as_bytes()].concat(), port)
-        }
-    };
-    bytes.extend(port.to_be_bytes());
-    bytes
-}
-
-pub(crate) fn request(command: u8, target: impl Into<Target>) -> Vec<u8> {
-    [&[5, command, 0][..], &address(target)].concat()
 }
 
 pub(crate) const ANYONE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -464,6 +313,40 @@ where
             .into_iter()
             .map(|ip| SocketAddr::new(ip, port))
             .collect())
+    }
+}
+
+/// A resolver whose names are all this host. Those that begin with `slow` wait until the test opens the gate.
+#[derive(Clone, Default)]
+pub(crate) struct Gate(Arc<GateState>);
+
+#[derive(Default)]
+struct GateState {
+    open: Mutex<bool>,
+    opened: Condvar,
+    begun: AtomicUsize,
+}
+
+impl Gate {
+    /// How many look-ups of slow names have begun.
+    pub(crate) fn begun(&self) -> usize {
+        self.0.begun.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn open(&self) {
+        *self.0.open.lock().expect("no panic") = true;
+        self.0.opened.notify_all();
+    }
+}
+
+impl Resolve for Gate {
+    fn resolve(&self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        if name.starts_with("slow") {
+            self.0.begun.fetch_add(1, Ordering::SeqCst);
+            let open = self.0.open.lock().expect("no panic");
+            drop(self.0.opened.wait_while(open, |open| !*open).expect("no panic"));
+        }
+        Ok(vec![SocketAddr::new(LOCALHOST, port)])
     }
 }
 

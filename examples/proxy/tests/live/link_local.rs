@@ -1,0 +1,94 @@
+//! IPv6 link-local addresses, which mean nothing without their scope.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
+
+use sans_socks_proxy::Resolve;
+
+use crate::common::{ANYONE, BIND, CONNECT, LOCALHOST, Proxy, Raw, UDP_ASSOCIATE, accept, datagram, udp};
+
+/// A link-local address of this host.
+fn link_local() -> SocketAddrV6 {
+    let table = fs::read_to_string("/proc/net/if_inet6").expect("Linux with IPv6");
+    let mut addresses = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let line = addresses
+        .find(|fields| fields[3] == "20")
+        .expect("a link-local address");
+    let ip = u128::from_str_radix(line[0], 16).expect("hexadecimal");
+    let scope = u32::from_str_radix(line[1], 16).expect("hexadecimal");
+    SocketAddrV6::new(Ipv6Addr::from_bits(ip), 0, 0, scope)
+}
+
+/// Every name is the link-local address, with its scope.
+struct LinkLocal(SocketAddrV6);
+
+impl Resolve for LinkLocal {
+    fn resolve(&self, _: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let mut address = self.0;
+        address.set_port(port);
+        Ok(vec![address.into()])
+    }
+}
+
+fn proxy() -> (Proxy, SocketAddr) {
+    let mut address = link_local();
+    let args = [
+        "--listen",
+        "[::]:0",
+        "--open",
+        "--allow",
+        "fe80::/10",
+        "--allow",
+        "127.0.0.1",
+    ];
+    let proxy = Proxy::with_resolver(&args, LinkLocal(address));
+    address.set_port(proxy.address.port());
+    (proxy, address.into())
+}
+
+#[test]
+#[ignore = "needs an IPv6 link-local address"]
+fn all_commands_work_over_a_link_local_address() {
+    let (_proxy, address) = proxy();
+    let listener = TcpListener::bind(link_local()).expect("it is local");
+    let port = listener.local_addr().expect("it listens").port();
+    let mut client = Raw::greeted(address).tunnel(("link-local.test", port));
+    accept(&listener).send(b"x");
+    client.expect(b"x");
+
+    let mut client = Raw::greeted(address);
+    client.request(BIND, ANYONE);
+    let mut bound = client.expect_success();
+    if let (SocketAddr::V6(bound), SocketAddr::V6(address)) = (&mut bound, address) {
+        bound.set_scope_id(address.scope_id()); // the reply has no place for it
+    }
+    let mut peer = Raw::connect(bound);
+    client.expect_success();
+    peer.send(b"y");
+    client.expect(b"y");
+
+    let mut control = Raw::greeted(address);
+    control.request(UDP_ASSOCIATE, ANYONE);
+    let relay = control.expect_success();
+    let (target, at) = udp(LOCALHOST);
+    let socket = std::net::UdpSocket::bind(link_local()).expect("it is local");
+    let relay = SocketAddrV6::new(*link_local().ip(), relay.port(), 0, link_local().scope_id());
+    socket.send_to(&datagram(at, b"z"), relay).expect("local");
+    assert_eq!(target.recv(&mut [0; 9]).expect("it arrives"), 1);
+}
+
+/// The proxy does not recognize its own address here, as a socket cannot be bound to it without a scope. It recognizes
+/// the connection, by both of its ends.
+#[test]
+#[ignore = "needs an IPv6 link-local address"]
+fn connection_from_the_proxy_itself_is_refused() {
+    let (_proxy, address) = proxy();
+    let mut client = Raw::greeted(address)
+        .tunnel(("link-local.test", address.port()))
+        .greet();
+    client.request(CONNECT, SocketAddr::new(LOCALHOST, 9));
+    client.expect_refusal(2);
+}
