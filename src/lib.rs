@@ -72,14 +72,15 @@
 //!
 //! - every decoder, and every [`message::Encode::encode_into`],
 //! - every method of both handshakes and of their tokens,
-//! - [`udp::Association`], [`udp::Reassembler`] over any storage, [`udp::Header::prepend`] and [`udp::fragments`],
+//! - the other methods of [`udp::Association`], [`udp::Reassembler`] over any storage, [`udp::Header::prepend`] and [`udp::fragments`],
 //! - the part of `gssapi` that does not grow a `Vec`.
 //!
 //! It does not cover:
 //!
-//! - [`Address::canonical`], [`Address::to_target`], `Host::try_from` with text, and reading an [`Address`] or
-//!   [`AddressBuf`] from text. They end in the IPv6 parser of `core`, whose indices are right in a way that the optimiser
-//!   does not see.
+//! - [`Address::canonical`] and [`Address::to_target`], `Host::try_from` with text, reading an [`Address`] or [`AddressBuf`]
+//!   from text, [`udp::Association::new`], and the constructors of [`udp::ClientAssociation`]. They end in the IPv6 parser
+//!   of `core`. Its indices are right, but the optimiser does not see why.
+//! - `udp::AssociationTable`, which calls the maps of `alloc`, and the `Ord` and `Clone` of your keys.
 //! - `gssapi::Negotiator` where it takes input, runs a step or rejects, and `gssapi::Encapsulation` where it wraps or
 //!   unwraps. They grow a `Vec`, which panics beyond `isize::MAX` bytes, and call your `gssapi::Context`. What they hold
 //!   themselves is bounded by a message of 65,539 bytes.
