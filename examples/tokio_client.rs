@@ -10,8 +10,8 @@ use std::{env, io, process};
 
 use bytes::BytesMut;
 use sans_socks::client::{Auth, Decision, Handshake};
-use sans_socks::{Address, Credentials, Io, Machine, Request};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, stdin, stdout};
+use sans_socks::{Address, Credentials, Request};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, stdin, stdout};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -28,11 +28,14 @@ async fn connect(proxy: &str, target: Address<'_>, auth: Auth<'_>) -> io::Result
 }
 
 /// Sends and reads until there is a decision. Bytes read beyond that stay in `carry`.
-pub async fn advance<'m, M: Machine>(
+pub async fn advance<'m, M: sans_socks::Machine>(
     machine: &'m mut M,
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    carry: &mut BytesMut,
-) -> io::Result<M::Decision<'m>> {
+    stream: &mut (impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin),
+    carry: &mut bytes::BytesMut,
+) -> std::io::Result<M::Decision<'m>> {
+    use sans_socks::Io;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     while let Some(io) = machine.poll_io() {
         match io {
             Io::Transmit(mut transmit) => stream.write_all_buf(&mut transmit).await?,
@@ -48,7 +51,7 @@ pub async fn advance<'m, M: Machine>(
     stream.flush().await?;
     machine
         .poll_decision()
-        .ok_or_else(|| io::ErrorKind::WouldBlock.into())
+        .ok_or_else(|| std::io::ErrorKind::WouldBlock.into())
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
