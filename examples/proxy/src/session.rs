@@ -345,7 +345,6 @@ mod tests {
             size_of::<F>()
         }
         let size = size(serve);
-        eprintln!("{size}");
         assert!(size <= size_of::<Handshake>() + 360, "{size} bytes");
     }
 }
