@@ -2,8 +2,9 @@
 //! or reply. These differences are known.
 //!
 //! Its server:
-//! - S1: speaks SOCKS4 too.
-//! - S2: sends nothing for a wrong version, without a common method, for an unknown ATYP and without methods.
+//! - S1: accepts a user id of any length, and reads a name of SOCKS4a to its end before it fails for its length.
+//! - S2: sends nothing for a wrong version, without a common method, for an unknown ATYP and without methods, and for
+//!   a request of SOCKS4 that is malformed or for a command that it does not have.
 //! - S3: fails for commands other than CONNECT, RESOLVE and RESOLVE_PTR.
 //! - S4: fails for CONNECT to port 0.
 //! - S5: fails for a name that is not UTF-8 or has a NUL, before the port is received.
@@ -16,14 +17,17 @@
 //! - C2: treats a name in a reply as in S5 and S6.
 //! - C3: fails for an RFC 1929 status with VER 05 (here by configuration).
 //! - C4: with credentials, always offers no authentication as well (here by the same offer).
+//! - C5: sends an IPv6 address in SOCKS4 as a name, and an address 0.0.0.x as one (here there is none).
+//! - C6: fails for a SOCKS4 reply with VN 04.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddrV4};
 
 use arbitrary::Arbitrary;
 use sans_socks::message::Encode;
+use sans_socks::socks4::{self, UserId};
 use sans_socks::{
     Address, AddressBuf, Command, Credentials, Domain, Error, Host, Malformed, Method, Reply, ReplyCode,
-    Request, client, server,
+    Request, Version, client, server,
 };
 use sans_socks_fuzz_bodies::script::Target;
 use tor_socksproto::{
@@ -39,6 +43,8 @@ pub enum Peer<'a> {
     Client(&'a [u8]),
     /// Sends these bytes to the clients.
     Server(Wishes, &'a [u8]),
+    /// Sends these bytes to the clients, which speak version 4.
+    Socks4Server(Socks4Wishes<'a>, &'a [u8]),
 }
 
 /// What the clients want.
@@ -51,6 +57,14 @@ pub struct Wishes {
     authenticate: bool,
 }
 
+/// The same for version 4.
+#[derive(Arbitrary, Debug)]
+pub struct Socks4Wishes<'a> {
+    command: Resolvable,
+    target: Target,
+    user_id: UserId<'a>,
+}
+
 /// The commands that both know.
 #[derive(Arbitrary, Debug)]
 pub enum Resolvable {
@@ -59,10 +73,21 @@ pub enum Resolvable {
     ResolvePtr,
 }
 
+impl Resolvable {
+    fn both(&self) -> (Command, SocksCmd) {
+        match self {
+            Self::Connect => (Command::CONNECT, SocksCmd::CONNECT),
+            Self::Resolve => (Command::RESOLVE, SocksCmd::RESOLVE),
+            Self::ResolvePtr => (Command::RESOLVE_PTR, SocksCmd::RESOLVE_PTR),
+        }
+    }
+}
+
 pub fn differential(peer: Peer<'_>) {
     match peer {
         Peer::Client(bytes) => as_servers(bytes),
         Peer::Server(wishes, bytes) => as_clients(&wishes, bytes),
+        Peer::Socks4Server(wishes, bytes) => as_socks4_clients(&wishes, bytes),
     }
 }
 
@@ -103,11 +128,12 @@ fn theirs<H: Handshake>(mut handshake: H, bytes: &[u8]) -> Run<H::Output, tor_so
     }
 }
 
-/// A request and its credentials.
+/// A request, and who makes it.
 struct Asked {
+    version: Version,
     command: Command,
     address: AddressBuf,
-    credentials: Option<(Vec<u8>, Vec<u8>)>,
+    auth: SocksAuth,
 }
 
 fn our_server(bytes: &[u8]) -> Run<Asked, Error> {
@@ -115,9 +141,10 @@ fn our_server(bytes: &[u8]) -> Run<Asked, Error> {
 
     let config = server::Config::new()
         .with_empty_credentials(true)
-        .with_control_bytes(true);
+        .with_control_bytes(true)
+        .with_socks4(true);
     let mut handshake = server::Handshake::with_config(config);
-    let (mut sent, mut rest, mut credentials) = (Vec::new(), bytes, None);
+    let (mut sent, mut rest, mut auth) = (Vec::new(), bytes, SocksAuth::NoAuth);
     let end = loop {
         match handshake.poll_output() {
             Output::Transmit(transmit) => {
@@ -131,15 +158,19 @@ fn our_server(bytes: &[u8]) -> Run<Asked, Error> {
             }
             Output::Authenticate(authenticate) => {
                 let given = authenticate.credentials();
-                credentials = Some((given.username().to_vec(), given.password().to_vec()));
+                auth = SocksAuth::Username(given.username().to_vec(), given.password().to_vec());
                 authenticate.accept();
             }
             Output::PendingRequest(pending) => {
                 let Request { command, address } = pending.request();
+                if let Some(user_id @ [_, ..]) = pending.user_id().map(UserId::as_bytes) {
+                    auth = SocksAuth::Socks4(user_id.to_vec());
+                }
                 break Some(Ok(Asked {
+                    version: pending.version(),
                     command,
                     address: address.into(),
-                    credentials,
+                    auth,
                 }));
             }
             Output::Closed(error) => break Some(Err(error)),
@@ -150,10 +181,9 @@ fn our_server(bytes: &[u8]) -> Run<Asked, Error> {
     Run { sent, unread, end }
 }
 
+const SOCKS4_REFUSAL: [u8; 8] = [0, 0x5b, 0, 0, 0, 0, 0, 0];
+
 fn as_servers(bytes: &[u8]) {
-    if bytes.first() == Some(&4) {
-        return; // S1
-    }
     let (ours, theirs) = (our_server(bytes), theirs(SocksProxyHandshake::new(), bytes));
     let refusal = match &ours.end {
         Some(Ok(asked)) => {
@@ -176,12 +206,21 @@ fn as_servers(bytes: &[u8]) {
         }
         Some(Err(Error::Malformed(Malformed::EmptyDomain))) => {
             // S6
+            let is_socks4 = bytes.first() == Some(&4);
             match &theirs.end {
                 Some(Ok(request)) => assert_eq!(request.addr().to_string(), ""),
                 Some(Err(error)) => drop(format!("{error:?}")), // S3, S4
-                None => assert!(ours.unread.len() < 2, "the port is missing"),
+                None => assert!(!is_socks4 && ours.unread.len() < 2, "the port is missing"),
             }
-            &[5, 1, 0, 1, 0, 0, 0, 0, 0, 0]
+            match is_socks4 {
+                true => &SOCKS4_REFUSAL[..],
+                false => &[5, 1, 0, 1, 0, 0, 0, 0, 0, 0],
+            }
+        }
+        Some(Err(Error::Malformed(Malformed::UserIdTooLong))) => &SOCKS4_REFUSAL, // S1
+        Some(Err(Error::Malformed(Malformed::DomainTooLong))) => {
+            assert!(!matches!(theirs.end, Some(Ok(_)))); // S1
+            &SOCKS4_REFUSAL
         }
         Some(Err(error)) => {
             assert!(matches!(theirs.end, Some(Err(_))), "{error:?}, and not for them");
@@ -191,6 +230,9 @@ fn as_servers(bytes: &[u8]) {
                 (Error::Malformed(Malformed::Version { .. }), []) => &[],
                 (Error::Malformed(Malformed::Version { .. }), [5, 2]) => &[1, 1],
                 (Error::Malformed(Malformed::Version { .. }), _) => &[5, 1, 0, 1, 0, 0, 0, 0, 0, 0],
+                (Error::Refused(ReplyCode::COMMAND_NOT_SUPPORTED), []) if bytes.starts_with(&[4, 3]) => {
+                    &SOCKS4_REFUSAL // S3
+                }
                 (other, _) => panic!("{other:?}"),
             }
         }
@@ -233,32 +275,42 @@ fn same_request(ours: &Asked, theirs: &SocksRequest) {
     assert_eq!(u8::from(theirs.command()), ours.command.get());
     assert_eq!(theirs.port(), port);
     assert!(same_host(host, theirs.addr()));
-    let credentials = match theirs.auth() {
-        SocksAuth::NoAuth => None,
-        SocksAuth::Username(username, password) => Some((username.clone(), password.clone())),
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(credentials, ours.credentials); // S7
-
-    // S8
-    let reply = |code: ReplyCode, address| {
-        let mut bytes = vec![0; Reply::MAX_LEN];
-        let len = Reply::new(code, address).encode_into(&mut bytes).expect("room");
-        bytes.truncate(len);
-        bytes
-    };
+    assert_eq!(*theirs.auth(), ours.auth); // S7
     for (status, code) in [
         (SocksStatus::SUCCEEDED, ReplyCode::SUCCEEDED),
         (SocksStatus::HS_BAD_ADDRESS, ReplyCode::ONION_ADDRESS_INVALID),
     ] {
         let with = theirs.reply(status, Some(theirs.addr())).expect("a reply");
-        assert_eq!(reply(code, Address { host, port }), with);
-        let nowhere = match host {
-            Host::Ipv6(_) => Address::from((IpAddr::from([0; 16]), 0)),
-            _ => Address::UNSPECIFIED,
+        let without = theirs.reply(status, None).expect("a reply");
+        let (address, nowhere) = match (ours.version, host) {
+            (Version::Socks4, Host::Ipv4(_)) => (Address { host, port }, Address::UNSPECIFIED),
+            (Version::Socks5, Host::Ipv6(_)) => {
+                (Address { host, port }, (IpAddr::from([0; 16]), 0).into())
+            }
+            (Version::Socks5, _) => (Address { host, port }, Address::UNSPECIFIED),
+            (_, _) => (Address::UNSPECIFIED, Address::UNSPECIFIED),
         };
-        assert_eq!(reply(code, nowhere), theirs.reply(status, None).expect("a reply"));
+        // S8
+        assert_eq!(reply(ours.version, code, address), with);
+        assert_eq!(reply(ours.version, code, nowhere), without);
     }
+}
+
+fn reply(version: Version, code: ReplyCode, address: Address<'_>) -> Vec<u8> {
+    match (version, address.host) {
+        (Version::Socks5, _) => encoded(&Reply::new(code, address)),
+        (_, Host::Ipv4(ip)) => {
+            let address = SocketAddrV4::new(ip, address.port);
+            encoded(&socks4::Reply::new(code.into(), address))
+        }
+        (_, host) => panic!("{host:?} in a reply of version 4"),
+    }
+}
+
+fn encoded(message: &impl Encode) -> Vec<u8> {
+    let mut bytes = vec![0; message.encoded_len()];
+    assert_eq!(message.encode_into(&mut bytes), Ok(bytes.len()));
+    bytes
 }
 
 fn same_host(ours: Host<'_>, theirs: &SocksAddr) -> bool {
@@ -269,15 +321,9 @@ fn same_host(ours: Host<'_>, theirs: &SocksAddr) -> bool {
     }
 }
 
-fn our_client(
-    request: &Request<'_>,
-    auth: client::Auth<'_>,
-    bytes: &[u8],
-) -> Run<(ReplyCode, AddressBuf), Error> {
+fn our_client(mut handshake: client::Handshake, bytes: &[u8]) -> Run<(ReplyCode, AddressBuf), Error> {
     use client::Output;
 
-    let config = client::Config::new().with_strict_status_version(true); // C3
-    let mut handshake = client::Handshake::with_config(request, auth, config);
     let (mut sent, mut rest) = (Vec::new(), bytes);
     let end = loop {
         match handshake.poll_output() {
@@ -296,24 +342,30 @@ fn our_client(
     Run { sent, unread, end }
 }
 
-fn as_clients(wishes: &Wishes, bytes: &[u8]) {
-    let (command, cmd) = match wishes.command {
-        Resolvable::Connect => (Command::CONNECT, SocksCmd::CONNECT),
-        Resolvable::Resolve => (Command::RESOLVE, SocksCmd::RESOLVE),
-        Resolvable::ResolvePtr => (Command::RESOLVE_PTR, SocksCmd::RESOLVE_PTR),
-    };
-    let mut address = wishes.target.address();
-    address.port = address.port.max(1); // S4
-    let addr = match address.host {
+/// A target of which the port is not 0 (S4).
+fn reachable(target: Target) -> Address<'static> {
+    let Address { host, port } = target.address();
+    let port = port.max(1);
+    Address { host, port }
+}
+
+/// The host as theirs, if they can have it.
+fn theirs_of(host: Host<'_>) -> Option<SocksAddr> {
+    Some(match host {
         Host::Ipv4(ip) => SocksAddr::Ip(ip.into()),
         Host::Ipv6(ip) => SocksAddr::Ip(ip.into()),
-        Host::Domain(name) => match name
-            .to_str()
-            .map(|name| SocksHostname::try_from(name.to_string()))
-        {
-            Ok(Ok(name)) => SocksAddr::Hostname(name),
-            _ => return, // S5
-        },
+        Host::Domain(name) => {
+            let name = name.to_str().ok()?.to_string();
+            SocksAddr::Hostname(SocksHostname::try_from(name).ok()?)
+        }
+    })
+}
+
+fn as_clients(wishes: &Wishes, bytes: &[u8]) {
+    let (command, cmd) = wishes.command.both();
+    let address = reachable(wishes.target);
+    let Some(addr) = theirs_of(address.host) else {
+        return; // S5
     };
     let fields = (
         vec![b'u'; wishes.username_len.into()],
@@ -330,7 +382,9 @@ fn as_clients(wishes: &Wishes, bytes: &[u8]) {
     let request =
         SocksRequest::new(SocksVersion::V5, cmd, addr, address.port, their_auth).expect("a request");
 
-    let ours = our_client(&Request::new(command, address), auth, bytes);
+    let config = client::Config::new().with_strict_status_version(true); // C3
+    let handshake = client::Handshake::with_config(&Request::new(command, address), auth, config);
+    let ours = our_client(handshake, bytes);
     let theirs = theirs(SocksClientHandshake::new(request), bytes);
     assert_eq!(ours.sent, theirs.sent);
     match (&ours.end, &theirs.end) {
@@ -346,6 +400,42 @@ fn as_clients(wishes: &Wishes, bytes: &[u8]) {
             assert_eq!(u8::from(reply.status()), code.get())
         }
         (Some(Err(Error::Refused(_))), None | Some(Err(_))) | (Some(Err(_)), Some(Err(_))) => {}
+        (ours, theirs) => panic!("{:?} and {theirs:?}", ours.as_ref().map(Result::is_ok)),
+    }
+}
+
+fn as_socks4_clients(wishes: &Socks4Wishes<'_>, bytes: &[u8]) {
+    let (command, cmd) = wishes.command.both();
+    let address = reachable(wishes.target);
+    let handshake = client::Handshake::socks4(&Request::new(command, address), wishes.user_id);
+    let (addr, handshake) = match (theirs_of(address.host), handshake) {
+        (Some(addr), Ok(handshake)) => (addr, handshake),
+        (Some(addr), Err(_)) => return assert!(matches!(addr, SocksAddr::Ip(IpAddr::V6(_)))), // C5
+        (None, handshake) => return assert!(handshake.is_err()),                              // S5
+    };
+    let their_auth = match wishes.user_id.as_bytes() {
+        [] => SocksAuth::NoAuth,
+        user_id => SocksAuth::Socks4(user_id.to_vec()),
+    };
+    let request =
+        SocksRequest::new(SocksVersion::V4, cmd, addr, address.port, their_auth).expect("a request");
+
+    let ours = our_client(handshake, bytes);
+    let theirs = theirs(SocksClientHandshake::new(request), bytes);
+    assert_eq!(ours.sent, theirs.sent);
+    match (&ours.end, &theirs.end) {
+        (None, None) => assert!(ours.unread.is_empty()),
+        (Some(Ok((code, address))), Some(Ok(reply))) => {
+            assert_eq!(ours.unread, theirs.unread);
+            same_reply(*code, address.as_address(), reply);
+        }
+        // C1
+        (Some(Err(Error::Socks4Refused(code))), Some(Ok(reply))) => {
+            assert_eq!(u8::from(reply.status()), ReplyCode::from(*code).get());
+        }
+        (Some(Err(Error::Socks4Refused(_))), None) => assert!(bytes.len() < socks4::Reply::MAX_LEN),
+        (Some(Err(Error::Malformed(Malformed::Version { .. }))), Some(Err(_))) => {}
+        (_, Some(Err(_))) => assert_eq!(bytes.first(), Some(&4)), // C6
         (ours, theirs) => panic!("{:?} and {theirs:?}", ours.as_ref().map(Result::is_ok)),
     }
 }

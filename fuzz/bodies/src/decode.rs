@@ -6,7 +6,7 @@ use std::fmt::{Debug, Display};
 use sans_socks::gssapi::Frame;
 use sans_socks::message::{AuthStatus, Decoded, Encode, Greeting, Selection};
 use sans_socks::udp::{Datagram, Header};
-use sans_socks::{Address, Credentials, Malformed, Reply, Request};
+use sans_socks::{Address, Credentials, Host, Malformed, Reply, Request, socks4};
 
 pub fn decode(input: &[u8]) {
     let out = &mut vec![0xee; input.len() + Credentials::MAX_LEN];
@@ -33,6 +33,23 @@ pub fn decode(input: &[u8]) {
     };
     stream(input, out, Reply::decode, reply, PartialEq::eq);
     stream(input, out, Frame::decode, as_read, PartialEq::eq);
+    // Any x of 0.0.0.x announces a name, and is written as 1.
+    let socks4_request = |request: &socks4::Request<'_>, bytes: &mut Vec<u8>| {
+        if let Host::Domain(_) = request.address().host {
+            bytes[7] = 1;
+        }
+    };
+    stream_with(
+        Decisions::CanMoveOn,
+        input,
+        out,
+        socks4::Request::decode,
+        socks4_request,
+        PartialEq::eq,
+    );
+    // VN 04 is accepted, and written as 00.
+    let socks4_reply = |_: &socks4::Reply, bytes: &mut Vec<u8>| bytes[0] = 0;
+    stream(input, out, socks4::Reply::decode, socks4_reply, PartialEq::eq);
     datagram(input, out);
     text(input);
 }
@@ -44,7 +61,25 @@ fn same_credentials(one: &Credentials<'_>, other: &Credentials<'_>) -> bool {
     one.verify(other.username(), other.password())
 }
 
+/// What holds for the decision that `needed` leads to, when only some of these bytes have been received.
+enum Decisions {
+    Stay,
+    /// A field that a NUL ends can turn out to be longer.
+    CanMoveOn,
+}
+
 fn stream<'a, T: Encode + Debug>(
+    input: &'a [u8],
+    out: &'a mut [u8],
+    decode: impl Fn(&'a [u8]) -> Result<Decoded<T>, Malformed>,
+    written: impl Fn(&T, &mut Vec<u8>),
+    same: impl Fn(&T, &T) -> bool,
+) {
+    stream_with(Decisions::Stay, input, out, decode, written, same);
+}
+
+fn stream_with<'a, T: Encode + Debug>(
+    decisions: Decisions,
     input: &'a [u8],
     out: &'a mut [u8],
     decode: impl Fn(&'a [u8]) -> Result<Decoded<T>, Malformed>,
@@ -58,10 +93,11 @@ fn stream<'a, T: Encode + Debug>(
         match (decode(&input[..have]), end) {
             (Ok(Decoded::Incomplete { needed }), None) => {
                 let next = have + needed.get();
-                assert!(
-                    have >= decision || next == decision,
-                    "a decision point that moves"
-                );
+                let stays = match decisions {
+                    Decisions::Stay => next == decision,
+                    Decisions::CanMoveOn => next >= decision,
+                };
+                assert!(have >= decision || stays, "a decision point that moves");
                 decision = next;
             }
             (Ok(Decoded::Complete { consumed, .. }), None) => {

@@ -9,7 +9,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use sans_socks::gssapi::Frame;
 use sans_socks::message::{AuthStatus, Decoded, Encode, Greeting, Selection};
 use sans_socks::udp::{Datagram, Discard, Frag, Header, Outcome, Reassembler, fragments, max_payload};
-use sans_socks::{Address, AddressBuf, Credentials, Host, Malformed, Reply, Request};
+use sans_socks::{Address, AddressBuf, Credentials, Host, Malformed, Reply, Request, socks4};
 
 #[derive(Arbitrary)]
 enum Value<'a> {
@@ -23,6 +23,8 @@ enum Value<'a> {
     Datagram(Datagram<'a>),
     Fragments(Address<'a>, NonZeroUsize, &'a [u8]),
     AddressBuf(Box<AddressBuf>),
+    Socks4Request(socks4::Request<'a>),
+    Socks4Reply(socks4::Reply),
 }
 
 pub fn roundtrip(input: &[u8]) {
@@ -40,6 +42,8 @@ pub fn roundtrip(input: &[u8]) {
         Ok(Value::Datagram(it)) => datagram(it),
         Ok(Value::Fragments(to, max, payload)) => reassembled(to, max, payload),
         Ok(Value::AddressBuf(it)) => text(&it),
+        Ok(Value::Socks4Request(it)) => message(&it, |octets| is(socks4::Request::decode(octets), &it)),
+        Ok(Value::Socks4Reply(it)) => message(&it, |octets| is(socks4::Reply::decode(octets), &it)),
         Err(_) => {}
     }
 }
