@@ -1,4 +1,4 @@
-//! No printable value shows a user name or a password.
+//! No printable value shows a user name, a password or a user id.
 
 use core::cell::RefCell;
 use core::fmt::{Debug, Display};
@@ -188,6 +188,7 @@ fn look_at_server(handshake: &mut server::Handshake, looked: &mut Looked) {
         server::Output::Negotiate(negotiate) => look(&negotiate),
         server::Output::PendingRequest(pending) => {
             look(&pending.request());
+            look(&pending.user_id());
             look(&pending);
         }
         server::Output::PendingPeer(pending) => look(&pending),
@@ -279,6 +280,6 @@ fn machines_and_their_outputs_in_every_phase() {
     );
     assert_eq!(
         of("client error"),
-        "Abandoned AuthenticationRejected Malformed NoAcceptableMethod Refused UnexpectedEof"
+        "Abandoned AuthenticationRejected Malformed NoAcceptableMethod Refused Socks4Refused UnexpectedEof"
     );
 }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use sans_socks::client;
 use sans_socks::message::{AuthStatus, Decoded, Encode, Greeting, Selection};
-use sans_socks::{Address, Command, Credentials, Error, Host, Malformed, PeerMisbehaved, Reply, Request};
+use sans_socks::{
+    Address, Command, Credentials, Error, Host, Malformed, PeerMisbehaved, Reply, Request, socks4,
+};
 use sans_socks_testing::driver;
-use sans_socks_testing::driver::exchange::{Message, decision_points};
+use sans_socks_testing::driver::exchange::{Message, next_decision};
 use sans_socks_testing::driver::{Client, Delivery, Due, Record, Script, address, unhex};
 
 /// The number of rows of each decoder, so that no row is lost or ignored.
-const ROWS: [(&str, usize); 12] = [
+const ROWS: [(&str, usize); 14] = [
     ("greeting", 12),
     ("method", 5),
     ("client-method", 2),
@@ -23,6 +25,8 @@ const ROWS: [(&str, usize); 12] = [
     ("client-reply-strict-rsv", 1),
     ("udp", 10),
     ("gss", 11),
+    ("socks4-request", 4),
+    ("socks4-reply", 2),
 ];
 
 /// Rows that other tests run.
@@ -111,8 +115,10 @@ fn words(fault: Malformed) -> String {
 }
 
 /// The bytes that show a fault.
-fn shown_by(fault: &str) -> usize {
+fn shown_by(decoder: &str, fault: &str) -> usize {
     match fault.split_once(' ').unwrap().0 {
+        // The byte that would be the first of the name, after an empty user id.
+        "empty" if decoder == "socks4-request" => 10,
         "version" => 1,
         "nmethods" | "ulen" => 2,
         "atyp" => 4,
@@ -155,6 +161,14 @@ fn decode(decoder: &str, input: &[u8]) -> Outcome {
         "reply" => outcome(input, Reply::decode(input), |reply| {
             format!("rep={:02x}, {}", reply.code, place(&reply.address))
         }),
+        "socks4-request" => outcome(input, socks4::Request::decode(input), |request| {
+            let user_id = hex::encode(request.user_id().as_bytes());
+            let place = place(&request.address());
+            format!("cmd={:02x}, {place}, user={user_id}", request.command())
+        }),
+        "socks4-reply" => outcome(input, socks4::Reply::decode(input), |reply| {
+            format!("code={:02x}, addr={}", reply.code, reply.address)
+        }),
         other => panic!("no such decoder: {other}"),
     }
 }
@@ -166,6 +180,8 @@ fn message(decoder: &str) -> Message {
         "userpass" | "userpass-lenient" => Message::Credentials,
         "request" => Message::Request,
         "reply" => Message::Reply,
+        "socks4-request" => Message::Socks4Request,
+        "socks4-reply" => Message::Socks4Reply,
         other => panic!("no such decoder: {other}"),
     }
 }
@@ -224,15 +240,14 @@ fn every_truncation_needs_up_to_the_next_decision() {
         result,
     } in messages()
     {
-        let points = decision_points(message(decoder), false, &input);
         let decided = match result.strip_prefix("ERROR ") {
-            Some(fault) => shown_by(fault),
-            None => *points.last().unwrap(),
+            Some(fault) => shown_by(decoder, fault),
+            None => consumed(result).unwrap_or(usize::MAX),
         };
         for have in 0..=input.len() {
             let came = decode(decoder, &input[..have]).result;
             if have < decided {
-                let point = points.iter().find(|point| **point > have).unwrap();
+                let point = next_decision(message(decoder), false, &input, have).unwrap();
                 assert_eq!(
                     came,
                     format!("INCOMPLETE needed={}", point - have),
@@ -321,9 +336,17 @@ fn encoding_is_all_or_nothing() {
             }
             "status" => whole(AuthStatus::decode(&input)).iter().for_each(check),
             "request" => whole(Request::decode(&input)).iter().for_each(check),
+            "socks4-request" => whole(socks4::Request::decode(&input)).iter().for_each(check),
+            "socks4-reply" => whole(socks4::Reply::decode(&input)).iter().for_each(check),
             _ => whole(Reply::decode(&input)).iter().for_each(check),
         }
     }
+}
+
+/// Returns the length of the message, if it is whole.
+fn consumed(result: &str) -> Option<usize> {
+    let number = result.strip_prefix("OK consumed=")?;
+    number.split(' ').next()?.parse().ok()
 }
 
 fn whole<T>(decoded: Result<Decoded<T>, Malformed>) -> Option<T> {

@@ -1,5 +1,5 @@
-//! Credentials do not stay in memory: they are overwritten once they are answered or sent, when the handshake fails, and
-//! when the machine is dropped. `advance` overwrites what it has consumed of its carry, `CredentialsBuf` its fields when it
+//! Credentials, and the user id of version 4, do not stay in memory: they are overwritten once they are answered or sent,
+//! when the handshake fails, and when the machine is dropped. `advance` overwrites what it has consumed of its carry, `CredentialsBuf` its fields when it
 //! is dropped.
 //!
 //! Only the memory itself shows this.
@@ -16,7 +16,8 @@ use std::collections::BTreeSet;
 use sans_socks::client::{self, Auth};
 use sans_socks::message::Encode;
 use sans_socks::server;
-use sans_socks::{Address, Credentials, CredentialsBuf, Method, Request, Transmit};
+use sans_socks::socks4::{self, UserId};
+use sans_socks::{Address, Credentials, CredentialsBuf, Method, ReplyCode, Request, Transmit};
 
 /// Bytes that no field of a machine has otherwise, so that a single one left over is found.
 const USERNAME: &[u8] = &[0xfd; 12];
@@ -345,6 +346,103 @@ fn client_wipes_credentials_when_dropped() {
             slot.drop_machine();
             slot.assert_wiped();
         }
+    }
+}
+
+/// A request of version 4 for a name.
+fn socks4_message() -> Vec<u8> {
+    [b"\x04\x01\x00\x50\x00\x00\x00\x01", USERNAME, b"\0example.com\0"].concat()
+}
+
+/// A server that has consumed `bytes`, at most `chunk` at a time.
+fn socks4_server(bytes: &[u8], chunk: usize) -> Slot<server::Handshake> {
+    let config = server::Config::new().with_socks4(true);
+    let mut slot = Slot::new(server::Handshake::with_config(config));
+    feed(&mut slot, bytes, chunk);
+    slot
+}
+
+///
+#[test]
+fn server_wipes_the_user_id_when_answered() {
+    let answers: [fn(server::PendingRequest<'_>); 3] = [
+        |pending| pending.accept(Address::UNSPECIFIED),
+        |pending| pending.reject(ReplyCode::HOST_UNREACHABLE),
+        |pending| pending.reject_socks4(socks4::ReplyCode::IDENTD_MISMATCH),
+    ];
+    let message = socks4_message();
+    for answer in answers {
+        for chunk in 1..=message.len() {
+            let mut slot = socks4_server(&message, chunk);
+            slot.assert_holds();
+            let server::Output::PendingRequest(pending) = slot.machine().poll_output() else {
+                panic!("{slot:?}", slot = slot.machine());
+            };
+            assert_eq!(pending.user_id().map(UserId::as_bytes), Some(USERNAME));
+            answer(pending);
+            slot.assert_wiped();
+        }
+    }
+}
+
+/// what the machine itself refuses is an empty name, a name with a control byte, a user id or name that is too
+/// long, and UDP ASSOCIATE.
+#[test]
+fn server_wipes_the_user_id_of_a_request_that_it_refuses() {
+    let head = |command| [4, command, 0, 80, 0, 0, 0, 1];
+    for message in [
+        [&head(1), USERNAME, b"\0\0"].concat(),
+        [&head(1), USERNAME, b"\0a\x01b\0"].concat(),
+        [&head(1)[..], &[USERNAME[0]; 256]].concat(),
+        [&head(1), USERNAME, b"\0", &[b'n'; 256]].concat(),
+        [&head(3), USERNAME, b"\0a\0"].concat(),
+    ] {
+        let (last, before) = message.split_last().unwrap();
+        for chunk in 1..=message.len() {
+            let mut slot = socks4_server(before, chunk);
+            slot.assert_holds();
+            feed(&mut slot, &[*last], 1);
+            slot.assert_wiped();
+        }
+        socks4_server(&message, message.len()).assert_wiped();
+    }
+}
+
+///
+#[test]
+fn server_wipes_the_user_id_at_the_end() {
+    let message = socks4_message();
+    for len in 11..message.len() {
+        for chunk in 1..=len {
+            let mut slot = socks4_server(&message[..len], chunk);
+            slot.assert_holds();
+            slot.machine().handle_eof();
+            assert!(matches!(slot.machine().poll_output(), server::Output::Closed(_)));
+            slot.assert_wiped();
+
+            let mut slot = socks4_server(&message[..len], chunk);
+            slot.assert_holds();
+            slot.drop_machine();
+            slot.assert_wiped();
+        }
+    }
+}
+
+///
+#[test]
+fn client_wipes_the_user_id_when_sent_or_dropped() {
+    let request = Request::connect(Address::try_from("example.com:80").unwrap());
+    let user_id = UserId::new(USERNAME).unwrap();
+    for sent in 0..=socks4_message().len() {
+        let mut slot = Slot::new(client::Handshake::socks4(&request, user_id).unwrap());
+        slot.assert_holds();
+        let len = transmit(&mut slot).as_bytes().len();
+        transmit(&mut slot).sent(sent);
+        if sent < len {
+            slot.assert_holds();
+            slot.drop_machine();
+        }
+        slot.assert_wiped();
     }
 }
 

@@ -284,9 +284,7 @@ fn same_request(ours: &Asked, theirs: &SocksRequest) {
         let without = theirs.reply(status, None).expect("a reply");
         let (address, nowhere) = match (ours.version, host) {
             (Version::Socks4, Host::Ipv4(_)) => (Address { host, port }, Address::UNSPECIFIED),
-            (Version::Socks5, Host::Ipv6(_)) => {
-                (Address { host, port }, (IpAddr::from([0; 16]), 0).into())
-            }
+            (Version::Socks5, Host::Ipv6(_)) => (Address { host, port }, (IpAddr::from([0; 16]), 0).into()),
             (Version::Socks5, _) => (Address { host, port }, Address::UNSPECIFIED),
             (_, _) => (Address::UNSPECIFIED, Address::UNSPECIFIED),
         };

@@ -2,6 +2,7 @@
 
 use sans_socks::client::{self, Auth};
 use sans_socks::server;
+use sans_socks::socks4::UserId;
 use sans_socks::{Address, Command, Credentials, Method, Phase, ReplyCode, Request};
 
 /// What a test searches for.
@@ -13,6 +14,8 @@ pub const PASSWORD: &str = "Wj4kYb2qTg8n";
 pub struct Session<'a> {
     pub request: Request<'a>,
     pub auth: Auth<'a>,
+    /// The user id where the client speaks version 4.
+    pub socks4: Option<UserId<'a>>,
     /// The client's configuration.
     pub config: client::Config,
     /// The method that the server selects.
@@ -50,7 +53,7 @@ pub enum Seen<'a> {
     Server(&'a mut server::Handshake),
 }
 
-/// Runs every command with every kind of authentication and every end.
+/// Runs every command with every kind of authentication and every end, and the same in version 4.
 pub fn every_session(mut with: impl FnMut(Session<'_>)) {
     let credentials = Credentials::new(USERNAME, PASSWORD).unwrap();
     let all = [Method::USERNAME_PASSWORD, Method::GSSAPI];
@@ -92,6 +95,7 @@ pub fn every_session(mut with: impl FnMut(Session<'_>)) {
                     with(Session {
                         request: Request::new(command, Address::try_from(target).unwrap()),
                         auth,
+                        socks4: None,
                         config: client::Config::new().with_optimistic(optimistic),
                         method,
                         end,
@@ -99,6 +103,30 @@ pub fn every_session(mut with: impl FnMut(Session<'_>)) {
                         fault: None,
                     });
                 }
+            }
+        }
+    }
+    every_socks4_session(with);
+}
+
+/// Runs every command of version 4 with every end.
+fn every_socks4_session(mut with: impl FnMut(Session<'_>)) {
+    for command in [Command::CONNECT, Command::BIND, Command::RESOLVE] {
+        for target in ["192.0.2.9:80", "example.com:80"] {
+            for end in [End::Tunnel, End::Refused, End::PeerRefused] {
+                if end == End::PeerRefused && command != Command::BIND {
+                    continue;
+                }
+                with(Session {
+                    request: Request::new(command, Address::try_from(target).unwrap()),
+                    auth: Auth::none(),
+                    socks4: Some(UserId::new(USERNAME).unwrap()),
+                    config: client::Config::new(),
+                    method: Method::NO_AUTHENTICATION,
+                    end,
+                    chunk: usize::MAX,
+                    fault: None,
+                });
             }
         }
     }
@@ -143,8 +171,12 @@ enum Turn {
 impl Session<'_> {
     /// Runs the session, passes each machine to `see` after each of its turns, and returns the final phases.
     pub fn run(&self, mut see: impl FnMut(Seen<'_>)) -> (Phase, Phase) {
-        let mut client = client::Handshake::with_config(&self.request, self.auth, self.config);
-        let mut server = server::Handshake::new();
+        let mut client = match self.socks4 {
+            Some(user_id) => client::Handshake::socks4(&self.request, user_id).unwrap(),
+            None => client::Handshake::with_config(&self.request, self.auth, self.config),
+        };
+        let config = server::Config::new().with_socks4(self.socks4.is_some());
+        let mut server = server::Handshake::with_config(config);
         let (mut to_client, mut to_server) = (Wire::new(), Wire::new());
         see(Seen::Client(&mut client));
         see(Seen::Server(&mut server));
@@ -211,7 +243,11 @@ impl Session<'_> {
         to_server: &mut Wire,
         to_client: &mut Wire,
     ) -> Turn {
-        let bound = Address::try_from("[2001:db8::1]:40000").unwrap();
+        let bound = match self.socks4 {
+            Some(_) => "192.0.2.1:40000",
+            None => "[2001:db8::1]:40000",
+        };
+        let bound = Address::try_from(bound).unwrap();
         match server.poll_output() {
             server::Output::Transmit(transmit) => {
                 let n = transmit.as_bytes().len().min(self.chunk);
@@ -243,6 +279,7 @@ impl Session<'_> {
             }
             server::Output::PendingRequest(pending) => {
                 assert_eq!(pending.request(), self.request);
+                assert_eq!(pending.user_id(), self.socks4);
                 pending.accept(bound);
             }
             server::Output::PendingPeer(pending) if self.end == End::PeerRefused => {

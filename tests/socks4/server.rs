@@ -214,6 +214,27 @@ fn server_refuses_udp_associate() {
     }
 }
 
+/// any other command reaches the caller, whether version 4 has it or not.
+#[test]
+fn server_passes_every_other_command_to_its_caller() {
+    for byte in (0..=0xff).filter(|byte| *byte != 3) {
+        let command = Command::new(byte);
+        let script = Server {
+            reply: Err(ReplyCode::COMMAND_NOT_SUPPORTED),
+            ..server()
+        };
+        Exchange::server(format!("command {byte:02x}"), script)
+            .step(
+                Phase::Greeting,
+                &format!("04 {byte:02x} 0050 c0000209 75 00"),
+                REJECTED,
+            )
+            .leaves("74756e6e656c")
+            .decides([pending(command, address("192.0.2.9:80"), b"u")])
+            .ends(&Due::Closed(Error::Refused(ReplyCode::COMMAND_NOT_SUPPORTED)));
+    }
+}
+
 /// a field without an end and an empty name are refused at the byte that shows it. Nothing
 /// after it is consumed, nor is more buffered.
 #[test]

@@ -23,13 +23,14 @@ use sans_socks::gssapi::{
 };
 use sans_socks::message::{AuthStatus, BufferTooSmall, Decoded, Encode, Greeting, Methods, Selection};
 use sans_socks::server;
+use sans_socks::socks4::{self, UserId};
 use sans_socks::udp::{
     Association, ClientAssociation, Datagram, Discard, Header, Outcome, Reassembler, TooManyFragments,
     fragments, max_payload,
 };
 use sans_socks::{
-    Address, AddressBuf, ApiMisuse, Credentials, CredentialsBuf, Domain, Host, InvalidValue, Io, Machine,
-    Malformed, Method, OtherProtocol, Phase, Reply, ReplyCode, Request, Transmit,
+    Address, AddressBuf, ApiMisuse, Command, Credentials, CredentialsBuf, Domain, Host, InvalidValue, Io,
+    Machine, Malformed, Method, OtherProtocol, Phase, Reply, ReplyCode, Request, Transmit, Version,
 };
 
 /// Defines functions that are linked for any argument and cannot panic.
@@ -100,6 +101,12 @@ cannot_panic! {
     fn decode_status(bytes: &[u8]) -> Result<Decoded<AuthStatus>, Malformed> { AuthStatus::decode(bytes) }
     fn decode_request(bytes: &[u8]) -> Result<Decoded<Request<'_>>, Malformed> { Request::decode(bytes) }
     fn decode_reply(bytes: &[u8]) -> Result<Decoded<Reply<'_>>, Malformed> { Reply::decode(bytes) }
+    fn decode_socks4_request(bytes: &[u8]) -> Result<Decoded<socks4::Request<'_>>, Malformed> {
+        socks4::Request::decode(bytes)
+    }
+    fn decode_socks4_reply(bytes: &[u8]) -> Result<Decoded<socks4::Reply>, Malformed> {
+        socks4::Reply::decode(bytes)
+    }
     fn decode_datagram(bytes: &[u8]) -> Result<Datagram<'_>, Malformed> { Datagram::decode(bytes) }
 
     // Encoders.
@@ -112,6 +119,12 @@ cannot_panic! {
     fn encode_status(it: &AuthStatus, out: &mut [u8]) -> Result<usize, BufferTooSmall> { it.encode_into(out) }
     fn encode_request(it: &Request<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> { it.encode_into(out) }
     fn encode_reply(it: &Reply<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> { it.encode_into(out) }
+    fn encode_socks4_request(it: &socks4::Request<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        it.encode_into(out)
+    }
+    fn encode_socks4_reply(it: &socks4::Reply, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        it.encode_into(out)
+    }
     fn encode_header(it: &Header<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> { it.encode_into(out) }
     fn encode_datagram(it: &Datagram<'_>, out: &mut [u8]) -> Result<usize, BufferTooSmall> { it.encode_into(out) }
     fn prepend_header(it: &Header<'_>, buf: &mut [u8], payload_start: usize) -> Result<usize, BufferTooSmall> {
@@ -143,6 +156,17 @@ cannot_panic! {
         credentials.verify(username, password)
     }
     fn drop_owned_credentials(credentials: CredentialsBuf) { drop(credentials); }
+    fn new_user_id(bytes: &[u8]) -> Result<UserId<'_>, InvalidValue> { UserId::new(bytes) }
+    fn equal_user_ids(user_id: UserId<'_>, other: UserId<'_>) -> bool { user_id == other }
+    fn new_socks4_request<'a>(
+        command: Command,
+        address: Address<'a>,
+        user_id: UserId<'a>
+    ) -> Result<socks4::Request<'a>, InvalidValue> {
+        socks4::Request::new(command, address, user_id)
+    }
+    fn socks4_code_of(code: ReplyCode) -> socks4::ReplyCode { code.into() }
+    fn code_of_socks4(code: socks4::ReplyCode) -> ReplyCode { code.into() }
     fn new_domain(name: &[u8]) -> Result<Domain<'_>, InvalidValue> { Domain::new(name) }
     fn domain_has_control_bytes(name: Domain<'_>) -> bool { name.has_control_bytes() }
     fn domain_to_str(name: Domain<'_>) -> Result<&str, Utf8Error> { name.to_str() }
@@ -192,8 +216,13 @@ cannot_panic! {
     fn server_negotiate_accept(token: server::Negotiate<'_>) { token.accept(); }
     fn server_negotiate_reject(token: server::Negotiate<'_>) { token.reject(); }
     fn pending_request_request<'a>(token: &'a server::PendingRequest<'_>) -> Request<'a> { token.request() }
+    fn pending_request_version(token: &server::PendingRequest<'_>) -> Version { token.version() }
+    fn pending_request_user_id<'a>(token: &'a server::PendingRequest<'_>) -> Option<UserId<'a>> { token.user_id() }
     fn pending_request_accept(token: server::PendingRequest<'_>, bound: Address<'_>) { token.accept(bound); }
     fn pending_request_reject(token: server::PendingRequest<'_>, code: ReplyCode) { token.reject(code); }
+    fn pending_request_reject_socks4(token: server::PendingRequest<'_>, code: socks4::ReplyCode) {
+        token.reject_socks4(code);
+    }
     fn pending_request_answer(token: server::PendingRequest<'_>, answer: Result<Address<'_>, ReplyCode>) {
         token.answer(answer);
     }
@@ -219,6 +248,9 @@ cannot_panic! {
     }
     fn client_new_by_default(request: &Request<'_>, auth: Auth<'_>) -> client::Handshake {
         client::Handshake::new(request, auth)
+    }
+    fn client_socks4(request: &Request<'_>, user_id: UserId<'_>) -> Result<client::Handshake, InvalidValue> {
+        client::Handshake::socks4(request, user_id)
     }
     fn client_handle_input(machine: &mut client::Handshake, input: &[u8]) -> usize { machine.handle_input(input) }
     fn client_handle_eof(machine: &mut client::Handshake) { machine.handle_eof(); }
