@@ -257,7 +257,7 @@ fn measure_tcp(
         }
     };
     let memory_before = server.memory()?;
-    let mut held = Held::open(server.address, options.held)?;
+    let mut held = Held::open(server.address, options.held.min(program.max_held()))?;
     let memory = server.memory()?.saturating_sub(memory_before);
     let memory = memory as f64 / (held.opened - held.ended.len()) as f64;
     let beside_held = tcp::run(server.address, targets.echo, &plan)?;
@@ -366,8 +366,9 @@ impl TcpRow {
                 let late = (*age - deadline).as_secs_f64();
                 return Err(format!("{name} ended a handshake {late:.1} s after its deadline"));
             }
-            if held.ended.len() < options.held {
-                let left = options.held - held.ended.len();
+            let wanted = options.held.min(self.program.max_held());
+            if held.ended.len() < wanted {
+                let left = wanted - held.ended.len();
                 return Err(format!("{name} left {left} handshakes open after their deadline"));
             }
         }

@@ -74,6 +74,14 @@ impl Program {
         matches!(self, Self::Proxy | Self::MioServer | Self::StdServer)
     }
 
+    /// Returns how many connections it can hold. A server with a thread for each meets a limit of the system.
+    pub(crate) const fn max_held(self) -> usize {
+        match self {
+            Self::StdServer => 4096,
+            _ => usize::MAX,
+        }
+    }
+
     pub(crate) const fn relays_udp(self) -> bool {
         matches!(self, Self::Proxy | Self::FastSocks5 | Self::Danted)
     }
