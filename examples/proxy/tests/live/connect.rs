@@ -119,7 +119,12 @@ fn client_that_leaves_takes_its_dial_along() {
         client.request(CONNECT, silent.address);
         client.reset();
     }
+    let start = Instant::now();
     eventually("sockets are closed", || program.descriptors() <= before);
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "each dial ended at its deadline"
+    );
     assert!(program.threads() < 20, "{} threads", program.threads());
 }
 
