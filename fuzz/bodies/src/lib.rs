@@ -1,6 +1,8 @@
 //! What each fuzz target does with its input, in functions, so that the crate's own tests (`tests/corpus_replay.rs`) run
 //! them over the committed inputs without a fuzzer.
 
+// Some need a heap. Without the feature, this is nothing.
+#![cfg(feature = "alloc")]
 #![allow(
     missing_docs,
     missing_debug_implementations,
