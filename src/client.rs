@@ -7,21 +7,21 @@
 #![doc = include_str!("client/transitions.md")]
 
 use core::fmt;
-use core::net::SocketAddr;
 use core::num::NonZeroUsize;
 
 use crate::buffer::{Buffer, Progress, Word, push};
 use crate::code_point::{AuthStatus, Command, Method, ReplyCode};
 use crate::credentials::Credentials;
-use crate::error::{Error, InvalidValue, PeerMisbehaved, Phase};
+use crate::error::{Error, PeerMisbehaved, Phase};
 use crate::machine::{self, Io, Machine};
 use crate::message::greeting::{Greeting, Methods, Selection};
 use crate::message::request::{Reply, Request};
 use crate::message::{Decoded, Encode};
-use crate::socks4::{self, UserId, Version};
+use crate::socks4::Version;
 
 mod config;
 mod decision;
+mod version4;
 
 pub use config::{Auth, Config};
 pub use decision::{Bound, Decision, Negotiate, Output};
@@ -128,7 +128,7 @@ impl Message {
             Self::Selection => Selection::decode(bytes)?.map(|selection| Answer::Selected(selection.method)),
             Self::Status => config.decode_status(bytes)?.map(Answer::Status),
             Self::Reply | Self::SecondReply if version == Version::Socks4 => {
-                decode_socks4_reply(bytes)?.map(|_| Answer::Succeeded)
+                version4::decode_socks4_reply(bytes)?.map(|_| Answer::Succeeded)
             }
             Self::Reply | Self::SecondReply => config.judge_reply(bytes)?.map(|()| Answer::Succeeded),
         })
@@ -206,51 +206,6 @@ impl Handshake {
             method: None,
             state: State::Read(Message::Selection),
         }
-    }
-
-    /// Creates a handshake of SOCKS4, or of SOCKS4a for a name.
-    ///
-    /// There is no authentication. The outputs are those of version 5, without [`Output::Negotiate`]. A refusal is
-    /// [`Error::Socks4Refused`].
-    ///
-    /// ```
-    /// use sans_socks::client::{Handshake, Output};
-    /// use sans_socks::socks4::UserId;
-    /// use sans_socks::{Address, Request};
-    ///
-    /// let request = Request::connect(Address::try_from(("example.com", 80))?);
-    /// let mut handshake = Handshake::socks4(&request, UserId::EMPTY)?;
-    /// if let Output::Transmit(transmit) = handshake.poll_output() {
-    ///     assert_eq!(transmit.as_bytes(), b"\x04\x01\0\x50\0\0\0\x01\0example.com\0");
-    ///     transmit.sent_all();
-    /// }
-    /// assert_eq!(handshake.handle_input(b"\0\x5a\0\0\0\0\0\0"), 8);
-    /// assert!(matches!(handshake.poll_output(), Output::Established(_)));
-    /// # Ok::<(), sans_socks::InvalidValue>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidValue::Socks4Address`] when the host is an IPv6 address, `0.0.0.x` with x other than 0, or a name with a
-    /// NUL. [`InvalidValue::Socks4Command`] for [`Command::UDP_ASSOCIATE`].
-    pub fn socks4(request: &Request<'_>, user_id: UserId<'_>) -> Result<Self, InvalidValue> {
-        if request.command == Command::UDP_ASSOCIATE {
-            return Err(InvalidValue::Socks4Command);
-        }
-        let message = socks4::Request::new(request.command, request.address, user_id)?;
-        let mut words = [Word::default(); LONGEST / 8];
-        let end = push(words.as_flattened_mut(), 0, &message);
-        Ok(Self {
-            buffer: Buffer::sending(words, end, (0, end)),
-            greeting_end: 0,
-            credentials_end: 0,
-            request_end: end,
-            config: Config::new(),
-            version: Version::Socks4,
-            command: request.command,
-            method: None,
-            state: State::Read(Message::Reply),
-        })
     }
 
     /// Consumes bytes from the server: those of the message in progress, and not one more.
@@ -482,19 +437,6 @@ impl Handshake {
         }
     }
 
-    /// Returns a reply of version 4 as one of version 5.
-    fn socks4_reply(&self) -> Reply<'_> {
-        match socks4::Reply::decode(self.buffer.received()) {
-            Ok(Decoded::Complete { value, .. }) => {
-                Reply::new(value.code.into(), SocketAddr::V4(value.address).into())
-            }
-            _ => {
-                debug_assert!(false, "the reply was decoded before");
-                Reply::new(ReplyCode::GENERAL_FAILURE, crate::Address::UNSPECIFIED)
-            }
-        }
-    }
-
     fn unexpected_eof(&mut self, message: Message) -> Error {
         let error = Error::UnexpectedEof {
             phase: message.phase(),
@@ -508,17 +450,6 @@ impl Handshake {
         self.buffer.wipe_secret();
         self.state = State::Closed(error);
     }
-}
-
-/// Reads a reply of version 4, and judges CD before anything after it.
-fn decode_socks4_reply(bytes: &[u8]) -> Result<Decoded<socks4::Reply>, Error> {
-    if let [0 | socks4::VERSION, code, ..] = *bytes {
-        let code = socks4::ReplyCode::new(code);
-        if !code.is_granted() {
-            return Err(Error::Socks4Refused(code));
-        }
-    }
-    Ok(socks4::Reply::decode(bytes)?)
 }
 
 impl machine::private::Sealed for Handshake {}

@@ -7,22 +7,22 @@
 #![doc = include_str!("server/transitions.md")]
 
 use core::fmt;
-use core::net::{Ipv4Addr, SocketAddrV4};
 use core::num::NonZeroUsize;
 
-use crate::address::{Address, Host};
+use crate::address::Address;
 use crate::buffer::{Buffer, Progress};
-use crate::code_point::{AuthStatus, Command, Method, ReplyCode};
+use crate::code_point::{AuthStatus, Method, ReplyCode};
 use crate::error::{Error, Malformed, Phase};
 use crate::machine::{self, Io, Machine};
 use crate::message::greeting::{Greeting, Methods, Selection};
 use crate::message::request::{Reply, Request};
-use crate::message::{Decoded, Encode, length_byte};
+use crate::message::{Decoded, Encode};
 use crate::socks4::{self, Version};
 
 mod config;
 mod decision;
 mod received;
+mod version4;
 
 use received::Received;
 
@@ -379,18 +379,14 @@ impl Handshake {
             received => received,
         };
         match message {
-            Message::Greeting if config.reads_socks4(begun) => {
-                self.receive_part(message, Version::Socks4, input, |bytes| {
-                    State::after(message, config, bytes)
-                })
-            }
-            Message::Greeting => self.receive_part(message, Version::Socks5, input, |bytes| {
+            Message::Greeting if config.reads_socks4(begun) => self.receive_socks4(input),
+            Message::Greeting => self.receive_part(message, input, |bytes| {
                 Ok(Greeting::decode(bytes)?.map(|_| State::SelectMethod))
             }),
-            Message::Credentials => self.receive_part(message, Version::Socks5, input, |bytes| {
+            Message::Credentials => self.receive_part(message, input, |bytes| {
                 Ok(config.decode_credentials(bytes)?.map(|_| State::Authenticate))
             }),
-            Message::Request => self.receive_part(message, Version::Socks5, input, |bytes| {
+            Message::Request => self.receive_part(message, input, |bytes| {
                 let decoded = config.decode_request(bytes)?;
                 Ok(decoded.map(|request| State::Reply(Received::new(&request))))
             }),
@@ -401,27 +397,18 @@ impl Handshake {
     fn receive_part(
         &mut self,
         message: Message,
-        version: Version,
         input: &[u8],
         decode: impl Fn(&[u8]) -> Result<Decoded<State>, Malformed>,
     ) -> usize {
         let first = message.first_decision(self.config);
         let (consumed, progress) = self.buffer.receive(input, first, decode);
-        match (message, version) {
-            (Message::Credentials, _) => self.buffer.mark_received_secret(),
-            (_, Version::Socks4) => self.buffer.mark_all_secret(), // the user id
-            _ => {}
+        if message == Message::Credentials {
+            self.buffer.mark_received_secret();
         }
         match progress {
             Progress::Partial => {}
-            // The number means nothing in version 4.
-            Progress::Message(State::Reply(request))
-                if version == Version::Socks4 && request.command == Command::UDP_ASSOCIATE =>
-            {
-                self.reject(version, ReplyCode::COMMAND_NOT_SUPPORTED);
-            }
             Progress::Message(next) => self.state = next,
-            Progress::Fault(fault) => self.refuse(message, version, fault),
+            Progress::Fault(fault) => self.refuse(message, Version::Socks5, fault),
         }
         consumed
     }
@@ -474,23 +461,6 @@ impl Handshake {
         }
     }
 
-    /// Sends a failure of version 4. A complete request stays for [`request`](Self::request), without its user id.
-    fn send_socks4_failure(&mut self, code: socks4::ReplyCode) {
-        match socks4::Request::decode(self.buffer.received()) {
-            Ok(Decoded::Complete { value, .. }) => {
-                let len = length_byte(value.user_id().as_bytes());
-                self.buffer.remove(socks4::Request::USER_ID_START, len);
-            }
-            _ => {
-                self.buffer.wipe_secret();
-                self.buffer.begin();
-            }
-        }
-        let nowhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
-        self.buffer
-            .send_after_received(&socks4::Reply::new(code, nowhere));
-    }
-
     /// Answers a request, or BIND a second time, with success.
     #[inline]
     fn accept(&mut self, version: Version, address: Address<'_>, next: State) {
@@ -503,27 +473,6 @@ impl Handshake {
 
     fn send_success(&mut self, reply: &Reply<'_>) {
         self.buffer.send_message(reply);
-    }
-
-    /// The same in version 4, which has no room for other than IPv4 addresses.
-    fn accept_socks4(&mut self, address: Address<'_>) {
-        let ip = match address.host {
-            Host::Ipv4(ip) => Some(ip),
-            Host::Ipv6(ip) => ip.to_ipv4_mapped(),
-            Host::Domain(_) => None,
-        };
-        let bound = match ip {
-            Some(ip) => SocketAddrV4::new(ip, address.port),
-            // The address is the answer to this command.
-            None if matches!(self.state, State::Established(Established::Other(_))) => {
-                return self.reject(Version::Socks4, ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED);
-            }
-            // To CONNECT it means nothing; to BIND, zeros mean the address at which the client reached the server.
-            None => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, address.port),
-        };
-        self.buffer.wipe_secret();
-        self.buffer
-            .send_message(&socks4::Reply::new(socks4::ReplyCode::GRANTED, bound));
     }
 
     fn reject(&mut self, version: Version, code: ReplyCode) {

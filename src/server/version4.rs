@@ -1,0 +1,70 @@
+//! The parts of the server's handshake that only version 4 has.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use super::{Established, Handshake, Message, State};
+use crate::address::{Address, Host};
+use crate::buffer::Progress;
+use crate::code_point::{Command, ReplyCode};
+use crate::message::{Decoded, length_byte};
+use crate::socks4::{self, Version};
+
+impl Handshake {
+    /// Consumes part of a request.
+    pub(super) fn receive_socks4(&mut self, input: &[u8]) -> usize {
+        let config = self.config;
+        let first = Message::Greeting.first_decision(config);
+        let (consumed, progress) = self.buffer.receive_ahead(input, first, |bytes| {
+            State::after(Message::Greeting, config, bytes)
+        });
+        self.buffer.mark_all_secret(); // the user id
+        match progress {
+            Progress::Partial => {}
+            // The number means nothing in version 4.
+            Progress::Message(State::Reply(request)) if request.command == Command::UDP_ASSOCIATE => {
+                self.reject(Version::Socks4, ReplyCode::COMMAND_NOT_SUPPORTED);
+            }
+            Progress::Message(next) => self.state = next,
+            Progress::Fault(fault) => self.refuse(Message::Greeting, Version::Socks4, fault),
+        }
+        consumed
+    }
+
+    /// Sends a failure. A complete request stays for [`request`](Self::request), without its user id.
+    pub(super) fn send_socks4_failure(&mut self, code: socks4::ReplyCode) {
+        match socks4::Request::decode(self.buffer.received()) {
+            Ok(Decoded::Complete { value, .. }) => {
+                let len = length_byte(value.user_id().as_bytes());
+                self.buffer.remove(socks4::Request::USER_ID_START, len);
+            }
+            _ => {
+                self.buffer.wipe_secret();
+                self.buffer.begin();
+            }
+        }
+        let nowhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+        self.buffer
+            .send_after_received(&socks4::Reply::new(code, nowhere));
+    }
+
+    /// Answers with success. The reply has room for an IPv4 address only.
+    pub(super) fn accept_socks4(&mut self, address: Address<'_>) {
+        let ip = match address.host {
+            Host::Ipv4(ip) => Some(ip),
+            Host::Ipv6(ip) => ip.to_ipv4_mapped(),
+            Host::Domain(_) => None,
+        };
+        let bound = match ip {
+            Some(ip) => SocketAddrV4::new(ip, address.port),
+            // The address is the answer to this command.
+            None if matches!(self.state, State::Established(Established::Other(_))) => {
+                return self.reject(Version::Socks4, ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED);
+            }
+            // To CONNECT it means nothing; to BIND, zeros mean the address at which the client reached the server.
+            None => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, address.port),
+        };
+        self.buffer.wipe_secret();
+        self.buffer
+            .send_message(&socks4::Reply::new(socks4::ReplyCode::GRANTED, bound));
+    }
+}
