@@ -222,6 +222,8 @@ fn arbitrary_values_keep_to_their_size_hint() {
     // Methods, then credentials if they are offered.
     takes::<client::Auth<'_>>(&inputs, (0, Some(769)));
     takes::<CredentialsBuf>(&inputs, (0, Some(512)));
+    takes::<Command>(&inputs, (0, Some(2)));
+    takes::<Established>(&inputs, (0, Some(3)));
     takes::<AddressBuf>(&inputs, Address::size_hint(0));
     keeps_to_its_hint::<Address<'_>>(&inputs);
     keeps_to_its_hint::<Greeting<'_>>(&inputs);
@@ -431,4 +433,53 @@ fn arbitrary_socks4_requests_are_encodable() {
         len
     });
     assert!(lengths.len() > 100);
+    // User ids and ports vary, also where version 4 cannot carry the host.
+    let user_ids = kinds(&inputs, |request: socks4::Request<'_>| {
+        request.user_id().as_bytes().len()
+    });
+    assert!(user_ids.len() > 10, "{user_ids:?}");
+    for input in &inputs {
+        let Some((command, address)) = value::<(Command, Address<'_>)>(input) else {
+            continue;
+        };
+        if let Some(request) = value::<socks4::Request<'_>>(input) {
+            assert_eq!(
+                (request.command(), request.address().port),
+                (command, address.port)
+            );
+            let host = match socks4::Request::new(command, address, socks4::UserId::EMPTY) {
+                Ok(_) => address.host,
+                Err(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+            };
+            assert_eq!(request.address().host, host);
+        }
+    }
+}
+
+/// Half of the values offer `00`, `02` or both, and nothing else.
+#[test]
+fn arbitrary_auth_offers_the_common_methods_in_half() {
+    let inputs: Vec<Vec<u8>> = uniform(800..=1000).take(3000).collect();
+    let mut common = [0; 3];
+    let mut all = 0;
+    for input in &inputs {
+        let Some(auth) = value::<client::Auth<'_>>(input) else {
+            continue;
+        };
+        all += 1;
+        let request = Request::new(Command::CONNECT, Address::UNSPECIFIED);
+        let mut client = client::Handshake::new(&request, auth);
+        if let client::Output::Transmit(transmit) = client.poll_output() {
+            match transmit.as_bytes() {
+                [5, 1, 0] => common[0] += 1,
+                [5, 1, 2] => common[1] += 1,
+                [5, 2, 0, 2] | [5, 2, 2, 0] => common[2] += 1,
+                _ => {}
+            }
+        }
+    }
+    // Each is a sixth; the bound is an eighth.
+    for count in common {
+        assert!(count * 8 > all, "{common:?} of {all}");
+    }
 }

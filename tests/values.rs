@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use sans_socks::message::{AuthStatus, Encode, Greeting, Selection};
 use sans_socks::{
     Address, AddressBuf, Command, Credentials, CredentialsBuf, Domain, Error, ErrorKind, Host, InvalidValue,
-    Malformed, Method, OtherProtocol, PeerMisbehaved, Phase, Reply, ReplyCode, Request, Target,
+    Malformed, Method, OtherProtocol, PeerMisbehaved, Phase, Reply, ReplyCode, Request, Target, socks4,
 };
 
 /// the constants of the RFC.
@@ -774,6 +774,11 @@ fn error_kind_follows_its_variant() {
         (Error::NoAcceptableMethod, ErrorKind::Refused, None),
         (authentication_rejected(1), ErrorKind::Refused, None),
         (refused, ErrorKind::Refused, Some(ReplyCode::TTL_EXPIRED)),
+        (
+            Error::Socks4Refused(socks4::ReplyCode::IDENTD_MISMATCH),
+            ErrorKind::Refused,
+            Some(ReplyCode::NOT_ALLOWED),
+        ),
         (Error::Abandoned, ErrorKind::Abandoned, None),
         (unexpected_eof(), ErrorKind::UnexpectedEof, None),
     ] {
@@ -1055,6 +1060,14 @@ mod io {
             ),
             (Error::Refused(ReplyCode::new(9)), Kind::Other),
             (Error::Refused(ReplyCode::ONION_ADDRESS_INVALID), Kind::Other),
+            (
+                Error::Socks4Refused(sans_socks::socks4::ReplyCode::IDENTD_MISMATCH),
+                Kind::PermissionDenied,
+            ),
+            (
+                Error::Socks4Refused(sans_socks::socks4::ReplyCode::REJECTED),
+                Kind::Other,
+            ),
             (unexpected_eof(), Kind::UnexpectedEof),
             (Error::Abandoned, Kind::ConnectionAborted),
         ] {

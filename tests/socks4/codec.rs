@@ -85,6 +85,26 @@ mod values {
         assert_eq!(UserId::MAX_LEN, 255);
     }
 
+    /// Equal user ids have equal hashes, and no others.
+    #[test]
+    fn user_id_equality_and_hash_agree() {
+        use std::collections::HashSet;
+        use std::hash::{DefaultHasher, Hash, Hasher};
+
+        let ids = ["", "a", "b", "ab", "ba"].map(|id| UserId::new(id).unwrap());
+        for (at, id) in ids.iter().enumerate() {
+            for (other_at, other) in ids.iter().enumerate() {
+                assert_eq!(id == other, at == other_at, "{:?}", id.as_bytes());
+            }
+        }
+        let mut hashes = HashSet::new();
+        for id in ids {
+            let mut hasher = DefaultHasher::new();
+            id.hash(&mut hasher);
+            assert!(hashes.insert(hasher.finish()), "{:?}", id.as_bytes());
+        }
+    }
+
     /// what the bytes could not tell from something else cannot be built.
     #[test]
     fn request_has_only_addresses_with_an_encoding() {
