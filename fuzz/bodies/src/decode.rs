@@ -62,6 +62,7 @@ fn same_credentials(one: &Credentials<'_>, other: &Credentials<'_>) -> bool {
 }
 
 /// What holds for the decision that `needed` leads to, when only some of these bytes have been received.
+#[derive(Clone, Copy)]
 enum Decisions {
     Stay,
     /// A field that a NUL ends can turn out to be longer.

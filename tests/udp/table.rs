@@ -1,5 +1,4 @@
 //! Many associations on one socket: the table does what a simple model does, and the natural loop is wrong.
-#![cfg(feature = "alloc")]
 
 use core::net::SocketAddr;
 use std::collections::BTreeMap;

@@ -196,7 +196,7 @@ fn r_082_fragments_are_accepted_on_request() {
 /// Every vector that is a datagram, truncated at every byte of its header.
 #[test]
 fn r_086_truncated_vectors_change_nothing() {
-    let vectors = include_str!("data/vectors.tsv").lines().filter_map(|line| {
+    let vectors = include_str!("../data/vectors.tsv").lines().filter_map(|line| {
         let columns: Vec<&str> = line.split('\t').collect();
         match columns.as_slice() {
             &[_, "udp", bytes, result, ..] if result.starts_with("OK") => Some(hex::decode(bytes).unwrap()),

@@ -47,7 +47,7 @@ struct Row {
 }
 
 fn rows() -> Vec<Row> {
-    let lines = include_str!("data/vectors.tsv").lines();
+    let lines = include_str!("../data/vectors.tsv").lines();
     let rows = lines.filter(|line| !line.starts_with('#')).map(|line| {
         let columns: Vec<&str> = line.split('\t').collect();
         let &[id, decoder, input, result, _meaning] = columns.as_slice() else {

@@ -10,7 +10,7 @@ use sans_socks::{Address, Domain, Malformed};
 
 /// Id, bytes and result of the vectors that are datagrams.
 fn rows() -> Vec<(&'static str, Vec<u8>, &'static str)> {
-    let rows = include_str!("data/vectors.tsv").lines().filter_map(|line| {
+    let rows = include_str!("../data/vectors.tsv").lines().filter_map(|line| {
         let columns: Vec<&str> = line.split('\t').collect();
         match columns.as_slice() {
             &[id, "udp", bytes, result, ..] => Some((id, hex::decode(bytes).unwrap(), result)),

@@ -1,0 +1,4 @@
+//! Credentials are not printed, and do not stay in memory.
+
+mod redaction;
+mod wiping;
