@@ -19,10 +19,10 @@
 //! Every example is compiled and run as a test. The programs in `examples/` of the package are complete.
 
 macro_rules! pages {
-    ($($(#[doc = $title:literal])* $page:ident = $($part:literal)+;)*) => {$(
+    ($($(#[doc = $title:literal])* $page:ident = $(picture $picture:literal)? $($part:literal)+;)*) => {$(
         $(#[doc = $title])*
         #[doc = ""]
-        #[cfg_attr(all(feature = "std", feature = "bytes"), doc = concat!($(include_str!($part)),+))]
+        #[cfg_attr(all(feature = "std", feature = "bytes"), doc = concat!($(include_str!($picture), "\n",)? $(include_str!($part)),+))]
         #[cfg_attr(
             not(all(feature = "std", feature = "bytes")),
             doc = "This page is part of the documentation with features `std` and `bytes`."
@@ -33,7 +33,7 @@ macro_rules! pages {
 
 pages! {
     /// How to run a handshake, over any kind of I/O.
-    driving = "guide/driving.md";
+    driving = picture "../docs/pictures/handshake.svg" "guide/driving.md";
     /// A server, and its decisions.
     server = "guide/server.md";
     /// A client, from connecting to BIND.
@@ -54,6 +54,7 @@ pages! {
     errors = "guide/errors.md";
     /// How to put a GSSAPI layer between the socket and the handshake.
     gssapi =
+        picture "../docs/pictures/layers.svg"
         "guide/gssapi/introduction.md"
         "guide/gssapi/negotiate.rs"
         "guide/gssapi/layer.md"

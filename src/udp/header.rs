@@ -118,12 +118,7 @@ impl<'a> Header<'a> {
     /// Writes the header into `buf` directly before `payload_start`, and returns where the header starts. The rest of
     /// `buf` is unchanged, so a payload that was received at `payload_start` is sent without a copy.
     ///
-    /// ```text
-    /// buf  |   headroom    |      payload      |  ...
-    ///      |     | header  |      payload      |  ...
-    ///            ^         ^
-    ///            returned  payload_start
-    /// ```
+    #[doc = include_str!("../../docs/pictures/prepend.svg")]
     ///
     /// [`MAX_HEADER_LEN`] bytes of headroom are enough for every header. 22 are enough for an IP address, such as the one
     /// of a socket.
