@@ -137,6 +137,7 @@ impl<const N: usize> Buffer<N> {
     /// Consumes a message that is `input` up to `end`. Nothing of it was received before.
     #[inline]
     pub(crate) fn take_whole(&mut self, input: &[u8], end: usize) {
+        debug_assert!(self.received == 0 && self.missing == 0, "a message begins");
         let reach = usize::from(self.reach).max(input.len().min(usize::from(u16::MAX)));
         self.received = end as u16;
         self.reach = (reach - end) as u16;
@@ -161,46 +162,9 @@ impl<const N: usize> Buffer<N> {
             self.reach = 0;
             return (0, Progress::Partial);
         }
-        // The first byte is a decision of its own.
-        let missing = if self.received == 0 { 1 } else { self.missing };
-        self.receive_from(input, missing, first, decode)
-    }
-
-    /// Does the same with one decoding for a message that `input` completes.
-    ///
-    /// For messages that can end at every byte: to go from decision to decision takes the square of their length.
-    pub(crate) fn receive_ahead<T, E>(
-        &mut self,
-        input: &[u8],
-        first: u16,
-        decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
-    ) -> (usize, Progress<T, E>) {
-        if input.len() <= usize::from(self.missing.max(1)) {
-            return self.receive(input, first, decode);
-        }
-        let received = self.received;
-        let room = N - usize::from(received);
-        self.append(input.get(..room).unwrap_or(input));
-        let ahead = decode(self.received());
-        self.received = received;
-        match ahead {
-            Ok(Decoded::Complete { consumed, .. }) => {
-                self.receive_from(input, short(consumed) - received, first, decode)
-            }
-            _ => self.receive(input, first, decode),
-        }
-    }
-
-    /// Receives a message whose next decision is `missing` bytes ahead.
-    #[inline(always)]
-    fn receive_from<T, E>(
-        &mut self,
-        input: &[u8],
-        mut missing: u16,
-        first: u16,
-        decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
-    ) -> (usize, Progress<T, E>) {
         self.reach = self.reach.max(short(input.len()).saturating_add(self.received));
+        // The first byte is a decision of its own.
+        let mut missing = if self.received == 0 { 1 } else { self.missing };
         let mut rest = input;
         while let Some((now, later)) = rest.split_at_checked(usize::from(missing)) {
             self.append(now);

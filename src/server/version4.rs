@@ -13,10 +13,19 @@ impl Handshake {
     /// Consumes part of a request.
     pub(super) fn receive_socks4(&mut self, input: &[u8]) -> usize {
         let config = self.config;
-        let first = Message::Greeting.first_decision(config);
-        let (consumed, progress) = self.buffer.receive_ahead(input, first, |bytes| {
-            State::after(Message::Greeting, config, bytes)
-        });
+        let decode = |bytes: &[u8]| State::after(Message::Greeting, config, bytes);
+        let begins = self.buffer.received_len() == 0;
+        let (consumed, progress) = match begins.then(|| decode(input)) {
+            // Most requests arrive whole. They can end at every byte, and each decision decodes all before it.
+            Some(Ok(Decoded::Complete { value, consumed })) => {
+                self.buffer.take_whole(input, consumed);
+                (consumed, Progress::Message(value))
+            }
+            _ => {
+                let first = Message::Greeting.first_decision(config);
+                self.buffer.receive(input, first, decode)
+            }
+        };
         self.buffer.mark_all_secret(); // the user id
         match progress {
             Progress::Partial => {}

@@ -1,6 +1,6 @@
 //! Bad input, one test for each rule: what is refused, which bytes are sent, and how many are consumed.
 //!
-//! [`Exchange::ends`] checks each for every split and every end of input, see `common/exchange.rs`.
+//! [`Exchange::ends`] checks each for every split and every end of input, see `testing/src/driver/exchange.rs`.
 
 use sans_socks::client::{self, Auth};
 use sans_socks::message::Greeting;

@@ -2,7 +2,7 @@
 //! (R-003, R-032, R-043, R-049, Q-020..Q-027).
 //!
 //! The exchanges follow the RFCs, or the documentation of the machines where the RFCs are silent.
-//! [`Exchange::ends`] checks each, see `common/exchange.rs`. Malformed input is in `bad_input.rs`.
+//! [`Exchange::ends`] checks each, see `testing/src/driver/exchange.rs`. Malformed input is in `bad_input.rs`.
 
 use std::num::NonZeroU8;
 

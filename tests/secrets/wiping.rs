@@ -405,6 +405,11 @@ fn server_wipes_the_user_id_of_a_request_that_it_refuses() {
             slot.assert_wiped();
         }
         socks4_server(&message, message.len()).assert_wiped();
+        // What follows in the same input is not kept either.
+        let mut slot = socks4_server(&[], 1);
+        let surplus = [&message[..], USERNAME].concat();
+        assert_eq!(slot.machine().handle_input(&surplus), message.len());
+        slot.assert_wiped();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reassembly: every scenario F-01..F-15, F-17, F-19 and F-20 (the others are in `udp_association.rs`), the rules
+//! Reassembly: every scenario F-01..F-15, F-17, F-19 and F-20 (the others are in `association.rs`), the rules
 //! D-1..D-10, D-12, D-14..D-17 and R-077..R-080, and a comparison with a model on random sequences. All with every
 //! storage.
 
