@@ -6,7 +6,7 @@
 //! peer 127.0.0.1:50000
 //! ```
 //!
-//! `PEER` is the host that may connect. Proxies take `0.0.0.0` as any host, and most ignore `PORT`.
+//! `PEER` is the host that may connect. Proxies treat `0.0.0.0` as any host, and most ignore `PORT`.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -20,7 +20,7 @@ use sans_socks::{Address, Credentials, Machine, Request};
 
 /// Returns the tunnel and its first bytes: those received after the second reply.
 ///
-/// Reports to `bound` that the proxy listens. From then on the wait is for the peer.
+/// Reports to `bound` that the proxy listens, then waits for the peer.
 fn listen(
     proxy: &str,
     peer: Address<'_>,

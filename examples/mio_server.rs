@@ -22,17 +22,17 @@ struct Connection {
     client: TcpStream,
     handshake: Handshake,
     target: Option<TcpStream>,
-    /// Until the tunnel is there, and again after a refusal.
+    /// Set until the tunnel is established, and again after a refusal.
     deadline: Option<Instant>,
-    /// Whether the handshake has ended, in a tunnel to the target or in a refusal.
+    /// Whether the handshake has ended, with a tunnel to the target or with a refusal.
     shaken: bool,
-    /// Its bytes are those that the handshake has not consumed, then the first of the tunnel.
+    /// Holds the bytes that the handshake has not consumed, then the first of the tunnel.
     upload: Pipe,
     download: Pipe,
 }
 
 impl Connection {
-    /// Returns when the tunnel is there, or `WouldBlock` until then.
+    /// Returns `WouldBlock` until the tunnel is established.
     fn shake_hands(&mut self, registry: &Registry, token: Token, login: Login) -> io::Result<()> {
         let method = login.map_or(Method::NO_AUTHENTICATION, |_| Method::USERNAME_PASSWORD);
         loop {
@@ -57,7 +57,7 @@ impl Connection {
         }
     }
 
-    /// Does what can be done now. Returns `WouldBlock` until the connection has ended.
+    /// Advances as far as the sockets allow. Returns `WouldBlock` until the connection has ended.
     fn advance(&mut self, registry: &Registry, token: Token, login: Login) -> io::Result<()> {
         if !self.shaken {
             match self.shake_hands(registry, token, login) {
@@ -65,7 +65,7 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(error),
                 Err(error) => {
                     eprintln!("{:?}: {error}", self.client.peer_addr());
-                    // A close with unread input would send a reset, which can destroy the refusal on its way.
+                    // Closing with unread input would send a reset, which can overtake the refusal.
                     self.client.shutdown(Shutdown::Write)?;
                     (self.target, self.deadline) = (None, Some(Instant::now() + Duration::from_secs(2)));
                 }
@@ -98,7 +98,7 @@ fn dial(target: &mut Option<TcpStream>, to: Address<'_>, poll: (&Registry, Token
     }
 }
 
-/// One direction of a tunnel. A real server limits how long one keeps the others waiting.
+/// One direction of a tunnel. A real server limits how long one direction delays the others.
 #[derive(Default)]
 struct Pipe {
     /// Bytes that have been read and not yet written.
@@ -107,7 +107,7 @@ struct Pipe {
 }
 
 impl Pipe {
-    /// Copies up to the end, and passes it on. An error ends this direction: the other may still have data.
+    /// Copies up to the end, then half-closes `to`. An error ends this direction: the other may still have data.
     fn pump(&mut self, from: &mut TcpStream, to: &mut TcpStream) -> io::Result<()> {
         let mut chunk = [0; 16 * 1024];
         loop {
@@ -160,7 +160,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 Some(_) => drop(connections.remove(token.0)),
             }
         }
-        // Errors are `WouldBlock`, or for instance no free descriptors: then it is tried again within a second.
+        // Ends at `WouldBlock`, or if for instance no descriptor is free: the next attempt is within a second.
         while let Ok((mut client, _)) = listener.accept() {
             let entry = connections.vacant_entry();
             if registry.register(&mut client, Token(entry.key()), BOTH).is_ok() {

@@ -34,20 +34,20 @@ fn advance<'m, M: Machine>(machine: &'m mut M, socket: &mut Socket<'_>) -> Optio
     machine.poll_decision()
 }
 
-/// Returns whether the tunnel is there.
+/// Returns whether the tunnel is established.
 fn serve(handshake: &mut server::Handshake, socket: &mut Socket<'_>) -> bool {
     use server::Decision;
     while let Some(decision) = advance(handshake, socket) {
         match decision {
             Decision::SelectMethod(select) => select.select_preferred(&[Method::NO_AUTHENTICATION]),
-            // A real server dials here. It returns until the dial has ended, since the token is returned again.
+            // A real server dials here, and returns while the dial is pending: the next call gets the token again.
             Decision::PendingRequest(pending) if pending.request().command == Command::CONNECT => {
                 pending.accept(Address::UNSPECIFIED);
             }
             Decision::PendingRequest(pending) => pending.reject(ReplyCode::COMMAND_NOT_SUPPORTED),
             Decision::Established(_) => return true,
             _ => {
-                socket.close(); // after a refusal, which is sent by now
+                socket.close(); // after a refusal, which has been sent
                 return false;
             }
         }
@@ -58,7 +58,7 @@ fn serve(handshake: &mut server::Handshake, socket: &mut Socket<'_>) -> bool {
 const MESSAGE: &[u8] =
     b"There and back again, through a tunnel whose ends hold no more than 64 bytes at a time.";
 
-/// Sends the message through the tunnel, and returns `Some` when all of it was received again.
+/// Sends the message through the tunnel, and returns `Some` when all of it has been echoed.
 fn run() -> Option<()> {
     let mut device = Loopback(None);
     let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut device, Instant::ZERO);
@@ -79,7 +79,7 @@ fn run() -> Option<()> {
     let mut client = client::Handshake::new(&request, client::Auth::none());
     let mut server = server::Handshake::new();
     let (mut sent, mut received) = (0, 0);
-    // One deadline of 10 s. A server has one for each handshake, and aborts a socket that is late.
+    // One deadline of 10 s. A server has one for each handshake, and aborts a socket that exceeds it.
     for now in 0..10_000 {
         interface.poll(Instant::from_millis(now), &mut device, &mut sockets);
         let socket = sockets.get_mut::<Socket<'_>>(far);
@@ -110,7 +110,7 @@ fn run() -> Option<()> {
     None
 }
 
-/// A cable for one packet that leads back to this host. The one of smoltcp itself needs an allocator.
+/// A cable for one packet that leads back to this host. smoltcp's own loopback device needs an allocator.
 struct Loopback(Option<Packet>);
 
 struct Packet {

@@ -5,7 +5,7 @@
 //! curl --socks5-hostname 127.0.0.1:1080 http://example.com/
 //! ```
 //!
-//! A real server limits connections, judges targets, and gives up a dial in time: see `examples/proxy`.
+//! A real server limits connections, checks targets, and sets a deadline for each dial: see `examples/proxy`.
 
 use std::error::Error;
 use std::io::{self, Read};
@@ -32,7 +32,7 @@ fn shake_hands(mut client: &TcpStream, carry: &mut Vec<u8>, login: Login) -> io:
                 _ => given.reject(),
             },
             Decision::PendingRequest(pending) if pending.request().command == Command::CONNECT => {
-                // Resolves a name. An access list belongs in between: it judges each address.
+                // Resolves a name, then dials. A real server checks each address in between.
                 let dialed = TcpStream::connect(pending.request().address);
                 let bound = dialed.and_then(|it| target.insert(it).local_addr());
                 pending.answer(bound.map_err(ReplyCode::from));
@@ -56,7 +56,7 @@ fn serve(mut client: &TcpStream, login: Login) -> io::Result<()> {
     let mut carry = Vec::new();
     let shaken = shake_hands(client, &mut carry, login);
     let Ok(target) = shaken else {
-        // A close with unread input would send a reset, which can destroy the refusal on its way.
+        // Closing with unread input would send a reset, which can overtake the refusal.
         client.shutdown(Shutdown::Write)?;
         let _ = io::copy(&mut client, &mut io::sink());
         return shaken.map(drop);

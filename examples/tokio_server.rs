@@ -49,7 +49,7 @@ async fn shake_hands(client: &mut TcpStream, carry: &mut BytesMut, login: Login)
     }
 }
 
-/// Connects to the first address that answers. A real server judges each: see `examples/proxy`.
+/// Connects to the first address that answers. A real server checks each first: see `examples/proxy`.
 async fn dial(address: Address<'_>) -> io::Result<TcpStream> {
     match address.to_target().map_err(io::Error::other)? {
         Target::Socket(address) => TcpStream::connect(address).await,
@@ -69,7 +69,7 @@ async fn serve(mut client: TcpStream, login: Login) -> io::Result<()> {
             copy_bidirectional(&mut client, &mut target).await.map(drop)
         }
         Err(error) => {
-            // A close with unread input would send a reset, which can destroy the refusal on its way.
+            // Closing with unread input would send a reset, which can overtake the refusal.
             client.shutdown().await?;
             let _ = timeout(Duration::from_secs(2), copy(&mut client, &mut sink())).await;
             Err(error)

@@ -1,5 +1,5 @@
 //! Sends each line of stdin as a datagram through a SOCKS5 proxy, and prints each answer. UDP ASSOCIATE, blocking I/O.
-//! Exits when every line was answered, or none was for 3 s.
+//! Exits when every line has been answered, or when no answer has arrived for 3 s.
 //!
 //! ```text
 //! cargo run --example udp_client -- 127.0.0.1:1080 192.0.2.1 7 [USER PASSWORD]
@@ -35,7 +35,7 @@ fn receive(socket: &UdpSocket, mut association: ClientAssociation, answers: &Sen
     let mut buf = vec![0; 65_535];
     loop {
         let Ok((len, source)) = socket.recv_from(&mut buf) else {
-            continue; // for instance an ICMP error about a datagram that was sent: not the end
+            continue; // not fatal: for instance an ICMP error about a datagram that was sent
         };
         // Datagrams from elsewhere are dropped, and fragments reassembled.
         if let Outcome::Deliver(answer) = association.accept(Instant::now(), source, &buf[..len]) {
@@ -76,7 +76,7 @@ fn run() -> Result<(), Box<dyn error::Error>> {
     });
     let mut sent = 0;
     for line in io::stdin().lock().split(b'\n') {
-        let line = line?; // the system refuses what exceeds `ClientAssociation::max_payload`
+        let line = line?; // the system refuses lines above `ClientAssociation::max_payload`
         let datagram = Datagram::new(Header::standalone(target), &line);
         let mut buf = vec![0; datagram.encoded_len()];
         datagram.encode_into(&mut buf)?;

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::{sleep, timeout};
 
-/// The socket to which the client sends, the one towards the targets, and whose datagrams are accepted.
+/// The socket towards the client, the socket towards the targets, and the check of the client's datagrams.
 type Relay = (UdpSocket, UdpSocket, Association);
 type Login = Option<Credentials<'static>>;
 
@@ -57,10 +57,10 @@ async fn serve(mut control: TcpStream, login: Login) -> io::Result<()> {
     match timeout(Duration::from_secs(10), associate(&mut control, login)).await? {
         Ok(relay) => tokio::select! {
             result = run(relay) => result,
-            result = copy(&mut control, &mut discard) => result.map(drop), // its end is the association's end
+            result = copy(&mut control, &mut discard) => result.map(drop), // the association ends with it
         },
         Err(error) => {
-            // A close with unread input would send a reset, which can destroy the refusal on its way.
+            // Closing with unread input would send a reset, which can overtake the refusal.
             control.shutdown().await?;
             let _ = timeout(Duration::from_secs(2), copy(&mut control, &mut discard)).await;
             Err(error)
@@ -71,7 +71,7 @@ async fn serve(mut control: TcpStream, login: Login) -> io::Result<()> {
 /// Relays to IPv4 addresses. A real relay has a socket for IPv6, too, resolves names in other tasks, and reassembles.
 async fn run((inner, outer, mut association): Relay) -> io::Result<()> {
     let (mut upload, mut download) = (vec![0; 65_535], vec![0; MAX_HEADER_LEN + 65_535]);
-    // Anyone can cause errors of `recv_from` and `send_to`, so they are not the end.
+    // Anyone can cause errors of `recv_from` and `send_to`, so they must not end the relay.
     loop {
         tokio::select! {
             received = inner.recv_from(&mut upload) => {

@@ -16,7 +16,7 @@ use sans_socks::server::{Decision, Handshake};
 use sans_socks::udp::{Association, Header, MAX_HEADER_LEN};
 use sans_socks::{Command, Credentials, Machine, Method, ReplyCode};
 
-/// The socket to which the client sends, the one towards the targets, and whose datagrams are accepted.
+/// The socket towards the client, the socket towards the targets, and the check of the client's datagrams.
 type Relay = (UdpSocket, UdpSocket, Association);
 type Login = Option<Credentials<'static>>;
 
@@ -56,7 +56,7 @@ fn serve(mut control: &TcpStream, login: Login) -> io::Result<()> {
     });
     let associated = associate(control, login);
     let Ok(relay) = associated else {
-        // A close with unread input would send a reset, which can destroy the refusal on its way.
+        // Closing with unread input would send a reset, which can overtake the refusal.
         control.shutdown(Shutdown::Write)?;
         let _ = io::copy(&mut control, &mut io::sink());
         return associated.map(drop);
@@ -68,10 +68,10 @@ fn serve(mut control: &TcpStream, login: Login) -> io::Result<()> {
 /// Relays to IPv4 addresses, until the control connection ends. A real relay has a socket for IPv6, too.
 fn run(mut control: &TcpStream, (inner, outer, mut association): Relay) -> io::Result<()> {
     let (ended, client) = (AtomicBool::new(false), OnceLock::new());
-    // A thread cannot be called back from `recv_from`, so each looks up once a second.
+    // Nothing interrupts a blocked `recv_from`, so each thread checks `ended` at least once a second.
     inner.set_read_timeout(Some(Duration::from_secs(1)))?;
     outer.set_read_timeout(Some(Duration::from_secs(1)))?;
-    // Anyone can cause errors of `recv_from` and `send_to`, so they are not the end.
+    // Anyone can cause errors of `recv_from` and `send_to`, so they must not end the relay.
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut buf = vec![0; 65_535];
@@ -83,7 +83,7 @@ fn run(mut control: &TcpStream, (inner, outer, mut association): Relay) -> io::R
                     continue;
                 };
                 client.get_or_init(|| source);
-                // A look-up delays this client. An access list belongs here, which refuses the inner sockets.
+                // A look-up delays this client. An access list belongs here, and must refuse the inner sockets.
                 let mut targets = datagram.header.address.to_socket_addrs().into_iter().flatten();
                 if let Some(target) = targets.find(SocketAddr::is_ipv4) {
                     let _ = outer.send_to(datagram.payload, target);

@@ -6,13 +6,13 @@
 //! how much to read, and what to decide.
 //!
 //! **New here? Read the [`guide`]:** [how a machine is driven](guide::driving), a whole [server](guide::server), a whole
-//! [client](guide::client), and everything that a service needs besides.
+//! [client](guide::client), and everything else that a service needs.
 //!
 //! | you want to | use |
 //! |---|---|
 //! | serve clients | [`server::Handshake`] |
 //! | connect through a proxy | [`client::Handshake`] |
-//! | write the input and output once, for all machines | [`Machine`] |
+//! | write the I/O code once, for all machines | [`Machine`] |
 //! | relay datagrams, or send them | [`udp`] |
 //! | read and write single messages | [`message`], [`socks4`], [`udp::Datagram`] |
 //! | protect a connection with GSSAPI | `gssapi`, with feature `alloc` |
@@ -44,13 +44,13 @@
 //! - **Never over-reads.** Bytes after the handshake stay in your buffer, however the input was split. If you read at most
 //!   as many bytes as the machine asks for, they stay in the stream.
 //! - **Refusals reach the peer first.** `05 FF`, `01 01` or the reply is sent; only then do you see `Closed`.
-//! - **Illegal calls do not compile.** A second reply, a request before authentication or success by mistake cannot be
-//!   written.
+//! - **Illegal calls do not compile.** The types rule out a second reply, a request before authentication, and an
+//!   accidental success.
 //! - **Secrets do not print.** `Debug` prints only lengths, comparison is constant-time, and the machine overwrites
 //!   credentials once they are sent or answered.
 //! - **Bounded.** A server's handshake takes at most 560 bytes, a client's 1,100, without heap.
-//! - **Interoperates.** Truncated refusals, ATYP 00 in a failure, an empty name in a reply or an RFC 1929 answer with the
-//!   wrong version are accepted where that is safe. Options make it strict.
+//! - **Interoperates.** Where that is safe, the machines accept truncated refusals, ATYP 00 in a failure, an empty name
+//!   in a reply, and an RFC 1929 answer with the wrong version. Options make them strict.
 //!
 //! Out of scope: sockets, timeouts, name resolution, access control, the relay itself.
 //!
@@ -67,24 +67,26 @@
 //!
 //! # Panics
 //!
-//! No function of this crate panics, for any input of a peer and any argument, except methods of `bytes::Buf` that must by
-//! contract. For release builds, the linker proves it: it refuses a program with a reachable panic. The proof covers:
+//! No function of this crate panics, for any input of a peer and any argument. The only exceptions are methods of
+//! `bytes::Buf` whose contract requires a panic. A link-time check proves this for release builds: a program with a
+//! reachable panic does not link. The proof covers:
 //!
 //! - every decoder, and every [`message::Encode::encode_into`],
 //! - every method of both handshakes and of their tokens,
-//! - the other methods of [`udp::Association`], [`udp::Reassembler`] over any storage, [`udp::Header::prepend`] and [`udp::fragments`],
+//! - every method of [`udp::Association`] except `new`,
+//! - [`udp::Reassembler`] over any storage, [`udp::Header::prepend`] and [`udp::fragments`],
 //! - the part of `gssapi` that does not grow a `Vec`.
 //!
 //! It does not cover:
 //!
 //! - [`Address::canonical`] and [`Address::to_target`], `Host::try_from` with text, reading an [`Address`] or [`AddressBuf`]
 //!   from text, [`udp::Association::new`], and the constructors of [`udp::ClientAssociation`]. They end in the IPv6 parser
-//!   of `core`. Its indices are right, but the optimiser does not see why.
+//!   of `core`. Its indices are in bounds, but the optimiser cannot prove that.
 //! - `udp::AssociationTable`, which calls the maps of `alloc`, and the `Ord` and `Clone` of your keys.
 //! - `gssapi::Negotiator` where it takes input, runs a step or rejects, and `gssapi::Encapsulation` where it wraps or
-//!   unwraps. They grow a `Vec`, which panics beyond `isize::MAX` bytes, and call your `gssapi::Context`. What they hold
-//!   themselves is bounded by a message of 65,539 bytes.
-//! - Code that is not of this crate: formatters, a `bytes::Buf` or `bytes::BufMut` under `handle_buf` and
+//!   unwraps. They grow a `Vec`, which panics beyond `isize::MAX` bytes, and call your `gssapi::Context`. Their own
+//!   buffers are bounded by the longest message, 65,539 bytes.
+//! - Code outside this crate: formatters, a `bytes::Buf` or `bytes::BufMut` under `handle_buf` and
 //!   `Encode::encode`, the clock of `std::time::Instant`, streams under `advance`.
 //!
 //! Allocation failure aborts, as usual in Rust; a [`udp::Reassembler`] drops the fragment instead.
@@ -100,7 +102,7 @@
     clippy::std_instead_of_core
 )]
 #![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
-// What a peer sends must not reach a panic.
+// Peer input must not reach a panic.
 #![warn(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -110,7 +112,7 @@
     clippy::unwrap_used
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Without `std`, some links lead to what is not there. With all features, every link is checked.
+// Without `std`, some links have no target. With all features, every link is checked.
 #![cfg_attr(not(feature = "std"), allow(rustdoc::broken_intra_doc_links))]
 
 #[cfg(feature = "alloc")]
@@ -126,10 +128,10 @@ pub mod client;
 mod code_point;
 mod credentials;
 mod error;
-// Pages without code: only the documentation has them.
+// Pages without code, which only the documentation needs.
 #[cfg(doc)]
 pub mod guide;
-// Where `usize` has 16 bits, a token and its header do not fit.
+// The length of the longest token with its header does not fit a `usize` of 16 bits.
 #[cfg(all(feature = "alloc", not(target_pointer_width = "16")))]
 pub mod gssapi;
 mod machine;
@@ -154,10 +156,10 @@ pub use socks4::Version;
 pub use time::Timestamp;
 pub use transmit::Transmit;
 
-/// 1080: where a SOCKS server listens by convention, [RFC 1928 §3](https://www.rfc-editor.org/rfc/rfc1928#section-3).
+/// The port of a SOCKS server by convention, 1080: [RFC 1928 §3](https://www.rfc-editor.org/rfc/rfc1928#section-3).
 pub const DEFAULT_PORT: u16 = 1080;
 
-/// 10 s: how long after a refusal a server may leave the connection open at most, [RFC 1928 §6].
+/// The longest time that a server may leave the connection open after a refusal, 10 s: [RFC 1928 §6].
 ///
 /// The machines have no clock; this is for the driver.
 ///
