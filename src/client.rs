@@ -82,7 +82,7 @@ pub struct Handshake {
     state: State,
 }
 
-/// What is due when nothing is left to send.
+/// The next step when nothing is left to send.
 #[repr(u8)] // A tag of its own, which every call looks at, saves 2 to 5 % of the instructions.
 #[derive(Clone, Copy)]
 enum State {

@@ -69,7 +69,7 @@ pub struct Handshake {
     state: State,
 }
 
-/// What is due when nothing is left to send.
+/// The next step when nothing is left to send.
 #[repr(u8)] // A tag of its own, which every call looks at, saves 2 to 5 % of the instructions.
 enum State {
     Read(Message),
@@ -122,7 +122,7 @@ impl State {
         }
     }
 
-    /// Reads `message`, and returns what is due when it is complete.
+    /// Reads `message`, and returns the state after it.
     fn after(message: Message, config: Config, bytes: &[u8]) -> Result<Decoded<Self>, Malformed> {
         Ok(match message {
             Message::Greeting if config.reads_socks4(bytes) => config

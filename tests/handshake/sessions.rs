@@ -28,7 +28,7 @@ fn sends(machine: &mut impl Machine, bytes: &[u8]) {
     }
 }
 
-/// The decision that is due. It must be this variant.
+/// Returns the token of the pending decision, which must be this variant.
 macro_rules! decision {
     ($machine:expr, $role:ident :: $variant:ident) => {
         match $machine.poll_decision() {

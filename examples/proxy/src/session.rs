@@ -287,7 +287,7 @@ impl Session {
     }
 }
 
-/// Sends and reads until a decision is due. Bytes read beyond that are in `carry`.
+/// Sends and reads until a decision is pending. Bytes read beyond that are in `carry`.
 ///
 /// The example in the documentation of [`Machine`] is shorter. This one reads into the stack, so that a handshake that
 /// waits holds no buffer, and overwrites the bytes, which may be a password.

@@ -125,7 +125,7 @@ impl Observer {
         }
     }
 
-    /// Decides what is due after a message. `code` is its second byte: NMETHODS, METHOD, STATUS, CMD, REP or CD.
+    /// Chooses the next message. `code` is its second byte: NMETHODS, METHOD, STATUS, CMD, REP or CD.
     fn follow(&mut self, kind: Kind, code: u8) -> Option<String> {
         let (to_server, to_client) = match kind {
             Kind::Greeting => (Due::Unknown, Due::Message(Kind::Selection)),

@@ -42,7 +42,7 @@ pub enum Auth {
     },
     /// By RFC 1961, with a toy in place of Kerberos.
     Gssapi,
-    /// By the user id of SOCKS4, which nobody checks.
+    /// SOCKS4 with this user id, which the server does not verify.
     Socks4 {
         /// USERID.
         user_id: String,

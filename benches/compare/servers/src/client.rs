@@ -140,7 +140,7 @@ impl Session {
     pub(crate) fn end(&mut self) -> io::Result<()> {
         match self.stream.read(&mut [0]) {
             Ok(0) => Ok(()),
-            Ok(_) => Err(io::Error::other("octets that the server owes nobody")),
+            Ok(_) => Err(io::Error::other("bytes that the client did not ask for")),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
             Err(error) => Err(error),
         }

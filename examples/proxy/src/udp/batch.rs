@@ -92,7 +92,7 @@ where
     }
     for (slot, (len, source)) in slots.iter_mut().zip(received).take(count) {
         slot.len = len;
-        // Without a source, it belongs to nobody.
+        // Without a source, it cannot be assigned to a client.
         slot.source = source.unwrap_or(SocketAddr::from(([0; 4], 0)));
     }
     Ok(count)
