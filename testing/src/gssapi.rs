@@ -1,15 +1,17 @@
-//! A context that checks its input, and drivers for the machines over it.
+//! A context that checks its input, and negotiators over it for the driver.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use allocation_counter::measure;
+use sans_socks::Machine as _;
 use sans_socks::gssapi::{
-    Context, Decision, Encapsulation, Error, Negotiator, Output, Progress, Protection, ProtectionLevel,
-    Services,
+    Context, Encapsulation, Error, Negotiator, Output, Progress, Protection, ProtectionLevel, Services,
 };
-use sans_socks::{Io, Machine};
+
+use crate::driver::early::{Early, Rest, drive_early};
+use crate::driver::{self, Caller, Delivery, Due, Eof, Side};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -251,136 +253,95 @@ impl<C: Context<Error: Clone>> Outcome<C> {
 
 pub type Facts<E> = (Vec<u8>, Vec<u8>, Result<Option<ProtectionLevel>, Error<E>>);
 
-/// More than any negotiation requires. To send the longest token 5 bytes at a time takes 13,108.
-const MOST_POLLS: usize = 20_000;
+/// A negotiator whose caller runs each step. Its memory is bounded by what it has received.
+pub struct Negotiation<C: Context> {
+    pub negotiator: Negotiator<C>,
+    consumed: usize,
+}
 
-/// Drives a negotiator over input that arrives in these pieces and then ends.
-pub fn drive<C: Context>(mut negotiator: Negotiator<C>, pieces: &[&[u8]]) -> Outcome<C> {
-    let mut pieces = pieces.iter();
-    let (mut sent, mut unread) = (Vec::new(), Vec::new());
-    let mut given = 0;
-    let mut polls = 0..MOST_POLLS;
-    loop {
-        assert!(polls.next().is_some(), "unlimited steps");
-        let asked = due(&mut negotiator);
-        assert_eq!(due(&mut negotiator), asked, "polling has no effect");
-        match negotiator.poll_output() {
-            Output::NeedInput { .. } => {
-                let mut consumed = 0;
-                let memory = measure(|| consumed = negotiator.handle_input(&unread));
-                assert!(memory.bytes_max <= held(given), "more memory than bytes arrived");
-                unread.drain(..consumed);
-                if consumed == 0 && matches!(negotiator.poll_output(), Output::NeedInput { .. }) {
-                    assert!(unread.is_empty(), "input is due and not consumed");
-                    match pieces.next() {
-                        Some(piece) => {
-                            unread.extend_from_slice(piece);
-                            given += piece.len();
-                        }
-                        None => negotiator.handle_eof(),
-                    }
-                }
-                continue;
-            }
-            Output::Transmit(transmit) => {
-                // As a socket that accepts a few bytes at a time.
-                let n = transmit.as_bytes().len().min(5);
-                assert_ne!(n, 0);
-                sent.extend_from_slice(&transmit.as_bytes()[..n]);
-                transmit.sent(n);
-            }
-            Output::Step(step) => step.run(),
-            Output::Established | Output::Closed(_) => {
-                assert_eq!(
-                    negotiator.handle_input(b"\x01\x01\x00\x00"),
-                    0,
-                    "nothing is consumed at the end"
-                );
-                negotiator.handle_eof();
-                assert_eq!(due(&mut negotiator), asked, "an end is final");
-                break;
-            }
+impl<C: Context> From<Negotiator<C>> for Negotiation<C> {
+    fn from(negotiator: Negotiator<C>) -> Self {
+        Self {
+            negotiator,
+            consumed: 0,
         }
-        assert_eq!(
-            match negotiator.poll_output() {
-                Output::NeedInput { .. } => 0,
-                _ => negotiator.handle_input(b"\x01\x01\x00\x00"),
-            },
-            0,
-            "nothing is consumed while something else is due"
+    }
+}
+
+impl<C: Context> Negotiation<C> {
+    pub fn outcome(self, sent: Vec<u8>, unread: Vec<u8>) -> Outcome<C> {
+        Outcome {
+            sent,
+            unread,
+            end: self.negotiator.into_encapsulation(),
+        }
+    }
+}
+
+impl<C: Context> Caller for Negotiation<C> {
+    type Machine = Negotiator<C>;
+
+    fn machine(&mut self) -> &mut Negotiator<C> {
+        &mut self.negotiator
+    }
+
+    fn output(&mut self) -> Due {
+        let due = Due::from(self.negotiator.poll_output());
+        if due != Due::Step {
+            // There is no step to run.
+            self.negotiator.run_step();
+        }
+        due
+    }
+
+    fn decision(&mut self) -> Option<Due> {
+        self.negotiator.poll_decision().map(Due::from)
+    }
+
+    fn decide(&mut self) {
+        match self.negotiator.poll_output() {
+            Output::Step(step) => step.run(),
+            other => panic!("not a decision: {other:?}"),
+        }
+    }
+
+    fn consume(&mut self, input: &[u8]) -> usize {
+        let mut consumed = 0;
+        let memory = measure(|| consumed = self.negotiator.handle_input(input));
+        assert!(
+            memory.bytes_max <= held(self.consumed + input.len()),
+            "more memory than bytes arrived"
         );
+        self.consumed += consumed;
+        consumed
     }
-    unread.extend(pieces.copied().flatten());
-    Outcome {
-        sent,
-        unread,
-        end: negotiator.into_encapsulation(),
+
+    fn reject_negotiation(&mut self) {
+        self.negotiator.reject();
     }
 }
 
-/// Returns what is due, with the bytes to send. `poll_io` and `poll_decision` must agree with it.
-fn due<C: Context>(negotiator: &mut Negotiator<C>) -> (String, Vec<u8>) {
-    let output = negotiator.poll_output();
-    let bytes = match &output {
-        Output::Transmit(transmit) => transmit.as_bytes().to_vec(),
-        _ => Vec::new(),
+/// Drives a negotiator over input that arrives in these pieces and then ends, and sends a few bytes at a time.
+pub fn drive<C: Context>(negotiator: Negotiator<C>, pieces: &[&[u8]]) -> Outcome<C> {
+    let mut negotiation = Negotiation::from(negotiator);
+    let delivery = Delivery {
+        write: 5,
+        ..Delivery::reads(pieces.iter().copied()).eof(Eof::WhenAsked)
     };
-    let due = (format!("{output:?}"), bytes);
-
-    let io = negotiator.poll_io().map(|io| match io {
-        Io::Transmit(transmit) => (format!("Transmit({transmit:?})"), transmit.as_bytes().to_vec()),
-        Io::NeedInput { needed } => (format!("NeedInput {{ needed: {needed} }}"), Vec::new()),
-    });
-    let decision = negotiator.poll_decision().map(|decision| {
-        let is_end = !matches!(decision, Decision::Step(_));
-        (format!("{decision:?}"), is_end)
-    });
-    match (&io, &decision) {
-        (Some(io), None) => assert_eq!(*io, due),
-        (None, Some((decision, is_end))) => {
-            assert_eq!(*decision, due.0);
-            if *is_end {
-                // There is no step to run.
-                negotiator.run_step();
-            }
-        }
-        _ => panic!("{due:?}, but poll_io returns {io:?} and poll_decision {decision:?}"),
-    }
-    if io.is_some() {
-        negotiator.run_step();
-    }
-    due
+    let record = driver::drive(&mut negotiation, &delivery);
+    negotiation.outcome(record.sent(), record.unread)
 }
 
-/// Drives a negotiator whose caller learns of the end of input first, and offers all that is left before each poll.
-pub fn drive_after_eof<C: Context>(mut negotiator: Negotiator<C>, wire: &[u8]) -> Outcome<C> {
-    let (mut sent, mut unread) = (Vec::new(), wire);
-    negotiator.handle_eof();
-    for _ in 0..MOST_POLLS {
-        // The second call offers bytes that are not due, unless the negotiator consumes one message after another.
-        for _ in 0..2 {
-            if !unread.is_empty() {
-                let consumed = negotiator.handle_input(unread);
-                unread = &unread[consumed..];
-            }
-        }
-        match negotiator.poll_output() {
-            Output::NeedInput { .. } => assert!(!unread.is_empty(), "no one has the bytes that it needs"),
-            Output::Transmit(transmit) => {
-                sent.extend_from_slice(transmit.as_bytes());
-                transmit.sent_all();
-            }
-            Output::Step(step) => step.run(),
-            Output::Established | Output::Closed(_) => {
-                return Outcome {
-                    sent,
-                    unread: unread.to_vec(),
-                    end: negotiator.into_encapsulation(),
-                };
-            }
-        }
-    }
-    panic!("unlimited steps")
+/// Drives a negotiator whose caller learns of the end of input first, and hands over all of `wire` after that.
+pub fn drive_after_eof<C: Context>(negotiator: Negotiator<C>, wire: &[u8], rest: Rest) -> Outcome<C> {
+    let mut negotiation = Negotiation::from(negotiator);
+    let early = Early {
+        at: 0,
+        when_asked: false,
+        rest,
+    };
+    let record = drive_early(&mut negotiation, wire, early);
+    negotiation.outcome(record.sent(), record.unread)
 }
 
 /// the most memory that may be allocated at once when this many bytes have arrived. Each is in two buffers at most,
@@ -391,65 +352,17 @@ pub fn held(bytes: usize) -> u64 {
 
 /// Runs two negotiators against each other until both have ended or wait. Returns the outcome of each.
 pub fn converse<C: Context, S: Context>(
-    mut client: Negotiator<C>,
-    mut server: Negotiator<S>,
+    client: Negotiator<C>,
+    server: Negotiator<S>,
 ) -> (Outcome<C>, Outcome<S>) {
-    fn act<C: Context>(negotiator: &mut Negotiator<C>, sent: &mut Vec<u8>, input: &[u8], read: &mut usize) {
-        for _ in 0..MOST_POLLS {
-            match negotiator.poll_output() {
-                Output::NeedInput { .. } => {
-                    let consumed = negotiator.handle_input(&input[*read..]);
-                    *read += consumed;
-                    if consumed == 0 && matches!(negotiator.poll_output(), Output::NeedInput { .. }) {
-                        assert_eq!(*read, input.len(), "input is due and not consumed");
-                        return;
-                    }
-                }
-                Output::Transmit(transmit) => {
-                    assert_ne!(transmit.as_bytes(), b"");
-                    sent.extend_from_slice(transmit.as_bytes());
-                    transmit.sent_all();
-                }
-                Output::Step(step) => step.run(),
-                Output::Established | Output::Closed(_) => return,
-            }
-        }
-        panic!("unlimited steps");
-    }
-
-    let (mut from_client, mut from_server) = (Vec::new(), Vec::new());
-    let (mut read_by_client, mut read_by_server) = (0, 0);
-    loop {
-        let before = (
-            from_client.len(),
-            from_server.len(),
-            read_by_client,
-            read_by_server,
-        );
-        act(&mut client, &mut from_client, &from_server, &mut read_by_client);
-        act(&mut server, &mut from_server, &from_client, &mut read_by_server);
-        if before
-            == (
-                from_client.len(),
-                from_server.len(),
-                read_by_client,
-                read_by_server,
-            )
-        {
-            break;
-        }
-    }
+    let (mut client, mut server) = (Negotiation::from(client), Negotiation::from(server));
+    let (mut of_client, mut of_server) = (Side::new(&mut client), Side::new(&mut server));
+    driver::converse(&mut of_client, &mut of_server, usize::MAX);
+    let (sent, unread) = (of_client.sent, of_client.inbox);
+    let (sent_by_server, unread_by_server) = (of_server.sent, of_server.inbox);
     (
-        Outcome {
-            unread: from_server[read_by_client..].to_vec(),
-            sent: from_client.clone(),
-            end: client.into_encapsulation(),
-        },
-        Outcome {
-            unread: from_client[read_by_server..].to_vec(),
-            sent: from_server,
-            end: server.into_encapsulation(),
-        },
+        client.outcome(sent, unread),
+        server.outcome(sent_by_server, unread_by_server),
     )
 }
 

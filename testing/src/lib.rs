@@ -2,11 +2,11 @@
 //!
 //! | module | |
 //! |---|---|
-//! | [`driver`] | runs either machine through a scripted exchange, or against the other |
-//! | [`session`] | whole sessions between both machines, without allocation, observed at every step |
+//! | [`driver`] | the one driver: runs any machine over a script of bytes, or against another |
+//! | [`session`] | whole sessions between both handshakes, without allocation, observed at every step |
 //! | [`faults`] | errors that only the crate can construct |
 //! | [`reassembly`] | a simple model of reassembly |
-//! | `gssapi` | a GSSAPI context that checks its input, and drivers for the machines over it |
+//! | `gssapi` | a GSSAPI context that checks its input, and negotiators over it for the driver |
 //! | [`programs`] | the programs of `examples/`, and their peers |
 
 #![allow(

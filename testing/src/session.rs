@@ -1,9 +1,10 @@
-//! Sessions between both machines, without allocation. The test inspects each machine after every step.
+//! Sessions between both machines, for tests that inspect each machine after every step. Unlike [`driver`](crate::driver),
+//! this allocates nothing, so that a test can count what the machines allocate.
 
 use sans_socks::client::{self, Auth};
 use sans_socks::server;
 use sans_socks::socks4::UserId;
-use sans_socks::{Address, Command, Credentials, Method, Phase, ReplyCode, Request};
+use sans_socks::{Address, Command, Credentials, Io, Machine, Method, Phase, ReplyCode, Request};
 
 /// What a test searches for.
 pub const USERNAME: &str = "Zq7xKw9vHd3m";
@@ -217,22 +218,16 @@ impl Session<'_> {
         to_client: &mut Wire,
         to_server: &mut Wire,
     ) -> Turn {
-        match client.poll_output() {
-            client::Output::Transmit(transmit) => {
-                let n = transmit.as_bytes().len().min(self.chunk);
-                to_server.push(&transmit.as_bytes()[..n]);
-                transmit.sent(n);
-            }
-            client::Output::NeedInput { .. } if to_client.len == 0 => return Turn::Waits,
-            client::Output::NeedInput { .. } => {
-                let n = to_client.len.min(self.chunk);
-                let consumed = client.handle_input(&to_client.get()[..n]);
-                to_client.drop_front(consumed);
-            }
-            client::Output::Negotiate(negotiate) if self.end == End::Rejected => negotiate.reject(),
-            client::Output::Negotiate(negotiate) => negotiate.accept(),
-            client::Output::Bound(bound) => bound.wait_for_peer(),
-            client::Output::Established(_) | client::Output::Closed(_) => return Turn::Done,
+        use client::Decision;
+
+        if let Some(turn) = self.transfer(client, to_client, to_server) {
+            return turn;
+        }
+        match client.poll_decision().expect("no input or output is due") {
+            Decision::Negotiate(negotiate) if self.end == End::Rejected => negotiate.reject(),
+            Decision::Negotiate(negotiate) => negotiate.accept(),
+            Decision::Bound(bound) => bound.wait_for_peer(),
+            Decision::Established(_) | Decision::Closed(_) => return Turn::Done,
         }
         Turn::Acted
     }
@@ -243,51 +238,63 @@ impl Session<'_> {
         to_server: &mut Wire,
         to_client: &mut Wire,
     ) -> Turn {
+        use server::Decision;
+
+        if let Some(turn) = self.transfer(server, to_server, to_client) {
+            return turn;
+        }
         let bound = match self.socks4 {
             Some(_) => "192.0.2.1:40000",
             None => "[2001:db8::1]:40000",
         };
         let bound = Address::try_from(bound).unwrap();
-        match server.poll_output() {
-            server::Output::Transmit(transmit) => {
-                let n = transmit.as_bytes().len().min(self.chunk);
-                to_client.push(&transmit.as_bytes()[..n]);
-                transmit.sent(n);
-            }
-            server::Output::NeedInput { .. } if to_server.len == 0 => return Turn::Waits,
-            server::Output::NeedInput { .. } => {
-                let n = to_server.len.min(self.chunk);
-                let consumed = server.handle_input(&to_server.get()[..n]);
-                to_server.drop_front(consumed);
-            }
-            server::Output::SelectMethod(select) if self.end == End::NoAcceptableMethod => select.reject(),
-            server::Output::SelectMethod(select) => {
+        match server.poll_decision().expect("no input or output is due") {
+            Decision::SelectMethod(select) if self.end == End::NoAcceptableMethod => select.reject(),
+            Decision::SelectMethod(select) => {
                 select.select_preferred(&[self.method]);
                 assert_eq!(server.method(), Some(self.method));
             }
-            server::Output::Authenticate(authenticate) => {
+            Decision::Authenticate(authenticate) => {
                 assert!(authenticate.credentials().verify(USERNAME, PASSWORD));
                 match self.end {
                     End::Rejected => authenticate.reject(),
                     _ => authenticate.accept(),
                 }
             }
-            server::Output::Negotiate(negotiate) if self.end == End::Rejected => negotiate.reject(),
-            server::Output::Negotiate(negotiate) => negotiate.accept(),
-            server::Output::PendingRequest(pending) if self.end == End::Refused => {
+            Decision::Negotiate(negotiate) if self.end == End::Rejected => negotiate.reject(),
+            Decision::Negotiate(negotiate) => negotiate.accept(),
+            Decision::PendingRequest(pending) if self.end == End::Refused => {
                 pending.reject(ReplyCode::CONNECTION_REFUSED);
             }
-            server::Output::PendingRequest(pending) => {
+            Decision::PendingRequest(pending) => {
                 assert_eq!(pending.request(), self.request);
                 assert_eq!(pending.user_id(), self.socks4);
                 pending.accept(bound);
             }
-            server::Output::PendingPeer(pending) if self.end == End::PeerRefused => {
+            Decision::PendingPeer(pending) if self.end == End::PeerRefused => {
                 pending.reject(ReplyCode::NOT_ALLOWED);
             }
-            server::Output::PendingPeer(pending) => pending.accept(bound),
-            server::Output::Established(_) | server::Output::Closed(_) => return Turn::Done,
+            Decision::PendingPeer(pending) => pending.accept(bound),
+            Decision::Established(_) | Decision::Closed(_) => return Turn::Done,
         }
         Turn::Acted
+    }
+
+    /// Sends or consumes some bytes, or returns `None` if a decision is due.
+    fn transfer(&self, machine: &mut impl Machine, inbox: &mut Wire, outbox: &mut Wire) -> Option<Turn> {
+        match machine.poll_io()? {
+            Io::Transmit(transmit) => {
+                let n = transmit.as_bytes().len().min(self.chunk);
+                outbox.push(&transmit.as_bytes()[..n]);
+                transmit.sent(n);
+            }
+            Io::NeedInput { .. } if inbox.len == 0 => return Some(Turn::Waits),
+            Io::NeedInput { .. } => {
+                let n = inbox.len.min(self.chunk);
+                let consumed = machine.handle_input(&inbox.get()[..n]);
+                inbox.drop_front(consumed);
+            }
+        }
+        Some(Turn::Acted)
     }
 }

@@ -8,8 +8,8 @@ use std::num::NonZeroU8;
 use sans_socks::client::{self, Auth};
 use sans_socks::message::{Encode, Greeting};
 use sans_socks::server::Established;
-use sans_socks::{Address, Command, Credentials, Domain, Error, Method, Phase, ReplyCode, Request};
-use sans_socks_testing::driver::{Client, Due, Machine, Script, Server, Verdict, address};
+use sans_socks::{Address, Command, Credentials, Domain, Error, Method, ReplyCode, Request};
+use sans_socks_testing::driver::{Client, Due, Script, Server, Side, Verdict, address, converse};
 use sans_socks_testing::faults::authentication_rejected;
 
 /// Sent by the client's caller right after the request, before the reply.
@@ -21,92 +21,6 @@ const NONE: Method = Method::NO_AUTHENTICATION;
 const PASSWORD: Method = Method::USERNAME_PASSWORD;
 const GSSAPI: Method = Method::GSSAPI;
 const PRIVATE: Method = Method::new(0x80);
-
-/// A machine, its unread input, and what it did.
-struct Side<'a> {
-    machine: Box<dyn Machine + 'a>,
-    inbox: Vec<u8>,
-    sent: Vec<u8>,
-    decisions: Vec<Due>,
-    end: Option<Due>,
-    has_used_tunnel: bool,
-}
-
-impl<'a> Side<'a> {
-    fn new(script: &'a Script<'a>) -> Self {
-        Self {
-            machine: script.start(),
-            inbox: Vec::new(),
-            sent: Vec::new(),
-            decisions: Vec::new(),
-            end: None,
-            has_used_tunnel: false,
-        }
-    }
-
-    /// Runs until input is missing. Reads at most `read` bytes at a time, and sends to `peer`. Returns whether anything
-    /// was done.
-    fn advance(&mut self, peer: &mut Vec<u8>, read: usize) -> bool {
-        let mut done = false;
-        while self.end.is_none() {
-            match self.machine.due() {
-                Due::NeedInput(_) if self.inbox.is_empty() => break,
-                Due::NeedInput(_) => {
-                    let given = read.min(self.inbox.len());
-                    let consumed = self.machine.handle_input(&self.inbox[..given]);
-                    self.inbox.drain(..consumed);
-                    let stuck = consumed == 0 && matches!(self.machine.due(), Due::NeedInput(_));
-                    assert!(!stuck, "needed input is not consumed: {:02x?}", self.inbox);
-                }
-                Due::Transmit(bytes) => {
-                    let n = read.min(bytes.len());
-                    assert_ne!(n, 0, "`Transmit` is never empty");
-                    self.machine.sent(n);
-                    self.send(&bytes[..n], peer);
-                }
-                due if due.is_end() => self.end = Some(due),
-                due => {
-                    self.decisions.push(due);
-                    assert!(self.decisions.len() < 10, "unlimited steps: {:?}", self.decisions);
-                    self.machine.decide();
-                }
-            }
-            done = true;
-        }
-        done
-    }
-
-    /// Sends tunnel bytes, once.
-    fn use_tunnel(&mut self, bytes: &[u8], peer: &mut Vec<u8>) {
-        if !std::mem::replace(&mut self.has_used_tunnel, true) {
-            self.send(bytes, peer);
-        }
-    }
-
-    fn send(&mut self, bytes: &[u8], peer: &mut Vec<u8>) {
-        self.sent.extend_from_slice(bytes);
-        assert!(self.sent.len() < 10_000, "unlimited output: {:02x?}", self.sent);
-        peer.extend_from_slice(bytes);
-    }
-}
-
-/// Runs one against the other until neither can continue.
-fn run(client: &mut Side<'_>, server: &mut Side<'_>, read: usize) {
-    loop {
-        let mut done = client.advance(&mut server.inbox, read);
-        let waits_for_reply = client.machine.phase() == Phase::Reply;
-        if waits_for_reply || matches!(client.end, Some(Due::Connected(..))) {
-            client.use_tunnel(EARLY, &mut server.inbox);
-        }
-        done |= server.advance(&mut client.inbox, read);
-        if matches!(server.end, Some(Due::Served(_))) {
-            server.use_tunnel(BANNER, &mut client.inbox);
-        }
-        if !done && (client.inbox.is_empty() || client.end.is_some()) {
-            return;
-        }
-    }
-}
 
 /// What the client requests, and what the server answers.
 struct Combination<'a> {
@@ -211,9 +125,10 @@ impl Combination<'_> {
         });
         let stated = self.stated();
         for read in [1, 3, usize::MAX] {
-            let mut client = Side::new(&client);
-            let mut server = Side::new(&server);
-            run(&mut client, &mut server, read);
+            let (mut client, mut server) = (client.start(), server.start());
+            let (mut client, mut server) = (Side::new(&mut *client), Side::new(&mut *server));
+            (client.tunnel, server.tunnel) = (EARLY, BANNER);
+            converse(&mut client, &mut server, read);
 
             let what = format!("{:?}", (&self.request, self.offered, self.prefer, self.verdict));
             let what = format!(
@@ -274,7 +189,7 @@ const PREFERENCES: [&[Method]; 6] = [
 /// every command, form of host, offer, policy and
 /// verdict is granted and refused, optimistic or not.
 #[test]
-fn every_combination() {
+fn machines_agree_in_every_combination() {
     let long = [b'x'; 255];
     let hosts = [
         address("127.0.0.1:8080"),
@@ -324,7 +239,7 @@ fn every_combination() {
 
 /// every REP, in the only reply and in BIND's second.
 #[test]
-fn every_refusal() {
+fn refusal_of_every_code_reaches_the_client() {
     for command in commands() {
         for rep in 1..=0xff {
             let refused = Err(ReplyCode::new(rep));
@@ -347,7 +262,7 @@ fn every_refusal() {
 
 /// every form of address in both of BIND's replies and in Tor's answers, names included.
 #[test]
-fn every_bound_address() {
+fn bound_address_of_every_form_reaches_the_client() {
     let long = [0xfe; 255];
     let bound = [
         Address::UNSPECIFIED,
@@ -378,7 +293,7 @@ fn every_bound_address() {
 
 /// Q-039b, Q-069: credentials of every length and of every byte arrive unchanged.
 #[test]
-fn every_length_of_credentials() {
+fn credentials_of_every_length_reach_the_server() {
     let every: Vec<u8> = (0..=0xff).collect();
     for len in 1..=255 {
         let (username, password) = (&every[..len], &every[256 - len..]);

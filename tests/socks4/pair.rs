@@ -6,67 +6,13 @@ use sans_socks::server::{Config, Established};
 use sans_socks::socks4::{self, UserId};
 use sans_socks::{Address, Command, Domain, Error, Phase, ReplyCode, Version};
 
-use sans_socks_testing::driver::{Client, Due, Machine, Script, Server, address};
+use sans_socks_testing::driver::{Client, Due, Script, Server, Side, address, conclude};
 use sans_socks_testing::faults::wrong_version;
 
 /// Sent by the client's caller right after its request.
 const EARLY: &[u8] = b"\x05\x01\x00 early";
 /// Sent by the server's caller right after the last reply.
 const BANNER: &[u8] = b"\x00\x5a\x00\x00 banner";
-
-/// A machine, its unread input, and what it did.
-struct Side<'a> {
-    machine: Box<dyn Machine + 'a>,
-    inbox: Vec<u8>,
-    decisions: Vec<Due>,
-    tunnel: Option<&'static [u8]>,
-}
-
-impl<'a> Side<'a> {
-    fn new(script: &'a Script<'a>, tunnel: &'static [u8]) -> Self {
-        Self {
-            machine: script.start(),
-            inbox: Vec::new(),
-            decisions: Vec::new(),
-            tunnel: Some(tunnel),
-        }
-    }
-
-    /// Runs until input is missing or the machine has ended, with at most `read` bytes at a time. Returns whether
-    /// anything was done.
-    fn advance(&mut self, peer: &mut Vec<u8>, read: usize) -> bool {
-        let mut done = false;
-        loop {
-            let due = self.machine.due();
-            let may_use_tunnel = match &due {
-                Due::NeedInput(_) => self.machine.phase() == Phase::Reply,
-                due => matches!(due, Due::Served(_)),
-            };
-            if may_use_tunnel {
-                peer.extend_from_slice(self.tunnel.take().unwrap_or_default());
-            }
-            match due {
-                Due::NeedInput(_) if self.inbox.is_empty() => return done,
-                Due::NeedInput(_) => {
-                    let given = read.min(self.inbox.len());
-                    let consumed = self.machine.handle_input(&self.inbox[..given]);
-                    self.inbox.drain(..consumed);
-                }
-                Due::Transmit(bytes) => {
-                    let n = read.min(bytes.len());
-                    self.machine.sent(n);
-                    peer.extend_from_slice(&bytes[..n]);
-                }
-                due if due.is_end() => return done,
-                due => {
-                    self.decisions.push(due);
-                    self.machine.decide();
-                }
-            }
-            done = true;
-        }
-    }
-}
 
 /// What each side ends with, and what was put to it.
 #[derive(Debug, PartialEq)]
@@ -76,13 +22,11 @@ struct Outcome {
 }
 
 fn run(client: &Script<'_>, server: &Script<'_>, read: usize) -> Outcome {
-    let mut client = Side::new(client, EARLY);
-    let mut server = Side::new(server, BANNER);
-    while client.advance(&mut server.inbox, read) | server.advance(&mut client.inbox, read) {}
-    if matches!(server.machine.due(), Due::Closed(_)) {
-        client.machine.handle_eof();
-    }
-    let end = |mut side: Side<'_>| (side.machine.due(), side.decisions, side.inbox);
+    let (mut client, mut server) = (client.start(), server.start());
+    let (mut client, mut server) = (Side::new(&mut *client), Side::new(&mut *server));
+    (client.tunnel, server.tunnel) = (EARLY, BANNER);
+    conclude(&mut client, &mut server, read);
+    let end = |mut side: Side<'_>| (side.due(), side.decisions, side.inbox);
     Outcome {
         client: end(client),
         server: end(server),
@@ -186,7 +130,7 @@ impl Combination<'_> {
 /// version 4 against the machine that accepts both, and
 /// version 5 against the same.
 #[test]
-fn every_combination() {
+fn machines_agree_in_every_combination() {
     let (long_name, long_user_id) = ([b'n'; 255], [b'u'; 255]);
     let long_name = Address::from((Domain::new(&long_name).unwrap(), 0xffff));
     let refused = Err(ReplyCode::CONNECTION_REFUSED);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sans_socks::socks4::UserId;
 use sans_socks::udp::{Association, Header, MAX_HEADER_LEN, Outcome as Reassembled, Reassembler, fragments};
 use sans_socks::{
-    Address, AddressBuf, Command, Credentials, Host, Method, ReplyCode, Request, client, server,
+    Address, AddressBuf, Command, Credentials, Host, Io, Machine, Method, ReplyCode, Request, client, server,
 };
 
 use crate::annotate::{Direction, Message};
@@ -157,25 +157,40 @@ enum Turn {
     Done,
 }
 
+/// Sends what is to be sent, or consumes what was received. Returns what was sent, or `None` if a decision is pending.
+fn transfer(
+    machine: &mut impl Machine,
+    inbox: &mut Vec<u8>,
+    outbox: &mut Vec<u8>,
+) -> Option<(Turn, Vec<u8>)> {
+    let mut sent = Vec::new();
+    match machine.poll_io()? {
+        Io::Transmit(transmit) => {
+            sent.extend_from_slice(transmit.as_bytes());
+            outbox.extend_from_slice(&sent);
+            transmit.sent_all();
+        }
+        Io::NeedInput { .. } if inbox.is_empty() => return Some((Turn::Waits, sent)),
+        Io::NeedInput { .. } => {
+            let consumed = machine.handle_input(inbox);
+            inbox.drain(..consumed);
+        }
+    }
+    Some((Turn::Acted, sent))
+}
+
 impl Run<'_> {
     fn client_turn(&mut self) -> Result<Turn, Error> {
-        match self.client.poll_output() {
-            client::Output::Transmit(transmit) => {
-                let start = self.to_server.len();
-                self.to_server.extend_from_slice(transmit.as_bytes());
-                transmit.sent_all();
-                let events = self
-                    .observer
-                    .observe(Direction::ToServer, &self.to_server[start..]);
-                self.stream(events)?;
-            }
-            client::Output::NeedInput { .. } if self.to_client.is_empty() => return Ok(Turn::Waits),
-            client::Output::NeedInput { .. } => {
-                let taken = self.client.handle_input(&self.to_client);
-                self.to_client.drain(..taken);
-            }
-            client::Output::Negotiate(negotiate) => {
-                let server::Output::Negotiate(server) = self.server.poll_output() else {
+        use client::Decision;
+
+        if let Some((turn, sent)) = transfer(&mut self.client, &mut self.to_client, &mut self.to_server) {
+            self.data(Direction::ToServer, &sent)?;
+            return Ok(turn);
+        }
+        match self.client.poll_decision() {
+            None => return Ok(Turn::Waits),
+            Some(Decision::Negotiate(negotiate)) => {
+                let Some(server::Decision::Negotiate(server)) = self.server.poll_decision() else {
                     return Err("the server does not negotiate".into());
                 };
                 let (messages, layers) = gssapi::negotiate(self.session.outcome != Outcome::Rejected)?;
@@ -195,7 +210,7 @@ impl Run<'_> {
                     self.note("From here on everything is encapsulated.");
                 }
             }
-            client::Output::Bound(bound) => {
+            Some(Decision::Bound(bound)) => {
                 let note = format!(
                     "The client tells the peer to connect to {}, and waits.",
                     bound.address()
@@ -203,29 +218,23 @@ impl Run<'_> {
                 bound.wait_for_peer();
                 self.note(note);
             }
-            client::Output::Established(_) | client::Output::Closed(_) => return Ok(Turn::Done),
+            Some(Decision::Established(_) | Decision::Closed(_)) => return Ok(Turn::Done),
         }
         Ok(Turn::Acted)
     }
 
     fn server_turn(&mut self) -> Result<Turn, Error> {
+        use server::Decision;
+
+        if let Some((turn, sent)) = transfer(&mut self.server, &mut self.to_server, &mut self.to_client) {
+            self.data(Direction::ToClient, &sent)?;
+            return Ok(turn);
+        }
         let Session { outcome, target, .. } = self.session;
-        match self.server.poll_output() {
-            server::Output::Transmit(transmit) => {
-                let start = self.to_client.len();
-                self.to_client.extend_from_slice(transmit.as_bytes());
-                transmit.sent_all();
-                let events = self
-                    .observer
-                    .observe(Direction::ToClient, &self.to_client[start..]);
-                self.stream(events)?;
-            }
-            server::Output::NeedInput { .. } if self.to_server.is_empty() => return Ok(Turn::Waits),
-            server::Output::NeedInput { .. } => {
-                let taken = self.server.handle_input(&self.to_server);
-                self.to_server.drain(..taken);
-            }
-            server::Output::SelectMethod(select) => match &self.session.auth {
+        match self.server.poll_decision() {
+            // The client's turn is for both.
+            None | Some(Decision::Negotiate(_)) => return Ok(Turn::Waits),
+            Some(Decision::SelectMethod(select)) => match &self.session.auth {
                 Auth::Password { .. } => select.select(Method::USERNAME_PASSWORD)?,
                 Auth::Gssapi => select.select(Method::GSSAPI)?,
                 Auth::None if *outcome == Outcome::Rejected => {
@@ -234,21 +243,19 @@ impl Run<'_> {
                 }
                 Auth::None | Auth::Socks4 { .. } => select.select(Method::NO_AUTHENTICATION)?,
             },
-            server::Output::Authenticate(authenticate) if *outcome == Outcome::Rejected => {
+            Some(Decision::Authenticate(authenticate)) if *outcome == Outcome::Rejected => {
                 authenticate.reject();
                 self.note("The server finds that the password is wrong.");
             }
-            server::Output::Authenticate(authenticate) => {
+            Some(Decision::Authenticate(authenticate)) => {
                 authenticate.accept();
                 self.note("The server finds that the password is right.");
             }
-            // The client's turn is for both.
-            server::Output::Negotiate(_) => return Ok(Turn::Waits),
-            server::Output::PendingRequest(pending) if *outcome == Outcome::Rejected => {
+            Some(Decision::PendingRequest(pending)) if *outcome == Outcome::Rejected => {
                 pending.reject(ReplyCode::NOT_ALLOWED);
                 self.note("The server does not let this user in.");
             }
-            server::Output::PendingRequest(pending) => {
+            Some(Decision::PendingRequest(pending)) => {
                 if let Outcome::Refused(code) = *outcome {
                     pending.reject(code);
                     self.note(format!("The server cannot or will not do that: {code}."));
@@ -263,12 +270,12 @@ impl Run<'_> {
                     self.note(note);
                 }
             }
-            server::Output::PendingPeer(pending) => {
+            Some(Decision::PendingPeer(pending)) => {
                 let peer = self.session.peer()?;
                 pending.accept(peer.as_address());
                 self.note(format!("The peer connects to the server from {peer}."));
             }
-            server::Output::Established(_) | server::Output::Closed(_) => return Ok(Turn::Done),
+            Some(Decision::Established(_) | Decision::Closed(_)) => return Ok(Turn::Done),
         }
         Ok(Turn::Acted)
     }

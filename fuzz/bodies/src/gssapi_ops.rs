@@ -7,13 +7,14 @@ use std::collections::VecDeque;
 
 use allocation_counter::measure;
 use arbitrary::Arbitrary;
-use sans_socks::Malformed;
 use sans_socks::gssapi::{
-    ClientConfig, Encapsulation, Error, Negotiator, Output, Protection, ProtectionLevel, ServerConfig,
+    ClientConfig, Encapsulation, Error, Negotiator, Protection, ProtectionLevel, ServerConfig,
 };
 
+use sans_socks_testing::driver::early::RESTS;
+use sans_socks_testing::driver::{Due, Side};
 use sans_socks_testing::gssapi::{
-    Facts, Fake, Fault, OVERHEAD, converse, drive, drive_after_eof, frame, held, wrapped,
+    Fake, Fault, Negotiation, OVERHEAD, converse, drive, drive_after_eof, frame, held, wrapped,
 };
 
 /// What is tested, and the operations on it.
@@ -328,153 +329,68 @@ fn negotiation(start: impl Fn() -> Negotiator<Fake>, is_client: bool, ops: &[Op]
         initiator: !is_client,
         next_token: usize::from(is_client),
     };
-    let mut side = Side::new(start());
+    let mut negotiation = Negotiation::from(start());
+    let mut side = Side::new(&mut negotiation);
+    let mut run = Run::default();
     for op in ops {
-        side.act(*op, &mut peer);
+        run.act(*op, &mut side, &mut peer);
     }
-    side.conclude();
+    side.inbox_ended = true;
+    while side.advance(usize::MAX).is_some() {}
+    let (sent, unread) = (side.sent, side.inbox);
 
-    let wire = &side.wire;
+    let wire = &run.wire;
     let whole = drive(start(), &[wire]).facts();
     assert!(wire.ends_with(&whole.1), "the bytes left are the last ones");
-    assert_eq!(drive_after_eof(start(), wire).facts(), whole);
-    if side.rejected {
-        assert!(side.sent.ends_with(if is_client { b"" } else { b"\x01\xff" }));
+    for rest in RESTS {
+        assert_eq!(drive_after_eof(start(), wire, rest).facts(), whole, "{rest:?}");
+    }
+    if run.rejected {
+        assert!(sent.ends_with(if is_client { b"" } else { b"\x01\xff" }));
         return;
     }
-    assert_eq!(side.facts(), whole);
+    assert_eq!(negotiation.outcome(sent, unread).facts(), whole);
 }
 
-/// A negotiator, and the bytes that it has not consumed.
-struct Side {
-    negotiator: Negotiator<Fake>,
+/// What the operations have done.
+#[derive(Default)]
+struct Run {
     /// All that the peer has sent.
     wire: Vec<u8>,
-    inbox: VecDeque<u8>,
-    ended: bool,
     rejected: bool,
-    sent: Vec<u8>,
 }
 
-impl Side {
-    fn new(negotiator: Negotiator<Fake>) -> Self {
-        Self {
-            negotiator,
-            wire: Vec::new(),
-            inbox: VecDeque::new(),
-            ended: false,
-            rejected: false,
-            sent: Vec::new(),
-        }
-    }
-
-    fn act(&mut self, op: Op, peer: &mut Peer) {
-        match op {
-            Op::Receive { .. } if self.ended => {}
-            Op::Receive { piece } => {
+impl Run {
+    fn act(&mut self, op: Op, side: &mut Side<'_>, peer: &mut Peer) {
+        let due = side.due();
+        match (op, &due) {
+            (Op::Receive { .. }, _) if side.inbox_ended => {}
+            (Op::Receive { piece }, _) => {
                 let bytes = peer.bytes(piece);
                 self.wire.extend_from_slice(&bytes);
-                self.inbox.extend(bytes);
+                side.receive(&bytes);
             }
-            Op::Offer { n } => {
-                self.offer(n.into());
+            (Op::Offer { n }, _) => {
+                side.offer(n.into(), &due);
             }
-            Op::OfferNeeded => self.offer_needed(),
-            Op::Send { n } => self.send(n.into()),
-            Op::Step => self.negotiator.run_step(),
-            Op::End => {
-                self.ended = true;
-                // What is held must be offered before the next poll, and `offer` polls.
-                self.offer(usize::MAX);
-                self.negotiator.handle_eof();
+            (Op::OfferNeeded, _) => side.offer_needed(&due),
+            (Op::Send { n }, Due::Transmit(bytes)) => {
+                side.send(n.into(), bytes);
+            }
+            (Op::Step, Due::Step) => side.decide(&due),
+            (Op::End, _) => {
+                side.inbox_ended = true;
+                side.end(usize::MAX, &due);
             }
             // The bytes of an agreement may have been sent, and others are then the layer's.
-            Op::Reject if matches!(self.negotiator.poll_output(), Output::Established) => {}
-            Op::Reject => {
-                let closed = matches!(self.negotiator.poll_output(), Output::Closed(_));
-                self.negotiator.reject();
-                self.rejected |= !closed;
+            (Op::Reject, Due::Negotiated) => {}
+            (Op::Reject, _) => {
+                side.machine.reject_negotiation();
+                self.rejected |= !due.is_end();
             }
+            (Op::Send { .. } | Op::Step, _) => {}
         }
-    }
-
-    /// Offers at most `n` bytes, and returns how many were consumed.
-    fn offer(&mut self, n: usize) -> usize {
-        let is_due = matches!(self.negotiator.poll_output(), Output::NeedInput { .. });
-        let n = n.min(self.inbox.len());
-        let input = &self.inbox.make_contiguous()[..n];
-        // A shorter slice than what is held after the end would be a promise that there is no more.
-        if n == 0 {
-            return 0;
-        }
-        let mut consumed = 0;
-        let memory = measure(|| consumed = self.negotiator.handle_input(input));
-        assert!(
-            memory.bytes_max <= held(self.wire.len()),
-            "more memory than bytes arrived"
-        );
-        assert!(consumed <= n);
-        if !is_due {
-            assert_eq!(consumed, 0, "nothing is consumed while something else is due");
-        } else if consumed == 0 {
-            self.is_version_fault();
-        }
-        self.inbox.drain(..consumed);
-        consumed
-    }
-
-    fn offer_needed(&mut self) {
-        let Output::NeedInput { needed } = self.negotiator.poll_output() else {
-            return;
-        };
-        let n = needed.get().min(self.inbox.len());
-        let consumed = self.offer(n);
-        if consumed < n {
-            self.is_version_fault();
-        }
-    }
-
-    fn is_version_fault(&mut self) {
-        while let Output::Transmit(_) = self.negotiator.poll_output() {
-            self.send(usize::MAX);
-        }
-        assert!(matches!(
-            self.negotiator.poll_output(),
-            Output::Closed(Error::Malformed(Malformed::Version { .. }))
-        ));
-    }
-
-    fn send(&mut self, n: usize) {
-        if let Output::Transmit(transmit) = self.negotiator.poll_output() {
-            let n = n.min(transmit.as_bytes().len());
-            self.sent.extend_from_slice(&transmit.as_bytes()[..n]);
-            transmit.sent(n);
-        }
-    }
-
-    /// Lets the negotiator finish, which it does without more input.
-    fn conclude(&mut self) {
-        for _ in 0..10_000 {
-            match self.negotiator.poll_output() {
-                Output::Transmit(_) => self.send(usize::MAX),
-                Output::NeedInput { .. } if self.inbox.is_empty() => {
-                    assert!(!self.ended, "no one has the bytes that it needs");
-                    self.ended = true;
-                    self.negotiator.handle_eof();
-                }
-                Output::NeedInput { .. } => {
-                    self.offer(usize::MAX);
-                }
-                Output::Step(step) => step.run(),
-                Output::Established | Output::Closed(_) => return,
-            }
-        }
-        panic!("unlimited steps");
-    }
-
-    fn facts(self) -> Facts<Fault> {
-        let end = self.negotiator.into_encapsulation().map(|layer| layer.level());
-        (self.sent, self.inbox.into(), end)
+        side.due();
     }
 }
 

@@ -1,14 +1,13 @@
 //! Split invariance: either machine takes the same steps and leaves the same bytes for every order of its caller's
 //! operations.
 //!
-//! [`Side`] asserts the invariants after each operation. The tests' own driver, [`run`], asserts them in the exchanges that
-//! the result is compared with.
+//! [`Side`] asserts the invariants after each operation, and [`run`] in the exchanges that the result is compared with.
 
 use arbitrary::Arbitrary;
 
+use super::op::Op;
 use super::script::{ClientCaller, ServerCaller};
-use super::side::{Op, Side};
-use sans_socks_testing::driver::{Delivery, Eof, Script, run};
+use sans_socks_testing::driver::{Delivery, Eof, Script, Side, run};
 
 #[derive(Arbitrary, Debug)]
 pub struct ServerSplit<'a> {
@@ -53,13 +52,14 @@ fn is_split_invariant(script: &Script<'_>, input: &Input<'_>) {
     };
     assert_eq!(run(script, &exact), whole, "`needed` bytes at a time");
 
-    let mut side = Side::new(script);
+    let mut machine = script.start();
+    let mut side = Side::new(&mut *machine);
     side.inbox.extend_from_slice(input.bytes);
     side.inbox_ended = input.ends;
     for op in &input.ops {
-        side.act(*op);
+        op.act(&mut side);
     }
-    while side.advance().is_some() {}
+    while side.advance(usize::MAX).is_some() {}
     assert_eq!(side.end.as_ref(), whole.end());
     assert_eq!(side.sent, whole.sent());
     assert_eq!(side.decisions, whole.decisions());

@@ -19,14 +19,14 @@ mod gssapi_seeds;
 #[cfg(feature = "arbitrary")]
 pub mod handshake;
 #[cfg(feature = "arbitrary")]
+mod op;
+#[cfg(feature = "arbitrary")]
 pub mod pair_ops;
 mod replay;
 #[cfg(feature = "arbitrary")]
 mod roundtrip;
 #[cfg(feature = "arbitrary")]
 pub mod script;
-#[cfg(feature = "arbitrary")]
-mod side;
 #[cfg(feature = "arbitrary")]
 pub mod udp_ops;
 #[cfg(all(test, feature = "arbitrary"))]

@@ -3,9 +3,9 @@
 use arbitrary::Arbitrary;
 use sans_socks::{Error, Malformed};
 
+use super::op::Op;
 use super::script::{ClientCaller, ServerCaller};
-use super::side::{Op, Side};
-use sans_socks_testing::driver::{Due, Script};
+use sans_socks_testing::driver::{Due, Script, Side, conclude};
 
 #[derive(Arbitrary, Debug)]
 pub struct Pair {
@@ -36,10 +36,10 @@ const TUNNEL: [u8; 16] = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 5, 1, 0, 5, 0, 1];
 /// Does `op` on one side. Returns false if its result may differ from that of an undisturbed handshake.
 fn act(side: &mut Side<'_>, peer: &mut Side<'_>, op: SideOp) -> bool {
     match op {
-        SideOp::Machine(op) => send(&side.act(op), peer),
+        SideOp::Machine(op) => peer.receive(&op.act(side)),
         SideOp::UseTunnel(n) => {
             if matches!(side.due(), Due::Served(_) | Due::Connected(..)) {
-                send(&TUNNEL[..usize::from(n) % (TUNNEL.len() + 1)], peer);
+                peer.receive(&TUNNEL[..usize::from(n) % (TUNNEL.len() + 1)]);
             }
         }
         SideOp::Cut(_) if side.inbox_ended => {}
@@ -48,34 +48,18 @@ fn act(side: &mut Side<'_>, peer: &mut Side<'_>, op: SideOp) -> bool {
             side.inbox_ended = true;
             return false;
         }
-        SideOp::RejectNegotiation => return !side.reject_negotiation(),
+        SideOp::RejectNegotiation if matches!(side.due(), Due::Negotiate(_)) => {
+            side.machine.reject_negotiation();
+            return false;
+        }
+        SideOp::RejectNegotiation => {}
     }
     true
 }
 
-fn send(bytes: &[u8], peer: &mut Side<'_>) {
-    if !peer.inbox_ended {
-        peer.inbox.extend_from_slice(bytes);
-    }
-}
-
-/// Lets one side do what it can. Returns whether it did anything.
-fn advance(side: &mut Side<'_>, peer: &mut Side<'_>) -> bool {
-    let mut done = false;
-    while let Some(sent) = side.advance() {
-        send(&sent, peer);
-        done = true;
-    }
-    if matches!(side.end, Some(Due::Closed(_))) && !peer.inbox_ended {
-        peer.inbox_ended = true;
-        done = true;
-    }
-    done
-}
-
 /// Runs both to their end, which they reach.
-fn conclude(client: &mut Side<'_>, server: &mut Side<'_>) {
-    while advance(client, server) | advance(server, client) {}
+fn run<'a>(client: &mut Side<'a>, server: &mut Side<'a>) {
+    conclude(client, server, usize::MAX);
     assert!(client.end.is_some() && server.end.is_some(), "deadlock");
 }
 
@@ -106,7 +90,8 @@ pub fn pair_ops(pair: Pair) {
     (client.raw_negotiation, server.raw_negotiation) = (0, 0);
     let (of_client, of_server) = (Script::Client(client), Script::Server(server));
 
-    let (mut client, mut server) = (Side::new(&of_client), Side::new(&of_server));
+    let (mut client, mut server) = (of_client.start(), of_server.start());
+    let (mut client, mut server) = (Side::new(&mut *client), Side::new(&mut *server));
     let mut undisturbed = true;
     for step in pair.steps {
         undisturbed &= match step {
@@ -114,13 +99,14 @@ pub fn pair_ops(pair: Pair) {
             Step::Server(op) => act(&mut server, &mut client, op),
         };
     }
-    conclude(&mut client, &mut server);
+    run(&mut client, &mut server);
     if !undisturbed {
         return;
     }
 
-    let (mut one, mut other) = (Side::new(&of_client), Side::new(&of_server));
-    conclude(&mut one, &mut other);
+    let (mut one, mut other) = (of_client.start(), of_server.start());
+    let (mut one, mut other) = (Side::new(&mut *one), Side::new(&mut *other));
+    run(&mut one, &mut other);
     for (side, straight) in [(&client, &one), (&server, &other)] {
         assert_eq!(side.end, straight.end);
         assert_eq!(side.decisions, straight.decisions);

@@ -1,6 +1,6 @@
 //! A caller that announces the end of input before it has handed over all that it holds, as an event loop may.
 
-use super::{Due, Machine, Record, Script};
+use super::{Due, Machine, Record, Script, Side};
 
 /// What happens around the announcement, and how the rest of the input is handed over after it.
 #[derive(Clone, Copy, Debug)]
@@ -13,13 +13,16 @@ pub enum Rest {
     OfferedThenPolled,
     /// End, then all of the rest. Then single bytes, polled after each.
     WholeThenPolled,
+    /// End, then all of the rest twice before each poll, whatever is due.
+    BeforeEachPoll,
 }
 
-pub const RESTS: [Rest; 4] = [
+pub const RESTS: [Rest; 5] = [
     Rest::Whole,
     Rest::ByteByByte,
     Rest::OfferedThenPolled,
     Rest::WholeThenPolled,
+    Rest::BeforeEachPoll,
 ];
 
 /// When the end is announced.
@@ -34,87 +37,112 @@ pub struct Early {
 
 /// Runs `script` over `input`. The record has no `waits`.
 pub fn run_early(script: &Script<'_>, input: &[u8], early: Early) -> Record {
+    drive_early(&mut *script.start(), input, early)
+}
+
+/// Runs `machine` over `input`. The record has no `waits`.
+pub fn drive_early(machine: &mut dyn Machine, input: &[u8], early: Early) -> Record {
+    let mut side = Side::new(machine);
+    side.inbox.extend_from_slice(input);
     let mut caller = Caller {
-        machine: script.start(),
-        input,
+        side,
+        len: input.len(),
         early,
-        position: 0,
-        announced: false,
         raw: 0,
     };
     let mut trace = Vec::new();
     for step in 0.. {
         assert!(step < 1_000 + 10 * input.len(), "unlimited steps: {trace:?}");
-        let due = caller.machine.due();
+        caller.before_each_poll();
+        let due = caller.side.poll();
         let asked = matches!(due, Due::NeedInput(_));
-        if !caller.announced && caller.position >= early.at && (asked || !early.when_asked) {
+        let may_announce = caller.position() >= early.at && (asked || !early.when_asked);
+        if !caller.side.has_announced() && may_announce {
             caller.announce();
             continue;
         }
-        match due {
+        match &due {
             Due::NeedInput(_) => {
                 caller.hand_over();
                 continue;
             }
-            Due::Transmit(_) => caller.machine.sent(usize::MAX),
-            Due::Negotiate(_) => caller.negotiate(),
+            Due::Transmit(bytes) => {
+                caller.side.send(usize::MAX, bytes);
+            }
+            Due::Negotiate(_) => {
+                let before = caller.position();
+                caller.side.decide(&due);
+                caller.raw += caller.position() - before;
+            }
             _ if due.is_end() => {
                 trace.push(due);
                 break;
             }
-            _ => caller.machine.decide(),
+            _ => caller.side.decide(&due),
         }
         trace.push(due);
     }
     Record {
         trace,
         waits: Vec::new(),
-        unread: input[caller.position..].to_vec(),
+        unread: caller.side.inbox,
     }
 }
 
 struct Caller<'a> {
-    machine: Box<dyn Machine + 'a>,
-    input: &'a [u8],
+    side: Side<'a>,
+    /// The length of the input.
+    len: usize,
     early: Early,
-    /// How much of the input is consumed.
-    position: usize,
-    announced: bool,
     /// How many bytes a negotiation has consumed.
     raw: usize,
 }
 
 impl Caller<'_> {
+    /// How much of the input is consumed.
+    fn position(&self) -> usize {
+        self.len - self.side.inbox.len()
+    }
+
     fn announce(&mut self) {
-        self.announced = true;
         match self.early.rest {
-            Rest::Whole => {
-                self.machine.handle_eof();
+            Rest::Whole | Rest::WholeThenPolled => {
+                self.side.announce();
                 self.offer(usize::MAX);
             }
             Rest::ByteByByte => {
-                self.machine.handle_eof();
+                self.side.announce();
                 while self.offer(1) {}
             }
             Rest::OfferedThenPolled => {
                 self.offer(usize::MAX);
-                self.machine.handle_eof();
+                self.side.announce();
             }
-            Rest::WholeThenPolled => {
-                self.machine.handle_eof();
-                self.offer(usize::MAX);
+            Rest::BeforeEachPoll => self.side.announce(),
+        }
+    }
+
+    /// Offers the rest twice. The second call offers bytes that are not due, unless the machine consumes one message after
+    /// another.
+    fn before_each_poll(&mut self) {
+        if matches!(self.early.rest, Rest::BeforeEachPoll) && self.side.has_announced() {
+            for _ in 0..2 {
+                // An empty slice would mean that nothing is left.
+                if !self.side.inbox.is_empty() {
+                    self.offer(usize::MAX);
+                }
             }
         }
     }
 
     /// Hands over some of the input that is needed.
     fn hand_over(&mut self) {
-        let end = if self.announced {
-            self.input.len()
+        let end = if self.side.has_announced() {
+            self.len
         } else {
             self.early.at
         };
-        let held = end - self.position;
+        let held = end - self.position();
         if held == 0 {
             // The machine has left bytes before, and does not know that the negotiation consumed them.
             assert!(self.raw > 0, "input is needed where none is left");
@@ -122,10 +150,10 @@ impl Caller<'_> {
             return;
         }
         match self.early.rest {
-            Rest::Whole => {
+            Rest::Whole | Rest::BeforeEachPoll => {
                 self.offer(held);
             }
-            Rest::ByteByByte => while self.position < end && self.offer(1) {},
+            Rest::ByteByByte => while self.position() < end && self.offer(1) {},
             Rest::OfferedThenPolled | Rest::WholeThenPolled => {
                 self.offer(1);
             }
@@ -135,31 +163,16 @@ impl Caller<'_> {
     /// Says in one of two ways that nothing is left, which closes the machine.
     fn end_again(&mut self) {
         match self.early.rest {
-            Rest::Whole | Rest::ByteByByte => self.machine.handle_eof(),
-            _ => assert_eq!(self.machine.handle_input(&[]), 0),
+            Rest::Whole | Rest::ByteByByte | Rest::BeforeEachPoll => self.side.announce(),
+            Rest::OfferedThenPolled | Rest::WholeThenPolled => {
+                assert_eq!(self.side.machine.handle_input(&[]), 0);
+            }
         }
-        assert!(self.machine.due().is_end(), "nothing is left to hand over");
+        assert!(self.side.poll().is_end(), "nothing is left to hand over");
     }
 
     /// Offers at most `n` bytes. Returns whether some were consumed.
     fn offer(&mut self, n: usize) -> bool {
-        let held = &self.input[self.position..];
-        let consumed = self.machine.handle_input(&held[..n.min(held.len())]);
-        self.position += consumed;
-        consumed > 0
-    }
-
-    fn negotiate(&mut self) {
-        let raw = self
-            .machine
-            .raw_negotiation()
-            .min(self.input.len() - self.position);
-        self.position += raw;
-        self.raw += raw;
-        if raw == self.machine.raw_negotiation() {
-            self.machine.decide();
-        } else {
-            self.machine.reject_negotiation();
-        }
+        self.side.hand_over(n) > 0
     }
 }

@@ -3,7 +3,7 @@
 use sans_socks::{Error, Phase};
 
 use super::early::{Early, RESTS, run_early};
-use super::{Client, Delivery, Due, Eof, Record, Script, Server, run, unhex};
+use super::{Client, Delivery, Due, Eof, Record, Script, Server, Side, run, unhex};
 
 /// Bytes after the handshake in the same read. They begin like a message, so a machine that reads too far
 /// misinterprets them.
@@ -305,23 +305,12 @@ impl<'a> Exchange<'a> {
     /// What a machine needs after it has consumed `received`.
     fn needed(&self, received: &[u8]) -> usize {
         let mut machine = self.script.start();
-        let mut rest = received;
-        loop {
-            match machine.due() {
-                Due::NeedInput(needed) if rest.is_empty() => return needed,
-                Due::NeedInput(_) => {
-                    let consumed = machine.handle_input(rest);
-                    assert_ne!(consumed, 0, "{}: {rest:02x?} is not consumed", self.name);
-                    rest = &rest[consumed..];
-                }
-                Due::Transmit(_) => machine.sent(usize::MAX),
-                Due::Negotiate(_) => {
-                    rest = &rest[machine.raw_negotiation()..];
-                    machine.decide();
-                }
-                due if due.is_end() => panic!("{}: ends after {received:02x?}: {due:?}", self.name),
-                _ => machine.decide(),
-            }
+        let mut side = Side::new(&mut *machine);
+        side.inbox.extend_from_slice(received);
+        while side.advance(usize::MAX).is_some() {}
+        match side.due() {
+            Due::NeedInput(needed) => needed,
+            due => panic!("{}: ends after {received:02x?}: {due:?}", self.name),
         }
     }
 
