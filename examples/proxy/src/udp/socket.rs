@@ -16,11 +16,14 @@ use socket2::SockRef;
 use tokio::net::UdpSocket;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-#[path = "batch.rs"]
-mod system;
+mod batch;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use batch as system;
+
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-#[path = "single.rs"]
-mod system;
+mod single;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use single as system;
 
 /// Datagrams that are received at once.
 pub(super) const BATCH: usize = 32;
