@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use crate::common::{
-    ANYONE, LOCALHOST, LOCALHOST_V6, Names, Proxy, Raw, Target, UDP_ASSOCIATE, address, datagram, udp,
+    ANYONE, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, Target, UDP_ASSOCIATE, address, datagram,
+    eventually, udp,
 };
 
 /// Opens an association for the client address that the request names.
@@ -55,6 +56,55 @@ fn relay_is_where_the_client_has_reached_the_proxy() {
         let (_control, relay) = associate((ip, proxy.address.port()).into(), ANYONE);
         assert_eq!(relay.ip(), ip);
     }
+}
+
+/// over one listener for both IP versions, a client of either reaches targets of both. The port that
+/// its request names is the client's alone.
+#[test]
+fn association_on_a_dual_stack_listener_reaches_both_ip_versions() {
+    let allowed = ["--allow", "127.0.0.0/8", "--allow", "::1"];
+    let proxy = Proxy::start(&[&["--listen", "[::]:0", "--open"][..], &allowed].concat());
+    let targets = [udp(LOCALHOST), udp(LOCALHOST_V6)];
+    for ip in [LOCALHOST, LOCALHOST_V6] {
+        let near = SocketAddr::new(ip, proxy.address.port());
+        for is_named in [false, true] {
+            let (client, at) = udp(ip);
+            let (_control, relay) = associate(near, if is_named { at } else { ANYONE });
+            if is_named {
+                let (neighbour, _) = udp(ip);
+                neighbour
+                    .send_to(&datagram(targets[0].1, b"the neighbour's"), relay)
+                    .expect("loopback");
+            }
+            for (target, at) in &targets {
+                client
+                    .send_to(&datagram(*at, b"question"), relay)
+                    .expect("loopback");
+                let outer = expect(target, b"question");
+                target.send_to(b"answer", outer).expect("loopback");
+                assert_eq!(expect(&client, &datagram(*at, b"answer")), relay);
+            }
+        }
+    }
+}
+
+/// Associations beyond the last descriptor are refused with REP 01. The proxy serves the next one when there are some again.
+#[test]
+fn association_without_a_descriptor_is_refused_with_01() {
+    let program = Program::with_descriptors(48, &[]);
+    let before = program.descriptors();
+    let mut clients: Vec<Raw> = (0..24).map(|_| program.client()).collect();
+    let mut refused = 0;
+    for client in &mut clients {
+        client.request(UDP_ASSOCIATE, ANYONE);
+        let (code, _) = client.reply();
+        assert!(code <= 1, "REP {code}");
+        refused += u32::from(code);
+    }
+    assert!((1..24).contains(&refused), "{refused} of 24 are refused");
+    drop(clients);
+    eventually("descriptors are free again", || program.descriptors() <= before);
+    associate(program.address, ANYONE);
 }
 
 /// R-045; and Q-088: a target in place of the client's address fixes nothing.

@@ -55,7 +55,7 @@ fn tunnel_that_was_busy_is_small() {
     assert!(each <= 8, "{each} KiB");
 }
 
-/// 1,000 associations at once, with traffic, leave no descriptor and no memory.
+/// 1,000 associations at once, with traffic and a fragment that waits for others, leave no descriptor and no memory.
 #[test]
 fn associations_leave_nothing() {
     const COUNT: i64 = 1000;
@@ -79,6 +79,9 @@ fn associations_leave_nothing() {
                 let (_, outer) = target.recv_from(&mut [0; 10]).expect("relayed");
                 target.send_to(b"y", outer).expect("loopback");
                 client.recv(&mut [0; 100]).expect("the answer");
+                // The first of several fragments: the proxy holds it.
+                let piece = [&[0, 0, 1][..], &datagram(target_at, &[0; 1000])[3..]].concat();
+                client.send_to(&piece, relay).expect("loopback");
                 (control, client)
             })
             .collect();
