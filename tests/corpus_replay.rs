@@ -18,13 +18,17 @@ macro_rules! replay {
     (@run typed $target:ident) => { |input| targets::of_bytes(targets::$target, input) };
     (@run bytes $target:ident) => { targets::$target };
     ($($(#[$needs:meta])* $kind:ident $target:ident)*) => {
-        $(
-            $(#[$needs])*
-            #[test]
-            fn $target() {
-                targets::replay(&fuzz("seeds").join(stringify!($target)), replay!(@run $kind $target));
-            }
-        )*
+        mod seeds_pass {
+            use super::{fuzz, targets};
+
+            $(
+                $(#[$needs])*
+                #[test]
+                fn $target() {
+                    targets::replay(&fuzz("seeds").join(stringify!($target)), replay!(@run $kind $target));
+                }
+            )*
+        }
 
         const REPLAYED: &[&str] = &[$(stringify!($target)),*];
     };
@@ -48,7 +52,7 @@ replay! {
 
 /// The decoders are fuzzed from all vectors.
 #[test]
-fn every_vector_is_an_input() {
+fn vectors_are_all_inputs_of_decode() {
     let lines = include_str!("data/vectors.tsv").lines();
     for line in lines.filter(|line| !line.starts_with('#')) {
         let columns: Vec<&str> = line.split('\t').collect();
@@ -59,7 +63,7 @@ fn every_vector_is_an_input() {
 
 /// A new target is replayed.
 #[test]
-fn every_target_is_replayed() {
+fn targets_are_all_replayed() {
     let targets = fs::read_dir(fuzz("fuzz_targets")).unwrap();
     let targets: BTreeSet<_> = targets
         .map(|file| {
@@ -78,13 +82,13 @@ fn every_target_is_replayed() {
 
 #[test]
 #[should_panic(expected = "No such file or directory")]
-fn without_inputs_a_replay_fails() {
+fn replay_without_inputs_fails() {
     targets::replay(&fuzz("seeds/none"), |_| {});
 }
 
 #[test]
 #[should_panic(expected = "empty")]
-fn with_an_empty_directory_a_replay_fails() {
+fn replay_of_an_empty_directory_fails() {
     let empty = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no seeds");
     fs::create_dir_all(&empty).unwrap();
     targets::replay(&empty, |_| {});
@@ -93,6 +97,6 @@ fn with_an_empty_directory_a_replay_fails() {
 /// A failure names the input.
 #[test]
 #[should_panic(expected = "seeds/decode/V-001")]
-fn a_target_that_fails_fails_the_replay() {
+fn replay_of_a_failing_target_names_the_input() {
     targets::replay(&fuzz("seeds/decode"), |input| assert_ne!(input, [5, 1, 0]));
 }

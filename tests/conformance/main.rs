@@ -194,7 +194,7 @@ fn generated_column_names_the_tests_that_mention_the_rule() {
 }
 
 #[test]
-fn the_tables_and_the_tests_agree() {
+fn tables_and_tests_agree() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut tables = Vec::new();
     for name in ["rfc1928", "rfc1929", "rfc1961", "socks4", "reassembly", "quirks"] {
@@ -277,7 +277,7 @@ const SRC: &str = "// R-002: see there. UTF-8, R-2D-2, X-R-1.";
 
 /// A table and sources without a fault, and what each change to them must be told for: nothing else.
 #[test]
-fn every_kind_of_fault_is_found() {
+fn faults_of_every_kind_are_found() {
     let found = |from: &str, to: &str| {
         let changed = |path: &str, text: &str| File {
             path: path.to_string(),

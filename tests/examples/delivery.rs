@@ -20,24 +20,24 @@ macro_rules! every_server {
 }
 
 every_server!(
-    everything_in_one_segment,
-    everything_in_one_segment_with_a_login,
-    byte_by_byte,
-    cut_at_every_byte,
-    long_early_data,
-    banner_behind_the_reply,
-    every_form_of_ip_address,
-    client_half_closes,
-    client_half_closes_at_once,
-    target_half_closes,
-    both_directions_at_once,
-    many_tunnels_at_once,
+    handshake_in_one_segment_is_served,
+    login_in_one_segment_is_served,
+    handshake_byte_by_byte_is_served,
+    session_cut_at_every_byte_is_served,
+    early_data_beyond_any_buffer_arrives_whole,
+    banner_behind_the_reply_arrives,
+    ip_address_of_every_form_is_reached,
+    client_half_close_leaves_the_answer,
+    client_half_close_before_the_reply_leaves_the_answer,
+    target_half_close_leaves_the_upload,
+    both_directions_carry_data_at_once,
+    many_tunnels_wait_for_none_of_the_others,
 );
-tests!(tokio_client, echo_through_every_server);
-tests!(std_client, echo_through_every_server);
+tests!(tokio_client, echo_returns_through_every_server);
+tests!(std_client, echo_returns_through_every_server);
 
 ///
-fn everything_in_one_segment(driver: &str) {
+fn handshake_in_one_segment_is_served(driver: &str) {
     let server = Server::open(driver);
     let mut client = Raw::connect(server.address);
     let request = request(CONNECT, target::echo(Ipv4Addr::LOCALHOST));
@@ -52,7 +52,7 @@ fn everything_in_one_segment(driver: &str) {
 }
 
 ///
-fn byte_by_byte(driver: &str) {
+fn handshake_byte_by_byte_is_served(driver: &str) {
     let server = Server::open(driver);
     let mut client = Raw::connect(server.address);
     let send = |client: &mut Raw, bytes: &[u8]| bytes.iter().for_each(|byte| client.send(&[*byte]));
@@ -65,7 +65,7 @@ fn byte_by_byte(driver: &str) {
 }
 
 /// every cut of a whole session, with a login, into two writes.
-fn cut_at_every_byte(driver: &str) {
+fn session_cut_at_every_byte_is_served(driver: &str) {
     let server = Server::with_login(driver);
     let request = request(CONNECT, target::echo(Ipv4Addr::LOCALHOST));
     let session = [b"\x05\x01\x02", &login(USER, PASSWORD)[..], &request, b"early"].concat();
@@ -88,7 +88,7 @@ fn cut_at_every_byte(driver: &str) {
 }
 
 /// more than a server can be expected to hold while it dials.
-fn long_early_data(driver: &str) {
+fn early_data_beyond_any_buffer_arrives_whole(driver: &str) {
     let server = Server::open(driver);
     let (target, collected) = target::collect(b"");
     let data = &target::body()[..1024 * 1024];
@@ -101,7 +101,7 @@ fn long_early_data(driver: &str) {
 }
 
 /// a target that speaks first.
-fn banner_behind_the_reply(driver: &str) {
+fn banner_behind_the_reply_arrives(driver: &str) {
     let server = Server::open(driver);
     let (target, _collected) = target::collect(b"220 banner\r\n");
     let mut client = Raw::greeted(server.address);
@@ -111,7 +111,7 @@ fn banner_behind_the_reply(driver: &str) {
 }
 
 /// : a name that spells an address, and an IPv4 address in IPv6 clothes.
-fn every_form_of_ip_address(driver: &str) {
+fn ip_address_of_every_form_is_reached(driver: &str) {
     let v4 = target::echo(Ipv4Addr::LOCALHOST);
     let v6 = target::echo(Ipv6Addr::LOCALHOST);
     let mapped = (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), v4.port());
@@ -145,7 +145,7 @@ fn expect_tunnels(driver: &str, requests: &[Vec<u8>]) {
 }
 
 /// The target answers after the client has half-closed.
-fn client_half_closes(driver: &str) {
+fn client_half_close_leaves_the_answer(driver: &str) {
     let server = Server::open(driver);
     let mut client = Raw::greeted(server.address);
     client.send(&request(CONNECT, target::answer(b"answer")));
@@ -157,7 +157,7 @@ fn client_half_closes(driver: &str) {
 }
 
 /// The same when it says so before it has been given a reply.
-fn client_half_closes_at_once(driver: &str) {
+fn client_half_close_before_the_reply_leaves_the_answer(driver: &str) {
     let server = Server::open(driver);
     let mut client = Raw::connect(server.address);
     let request = request(CONNECT, target::answer(b"answer"));
@@ -170,7 +170,7 @@ fn client_half_closes_at_once(driver: &str) {
 }
 
 /// The client goes on sending when the target has said that it will send no more.
-fn target_half_closes(driver: &str) {
+fn target_half_close_leaves_the_upload(driver: &str) {
     let server = Server::open(driver);
     let (target, collected) = target::collect(b"that is all");
     let mut client = Raw::greeted(server.address);
@@ -187,7 +187,7 @@ fn target_half_closes(driver: &str) {
 }
 
 /// Both directions full at once: neither may wait for the other.
-fn both_directions_at_once(driver: &str) {
+fn both_directions_carry_data_at_once(driver: &str) {
     let server = Server::open(driver);
     let data = &target::body()[..8 * 1024 * 1024];
     let mut client = Raw::greeted(server.address);
@@ -204,7 +204,7 @@ fn both_directions_at_once(driver: &str) {
 }
 
 /// None of them waits for another.
-fn many_tunnels_at_once(driver: &str) {
+fn many_tunnels_wait_for_none_of_the_others(driver: &str) {
     let server = Server::open(driver);
     let target = target::echo(Ipv4Addr::LOCALHOST);
     let mut clients: Vec<Raw> = (0..100).map(|_| Raw::connect(server.address)).collect();
@@ -224,7 +224,7 @@ fn many_tunnels_at_once(driver: &str) {
 }
 
 /// a client that waits for nothing, with a login.
-fn everything_in_one_segment_with_a_login(driver: &str) {
+fn login_in_one_segment_is_served(driver: &str) {
     let server = Server::with_login(driver);
     let mut client = Raw::connect(server.address);
     let request = request(CONNECT, target::echo(Ipv4Addr::LOCALHOST));
@@ -235,7 +235,7 @@ fn everything_in_one_segment_with_a_login(driver: &str) {
 }
 
 /// A client through each server, by each form of address that the server accepts.
-fn echo_through_every_server(driver: &str) {
+fn echo_returns_through_every_server(driver: &str) {
     let v4 = target::echo(Ipv4Addr::LOCALHOST).port();
     let v6 = target::echo(Ipv6Addr::LOCALHOST).port();
     for name in ["tokio_server", "std_server", "mio_server"] {

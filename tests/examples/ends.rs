@@ -10,14 +10,18 @@ use crate::raw::{
 use crate::server::Server;
 use crate::{target, tests};
 
-tests!(tokio_server, everything_is_closed_in_the_end);
-tests!(std_server, everything_is_closed_in_the_end);
-tests!(mio_server, everything_is_closed_in_the_end);
-tests!(udp_relay, association_that_is_ended, association_that_is_reset);
+tests!(tokio_server, descriptors_are_closed_after_every_end);
+tests!(std_server, descriptors_are_closed_after_every_end);
+tests!(mio_server, descriptors_are_closed_after_every_end);
+tests!(
+    udp_relay,
+    association_that_is_ended_closes_its_sockets,
+    association_that_is_reset_closes_its_sockets
+);
 tests!(
     udp_relay_std,
-    association_that_is_ended,
-    association_that_is_reset
+    association_that_is_ended_closes_its_sockets,
+    association_that_is_reset_closes_its_sockets
 );
 
 /// Returns how many sockets a process has.
@@ -30,7 +34,7 @@ pub(crate) fn sockets(process: &Process) -> usize {
 }
 
 /// After tunnels that each side ended, refusals, and clients that said nothing.
-fn everything_is_closed_in_the_end(driver: &str) {
+fn descriptors_are_closed_after_every_end(driver: &str) {
     let server = Server::open(driver);
     let before = sockets(&server.process);
     let echo = target::echo(Ipv4Addr::LOCALHOST);
@@ -97,7 +101,7 @@ fn nowhere() -> SocketAddr {
 }
 
 ///
-fn association_that_is_ended(driver: &str) {
+fn association_that_is_ended_closes_its_sockets(driver: &str) {
     expect_end_of_association(driver, Raw::expect_success, |mut control| {
         control.end();
         control.expect_end();
@@ -105,7 +109,7 @@ fn association_that_is_ended(driver: &str) {
 }
 
 ///
-fn association_that_is_reset(driver: &str) {
+fn association_that_is_reset_closes_its_sockets(driver: &str) {
     let peek = |control: &mut Raw| {
         let mut reply = [0; 10];
         wait_until("the reply", || control.0.peek(&mut reply).expect("a reply") == 10);

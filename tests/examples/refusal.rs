@@ -9,28 +9,38 @@ use crate::{target, tests};
 
 macro_rules! every_server {
     ($($scenario:ident),+ $(,)?) => {
-        tests!(tokio_server, $($scenario),+, name_that_does_not_resolve, name_of_a_target_that_refuses);
-        tests!(std_server, $($scenario),+, name_that_does_not_resolve, name_of_a_target_that_refuses);
+        tests!(
+            tokio_server,
+            $($scenario),+,
+            name_that_does_not_resolve_is_answered_04,
+            name_of_a_target_that_refuses_is_answered_05,
+        );
+        tests!(
+            std_server,
+            $($scenario),+,
+            name_that_does_not_resolve_is_answered_04,
+            name_of_a_target_that_refuses_is_answered_05,
+        );
         tests!(mio_server, $($scenario),+, name_is_refused);
     };
 }
 
 every_server!(
-    wrong_user_or_password,
-    empty_password,
-    method_00_where_a_login_is_wanted,
-    login_where_none_is_wanted,
-    no_methods,
-    target_that_refuses,
+    wrong_user_or_password_is_rejected_with_01_01,
+    empty_password_is_rejected,
+    method_00_where_a_login_is_wanted_is_answered_05_ff,
+    login_where_none_is_wanted_is_answered_05_ff,
+    greeting_without_methods_is_answered_05_ff,
+    target_that_refuses_is_answered_05,
     udp_associate_is_refused,
     bind_is_refused,
-    unknown_command,
-    unknown_address_type,
+    unknown_command_is_answered_07,
+    unknown_address_type_is_answered_08,
     early_data_does_not_cost_the_reply,
-    http,
-    tls,
-    socks4_where_a_login_is_wanted,
-    end_of_input_before_the_request,
+    http_gets_no_answer,
+    tls_gets_no_answer,
+    socks4_where_a_login_is_wanted_gets_no_tunnel,
+    end_of_input_before_the_request_closes,
 );
 
 macro_rules! every_thin_relay {
@@ -41,21 +51,21 @@ macro_rules! every_thin_relay {
 }
 
 every_thin_relay!(
-    wrong_user_or_password,
-    empty_password,
-    method_00_where_a_login_is_wanted,
-    login_where_none_is_wanted,
-    no_methods,
-    unknown_command,
-    unknown_address_type,
+    wrong_user_or_password_is_rejected_with_01_01,
+    empty_password_is_rejected,
+    method_00_where_a_login_is_wanted_is_answered_05_ff,
+    login_where_none_is_wanted_is_answered_05_ff,
+    greeting_without_methods_is_answered_05_ff,
+    unknown_command_is_answered_07,
+    unknown_address_type_is_answered_08,
     connect_is_refused,
     bind_is_refused,
     early_data_does_not_cost_the_refusal,
-    end_of_input_before_the_request,
+    end_of_input_before_the_request_closes,
 );
 
 /// `01 01`, then closed.
-fn wrong_user_or_password(driver: &str) {
+fn wrong_user_or_password_is_rejected_with_01_01(driver: &str) {
     let server = Server::with_login(driver);
     for bytes in [
         login(USER, "wrong"),
@@ -80,7 +90,7 @@ fn wrong_user_or_password(driver: &str) {
 }
 
 ///
-fn empty_password(driver: &str) {
+fn empty_password_is_rejected(driver: &str) {
     let server = Server::with_login(driver);
     let mut client = Raw::connect(server.address);
     client.send(b"\x05\x01\x02");
@@ -91,7 +101,7 @@ fn empty_password(driver: &str) {
 }
 
 /// `05 ff`, then closed.
-fn method_00_where_a_login_is_wanted(driver: &str) {
+fn method_00_where_a_login_is_wanted_is_answered_05_ff(driver: &str) {
     let server = Server::with_login(driver);
     let mut client = Raw::connect(server.address);
     client.send(OFFER_NONE);
@@ -100,7 +110,7 @@ fn method_00_where_a_login_is_wanted(driver: &str) {
 }
 
 /// neither GSSAPI nor a private method is what this server can do.
-fn login_where_none_is_wanted(driver: &str) {
+fn login_where_none_is_wanted_is_answered_05_ff(driver: &str) {
     let server = Server::open(driver);
     let mut client = Raw::connect(server.address);
     client.send(b"\x05\x03\x01\x02\x80");
@@ -109,7 +119,7 @@ fn login_where_none_is_wanted(driver: &str) {
 }
 
 ///
-fn no_methods(driver: &str) {
+fn greeting_without_methods_is_answered_05_ff(driver: &str) {
     let server = Server::open(driver);
     let mut client = Raw::connect(server.address);
     client.send(b"\x05\x00");
@@ -126,13 +136,13 @@ fn expect_refusal(server: &Server, request: &[u8], code: u8) {
 }
 
 /// REP=05, then closed.
-fn target_that_refuses(driver: &str) {
+fn target_that_refuses_is_answered_05(driver: &str) {
     let server = Server::open(driver);
     expect_refusal(&server, &request(CONNECT, target::refusing()), 0x05);
 }
 
 ///
-fn name_of_a_target_that_refuses(driver: &str) {
+fn name_of_a_target_that_refuses_is_answered_05(driver: &str) {
     let server = Server::open(driver);
     let request = request_name("localhost", target::refusing().port());
     expect_refusal(&server, &request, 0x05);
@@ -145,13 +155,13 @@ fn name_is_refused(driver: &str) {
 }
 
 /// REP=04. RFC 6761 section 6.4 keeps `.invalid` from ever resolving.
-fn name_that_does_not_resolve(driver: &str) {
+fn name_that_does_not_resolve_is_answered_04(driver: &str) {
     let server = Server::open(driver);
     expect_refusal(&server, &request_name("sans-socks.invalid", 80), 0x04);
 }
 
 /// REP=07; Tor's RESOLVE (F0) is one that these servers do not know.
-fn unknown_command(driver: &str) {
+fn unknown_command_is_answered_07(driver: &str) {
     let server = Server::open(driver);
     for command in [0x00, 0x09, 0xF0, 0xFF] {
         expect_refusal(&server, &request(command, target::refusing()), 0x07);
@@ -159,7 +169,7 @@ fn unknown_command(driver: &str) {
 }
 
 /// REP=08.
-fn unknown_address_type(driver: &str) {
+fn unknown_address_type_is_answered_08(driver: &str) {
     let server = Server::open(driver);
     expect_refusal(&server, b"\x05\x01\x00\x02\x7f\x00\x00\x01\x00\x50", 0x08);
 }
@@ -216,27 +226,27 @@ fn expect_other_protocol(server: &Server, bytes: &[u8], name: &str) {
 }
 
 ///
-fn http(driver: &str) {
+fn http_gets_no_answer(driver: &str) {
     let server = Server::open(driver);
     expect_other_protocol(&server, b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n", "HTTP");
     expect_other_protocol(&server, b"CONNECT example.com:443 HTTP/1.1\r\n\r\n", "HTTP");
 }
 
 /// the start of a ClientHello.
-fn tls(driver: &str) {
+fn tls_gets_no_answer(driver: &str) {
     let server = Server::open(driver);
     expect_other_protocol(&server, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS");
 }
 
 /// SOCKS4 has no passwords, so it must not be a way around one.
-fn socks4_where_a_login_is_wanted(driver: &str) {
+fn socks4_where_a_login_is_wanted_gets_no_tunnel(driver: &str) {
     let server = Server::with_login(driver);
     let request = b"\x04\x01\x00\x50\x7f\x00\x00\x01alice\0";
     expect_other_protocol(&server, request, "SOCKS4");
 }
 
 /// A client that goes away in the middle of the handshake is answered with the end of the stream, nothing else.
-fn end_of_input_before_the_request(driver: &str) {
+fn end_of_input_before_the_request_closes(driver: &str) {
     let server = Server::open(driver);
     for sent in [&b""[..], b"\x05", b"\x05\x02\x00"] {
         let mut client = Raw::connect(server.address);

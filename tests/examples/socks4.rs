@@ -8,9 +8,26 @@ use crate::raw::{BIND, CONNECT, Raw};
 use crate::server::Server;
 use crate::{client, target, tests};
 
-tests!(tokio_server, address, name, refusals, name_that_does_not_resolve);
-tests!(std_server, address, name, refusals, name_that_does_not_resolve);
-tests!(mio_server, address, name_is_refused, refusals);
+tests!(
+    tokio_server,
+    request_of_an_address_is_granted,
+    request_of_a_name_is_granted,
+    refused_target_and_bind_are_answered_5b,
+    name_that_does_not_resolve_is_answered_5b,
+);
+tests!(
+    std_server,
+    request_of_an_address_is_granted,
+    request_of_a_name_is_granted,
+    refused_target_and_bind_are_answered_5b,
+    name_that_does_not_resolve_is_answered_5b,
+);
+tests!(
+    mio_server,
+    request_of_an_address_is_granted,
+    name_is_answered_5b,
+    refused_target_and_bind_are_answered_5b,
+);
 
 /// `04 CD`, port, address and user id.
 fn request(command: u8, target: SocketAddr) -> Vec<u8> {
@@ -41,7 +58,7 @@ fn expect_refusal(server: &Server, request: &[u8]) {
 }
 
 /// In one segment with early data, and byte by byte.
-fn address(driver: &str) {
+fn request_of_an_address_is_granted(driver: &str) {
     let server = Server::open(driver);
     let request = request(CONNECT, target::echo(Ipv4Addr::LOCALHOST));
     let mut client = Raw::connect(server.address);
@@ -59,7 +76,7 @@ fn address(driver: &str) {
 }
 
 /// SOCKS4a.
-fn name(driver: &str) {
+fn request_of_a_name_is_granted(driver: &str) {
     let server = Server::open(driver);
     let (target, collected) = target::collect(b"banner");
     let mut client = Raw::connect(server.address);
@@ -73,19 +90,19 @@ fn name(driver: &str) {
 }
 
 /// 5B, then closed: a target that refuses, and BIND.
-fn refusals(driver: &str) {
+fn refused_target_and_bind_are_answered_5b(driver: &str) {
     let server = Server::open(driver);
     expect_refusal(&server, &request(CONNECT, target::refusing()));
     expect_refusal(&server, &request(BIND, target::refusing()));
 }
 
-fn name_that_does_not_resolve(driver: &str) {
+fn name_that_does_not_resolve_is_answered_5b(driver: &str) {
     let server = Server::open(driver);
     expect_refusal(&server, &request_name("sans-socks.invalid", 80));
 }
 
 /// By a server that does not resolve names.
-fn name_is_refused(driver: &str) {
+fn name_is_answered_5b(driver: &str) {
     let server = Server::open(driver);
     expect_refusal(&server, &request_name("localhost", 80));
 }

@@ -23,33 +23,33 @@ macro_rules! every_relay {
 }
 
 every_relay!(
-    ipv4_addresses,
-    empty_and_largest_payload,
-    answers_of_other_hosts,
+    ipv4_target_is_relayed_in_every_form,
+    empty_and_largest_payloads_are_relayed,
+    answer_of_another_host_has_its_own_source,
     fragments_are_dropped,
-    malformed_datagrams,
-    foreign_sources,
-    port_that_the_request_names,
-    target_that_refuses,
-    bytes_on_the_control_connection,
-    out_of_descriptors,
+    malformed_datagrams_are_dropped_without_an_answer,
+    foreign_source_is_neither_relayed_nor_answered,
+    port_that_the_request_names_is_the_clients,
+    target_that_refuses_does_not_end_the_association,
+    bytes_on_the_control_connection_are_discarded,
+    lack_of_descriptors_is_refused_with_01,
 );
 
 tests!(
     udp_client,
-    lines_through_every_relay,
-    relay_at_the_proxy,
-    foreign_answers,
-    answers_in_fragments,
-    relay_without_a_port,
-    relay_with_a_name,
-    proxy_that_ends_the_association,
+    lines_pass_through_every_relay,
+    relay_address_of_zeros_is_the_proxy,
+    foreign_answers_are_dropped,
+    answers_in_fragments_are_reassembled,
+    relay_without_a_port_is_an_error,
+    relay_with_a_name_is_an_error,
+    proxy_that_ends_the_association_is_reported,
     late_answer_is_waited_for,
     missing_answer_is_reported,
 );
 
 /// IPv4 in every form but a name. IPv6 is dropped.
-fn ipv4_addresses(driver: &str) {
+fn ipv4_target_is_relayed_in_every_form(driver: &str) {
     let server = Server::on(driver, "[::]:0");
     let server = SocketAddr::from((Ipv4Addr::LOCALHOST, server.address.port()));
     let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server));
@@ -68,7 +68,7 @@ fn ipv4_addresses(driver: &str) {
 }
 
 /// what has no room for a header any more is dropped.
-fn empty_and_largest_payload(driver: &str) {
+fn empty_and_largest_payloads_are_relayed(driver: &str) {
     let server = Server::open(driver);
     let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
     let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
@@ -88,7 +88,7 @@ fn empty_and_largest_payload(driver: &str) {
 }
 
 /// the true source of an answer, which need not be the one that was asked.
-fn answers_of_other_hosts(driver: &str) {
+fn answer_of_another_host_has_its_own_source(driver: &str) {
     answers_over_ipv4(&Server::open(driver));
 }
 
@@ -117,7 +117,7 @@ fn fragments_are_dropped(driver: &str) {
 }
 
 /// dropped, no answer, and the association goes on.
-fn malformed_datagrams(driver: &str) {
+fn malformed_datagrams_are_dropped_without_an_answer(driver: &str) {
     let server = Server::open(driver);
     let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
     let target = udp(Ipv4Addr::LOCALHOST);
@@ -146,7 +146,7 @@ fn malformed_datagrams(driver: &str) {
 }
 
 /// ..Q-082: neither first nor later is a stranger relayed, answered, or taken for the client.
-fn foreign_sources(driver: &str) {
+fn foreign_source_is_neither_relayed_nor_answered(driver: &str) {
     let server = Server::open(driver);
     let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
     let stranger = udp(Ipv4Addr::new(127, 0, 0, 2));
@@ -172,7 +172,7 @@ fn foreign_sources(driver: &str) {
 }
 
 /// R-045; and Q-088: a target in place of the client's address fixes nothing.
-fn port_that_the_request_names(driver: &str) {
+fn port_that_the_request_names_is_the_clients(driver: &str) {
     let server = Server::open(driver);
     let (client, neighbour) = (udp(Ipv4Addr::LOCALHOST), udp(Ipv4Addr::LOCALHOST));
     let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
@@ -186,7 +186,7 @@ fn port_that_the_request_names(driver: &str) {
 }
 
 /// A datagram to a closed port is answered with an ICMP error.
-fn target_that_refuses(driver: &str) {
+fn target_that_refuses_does_not_end_the_association(driver: &str) {
     let server = Server::open(driver);
     let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
     let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
@@ -213,7 +213,7 @@ fn target_that_refuses(driver: &str) {
 }
 
 /// read and thrown away; neither relayed nor sent back, and no end.
-fn bytes_on_the_control_connection(driver: &str) {
+fn bytes_on_the_control_connection_are_discarded(driver: &str) {
     let server = Server::open(driver);
     let (client, mut association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
     let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
@@ -224,7 +224,7 @@ fn bytes_on_the_control_connection(driver: &str) {
 }
 
 /// REP=01 where there is no socket to be had; and the server recovers.
-fn out_of_descriptors(driver: &str) {
+fn lack_of_descriptors_is_refused_with_01(driver: &str) {
     // Of the 24 clients some get a relay. `udp_relay_std` has a second handle of each connection.
     let server = Server::with_descriptors(driver, if driver == "udp_relay_std" { 72 } else { 48 });
     let before = sockets(&server.process);
@@ -249,7 +249,7 @@ fn out_of_descriptors(driver: &str) {
     Association::open(server.address).expect_echo(&udp(Ipv4Addr::LOCALHOST), echo, b"again");
 }
 
-fn lines_through_every_relay(driver: &str) {
+fn lines_pass_through_every_relay(driver: &str) {
     for relay in ["udp_relay_std", "udp_relay"] {
         let server = Server::with_login(relay);
         let port = target::udp_echo_on_both();
@@ -310,7 +310,7 @@ impl Proxied {
 }
 
 /// BND 0.0.0.0 is the proxy.
-fn relay_at_the_proxy(driver: &str) {
+fn relay_address_of_zeros_is_the_proxy(driver: &str) {
     let everywhere = |relay: SocketAddr| (Ipv4Addr::UNSPECIFIED, relay.port()).into();
     let mut proxied = Proxied::new(driver, everywhere);
     proxied.client.send(b"question\n");
@@ -322,7 +322,7 @@ fn relay_at_the_proxy(driver: &str) {
 }
 
 /// What does not come from the relay is no answer. R-081: nothing is cut that is not asked to be.
-fn foreign_answers(driver: &str) {
+fn foreign_answers_are_dropped(driver: &str) {
     let mut proxied = Proxied::new(driver, |relay| relay);
     proxied.client.send(b"question\n");
     let client = proxied.expect(0x00, b"question");
@@ -335,7 +335,7 @@ fn foreign_answers(driver: &str) {
 }
 
 /// each end has a reassembly queue.
-fn answers_in_fragments(driver: &str) {
+fn answers_in_fragments_are_reassembled(driver: &str) {
     let mut proxied = Proxied::new(driver, |relay| relay);
     proxied.client.send(b"question\n");
     let client = proxied.expect(0x00, b"question");
@@ -355,7 +355,7 @@ fn answers_in_fragments(driver: &str) {
 }
 
 /// there is nowhere to send to.
-fn relay_without_a_port(driver: &str) {
+fn relay_without_a_port_is_an_error(driver: &str) {
     let mut proxied = Proxied::new(driver, |relay| (relay.ip(), 0).into());
     proxied.control.expect_end();
     let end = proxied.client.finish();
@@ -364,7 +364,7 @@ fn relay_without_a_port(driver: &str) {
 }
 
 /// A name as BND: the client does not look it up.
-fn relay_with_a_name(driver: &str) {
+fn relay_with_a_name_is_an_error(driver: &str) {
     let clients::Proxied { client, mut control } = clients::Proxied::start(driver, &[]);
     control.expect(OFFER_NONE);
     control.send(SELECT_NONE);
@@ -375,7 +375,7 @@ fn relay_with_a_name(driver: &str) {
 }
 
 /// the client stops when the association ends.
-fn proxy_that_ends_the_association(driver: &str) {
+fn proxy_that_ends_the_association_is_reported(driver: &str) {
     let mut proxied = Proxied::new(driver, |relay| relay);
     proxied.client.send(b"question\n");
     proxied.expect(0x00, b"question");

@@ -252,7 +252,7 @@ fn tunnel(transcript: &Transcript, messages: usize) -> Vec<u8> {
 
 ///
 #[test]
-fn every_client_is_understood_or_refused() {
+fn recorded_client_is_understood_or_refused() {
     replay("client-", CLIENTS, |case, transcript, stated| {
         let record = serve(transcript);
         let (user, command, target) = match stated {
@@ -311,7 +311,7 @@ fn every_client_is_understood_or_refused() {
 
 /// a SOCKS4 client is named, gets no byte, and can be handed on whole.
 #[test]
-fn socks4_clients_can_be_handed_on() {
+fn recorded_socks4_client_can_be_handed_on() {
     let transcripts = transcripts("client-");
     for file in ["curl-socks4", "curl-socks4-userid", "curl-socks4a"] {
         let transcript = &transcripts[&(file.to_string(), String::new())];
@@ -323,7 +323,7 @@ fn socks4_clients_can_be_handed_on() {
 
 /// with empty fields allowed, curl's empty password reaches the program, and then its request.
 #[test]
-fn an_empty_password_where_it_is_allowed() {
+fn recorded_empty_password_is_accepted_where_allowed() {
     let transcript = &transcripts("client-")[&("curl-emptypass".to_string(), String::new())];
     let script = Script::Server(Server {
         config: server::Config::new().with_empty_credentials(true),
@@ -342,7 +342,7 @@ fn an_empty_password_where_it_is_allowed() {
 /// Q-039b: PySocks wrote the length 199 of a name as UTF-8, `c3 87`. That is a name of 195 bytes, the first
 /// of them 87, and a port out of the name's last letters; the rest, with the tunnel's bytes, is left.
 #[test]
-fn a_length_counted_wrong_reads_as_another_name() {
+fn recorded_wrong_length_reads_as_another_name() {
     let transcript = &transcripts("client-")[&("pysocks-host200".to_string(), String::new())];
     let name = [vec![b'a'; 49], vec![b'a'; 49], vec![b'a'; 49], vec![b'a'; 49]].join(&b'.');
     let sent = [b"\x05\x01\x00\x03\xc3\x87", &name[..], b"\x1f\x90"].concat();
@@ -599,7 +599,7 @@ fn understands(case: &str, transcript: &Transcript, stated: &Answers) {
 
 ///
 #[test]
-fn every_server_is_understood_or_refused() {
+fn recorded_server_is_understood_or_refused() {
     replay("server-", SERVERS, understands);
 }
 
@@ -699,6 +699,6 @@ const ANSWERS: &[(&str, &str, Answers)] = &[
 
 /// ..Q-049, Q-060, Q-065.
 #[test]
-fn every_answer_to_a_client_is_understood_or_refused() {
+fn recorded_answer_to_a_client_is_understood_or_refused() {
     replay("client-", ANSWERS, understands);
 }

@@ -187,7 +187,7 @@ impl Form {
 ///
 /// every command, form of host and form of authentication is accepted.
 #[test]
-fn server_grants() {
+fn server_grants_every_form_of_request() {
     for form in forms() {
         let prefer = form.prefer();
         let odd = if form.name == "none" { odd_hosts() } else { vec![] };
@@ -280,7 +280,7 @@ fn server_refuses_the_methods() {
 
 /// an offer may repeat a method, contain FF, and have 255 methods.
 #[test]
-fn server_accepts_odd_offers() {
+fn server_accepts_repeated_and_reserved_offers() {
     let long = format!("05 ff {}", "00".repeat(255));
     for greeting in ["05 04 00 00 02 02", "05 03 ff 00 ff", &long] {
         let offered = driver::unhex(greeting).into_iter().skip(2);
@@ -421,7 +421,7 @@ fn bound() -> Vec<(String, Address<'static>)> {
 /// ..R-043, R-044, R-047, R-049, R-060, R-066, Q-020, Q-023..Q-025,
 /// every command, form of host and form of authentication is granted.
 #[test]
-fn client_is_granted() {
+fn client_is_granted_every_form_of_request() {
     for form in forms() {
         let odd = if form.name == "none" { odd_hosts() } else { vec![] };
         for (wire, target) in hosts().into_iter().chain(odd) {
@@ -472,7 +472,7 @@ fn client_reads_every_form_of_bound_address() {
 
 /// REP is judged as soon as it is received. Nothing after it is consumed.
 #[test]
-fn client_is_refused() {
+fn client_refusal_is_judged_at_rep() {
     let after = [
         "",
         "00",
@@ -527,7 +527,7 @@ fn client_without_acceptable_method_closes() {
 
 /// any status except 00 is a rejection, also after version 05.
 #[test]
-fn client_is_rejected() {
+fn client_status_other_than_00_is_a_rejection() {
     for version in ["01", "05"] {
         for status in [1, 2, 5, 0xff] {
             let client = Client {
@@ -549,7 +549,7 @@ fn client_is_rejected() {
 
 /// V-091: by default deviations that are common are accepted. Strict settings accept the RFC's form.
 #[test]
-fn client_settings_accept_what_they_should() {
+fn client_common_deviations_are_accepted_unless_strict() {
     let strict = client::Config::new()
         .with_strict_reserved(true)
         .with_strict_status_version(true);
@@ -578,7 +578,7 @@ fn client_settings_accept_what_they_should() {
 /// greeting, credentials and request are sent at once, in the RFC's order, if the only method offered is
 /// 00 or 02. The answers are judged as always.
 #[test]
-fn client_is_optimistic() {
+fn client_optimistic_sends_everything_at_once() {
     let request = "05 01 00 03 01 61 0001";
     let client = |auth| Client {
         auth,
@@ -642,7 +642,7 @@ fn client_is_optimistic() {
 
 /// The most that is sent at once: 3 + 513 + 262 bytes, since an offer of more methods is uncertain.
 #[test]
-fn client_longest_flight() {
+fn client_longest_flight_has_778_bytes() {
     let (user, password) = ([b'u'; 255], [b'p'; 255]);
     let name = [b'a'; 255];
     let target = Address::from((Domain::new(&name).unwrap(), 0xffff));
@@ -722,7 +722,7 @@ fn client_sends_messages_of_every_length() {
 
 /// the selected method is known from the selection on, if it was offered.
 #[test]
-fn client_knows_the_method() {
+fn client_method_is_known_from_the_selection_on() {
     for form in forms() {
         for selected in [form.selected, Method::NO_ACCEPTABLE, Method::new(0x33)] {
             let request = Request::connect(address("a:1"));
@@ -835,7 +835,7 @@ proptest! {
 
     ///
     #[test]
-    fn server_with_any_input(
+    fn server_any_input_gives_the_same_in_every_split(
         input in input(),
         at: prop::sample::Index,
         (empty, control, reserved, version) in any::<(bool, bool, bool, bool)>(),
@@ -852,7 +852,7 @@ proptest! {
 
     ///
     #[test]
-    fn client_with_any_input(
+    fn client_any_input_gives_the_same_in_every_split(
         input in input(),
         at: prop::sample::Index,
         (optimistic, reserved, version) in any::<(bool, bool, bool)>(),

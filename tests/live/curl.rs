@@ -9,27 +9,33 @@ use crate::{target, tests};
 
 macro_rules! every_server {
     ($($scenario:ident),+ $(,)?) => {
-        tests!(tokio_server, ignore = "needs curl", $($scenario),+, by_name, socks4a);
-        tests!(std_server, ignore = "needs curl", $($scenario),+, by_name, socks4a);
+        tests!(
+            tokio_server, ignore = "needs curl",
+            $($scenario),+, download_by_name_arrives_whole, socks4a_download_arrives_whole,
+        );
+        tests!(
+            std_server, ignore = "needs curl",
+            $($scenario),+, download_by_name_arrives_whole, socks4a_download_arrives_whole,
+        );
         tests!(mio_server, ignore = "needs curl", $($scenario),+);
         tests!(
             proxy,
             ignore = "needs curl and cargo build -p sans-socks-proxy",
-            $($scenario),+, by_name, socks4a
+            $($scenario),+, download_by_name_arrives_whole, socks4a_download_arrives_whole
         );
     };
 }
 
 every_server!(
-    by_address,
-    ipv6_target,
-    upload,
-    right_password,
-    wrong_password,
-    password_needed,
-    refused_target,
-    socks4,
-    socks4_refused_target,
+    download_by_address_arrives_whole,
+    download_over_ipv6_arrives_whole,
+    upload_arrives_whole,
+    right_password_is_accepted,
+    wrong_password_is_rejected,
+    missing_password_is_refused,
+    refused_target_is_reported,
+    socks4_download_arrives_whole,
+    socks4_refused_target_is_reported,
 );
 
 /// CURLE_PROXY: the handshake with the proxy failed.
@@ -63,7 +69,7 @@ fn url(host: &str, origin: SocketAddr) -> String {
 }
 
 /// curl resolves the name itself: ATYP 01. 64 MiB.
-fn by_address(driver: &str) {
+fn download_by_address_arrives_whole(driver: &str) {
     let server = Server::open(driver);
     let url = url("127.0.0.1", target::http(Ipv4Addr::LOCALHOST));
     expect(
@@ -73,7 +79,7 @@ fn by_address(driver: &str) {
 }
 
 /// The server resolves the name: ATYP 03. 64 MiB.
-fn by_name(driver: &str) {
+fn download_by_name_arrives_whole(driver: &str) {
     let server = Server::open(driver);
     let url = url("localhost", target::http(Ipv4Addr::LOCALHOST));
     expect(
@@ -83,7 +89,7 @@ fn by_name(driver: &str) {
 }
 
 /// ATYP 04.
-fn ipv6_target(driver: &str) {
+fn download_over_ipv6_arrives_whole(driver: &str) {
     let server = Server::open(driver);
     let url = url("[::1]", target::http(Ipv6Addr::LOCALHOST));
     for option in ["--socks5", "--socks5-hostname"] {
@@ -95,7 +101,7 @@ fn ipv6_target(driver: &str) {
 }
 
 /// 64 MiB in the other direction.
-fn upload(driver: &str) {
+fn upload_arrives_whole(driver: &str) {
     let server = Server::open(driver);
     let url = url("127.0.0.1", target::http(Ipv4Addr::LOCALHOST));
     let file = target::body_file().to_string_lossy();
@@ -116,7 +122,7 @@ fn login(password: &str) -> String {
     format!("{USER}:{password}")
 }
 
-fn right_password(driver: &str) {
+fn right_password_is_accepted(driver: &str) {
     let server = Server::with_login(driver);
     let url = url("127.0.0.1", target::http(Ipv4Addr::LOCALHOST));
     let proxy = server.address.to_string();
@@ -126,7 +132,7 @@ fn right_password(driver: &str) {
     }
 }
 
-fn wrong_password(driver: &str) {
+fn wrong_password_is_rejected(driver: &str) {
     let server = Server::with_login(driver);
     let url = url("localhost", target::http(Ipv4Addr::LOCALHOST));
     let proxy = server.address.to_string();
@@ -134,14 +140,14 @@ fn wrong_password(driver: &str) {
     expect_failure(&end, "User was rejected by the SOCKS5 server (1 1)");
 }
 
-fn password_needed(driver: &str) {
+fn missing_password_is_refused(driver: &str) {
     let server = Server::with_login(driver);
     let url = url("localhost", target::http(Ipv4Addr::LOCALHOST));
     let end = curl(&["--socks5-hostname", &server.address.to_string(), &url]);
     expect_failure(&end, "No authentication method was acceptable");
 }
 
-fn refused_target(driver: &str) {
+fn refused_target_is_reported(driver: &str) {
     let server = Server::open(driver);
     let url = url("127.0.0.1", target::refusing());
     let end = curl(&["--socks5-hostname", &server.address.to_string(), &url]);
@@ -149,7 +155,7 @@ fn refused_target(driver: &str) {
 }
 
 /// VN 04, an address.
-fn socks4(driver: &str) {
+fn socks4_download_arrives_whole(driver: &str) {
     let server = Server::open(driver);
     let url = url("127.0.0.1", target::http(Ipv4Addr::LOCALHOST));
     let end = curl(&["--socks4", &server.address.to_string(), &url]);
@@ -157,7 +163,7 @@ fn socks4(driver: &str) {
 }
 
 /// VN 04, a name, and a user id.
-fn socks4a(driver: &str) {
+fn socks4a_download_arrives_whole(driver: &str) {
     let server = Server::open(driver);
     let url = url("localhost", target::http(Ipv4Addr::LOCALHOST));
     let end = curl(&["--proxy", &format!("socks4a://alice@{}", server.address), &url]);
@@ -165,7 +171,7 @@ fn socks4a(driver: &str) {
 }
 
 /// 5B.
-fn socks4_refused_target(driver: &str) {
+fn socks4_refused_target_is_reported(driver: &str) {
     let server = Server::open(driver);
     let url = url("127.0.0.1", target::refusing());
     let end = curl(&["--socks4", &server.address.to_string(), &url]);

@@ -13,35 +13,35 @@ use crate::{target, tests};
 tests!(
     tokio_client,
     ignore = "needs danted, run as root, and a system user",
-    connect,
-    proxy_on_ipv6,
-    refused_target,
-    name_that_does_not_resolve,
-    right_password,
-    wrong_password,
+    connect_is_relayed,
+    proxy_on_ipv6_is_reached,
+    refused_target_is_reported,
+    name_that_does_not_resolve_is_reported,
+    right_password_is_accepted,
+    wrong_password_is_rejected,
 );
 tests!(
     std_client,
     ignore = "needs danted, run as root, and a system user",
-    connect,
-    proxy_on_ipv6,
-    refused_target,
-    name_that_does_not_resolve,
-    right_password,
-    wrong_password,
-    socks4,
-    socks4_refusals,
+    connect_is_relayed,
+    proxy_on_ipv6_is_reached,
+    refused_target_is_reported,
+    name_that_does_not_resolve_is_reported,
+    right_password_is_accepted,
+    wrong_password_is_rejected,
+    socks4_connect_is_relayed,
+    socks4_refusals_are_reported,
 );
 
 tests!(
     bind_client,
     ignore = "needs danted, run as root, and a system user",
-    bind
+    bind_has_two_replies_and_data
 );
 tests!(
     udp_client,
     ignore = "needs danted, run as root, and a system user",
-    udp
+    datagrams_are_answered
 );
 
 /// `USER:PASSWORD` of a system user: that is whom danted lets in.
@@ -97,7 +97,7 @@ fn with_login(test: impl FnOnce(&str, &str)) {
     test(user, password);
 }
 
-fn connect(driver: &str) {
+fn connect_is_relayed(driver: &str) {
     let danted = Danted::start();
     let v4 = target::echo(Ipv4Addr::LOCALHOST).port();
     let v6 = target::echo(Ipv6Addr::LOCALHOST).port();
@@ -107,14 +107,14 @@ fn connect(driver: &str) {
     client::start(driver, danted.address, &[], "::1", v6).expect_echo(b"by IPv6");
 }
 
-fn proxy_on_ipv6(driver: &str) {
+fn proxy_on_ipv6_is_reached(driver: &str) {
     let danted = Danted::start();
     let proxy = (Ipv6Addr::LOCALHOST, danted.address.port()).into();
     let v6 = target::echo(Ipv6Addr::LOCALHOST).port();
     client::start(driver, proxy, &[], "::1", v6).expect_echo(b"by IPv6");
 }
 
-fn refused_target(driver: &str) {
+fn refused_target_is_reported(driver: &str) {
     let danted = Danted::start();
     client::expect_failure(
         driver,
@@ -126,14 +126,14 @@ fn refused_target(driver: &str) {
 }
 
 /// danted gives the name back in its refusal.
-fn name_that_does_not_resolve(driver: &str) {
+fn name_that_does_not_resolve_is_reported(driver: &str) {
     let danted = Danted::start();
     let end = client::start(driver, danted.address, &[], "sans-socks.invalid", 80).finish();
     assert!(!end.status.success());
     assert!(end.stderr.contains("refused: host unreachable"), "{}", end.stderr);
 }
 
-fn right_password(driver: &str) {
+fn right_password_is_accepted(driver: &str) {
     let danted = Danted::start();
     let port = target::echo(Ipv4Addr::LOCALHOST).port();
     with_login(|user, password| {
@@ -142,13 +142,13 @@ fn right_password(driver: &str) {
 }
 
 /// danted serves both versions on one port, without SOCKS4a.
-fn socks4(driver: &str) {
+fn socks4_connect_is_relayed(driver: &str) {
     let danted = Danted::start();
     client::expect_body(driver, danted.address, &["socks4"]);
 }
 
 /// 5B: from a target that refuses, and for a name, since danted tries to connect to 0.0.0.1.
-fn socks4_refusals(driver: &str) {
+fn socks4_refusals_are_reported(driver: &str) {
     let danted = Danted::start();
     let echo = target::echo(Ipv4Addr::LOCALHOST);
     for (host, port) in [
@@ -161,7 +161,7 @@ fn socks4_refusals(driver: &str) {
 }
 
 ///
-fn wrong_password(driver: &str) {
+fn wrong_password_is_rejected(driver: &str) {
     let danted = Danted::start();
     with_login(|user, _| {
         client::expect_failure(driver, danted.address, &[user, "wrong"], 80, "rejected");
@@ -169,7 +169,7 @@ fn wrong_password(driver: &str) {
 }
 
 /// R-041..R-043: danted puts the second reply and what the peer sent at once into one segment.
-fn bind(driver: &str) {
+fn bind_has_two_replies_and_data(driver: &str) {
     let danted = Danted::start();
     let mut client = client::start(driver, danted.address, &[], "127.0.0.1", 0);
     let bound = client.line();
@@ -185,7 +185,7 @@ fn bind(driver: &str) {
 }
 
 ///
-fn udp(driver: &str) {
+fn datagrams_are_answered(driver: &str) {
     let danted = Danted::start();
     let port = target::udp_echo_on_both();
     for host in ["127.0.0.1", "localhost"] {

@@ -14,7 +14,12 @@ macro_rules! every_client {
     };
 }
 
-every_client!(connect, right_password, wrong_password, refused_target);
+every_client!(
+    connect_is_relayed,
+    right_password_is_accepted,
+    wrong_password_is_rejected,
+    refused_target_is_reported
+);
 
 const LOGIN: &[&str] = &["alice", "secret"];
 
@@ -29,7 +34,7 @@ fn microsocks(login: &[&str]) -> (Process, SocketAddr) {
     })
 }
 
-fn connect(driver: &str) {
+fn connect_is_relayed(driver: &str) {
     let (_microsocks, proxy) = microsocks(&[]);
     let v4 = target::echo(Ipv4Addr::LOCALHOST).port();
     let v6 = target::echo(Ipv6Addr::LOCALHOST).port();
@@ -39,21 +44,21 @@ fn connect(driver: &str) {
     client::start(driver, proxy, &[], "::1", v6).expect_echo(b"by IPv6");
 }
 
-fn right_password(driver: &str) {
+fn right_password_is_accepted(driver: &str) {
     let (_microsocks, proxy) = microsocks(LOGIN);
     let port = target::echo(Ipv4Addr::LOCALHOST).port();
     client::start(driver, proxy, LOGIN, "localhost", port).expect_echo(b"let in");
 }
 
 /// R-065; and R-009 for who has no password to offer.
-fn wrong_password(driver: &str) {
+fn wrong_password_is_rejected(driver: &str) {
     let (_microsocks, proxy) = microsocks(LOGIN);
     let port = target::echo(Ipv4Addr::LOCALHOST).port();
     client::expect_failure(driver, proxy, &["alice", "wrong"], port, "rejected");
     client::expect_failure(driver, proxy, &[], port, "no acceptable authentication method");
 }
 
-fn refused_target(driver: &str) {
+fn refused_target_is_reported(driver: &str) {
     let (_microsocks, proxy) = microsocks(&[]);
     client::expect_failure(
         driver,

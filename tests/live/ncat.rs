@@ -9,24 +9,24 @@ use crate::{target, tests};
 
 macro_rules! every_server {
     ($($scenario:ident),+ $(,)?) => {
-        tests!(tokio_server, ignore = "needs ncat", $($scenario),+, names);
-        tests!(std_server, ignore = "needs ncat", $($scenario),+, names);
+        tests!(tokio_server, ignore = "needs ncat", $($scenario),+, names_are_resolved_by_the_server);
+        tests!(std_server, ignore = "needs ncat", $($scenario),+, names_are_resolved_by_the_server);
         tests!(mio_server, ignore = "needs ncat", $($scenario),+);
         tests!(
             proxy,
             ignore = "needs ncat and cargo build -p sans-socks-proxy",
-            $($scenario),+, names
+            $($scenario),+, names_are_resolved_by_the_server
         );
     };
 }
 
 every_server!(
-    connect,
-    right_password,
-    wrong_password,
-    refused_target,
-    socks4,
-    socks4_refused_target,
+    connect_is_relayed,
+    right_password_is_accepted,
+    wrong_password_is_rejected,
+    refused_target_is_reported,
+    socks4_connect_is_relayed,
+    socks4_refused_target_is_reported,
 );
 
 /// `options` come before the target.
@@ -39,7 +39,7 @@ fn ncat(server: &Server, version: &str, options: &[&str], host: &str, port: u16)
     Process::start(command)
 }
 
-fn connect(driver: &str) {
+fn connect_is_relayed(driver: &str) {
     let server = Server::open(driver);
     let v4 = target::echo(Ipv4Addr::LOCALHOST).port();
     let v6 = target::echo(Ipv6Addr::LOCALHOST).port();
@@ -48,7 +48,7 @@ fn connect(driver: &str) {
 }
 
 /// ncat has the proxy resolve names.
-fn names(driver: &str) {
+fn names_are_resolved_by_the_server(driver: &str) {
     let server = Server::open(driver);
     let port = target::echo(Ipv4Addr::LOCALHOST).port();
     for version in ["socks5", "socks4"] {
@@ -56,35 +56,35 @@ fn names(driver: &str) {
     }
 }
 
-fn right_password(driver: &str) {
+fn right_password_is_accepted(driver: &str) {
     let server = Server::with_login(driver);
     let port = target::echo(Ipv4Addr::LOCALHOST).port();
     let login = format!("{USER}:{PASSWORD}");
     ncat(&server, "socks5", &["--proxy-auth", &login], "127.0.0.1", port).expect_echo(b"let in");
 }
 
-fn wrong_password(driver: &str) {
+fn wrong_password_is_rejected(driver: &str) {
     let server = Server::with_login(driver);
     let port = target::echo(Ipv4Addr::LOCALHOST).port();
     let login = format!("{USER}:wrong");
     ncat(&server, "socks5", &["--proxy-auth", &login], "127.0.0.1", port).expect_failure("auth");
 }
 
-fn refused_target(driver: &str) {
+fn refused_target_is_reported(driver: &str) {
     let server = Server::open(driver);
     let port = target::refusing().port();
     ncat(&server, "socks5", &[], "127.0.0.1", port).expect_failure("refused");
 }
 
 /// VN 04, an address and a user id.
-fn socks4(driver: &str) {
+fn socks4_connect_is_relayed(driver: &str) {
     let server = Server::open(driver);
     let port = target::echo(Ipv4Addr::LOCALHOST).port();
     ncat(&server, "socks4", &["--proxy-auth", "alice"], "127.0.0.1", port).expect_echo(b"by address");
 }
 
 /// 5B.
-fn socks4_refused_target(driver: &str) {
+fn socks4_refused_target_is_reported(driver: &str) {
     let server = Server::open(driver);
     let port = target::refusing().port();
     ncat(&server, "socks4", &[], "127.0.0.1", port).expect_failure("Proxy connection failed");

@@ -11,27 +11,45 @@ use crate::{target, tests};
 
 macro_rules! every_server {
     ($($scenario:ident),+ $(,)?) => {
-        tests!(tokio_server, ignore = "needs node and its package socks", $($scenario),+, names, bind_is_refused);
-        tests!(std_server, ignore = "needs node and its package socks", $($scenario),+, names, bind_is_refused);
+        tests!(
+            tokio_server, ignore = "needs node and its package socks",
+            $($scenario),+, names_are_resolved_by_the_server, bind_is_refused,
+        );
+        tests!(
+            std_server, ignore = "needs node and its package socks",
+            $($scenario),+, names_are_resolved_by_the_server, bind_is_refused,
+        );
         tests!(mio_server, ignore = "needs node and its package socks", $($scenario),+, bind_is_refused);
         tests!(
             proxy,
             ignore = "needs node, its package socks and cargo build -p sans-socks-proxy",
-            $($scenario),+, names, bind, socks4_bind, udp
+            $($scenario),+,
+            names_are_resolved_by_the_server,
+            bind_has_two_replies_and_data,
+            socks4_bind_has_two_replies_and_data,
+            datagrams_are_answered,
         );
     };
 }
 
 every_server!(
-    connect,
-    right_password,
-    wrong_password,
-    refused_target,
-    socks4,
-    socks4_refused_target,
+    connect_is_relayed,
+    right_password_is_accepted,
+    wrong_password_is_rejected,
+    refused_target_is_reported,
+    socks4_connect_is_relayed,
+    socks4_refused_target_is_reported,
 );
-tests!(udp_relay, ignore = "needs node and its package socks", udp);
-tests!(udp_relay_std, ignore = "needs node and its package socks", udp);
+tests!(
+    udp_relay,
+    ignore = "needs node and its package socks",
+    datagrams_are_answered
+);
+tests!(
+    udp_relay_std,
+    ignore = "needs node and its package socks",
+    datagrams_are_answered
+);
 
 fn node(server: &Server, command: &str, host: &str, port: u16, login: &[&str]) -> Process {
     start(server, "5", command, host, port, login)
@@ -52,7 +70,7 @@ fn start(server: &Server, version: &str, command: &str, host: &str, port: u16, l
     Process::start(node)
 }
 
-fn connect(driver: &str) {
+fn connect_is_relayed(driver: &str) {
     let server = Server::open(driver);
     let v4 = target::echo(Ipv4Addr::LOCALHOST).port();
     let v6 = target::echo(Ipv6Addr::LOCALHOST).port();
@@ -60,27 +78,27 @@ fn connect(driver: &str) {
     node(&server, "connect", "::1", v6, &[]).expect_echo(b"by IPv6");
 }
 
-fn names(driver: &str) {
+fn names_are_resolved_by_the_server(driver: &str) {
     let server = Server::open(driver);
     let port = target::echo(Ipv4Addr::LOCALHOST).port();
     node(&server, "connect", "localhost", port, &[]).expect_echo(b"by name");
     node4(&server, "connect", "localhost", port).expect_echo(b"by name, SOCKS4a");
 }
 
-fn right_password(driver: &str) {
+fn right_password_is_accepted(driver: &str) {
     let server = Server::with_login(driver);
     let port = target::echo(Ipv4Addr::LOCALHOST).port();
     node(&server, "connect", "127.0.0.1", port, &[USER, PASSWORD]).expect_echo(b"let in");
 }
 
-fn wrong_password(driver: &str) {
+fn wrong_password_is_rejected(driver: &str) {
     let server = Server::with_login(driver);
     let port = target::echo(Ipv4Addr::LOCALHOST).port();
     node(&server, "connect", "127.0.0.1", port, &[USER, "wrong"])
         .expect_failure("Socks5 Authentication failed");
 }
 
-fn refused_target(driver: &str) {
+fn refused_target_is_reported(driver: &str) {
     let server = Server::open(driver);
     let port = target::refusing().port();
     node(&server, "connect", "127.0.0.1", port, &[])
@@ -88,14 +106,14 @@ fn refused_target(driver: &str) {
 }
 
 /// VN 04, an address and a user id.
-fn socks4(driver: &str) {
+fn socks4_connect_is_relayed(driver: &str) {
     let server = Server::open(driver);
     let port = target::echo(Ipv4Addr::LOCALHOST).port();
     node4(&server, "connect", "127.0.0.1", port).expect_echo(target::body());
 }
 
 /// 5B.
-fn socks4_refused_target(driver: &str) {
+fn socks4_refused_target_is_reported(driver: &str) {
     let server = Server::open(driver);
     let port = target::refusing().port();
     node4(&server, "connect", "127.0.0.1", port)
@@ -103,13 +121,13 @@ fn socks4_refused_target(driver: &str) {
 }
 
 /// R-041..R-043: both replies, and what the peer sends at once.
-fn bind(driver: &str) {
+fn bind_has_two_replies_and_data(driver: &str) {
     let server = Server::open(driver);
     expect_bind(node(&server, "bind", "0.0.0.0", 0, &[]));
 }
 
 /// Both replies of SOCKS4.
-fn socks4_bind(driver: &str) {
+fn socks4_bind_has_two_replies_and_data(driver: &str) {
     let server = Server::open(driver);
     expect_bind(node4(&server, "bind", "0.0.0.0", 0));
 }
@@ -134,7 +152,7 @@ fn bind_is_refused(driver: &str) {
 }
 
 ///
-fn udp(driver: &str) {
+fn datagrams_are_answered(driver: &str) {
     let server = Server::with_login(driver);
     let port = target::udp_echo_on_both();
     for host in udp_hosts(driver) {

@@ -11,13 +11,13 @@ use crate::{client, target, tests};
 tests!(
     tokio_client,
     ignore = "needs ssh, and sshd with /run/sshd",
-    connect
+    connect_is_relayed
 );
 tests!(
     std_client,
     ignore = "needs ssh, and sshd with /run/sshd",
-    connect,
-    socks4
+    connect_is_relayed,
+    socks4_connect_is_relayed
 );
 
 /// A client and a server of ssh, with keys of their own.
@@ -97,7 +97,7 @@ fn start_client(directory: &Path, sshd: SocketAddr, port: u16) -> Process {
     Process::start(command)
 }
 
-fn connect(driver: &str) {
+fn connect_is_relayed(driver: &str) {
     let ssh = Ssh::start();
     let v4 = target::echo(Ipv4Addr::LOCALHOST).port();
     let v6 = target::echo(Ipv6Addr::LOCALHOST).port();
@@ -108,7 +108,7 @@ fn connect(driver: &str) {
 }
 
 /// An address, and a name as SOCKS4a.
-fn socks4(driver: &str) {
+fn socks4_connect_is_relayed(driver: &str) {
     let ssh = Ssh::start();
     let port = target::echo(Ipv4Addr::LOCALHOST).port();
     client::expect_body(driver, ssh.address, &["socks4"]);

@@ -10,8 +10,13 @@ use std::process::Command;
 use crate::process::{Process, scratch, start_on_free_port};
 use crate::{client, tests};
 
-tests!(tokio_client, ignore = "needs tor", refusal);
-tests!(std_client, ignore = "needs tor", refusal, socks4_refusal);
+tests!(tokio_client, ignore = "needs tor", refusal_is_reported);
+tests!(
+    std_client,
+    ignore = "needs tor",
+    refusal_is_reported,
+    socks4_refusal_is_reported
+);
 
 /// A running tor, with a directory of its own.
 struct Tor {
@@ -52,7 +57,7 @@ impl Drop for Tor {
     }
 }
 
-fn refusal(driver: &str) {
+fn refusal_is_reported(driver: &str) {
     let tor = Tor::start();
     client::expect_failure(
         driver,
@@ -64,7 +69,7 @@ fn refusal(driver: &str) {
 }
 
 /// 5B, to an address and to a name.
-fn socks4_refusal(driver: &str) {
+fn socks4_refusal_is_reported(driver: &str) {
     let tor = Tor::start();
     for host in ["127.0.0.1", "localhost"] {
         client::start(driver, tor.address, &["socks4"], host, 80)

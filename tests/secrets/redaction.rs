@@ -80,7 +80,7 @@ fn look_at_error(error: Error) {
 
 /// The search finds a secret in every form of output.
 #[test]
-fn leaks_are_found() {
+fn search_finds_a_secret_in_every_form() {
     #[derive(Debug)]
     #[expect(dead_code, reason = "`Debug` reads the fields")]
     struct Leaky<'a> {
@@ -113,7 +113,7 @@ fn leaks_are_found() {
 
 ///
 #[test]
-fn values_and_messages() {
+fn values_and_messages_print_no_secret() {
     let credentials = Credentials::new(USERNAME, PASSWORD).unwrap();
     look(&credentials);
     look(&Credentials::new_allowing_empty(USERNAME, PASSWORD));
@@ -228,7 +228,7 @@ fn look_at_client(handshake: &mut client::Handshake, looked: &mut Looked) {
 /// both machines after every step of every session, byte by byte too, and with connections that end early
 /// or carry a secret in the wrong place.
 #[test]
-fn machines_and_their_outputs_in_every_phase() {
+fn machines_print_no_secret_in_any_phase() {
     let mut looked = Looked::new();
     every_session(|session| {
         // The form of the address makes no difference.

@@ -29,7 +29,7 @@ fn connected(text: &str) -> Due {
 /// every command, form of host
 /// and user id is requested, and granted by a reply of either VN.
 #[test]
-fn client_is_granted() {
+fn client_is_granted_every_form_of_request() {
     let long = [b'u'; 255];
     let name = [b'a'; 255];
     let longest = Address::from((Domain::new(&name).unwrap(), 0xffff));
@@ -72,7 +72,7 @@ fn client_is_granted() {
 /// every CD except `5A` is a failure. It is judged as soon as it is received and kept;
 /// nothing after it is consumed, however short the reply is cut.
 #[test]
-fn client_is_refused() {
+fn client_refusal_is_judged_at_cd() {
     for byte in (0..=0xff).filter(|byte| *byte != 0x5a) {
         let end = Due::Closed(Error::Socks4Refused(Code::new(byte)));
         for vn in ["00", "04"] {

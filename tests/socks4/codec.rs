@@ -233,7 +233,7 @@ mod values {
     }
 
     #[test]
-    fn errors_say_what_was_got_and_expected() {
+    fn errors_name_what_was_got_and_expected() {
         let cases = [
             (
                 InvalidValue::UserId(256).to_string(),
@@ -448,7 +448,7 @@ mod messages {
 
     /// what curl and Dante said to each other.
     #[test]
-    fn captured_messages_are_read_and_written_the_same() {
+    fn captured_messages_round_trip() {
         let cases = [
             (
                 include_str!("../data/transcripts/client-curl-socks4.txt"),
@@ -582,7 +582,7 @@ mod bad_input {
 
     /// A message of version 5 is none of version 4, and the other way round.
     #[test]
-    fn versions_are_not_mistaken_for_each_other() {
+    fn message_of_one_version_is_a_fault_in_the_other() {
         use sans_socks::message::Greeting;
 
         assert_eq!(Request::decode(b"\x05\x01\x00"), Err(wrong_version(4, 5)));
@@ -641,7 +641,7 @@ proptest! {
 
     ///
     #[test]
-    fn any_request_comes_back(
+    fn request_of_any_fields_round_trips(
         command: u8,
         ip: [u8; 4],
         name in proptest::option::of(vec(1..=255_u8, 1..=255)),
@@ -670,7 +670,7 @@ proptest! {
 
     ///
     #[test]
-    fn any_reply_comes_back(code: u8, ip: [u8; 4], port: u16) {
+    fn reply_of_any_fields_round_trips(code: u8, ip: [u8; 4], port: u16) {
         let reply = Reply::new(ReplyCode::new(code), SocketAddrV4::new(ip.into(), port));
         round_trip(&reply, |bytes| {
             let (read, consumed) = Reply::decode(bytes).unwrap().complete()?;
@@ -680,7 +680,7 @@ proptest! {
 
     /// A reader that reads byte by byte, or exactly as many bytes as are needed, ends where one with all of them does.
     #[test]
-    fn any_input_has_one_outcome(
+    fn input_of_any_bytes_has_one_outcome(
         start in prop_oneof![Just(4), any::<u8>()],
         ip in prop_oneof![Just(NAMED), any::<[u8; 4]>()],
         rest in vec(prop_oneof![1 => Just(0), 100 => any::<u8>()], 0..600),

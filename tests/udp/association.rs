@@ -70,9 +70,9 @@ fn host(source: &str) -> &str {
     host.strip_prefix("::ffff:").unwrap_or(host)
 }
 
-/// every first and second source, for every request.
+/// every first and second source, for every request.
 #[test]
-fn q_080_every_source_and_request() {
+fn association_source_is_compared_with_the_request() {
     for (peer, requested, fixed) in REQUESTED {
         for first in SOURCES {
             for second in SOURCES {
@@ -102,7 +102,7 @@ fn q_080_every_source_and_request() {
 
 /// ..Q-082: a foreign datagram does not take over an association, neither first nor later.
 #[test]
-fn q_080_no_capture() {
+fn association_is_not_captured_by_a_foreign_datagram() {
     let (client, thief) = (socket("127.0.0.1:4000"), socket("127.0.0.2:4000"));
     let mut association = association("127.0.0.1", "0.0.0.0:0");
     assert_eq!(association.accept(thief, QUERY), Err(Discard::Source));
@@ -113,9 +113,9 @@ fn q_080_no_capture() {
     assert_eq!(association.client(), Some(client));
 }
 
-/// malformed datagrams do not fix the port, and do not end the association.
+/// malformed datagrams do not fix the port, and do not end the association.
 #[test]
-fn r_086_malformed_datagrams_change_nothing() {
+fn association_malformed_datagram_changes_nothing() {
     let mut malformed: Vec<Vec<u8>> = [
         &b""[..],
         b"\0\0\0",
@@ -160,7 +160,7 @@ fn r_086_malformed_datagrams_change_nothing() {
 
 /// F-18: without reassembly every fragment is dropped, and fixes no port.
 #[test]
-fn f_18_fragments_are_dropped_by_default() {
+fn association_fragments_are_dropped_by_default() {
     let mut association = association("192.0.2.7", "0.0.0.0:0");
     let mut bytes = QUERY.to_vec();
     for frag in 1..=255 {
@@ -176,7 +176,7 @@ fn f_18_fragments_are_dropped_by_default() {
 
 /// fragments are accepted if the setting says so. FRAG 80 is invalid (V-104).
 #[test]
-fn r_082_fragments_are_accepted_on_request() {
+fn association_fragments_are_accepted_by_the_setting() {
     let source = socket("192.0.2.7:4000");
     let mut bytes = QUERY.to_vec();
     for frag in 0..=255 {
@@ -193,9 +193,9 @@ fn r_082_fragments_are_accepted_on_request() {
     }
 }
 
-/// Every vector that is a datagram, truncated at every byte of its header.
+/// every vector that is a datagram, truncated at every byte of its header.
 #[test]
-fn r_086_truncated_vectors_change_nothing() {
+fn association_truncated_vector_changes_nothing() {
     let vectors = include_str!("../data/vectors.tsv").lines().filter_map(|line| {
         let columns: Vec<&str> = line.split('\t').collect();
         match columns.as_slice() {
@@ -224,7 +224,7 @@ fn r_086_truncated_vectors_change_nothing() {
 
 /// D-11, F-16: a fragment from another host does not reach the queue.
 #[test]
-fn f_16_a_foreign_fragment_does_not_reach_the_queue() {
+fn association_foreign_fragment_does_not_reach_the_queue() {
     let (client, thief) = (socket("127.0.0.1:4000"), socket("127.0.0.2:4000"));
     let mut association = association("127.0.0.1", "0.0.0.0:0").with_fragments(true);
     let mut reassembler = Reassembler::with_storage([0; 16]);
@@ -257,7 +257,7 @@ fn f_16_a_foreign_fragment_does_not_reach_the_queue() {
 
 /// datagrams that others drop.
 #[test]
-fn q_084_empty_payloads_and_short_names_are_datagrams() {
+fn association_empty_payload_and_short_name_are_accepted() {
     let mut association = association("192.0.2.7", "0.0.0.0:0");
     for bytes in [
         &b"\0\0\0\x01\x7f\0\0\x01\x14\xb4"[..],
@@ -271,7 +271,7 @@ fn q_084_empty_payloads_and_short_names_are_datagrams() {
 
 /// Q-087, V-100: RSV is ignored unless the setting is strict.
 #[test]
-fn q_087_reserved_bytes() {
+fn association_reserved_bytes_are_ignored_unless_strict() {
     let source = socket("192.0.2.7:4000");
     let mut bytes = QUERY.to_vec();
     for (reserved, fault) in [

@@ -34,7 +34,7 @@ fn datagrams() -> Vec<Vec<u8>> {
 
 ///
 #[test]
-fn vectors() {
+fn header_vectors_decode_as_stated() {
     for (id, bytes, expected) in rows() {
         let result = match Datagram::decode(&bytes) {
             Ok(Datagram { header, payload }) => format!(
@@ -54,7 +54,7 @@ fn vectors() {
 
 /// RSV is written as 0000, regardless of the RSV received. The rest is written as received.
 #[test]
-fn r_072_datagrams_are_written_as_they_came() {
+fn header_is_written_as_received_with_rsv_0000() {
     for bytes in datagrams() {
         let mut written = vec![0xa5; bytes.len()];
         let datagram = Datagram::decode(&bytes).unwrap();
@@ -63,9 +63,9 @@ fn r_072_datagrams_are_written_as_they_came() {
     }
 }
 
-///
+///
 #[test]
-fn q_085_short_datagrams() {
+fn header_of_the_shortest_name_is_decoded() {
     for (bytes, payload) in SHORT.into_iter().zip([&b""[..], b"z"]) {
         let datagram = Datagram::decode(bytes).unwrap();
         assert_eq!(datagram.header.address, Address::try_from("a:53").unwrap());
@@ -73,9 +73,9 @@ fn q_085_short_datagrams() {
     }
 }
 
-/// The shortest input that shows each fault.
+/// the shortest input that shows each fault.
 #[test]
-fn r_086_faults() {
+fn header_fault_is_named() {
     let faults: [(&[u8], Malformed); 6] = [
         (b"", Malformed::Truncated),
         (b"\0\0\0\0", Malformed::AddressType(0)),
@@ -89,9 +89,9 @@ fn r_086_faults() {
     }
 }
 
-/// a datagram that ends inside its header is a fault, and never incomplete.
+/// a datagram that ends inside its header is a fault, and never incomplete.
 #[test]
-fn r_086_truncation_at_every_byte() {
+fn header_truncated_at_any_byte_is_a_fault() {
     for bytes in datagrams() {
         let header_len = Datagram::decode(&bytes).unwrap().header.encoded_len();
         for cut in 0..header_len {
@@ -143,18 +143,18 @@ fn decoded(bytes: &[u8]) -> Result<(u8, String, &[u8]), Malformed> {
     })
 }
 
-/// No three bytes are a datagram: all 16,777,216.
+/// no three bytes are a datagram: all 16,777,216.
 #[test]
-fn q_093_every_input_of_three_bytes() {
+fn header_of_three_bytes_is_a_fault() {
     for bytes in 0..1_u32 << 24 {
         let [bytes @ .., _] = bytes.to_le_bytes();
         assert!(matches!(Datagram::decode(&bytes), Err(Malformed::Truncated)));
     }
 }
 
-/// Up to twelve bytes: every ATYP and every byte after it (the length of a name), at every length.
+/// up to twelve bytes: every ATYP and every byte after it (the length of a name), at every length.
 #[test]
-fn q_093_every_start_of_twelve_bytes() {
+fn header_of_every_shape_agrees_with_its_offsets() {
     let mut bytes = *b"\x00\x01\x02\x00\x00efghijk";
     for atyp in 0..=255 {
         for after in 0..=255 {
@@ -180,9 +180,9 @@ fn address((ip, name, port): &(Option<IpAddr>, Vec<u8>, u16)) -> Address<'_> {
 }
 
 proptest! {
-    /// Samples of longer inputs than those above.
+    /// samples of longer inputs than those above.
     #[test]
-    fn q_093_nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..=300), atyp in 0..6_u8) {
+    fn header_of_any_bytes_agrees_with_its_offsets(bytes in proptest::collection::vec(any::<u8>(), 0..=300), atyp in 0..6_u8) {
         prop_assert_eq!(decoded(&bytes), by_offsets(&bytes));
         let mut bytes = bytes;
         if let Some(byte) = bytes.get_mut(3) {
@@ -191,9 +191,9 @@ proptest! {
         prop_assert_eq!(decoded(&bytes), by_offsets(&bytes));
     }
 
-    ///
+    ///
     #[test]
-    fn r_072_round_trip(
+    fn header_of_any_address_round_trips(
         parts in any_address(),
         frag in any::<u8>(),
         payload in proptest::collection::vec(any::<u8>(), 0..=600),
@@ -227,9 +227,9 @@ fn every_form(test: impl Fn(Address<'_>, usize)) {
     }
 }
 
-/// `prepend` and `encode_into` write the same, with every headroom from 0 up, and nothing else.
+/// `prepend` and `encode_into` write the same, with every headroom from 0 up, and nothing else.
 #[test]
-fn r_074_prepend_agrees_with_encode_into() {
+fn prepend_writes_what_encode_into_writes() {
     every_form(|address, header_len| {
         let header = Header::new(Frag::new(0x83), address);
         let mut alone = [0xa5; MAX_HEADER_LEN];
@@ -271,8 +271,9 @@ fn prepend_to_a_payload_beyond_the_buffer_is_refused() {
     assert_eq!(header.prepend(&mut buf, 16), Ok(6));
 }
 
+///
 #[test]
-fn r_084_room_for_payload() {
+fn max_payload_leaves_room_for_the_header() {
     every_form(|address, header_len| {
         assert_eq!(Header::standalone(address).encoded_len(), header_len);
         assert_eq!(max_payload(65507, &address), 65507 - header_len);
@@ -284,8 +285,9 @@ fn r_084_room_for_payload() {
     assert_eq!(Header::MAX_LEN, MAX_HEADER_LEN);
 }
 
+///
 #[test]
-fn r_076_frag() {
+fn frag_has_a_position_and_an_end_bit() {
     for byte in 0..=255 {
         let frag = Frag::new(byte);
         assert_eq!(frag.get(), byte);
@@ -298,7 +300,7 @@ fn r_076_frag() {
 /// `Encode::encode` appends the same bytes.
 #[cfg(feature = "bytes")]
 #[test]
-fn encode_appends() {
+fn header_encode_appends_the_same_bytes() {
     every_form(|address, header_len| {
         let header = Header::standalone(address);
         let mut alone = [0; MAX_HEADER_LEN];
@@ -309,8 +311,8 @@ fn encode_appends() {
     });
 }
 
-/// The sender's side, D-18.
-mod d_18 {
+/// The sender's side.
+mod fragments_sent {
     use core::num::NonZeroUsize;
 
     use super::*;
@@ -329,16 +331,17 @@ mod d_18 {
         pieces
     }
 
-    ///
+    /// D-18, R-081.
     #[test]
-    fn one_piece_stands_alone() {
+    fn payload_of_one_piece_has_frag_00() {
         assert_eq!(pieces(b"ab", 2), [(0x00, b"ab".to_vec())]);
         assert_eq!(pieces(b"ab", usize::MAX), [(0x00, b"ab".to_vec())]);
         assert_eq!(pieces(b"", 1), [(0x00, vec![])]);
     }
 
+    /// D-18.
     #[test]
-    fn the_last_of_several_is_marked() {
+    fn last_of_several_pieces_has_the_end_bit() {
         assert_eq!(pieces(b"abc", 2), [(0x01, b"ab".to_vec()), (0x82, b"c".to_vec())]);
         assert_eq!(
             pieces(b"abcd", 2),
@@ -346,8 +349,9 @@ mod d_18 {
         );
     }
 
+    /// D-18.
     #[test]
-    fn no_more_than_127() {
+    fn more_than_127_pieces_are_an_error() {
         let all = pieces(&[7; 127], 1);
         assert_eq!(all.first(), Some(&(0x01, vec![7])));
         assert_eq!(all.last(), Some(&(0xff, vec![7])));
@@ -363,8 +367,9 @@ mod d_18 {
     }
 
     proptest! {
+        /// D-18.
         #[test]
-        fn the_pieces_are_the_payload(payload in proptest::collection::vec(any::<u8>(), 0..=2000), max in 16..=2100_usize) {
+        fn pieces_of_any_size_are_the_payload(payload in proptest::collection::vec(any::<u8>(), 0..=2000), max in 16..=2100_usize) {
             let pieces = pieces(&payload, max);
             prop_assert_eq!(pieces.iter().flat_map(|(_, piece)| piece.clone()).collect::<Vec<_>>(), payload);
             prop_assert!(pieces.iter().all(|(_, piece)| piece.len() <= max));

@@ -111,7 +111,7 @@ fn table_known_client_allocates_nothing() {
 
 /// A sequence of one fragment, a dropped fragment, and a sequence in an array allocate nothing.
 #[test]
-fn other_traffic_allocates_nothing() {
+fn short_sequences_and_discards_allocate_nothing() {
     let mut reassembler = Reassembler::with_storage([0; 4096]);
     let (single, late) = (wire(0x81, &[7; 1200]), wire(0x82, &[7; 1200]));
     let payload = [7; 4096];
@@ -141,7 +141,7 @@ fn other_traffic_allocates_nothing() {
 /// D-15, D-16: a `Vec` holds exactly the bytes that wait. The call after a delivery releases them.
 #[cfg(feature = "alloc")]
 #[test]
-fn d_16_memory_is_exact_and_let_go() {
+fn reassembler_memory_is_exact_and_released() {
     let mut reassembler = Reassembler::with_storage(Vec::new());
     let payload = vec![7; 1000];
     let to = Address::try_from("example.com:53").unwrap();
@@ -176,7 +176,7 @@ fn d_16_memory_is_exact_and_let_go() {
 
 /// An association costs its own size.
 #[test]
-fn sizes() {
+fn association_has_a_bounded_size() {
     assert!(size_of::<Association>() <= 80);
     assert!(size_of::<ClientAssociation<Duration, [u8; 0]>>() <= 440);
     assert!(size_of::<Reassembler<Duration, [u8; 0]>>() <= 360);

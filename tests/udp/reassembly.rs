@@ -56,9 +56,9 @@ fn scenario(steps: &[Step<'_>]) {
     });
 }
 
-/// decoded from the wire, V-101 and its next fragment.
+/// F-01, R-076, R-077: decoded from the wire, V-101 and its next fragment.
 #[test]
-fn f_01_two_fragments() {
+fn two_fragments_are_delivered_as_one() {
     with_every_storage(|machine| {
         for (bytes, expected) in [
             ("000001017f00000114b46631", Pending),
@@ -72,15 +72,15 @@ fn f_01_two_fragments() {
     });
 }
 
-/// D-8.
+/// F-02, D-8.
 #[test]
-fn f_02_single_fragment() {
+fn single_fragment_is_delivered() {
     scenario(&[(0, 0x81, "f3", deliver("f3"))]);
 }
 
-/// D-17.
+/// F-03, D-17.
 #[test]
-fn f_03_three_fragments() {
+fn three_fragments_are_delivered_as_one() {
     scenario(&[
         (0, 0x01, "a", Pending),
         (0, 0x02, "b", Pending),
@@ -88,9 +88,9 @@ fn f_03_three_fragments() {
     ]);
 }
 
-/// R-079, D-5.
+/// F-04, R-079, D-5.
 #[test]
-fn f_04_a_lower_position_starts_anew() {
+fn lower_position_1_starts_anew() {
     scenario(&[
         (0, 0x01, "a", Pending),
         (0, 0x02, "b", Pending),
@@ -99,9 +99,9 @@ fn f_04_a_lower_position_starts_anew() {
     ]);
 }
 
-///
+/// F-05, R-078.
 #[test]
-fn f_05_the_timer_expires() {
+fn sequence_expires_after_5_seconds() {
     let steps = [(0, 0x01, "a", Pending), (5000, 0x82, "b", Drop(NoStart))];
     // A caller that is late, or has no timer.
     scenario(&steps);
@@ -119,14 +119,15 @@ fn f_05_the_timer_expires() {
     });
 }
 
+/// F-06.
 #[test]
-fn f_06_just_in_time() {
+fn sequence_within_5_seconds_is_delivered() {
     scenario(&[(0, 0x01, "a", Pending), (4999, 0x82, "b", deliver("ab"))]);
 }
 
-/// D-2.
+/// F-07, D-2.
 #[test]
-fn f_07_a_duplicate_is_ignored() {
+fn duplicate_fragment_is_ignored() {
     scenario(&[
         (0, 0x01, "a", Pending),
         (0, 0x01, "a", Drop(Duplicate)),
@@ -134,9 +135,9 @@ fn f_07_a_duplicate_is_ignored() {
     ]);
 }
 
-/// D-3.
+/// F-08, D-3.
 #[test]
-fn f_08_a_gap_cannot_be_filled() {
+fn fragment_after_a_gap_drops_the_sequence() {
     scenario(&[
         (0, 0x01, "a", Pending),
         (0, 0x03, "c", Drop(Gap)),
@@ -144,15 +145,15 @@ fn f_08_a_gap_cannot_be_filled() {
     ]);
 }
 
-/// D-4.
+/// F-09, D-4.
 #[test]
-fn f_09_no_start() {
+fn fragment_without_a_start_is_dropped() {
     scenario(&[(0, 0x02, "b", Drop(NoStart))]);
 }
 
-/// D-7: the queue is unchanged.
+/// F-10, D-7: the queue is unchanged.
 #[test]
-fn f_10_end_without_position() {
+fn end_bit_without_a_position_is_invalid() {
     scenario(&[(0, 0x80, "f", Drop(InvalidFrag))]);
     scenario(&[
         (0, 0x01, "a", Pending),
@@ -161,9 +162,9 @@ fn f_10_end_without_position() {
     ]);
 }
 
-/// R-079, D-6.
+/// F-11, R-079, D-6.
 #[test]
-fn f_11_a_whole_datagram_empties_the_queue() {
+fn whole_datagram_empties_the_queue() {
     scenario(&[
         (0, 0x01, "a", Pending),
         (0, 0x00, "z", deliver("z")),
@@ -171,10 +172,10 @@ fn f_11_a_whole_datagram_empties_the_queue() {
     ]);
 }
 
-/// D-10: addresses are compared byte by byte. A name differs from the address it spells, and a mapped address from the
+/// F-12, D-10: addresses are compared byte by byte. A name differs from the address it spells, and a mapped address from the
 /// one it maps.
 #[test]
-fn f_12_another_address() {
+fn fragment_to_another_address_drops_the_sequence() {
     for other in [
         "127.0.0.1:5301",
         "127.0.0.2:5300",
@@ -203,26 +204,26 @@ fn f_12_another_address() {
     });
 }
 
-///
+/// F-13, R-076.
 #[test]
-fn f_13_all_127_positions() {
+fn sequence_of_127_positions_is_delivered() {
     let mut steps: Vec<Step<'_>> = (1..127).map(|position| (0, position, "p", Pending)).collect();
     steps.push((0, 0xff, "p", deliver(&"p".repeat(127))));
     scenario(&steps);
 }
 
-/// D-9.
+/// F-14, D-9.
 #[test]
-fn f_14_no_end_at_127() {
+fn position_127_without_the_end_bit_drops_the_sequence() {
     let mut steps: Vec<Step<'_>> = (1..127).map(|position| (0, position, "p", Pending)).collect();
     steps.push((0, 0x7f, "p", Drop(Unterminated)));
     steps.push((0, 0xff, "p", Drop(NoStart)));
     scenario(&steps);
 }
 
-/// D-15.
+/// F-15, D-15.
 #[test]
-fn f_15_too_large() {
+fn sequence_that_is_too_large_is_dropped() {
     let large = "l".repeat(65497);
     scenario(&[
         (0, 0x01, &large, Pending),
@@ -236,9 +237,9 @@ fn f_15_too_large() {
     ]);
 }
 
-/// D-8.
+/// F-17, D-8.
 #[test]
-fn f_17_a_single_fragment_empties_the_queue() {
+fn single_fragment_empties_the_queue() {
     scenario(&[
         (0, 0x01, "a", Pending),
         (0, 0x81, "z", deliver("z")),
@@ -246,9 +247,9 @@ fn f_17_a_single_fragment_empties_the_queue() {
     ]);
 }
 
-/// D-14.
+/// F-19, D-14.
 #[test]
-fn f_19_empty_fragments() {
+fn empty_fragments_are_counted() {
     scenario(&[(0, 0x01, "", Pending), (0, 0x82, "b", deliver("b"))]);
     scenario(&[
         (0, 0x01, "", Pending),
@@ -259,7 +260,7 @@ fn f_19_empty_fragments() {
 
 /// R-079, D-1, D-5: the end bit is not part of the position. A lower position other than 1 is dropped.
 #[test]
-fn r_079_a_lower_position_empties_the_queue() {
+fn lower_position_other_than_1_empties_the_queue() {
     scenario(&[
         (0, 0x01, "a", Pending),
         (0, 0x02, "b", Pending),
@@ -271,7 +272,7 @@ fn r_079_a_lower_position_empties_the_queue() {
 
 /// D-2, F-20: FRAG 01 begins a datagram, in any state. The pieces of two are not delivered as one.
 #[test]
-fn d_2_first_fragment_with_another_payload_starts_anew() {
+fn first_fragment_with_another_payload_starts_anew() {
     scenario(&[
         (0, 0x01, "PAY alice ", Pending),
         (0, 0x01, "PAY mallory ", Pending),
@@ -281,7 +282,7 @@ fn d_2_first_fragment_with_another_payload_starts_anew() {
 
 /// D-2: a first fragment to another address is not a duplicate.
 #[test]
-fn d_2_first_fragment_with_another_address_starts_anew() {
+fn first_fragment_with_another_address_starts_anew() {
     with_every_storage(|machine| {
         let other = "192.0.2.2:53";
         let _ = machine.handle_datagram(Duration::ZERO, datagram(0x01, TO, b"a"));
@@ -298,7 +299,7 @@ fn d_2_first_fragment_with_another_address_starts_anew() {
 
 /// D-2: the last position with another payload belongs to another datagram.
 #[test]
-fn d_2_last_position_with_another_payload_drops_the_sequence() {
+fn last_position_with_another_payload_drops_the_sequence() {
     scenario(&[
         (0, 0x01, "a", Pending),
         (0, 0x02, "b", Pending),
@@ -309,7 +310,7 @@ fn d_2_last_position_with_another_payload_drops_the_sequence() {
 
 /// D-2: higher positions too, and with the end bit.
 #[test]
-fn d_2_duplicates_of_the_highest() {
+fn duplicate_of_the_highest_position_is_ignored() {
     scenario(&[
         (0, 0x01, "a", Pending),
         (0, 0x02, "b", Pending),
@@ -322,7 +323,7 @@ fn d_2_duplicates_of_the_highest() {
 
 /// R-077, D-12: later fragments do not move the deadline. A new sequence has its own.
 #[test]
-fn d_12_the_deadline_is_fixed() {
+fn deadline_is_not_moved_by_later_fragments() {
     with_every_storage(|machine| {
         let ms = Duration::from_millis;
         assert_eq!(machine.poll_timeout(), None);
@@ -339,7 +340,7 @@ fn d_12_the_deadline_is_fixed() {
 
 /// the timer can be longer than 5 s, and is never shorter.
 #[test]
-fn r_080_the_timer_is_5_s_at_least() {
+fn timeout_below_5_seconds_is_raised() {
     for (asked, is) in [
         (0, 5000),
         (4999, 5000),
@@ -355,7 +356,7 @@ fn r_080_the_timer_is_5_s_at_least() {
 
 /// A deadline beyond the range of the clock does not overflow.
 #[test]
-fn a_deadline_beyond_the_clock() {
+fn deadline_beyond_the_clock_does_not_overflow() {
     let mut reassembler = Reassembler::with_storage([0; 2]).with_timeout(Duration::MAX);
     let now = Duration::from_secs(7);
     let _ = reassembler.handle_datagram(now, datagram(0x01, TO, b"a"));
@@ -364,7 +365,7 @@ fn a_deadline_beyond_the_clock() {
 
 #[cfg(feature = "std")]
 #[test]
-fn a_std_instant_is_an_instant() {
+fn std_instant_serves_as_the_clock() {
     let start = std::time::Instant::now();
     let mut reassembler = Reassembler::with_storage(Vec::new());
     let _ = reassembler.handle_datagram(start, datagram(0x01, TO, b"a"));
@@ -379,7 +380,7 @@ fn a_std_instant_is_an_instant() {
 
 /// D-15: `max_datagram` limits the payload of sequences alone, and is at most 65535.
 #[test]
-fn d_15_limits() {
+fn max_datagram_limits_sequences_alone() {
     with_limits::<4>(4, |machine| {
         let mut step = |frag, payload| -> Expected {
             machine
@@ -408,7 +409,7 @@ fn d_15_limits() {
 
 /// Storage that is shorter than `max_datagram` limits sequences, and not unfragmented datagrams.
 #[test]
-fn short_storage_is_a_limit() {
+fn short_storage_limits_sequences_alone() {
     with_limits::<3>(65507, |machine| {
         let mut step = |frag, payload| -> Expected {
             machine
@@ -426,7 +427,7 @@ fn short_storage_is_a_limit() {
 
 /// The payload of an unfragmented datagram is not copied.
 #[test]
-fn what_comes_whole_is_not_copied() {
+fn whole_datagram_is_not_copied() {
     with_every_storage(|machine| {
         let payload = *b"payload";
         for frag in [0x00, 0x81] {
@@ -441,7 +442,7 @@ fn what_comes_whole_is_not_copied() {
 
 /// D-16: `buffered` returns what is held, which includes a delivery until the next call.
 #[test]
-fn buffered_is_what_is_held() {
+fn buffered_counts_what_is_held() {
     let now = Duration::ZERO;
     for next in 0..4 {
         with_every_storage(|machine| {
@@ -461,7 +462,7 @@ fn buffered_is_what_is_held() {
 }
 
 #[test]
-fn reset_gives_the_sequence_up() {
+fn reset_drops_the_sequence() {
     with_every_storage(|machine| {
         let _ = machine.handle_datagram(Duration::ZERO, datagram(0x01, TO, b"a"));
         machine.reset();
@@ -578,7 +579,7 @@ proptest! {
 
     /// D-1..D-10, D-12, D-14, D-15: in any order, at any time.
     #[test]
-    fn the_model_says_the_same(ops in proptest::collection::vec(any_op(), 0..80)) {
+    fn reassembler_agrees_with_the_model(ops in proptest::collection::vec(any_op(), 0..80)) {
         with_limits::<24>(24, |machine| compare(machine, 24, 24, &ops));
         with_limits::<17>(24, |machine| compare(machine, 24, 17, &ops));
         with_limits::<24>(17, |machine| compare(machine, 17, 24, &ops));
@@ -586,13 +587,13 @@ proptest! {
 
     /// D-1..D-10, D-12, D-14, D-15: up to the last position.
     #[test]
-    fn the_model_says_the_same_up_to_position_127(ops in any_run()) {
+    fn reassembler_agrees_with_the_model_up_to_position_127(ops in any_run()) {
         with_limits::<40>(40, |machine| compare(machine, 40, 40, &ops));
     }
 
     /// datagrams with FRAG 00 are delivered unchanged.
     #[test]
-    fn identity(payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..20)) {
+    fn whole_datagrams_are_delivered_unchanged(payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..20)) {
         with_limits::<8>(8, |machine| {
             for payload in &payloads {
                 let whole = datagram(0x00, TO, payload);
@@ -605,7 +606,7 @@ proptest! {
 
 /// A log line has the amount that is buffered, and not the payload.
 #[test]
-fn debug_shows_no_payload() {
+fn reassembler_debug_shows_no_payload() {
     let mut reassembler = Reassembler::with_storage([0; 64]);
     let to = Address::try_from("127.0.0.1:53").unwrap();
     let piece = Datagram::new(Header::new(Frag::new(1), to), b"\xa5\xa5\xa5");
@@ -626,7 +627,7 @@ fn debug_shows_no_payload() {
 
 #[cfg(feature = "alloc")]
 #[test]
-fn a_default_reassembler() {
+fn reassembler_default_equals_an_empty_one() {
     let default = Reassembler::<Duration, Vec<u8>>::default();
     assert_eq!(
         format!("{default:?}"),

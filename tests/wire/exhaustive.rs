@@ -230,7 +230,7 @@ impl Decoder {
 
 /// R-004..R-006, R-008, R-022, R-033, R-061, R-201, R-206, Q-093, Q-134.
 #[test]
-fn every_input_of_up_to_3_octets() {
+fn input_of_up_to_3_bytes_agrees_with_the_reference() {
     let tallies = thread::scope(|scope| {
         DECODERS
             .each_ref()
@@ -260,7 +260,7 @@ fn filled<const N: usize>(head: &[u8]) -> [u8; N] {
 
 /// ..R-030, R-033, R-072, R-086, Q-046, Q-093.
 #[test]
-fn every_shape_of_an_address() {
+fn address_of_every_shape_agrees_with_the_reference() {
     let mut tally = Tally::default();
     let [.., request, reply, datagram, _] = &DECODERS;
     for decoder in [request, reply, datagram] {
@@ -297,7 +297,7 @@ fn every_shape_of_an_address() {
 
 /// R-004..R-006, R-010.
 #[test]
-fn every_shape_of_a_greeting() {
+fn greeting_of_every_shape_agrees_with_the_reference() {
     let mut tally = Tally::default();
     let [_, _, greeting, ..] = &DECODERS;
     for first in 0..=255 {
@@ -315,7 +315,7 @@ fn every_shape_of_a_greeting() {
 
 /// R-061..R-063, Q-062.
 #[test]
-fn every_shape_of_credentials() {
+fn credentials_of_every_shape_agree_with_the_reference() {
     let mut tally = Tally::default();
     let [_, _, _, _, strict, lenient, ..] = &DECODERS;
     for decoder in [strict, lenient] {
@@ -344,7 +344,7 @@ fn every_shape_of_credentials() {
 
 ///
 #[test]
-fn every_shape_of_a_frame() {
+fn frame_of_every_shape_agrees_with_the_reference() {
     let mut tally = Tally::default();
     let [.., frame] = &DECODERS;
     let mut octets = filled::<{ 4 + 65_535 + 1 }>(&[]);
@@ -375,7 +375,7 @@ fn every_shape_of_a_frame() {
 
 /// ..R-234, R-237, Q-130, Q-131, Q-132.
 #[test]
-fn every_shape_of_a_socks4_request() {
+fn socks4_request_of_every_shape_agrees_with_the_reference() {
     let mut tally = Tally::default();
     let decoder = &SOCKS4_REQUEST;
     // Every first byte, every command, and addresses beside those that announce a name.
@@ -437,7 +437,7 @@ fn every_shape_of_a_socks4_request() {
 
 ///
 #[test]
-fn every_shape_of_a_socks4_reply() {
+fn socks4_reply_of_every_shape_agrees_with_the_reference() {
     let mut tally = Tally::default();
     let decoder = &SOCKS4_REPLY;
     for first in 0..=255 {
@@ -453,7 +453,7 @@ fn every_shape_of_a_socks4_reply() {
 }
 
 #[test]
-fn random_and_mutated_inputs() {
+fn random_and_mutated_inputs_agree_with_the_reference() {
     let inputs = match env::var("SANS_SOCKS_RANDOM_INPUTS") {
         Ok(inputs) => inputs.parse().unwrap(),
         Err(_) => 250_000,

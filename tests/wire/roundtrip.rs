@@ -152,7 +152,7 @@ fn reply_reads(address: &Address<'_>) -> Vec<usize> {
 
 /// all 256 values of each code point pass through.
 #[test]
-fn every_code_point() {
+fn code_points_of_every_byte_round_trip() {
     let address = Address::UNSPECIFIED;
     for octet in 0..=255 {
         let selection = Selection::new(Method::new(octet));
@@ -176,7 +176,7 @@ fn every_code_point() {
 
 /// Q-039b: all lengths of a field, each with all values of a byte.
 #[test]
-fn every_length_of_every_octet() {
+fn fields_of_every_length_and_byte_round_trip() {
     for octet in 0..=255 {
         let octets = [octet; 255];
         for len in 0..=255 {
@@ -203,7 +203,7 @@ fn every_length_of_every_octet() {
 
 /// `MAX_LEN` is no more than it must be.
 #[test]
-fn the_longest_messages() {
+fn longest_messages_have_max_len() {
     fn longest<M: Encode>(message: &M) {
         assert_eq!(message.encoded_len(), M::MAX_LEN);
     }
@@ -220,7 +220,7 @@ fn the_longest_messages() {
 /// what has no bytes cannot be built, so it cannot be cut or
 /// wrapped.
 #[test]
-fn lengths_are_checked_at_construction() {
+fn value_without_an_encoding_cannot_be_built() {
     let long = [b'a'; 256];
     assert_eq!(Domain::new(&long), Err(InvalidValue::DomainLength(256)));
     assert_eq!(Domain::new(""), Err(InvalidValue::DomainLength(0)));
@@ -307,14 +307,14 @@ proptest! {
 
     ///
     #[test]
-    fn greeting(methods in vec(0..=0xfe_u8, 1..=255)) {
+    fn greeting_of_any_methods_round_trips(methods in vec(0..=0xfe_u8, 1..=255)) {
         let methods: Vec<Method> = methods.into_iter().map(Method::new).collect();
         check(&Greeting::new(&methods).unwrap(), &[2, 2 + methods.len()], greeting_is(&methods));
     }
 
     ///
     #[test]
-    fn credentials(username in vec(any::<u8>(), 1..=255), password in vec(any::<u8>(), 1..=255)) {
+    fn credentials_of_any_bytes_round_trip(username in vec(any::<u8>(), 1..=255), password in vec(any::<u8>(), 1..=255)) {
         let (u, p) = (username.len(), password.len());
         let credentials = Credentials::new(&username, &password).unwrap();
         check(&credentials, &[2, 3 + u, 3 + u + p], credentials_are(&username, &password));
@@ -324,7 +324,7 @@ proptest! {
 
     ///
     #[test]
-    fn request(
+    fn request_of_any_fields_round_trips(
         command: u8,
         kind: (u8, [u8; 16]),
         name in vec(any::<u8>(), 1..=255),
@@ -341,7 +341,7 @@ proptest! {
 
     ///
     #[test]
-    fn reply(
+    fn reply_of_any_fields_round_trips(
         code: u8,
         kind: (u8, [u8; 16]),
         name in vec(any::<u8>(), 1..=255),
@@ -368,7 +368,7 @@ proptest! {
 
     /// What is printed is ASCII graphic, and parses as what was printed or not at all.
     #[test]
-    fn address_text_reads_back_or_not_at_all(
+    fn address_text_parses_as_what_was_printed_or_not_at_all(
         kind: (u8, [u8; 16]),
         name in prop_oneof![
             vec(any::<u8>(), 1..=255),
@@ -389,7 +389,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_an_address_or_an_error(text: String) {
+    fn text_of_any_kind_is_an_address_or_an_error(text: String) {
         if let Ok(address) = Address::try_from(text.as_str()) {
             let again = address.to_string();
             match Address::try_from(again.as_str()) {
@@ -400,21 +400,21 @@ proptest! {
     }
 
     #[test]
-    fn any_input_to_a_greeting(input in input()) {
+    fn greeting_decoder_keeps_its_promises_for_any_input(input in input()) {
         decoder_keeps_its_promises(&input, |octets| {
             Ok(Greeting::decode(octets)?.map(|greeting| encoded(&greeting)))
         })?;
     }
 
     #[test]
-    fn any_input_to_a_selection(input in input()) {
+    fn selection_decoder_keeps_its_promises_for_any_input(input in input()) {
         decoder_keeps_its_promises(&input, |octets| {
             Ok(Selection::decode(octets)?.map(|selection| encoded(&selection)))
         })?;
     }
 
     #[test]
-    fn any_input_to_credentials(input in input()) {
+    fn credentials_decoder_keeps_its_promises_for_any_input(input in input()) {
         decoder_keeps_its_promises(&input, |octets| {
             Ok(Credentials::decode(octets)?.map(|credentials| encoded(&credentials)))
         })?;
@@ -424,7 +424,7 @@ proptest! {
     }
 
     #[test]
-    fn any_input_to_a_status(input in input()) {
+    fn status_decoder_keeps_its_promises_for_any_input(input in input()) {
         decoder_keeps_its_promises(&input, |octets| {
             Ok(AuthStatus::decode(octets)?.map(|status| encoded(&status)))
         })?;
@@ -432,7 +432,7 @@ proptest! {
 
     /// RSV is not looked at, so it does not come back.
     #[test]
-    fn any_input_to_a_request(input in input()) {
+    fn request_decoder_keeps_its_promises_for_any_input(input in input()) {
         decoder_keeps_its_promises(&input, |octets| {
             let rsv = octets.get(2).copied();
             Ok(Request::decode(octets)?.map(|request| with_rsv(rsv, encoded(&request))))
@@ -441,7 +441,7 @@ proptest! {
 
     ///
     #[test]
-    fn any_input_to_a_reply(input in input()) {
+    fn reply_decoder_keeps_its_promises_for_any_input(input in input()) {
         decoder_keeps_its_promises(&input, |octets| {
             let rsv = octets.get(2).copied();
             Ok(Reply::decode(octets)?.map(|reply| match octets {

@@ -187,7 +187,7 @@ fn message(decoder: &str) -> Message {
 }
 
 #[test]
-fn no_row_is_lost() {
+fn vectors_are_all_run() {
     let mut counts = BTreeMap::new();
     for row in rows() {
         *counts.entry(row.decoder).or_insert(0) += 1;
@@ -197,7 +197,7 @@ fn no_row_is_lost() {
 
 /// R-004..R-006, R-008, R-022, R-026..R-030, R-033, R-061, R-062.
 #[test]
-fn every_message_is_decoded_as_stated() {
+fn vectors_decode_as_stated() {
     for Row {
         id,
         decoder,
@@ -212,7 +212,7 @@ fn every_message_is_decoded_as_stated() {
 /// an encoder writes what
 /// the decoder read, and needs no more room than it says.
 #[test]
-fn every_message_is_encoded_again() {
+fn vectors_encode_to_the_same_bytes() {
     for Row {
         id, decoder, input, ..
     } in messages()
@@ -232,7 +232,7 @@ fn every_message_is_encoded_again() {
 /// What is cut off is incomplete, up to the next decision and never past the message's end;
 /// a fault is seen at the byte that shows it, and no byte after it changes that.
 #[test]
-fn every_truncation_needs_up_to_the_next_decision() {
+fn truncated_vectors_need_up_to_the_next_decision() {
     for Row {
         id,
         decoder,
@@ -267,7 +267,7 @@ fn every_truncation_needs_up_to_the_next_decision() {
 /// An unoffered method, REP before ATYP, and strict RSV are the machine's (R-025, V-022, V-023, V-088,
 /// V-092).
 #[test]
-fn the_client_machine_judges_its_rows() {
+fn client_judges_its_vectors_as_stated() {
     let mut judged = 0;
     for row in rows() {
         let strict = row.decoder.ends_with("-strict-rsv");
@@ -300,7 +300,7 @@ fn the_client_machine_judges_its_rows() {
 
 /// Writing can fail for want of room alone, and then nothing was written.
 #[test]
-fn encoding_is_all_or_nothing() {
+fn encode_into_a_small_buffer_writes_nothing() {
     fn check(message: &impl Encode) {
         let needed = message.encoded_len();
         for room in 0..needed {

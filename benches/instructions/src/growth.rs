@@ -41,7 +41,7 @@ mod tests {
     use super::in_proportion;
 
     #[test]
-    fn what_is_added_doubles() {
+    fn growth_in_proportion_is_accepted_and_more_is_not() {
         assert!(in_proportion([130, 160, 220]));
         assert!(in_proportion([130, 160, 223]));
         assert!(!in_proportion([130, 160, 224]));

@@ -96,7 +96,7 @@ fn every_byte_is_annotated() {
 }
 
 #[test]
-fn connect() {
+fn connect_has_two_messages_each_way_and_a_tunnel() {
     let events = run(Command::CONNECT, "example.com:80", Auth::None, Outcome::Success);
     let expected = "\
         C -> S  05 01 00\n\
@@ -109,7 +109,7 @@ fn connect() {
 }
 
 #[test]
-fn socks4_names_and_addresses() {
+fn socks4_requests_have_a_name_or_an_address() {
     let events = run(
         Command::CONNECT,
         "example.com:80",
@@ -144,7 +144,7 @@ fn socks4_names_and_addresses() {
 }
 
 #[test]
-fn socks4_has_no_ipv6() {
+fn socks4_with_ipv6_is_an_error() {
     let session = Session {
         command: Command::CONNECT,
         target: "[2001:db8::1]:443".parse().unwrap(),
@@ -173,7 +173,7 @@ fn bind_has_two_replies() {
 
 /// R-044: the client says 0.0.0.0:0. R-072, R-074, R-076, Q-090: datagrams, in fragments too.
 #[test]
-fn udp_associate() {
+fn udp_associate_has_datagrams_and_fragments() {
     let events = run(
         Command::UDP_ASSOCIATE,
         "192.0.2.9:53",
@@ -215,7 +215,7 @@ fn udp_associate() {
 
 /// R-065, R-009 and R-048.
 #[test]
-fn refusals() {
+fn refusals_end_with_their_message() {
     let alice = password("alice", "wrong");
     let events = run(Command::CONNECT, "192.0.2.9:80", alice, Outcome::Rejected);
     assert!(hex(&events).ends_with("S -> C  01 01\n"));
@@ -230,7 +230,7 @@ fn refusals() {
 
 /// R-108, R-112 to R-114, R-116, R-119 and R-123: the frames of RFC 1961, and the messages of RFC 1928 in them.
 #[test]
-fn gssapi_with_a_toy() {
+fn gssapi_frames_carry_the_messages() {
     let events = run(Command::CONNECT, "192.0.2.9:80", Auth::Gssapi, Outcome::Success);
     let expected = "\
         C -> S  05 01 01\n\

@@ -55,7 +55,7 @@ fn established(
 /// a datagram with any bit flipped is dropped, and the original is accepted after that.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn every_bit_counts() {
+fn datagram_with_any_bit_flipped_is_dropped() {
     fn check<A: Context, B: Context<Error: Debug>>(from: &mut Encapsulation<A>, to: &mut Encapsulation<B>) {
         let (mut datagram, mut plain) = (Vec::new(), Vec::new());
         assert!(
@@ -87,7 +87,7 @@ fn every_bit_counts() {
 /// datagrams are accepted in any order, and each only once.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn datagrams_in_any_order() {
+fn datagrams_are_accepted_in_any_order_once() {
     inside("contexts::datagrams_in_any_order", || {
         let (mut client, mut server) = established(ProtectionLevel::Confidentiality, true);
         let datagrams = [b"1", b"2", b"3"].map(|plain| {
@@ -114,7 +114,7 @@ fn datagrams_in_any_order() {
 /// at level 3, each message is protected as its sender selects, and the receiver learns it.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn selective() {
+fn message_at_level_3_has_the_protection_of_its_sender() {
     inside("contexts::selective", || {
         let (mut client, mut server) = established(ProtectionLevel::Selective, false);
         let mut plain = Vec::new();
@@ -141,7 +141,7 @@ fn selective() {
 /// at level 2 a token that is not confidential is an error.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn not_confidential() {
+fn token_without_confidentiality_is_an_error_at_level_2() {
     inside("contexts::not_confidential", || {
         let (initiator, acceptor) = contexts(false);
         let mut client = Encapsulation::new(initiator, ProtectionLevel::Integrity);
@@ -158,7 +158,7 @@ fn not_confidential() {
 /// the limit is that of the library, to the byte.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn limits() {
+fn plaintext_limit_is_that_of_the_library() {
     inside("contexts::limits", || {
         for level in [ProtectionLevel::Integrity, ProtectionLevel::Confidentiality] {
             let (mut client, mut server) = established(level, false);
@@ -225,7 +225,7 @@ fn associated(proxy: SocketAddr) -> (Link<Initiator>, SocketAddr) {
 /// is dropped. The association continues.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn relay_drops() {
+fn relay_drops_bad_datagrams_and_continues() {
     inside("contexts::relay_drops", || {
         let server = Server::listening(process::Command::new(SERVER), &[]);
         let target = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");

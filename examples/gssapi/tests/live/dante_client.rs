@@ -39,26 +39,26 @@ fn expect_fetched(levels: &str, encryption: &str, logged: &str) {
 
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server, krb5-user, curl and Dante's client with GSSAPI"]
-fn integrity() {
+fn dante_client_at_integrity_is_served() {
     expect_fetched("1,2,3", "integrity", "integrity");
 }
 
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server, krb5-user, curl and Dante's client with GSSAPI"]
-fn confidentiality() {
+fn dante_client_at_confidentiality_is_served() {
     expect_fetched("1,2,3", "confidentiality", "confidentiality");
 }
 
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server, krb5-user, curl and Dante's client with GSSAPI"]
-fn clear() {
+fn dante_client_at_level_00_is_served_by_option() {
     expect_fetched("0", "clear", "in the clear");
 }
 
 /// Level 00 is opt-in.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server, krb5-user, curl and Dante's client with GSSAPI"]
-fn clear_is_refused() {
+fn dante_client_at_level_00_is_refused_by_default() {
     let realm = Realm::get();
     let server = Server::start(&realm, &[]);
     let end = fetch(&realm, &server, "clear");

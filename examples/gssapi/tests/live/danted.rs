@@ -79,21 +79,21 @@ macro_rules! tests {
 
             #[test]
             #[ignore = "needs krb5-kdc, krb5-admin-server, krb5-user and danted with GSSAPI, run as root"]
-            fn connect() {
+            fn connect_is_relayed() {
                 let realm = Realm::get();
                 programs::connect(&realm, Danted::start(&realm, $nec).address, &[$($option),+]);
             }
 
             #[test]
             #[ignore = "needs krb5-kdc, krb5-admin-server, krb5-user and danted with GSSAPI, run as root"]
-            fn bind() {
+            fn bind_has_two_replies() {
                 let realm = Realm::get();
                 programs::bind(&realm, Danted::start(&realm, $nec).address, &[$($option),+]);
             }
 
             #[test]
             #[ignore = "needs krb5-kdc, krb5-admin-server, krb5-user and danted with GSSAPI, run as root"]
-            fn udp() {
+            fn datagrams_are_relayed() {
                 let realm = Realm::get();
                 programs::udp(&realm, Danted::start(&realm, $nec).address, &[$($option),+]);
             }
@@ -112,7 +112,7 @@ tests!(
 /// danted refuses a level by closing, without `01 FF`.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server, krb5-user and danted with GSSAPI, run as root"]
-fn selective_is_refused() {
+fn selective_level_is_refused_without_an_abort() {
     let realm = Realm::get();
     let danted = Danted::start(&realm, false);
     let end = client(&realm, danted.address, &["--levels", "3"], 9).finish();

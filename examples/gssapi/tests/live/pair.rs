@@ -18,21 +18,21 @@ macro_rules! tests {
 
             #[test]
             #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-            fn connect() {
+            fn connect_is_relayed() {
                 let realm = Realm::get();
                 programs::connect(&realm, Server::start(&realm, OPTIONS).address, OPTIONS);
             }
 
             #[test]
             #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-            fn bind() {
+            fn bind_has_two_replies() {
                 let realm = Realm::get();
                 programs::bind(&realm, Server::start(&realm, OPTIONS).address, OPTIONS);
             }
 
             #[test]
             #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-            fn udp() {
+            fn datagrams_are_relayed() {
                 let realm = Realm::get();
                 programs::udp(&realm, Server::start(&realm, OPTIONS).address, OPTIONS);
             }
@@ -51,7 +51,7 @@ tests!(
 /// messages are protected as agreed on, and everything after the negotiation is in frames.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn on_the_wire() {
+fn messages_on_the_wire_are_protected_as_agreed() {
     const WORDS: &[u8] = b"words that nobody else uses";
     let realm = Realm::get();
     let server = Server::start(&realm, &[]);
@@ -80,7 +80,7 @@ fn on_the_wire() {
 /// is wrapped.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn password_beside() {
+fn password_is_selected_where_gssapi_is_not_offered() {
     let realm = Realm::get();
     let login = ["--user", "bob", "--password", "secret"];
     let server = Server::start(&realm, &login);

@@ -15,7 +15,7 @@ const NOBODY_SPOKE: &str = "connection ended before a message of type authentica
 /// R-114, R-117: `01 FF`, and no level with less protection than proposed.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn level_not_allowed() {
+fn level_not_allowed_is_refused_with_an_abort() {
     let realm = Realm::get();
     for (allowed, proposed) in [
         ("1", "2"),
@@ -42,7 +42,7 @@ fn level_not_allowed() {
 /// R-109: the client sends nothing, and closes.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn no_ticket() {
+fn client_without_a_ticket_sends_nothing() {
     let realm = Realm::get();
     let server = Server::start(&realm, &[]);
     let none = format!("FILE:{}", realm.path("no-such-cache").display());
@@ -53,7 +53,7 @@ fn no_ticket() {
 
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn unknown_service() {
+fn client_of_an_unknown_service_sends_nothing() {
     let realm = Realm::get();
     let server = Server::start(&realm, &[]);
     let end = client(&realm, server.address, &["--service", "nosuch@localhost"], 9).finish();
@@ -67,7 +67,7 @@ fn unknown_service() {
 /// The realm has the service, but this server does not.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn service_of_somebody_else() {
+fn ticket_for_another_service_is_refused() {
     let realm = Realm::get();
     let server = Server::start(&realm, &[]);
     let end = client(&realm, server.address, &["--service", "other@localhost"], 9).finish();
@@ -78,7 +78,7 @@ fn service_of_somebody_else() {
 
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn server_without_a_key() {
+fn server_without_a_key_refuses() {
     let realm = Realm::get();
     let mut command = realm.command(SERVER);
     command.args(["--listen", "127.0.0.1:0", "--service", "other@localhost"]);
@@ -87,7 +87,7 @@ fn server_without_a_key() {
 
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn expired_ticket() {
+fn client_with_an_expired_ticket_sends_nothing() {
     let realm = Realm::get();
     let server = Server::start(&realm, &[]);
     let cache = format!("FILE:{}", realm.path("expired").display());
@@ -101,7 +101,7 @@ fn expired_ticket() {
 /// The ticket expires on the way, which the server detects.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn ticket_that_expires_on_its_way() {
+fn ticket_that_expires_on_its_way_is_refused() {
     let realm = Realm::get();
     let strict = realm.path("strict.conf");
     let conf = fs::read_to_string(realm.path("krb5.conf")).expect("its configuration");
@@ -128,7 +128,7 @@ fn ticket_that_expires_on_its_way() {
 /// Q-110: the form of the level must be configured on both sides.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn nec_on_one_side() {
+fn nec_on_one_side_alone_is_refused() {
     let realm = Realm::get();
     let server = Server::start(&realm, &[]);
     let end = client(&realm, server.address, &["--nec"], 9).finish();
@@ -144,7 +144,7 @@ fn nec_on_one_side() {
 /// The target refuses. The client receives REP 05 through the layer.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn refused_target() {
+fn target_that_refuses_is_reported_with_05() {
     let realm = Realm::get();
     let server = Server::start(&realm, &[]);
     let end = client(&realm, server.address, &[], target::refusing().port()).finish();

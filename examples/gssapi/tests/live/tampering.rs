@@ -198,21 +198,21 @@ fn flipped(level: &str) {
 /// a frame that was changed ends the session, and nothing of it is delivered.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn flipped_at_integrity() {
+fn frame_flipped_at_integrity_ends_the_session() {
     flipped("1");
 }
 
 /// a frame that was changed ends the session, and nothing of it is delivered.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn flipped_at_confidentiality() {
+fn frame_flipped_at_confidentiality_ends_the_session() {
     flipped("2");
 }
 
 /// a replayed frame does too.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn replayed() {
+fn frame_replayed_ends_the_session() {
     let realm = Realm::get();
     each(&frames(&realm, "2"), |&(direction, number, _)| {
         let outcome = session(&realm, "2", move |to, n, frame| {
@@ -229,7 +229,7 @@ fn replayed() {
 /// swapped frames do too.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn swapped() {
+fn frames_swapped_end_the_session() {
     let realm = Realm::get();
     for direction in [Direction::ToServer, Direction::ToClient] {
         let held = Mutex::new(Vec::new());
@@ -254,7 +254,7 @@ fn swapped() {
 /// A missing frame does too.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn missing() {
+fn frame_missing_ends_the_session() {
     let realm = Realm::get();
     for direction in [Direction::ToServer, Direction::ToClient] {
         let outcome = session(&realm, "2", move |to, n, frame| {
@@ -271,7 +271,7 @@ fn missing() {
 /// A frame of one side, reflected to it: "SentByAcceptor" of RFC 4121.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn reflected() {
+fn frame_reflected_ends_the_session() {
     let realm = Realm::get();
     let recorded = Mutex::new(Vec::new());
     let outcome = session(&realm, "2", move |to, n, frame| match (to, n) {
