@@ -11,7 +11,7 @@ use smoltcp::socket::tcp::{RecvError, Socket, SocketBuffer};
 use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 
-/// Sends and receives until there is a decision, or nothing more can be done for now.
+/// Sends and receives until there is a decision, or until the socket can neither send nor receive.
 ///
 /// The machine consumes its own bytes and no more, so it reads straight from the socket's buffer.
 fn advance<'m, M: Machine>(machine: &'m mut M, socket: &mut Socket<'_>) -> Option<M::Decision<'m>> {
@@ -26,7 +26,7 @@ fn advance<'m, M: Machine>(machine: &'m mut M, socket: &mut Socket<'_>) -> Optio
                     Ok(is_empty) if is_empty => return None,
                     Ok(_) => {}
                     Err(RecvError::Finished) => machine.handle_eof(),
-                    Err(RecvError::InvalidState) => return None, // not connected yet
+                    Err(RecvError::InvalidState) => return None, // the socket is not connected yet
                 }
             }
         }

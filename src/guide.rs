@@ -1,22 +1,22 @@
-//! A guide to this crate, in the order in which a reader meets the topics.
+//! A guide to this crate. Each page builds on the pages before it.
 //!
 //! | page | answers |
 //! |---|---|
 //! | [`driving`] | how a handshake runs over blocking, asynchronous, readiness-based and completion-based I/O |
-//! | [`server`] | which decisions a server makes, and how it answers them |
-//! | [`client`] | how to connect, authenticate, listen, and what success means |
+//! | [`server`] | which decisions a server makes |
+//! | [`client`] | how to connect, authenticate and listen, and what success means |
 //! | [`closing`] | why a refusal can be lost, and how to close so that it arrives |
 //! | [`deadlines`] | which time limits to set in which phase |
 //! | [`dialing`] | how a failed look-up, dial or bind becomes a reply code |
-//! | [`access_lists`] | how to restrict where clients may connect to |
-//! | [`udp_relay`] | how to relay datagrams in production, with one association for each socket or many |
+//! | [`access_lists`] | how to restrict the targets that clients may reach |
+//! | [`udp_relay`] | how to relay datagrams in production, with one or many associations on a socket |
 //! | [`chaining`] | how to connect through several proxies |
-//! | [`errors`] | who caused an error, what it means, and how loudly to log it |
+//! | [`errors`] | who caused an error, what it becomes, and at which level to log it |
 //! | [`gssapi`] | how to put a GSSAPI layer between the socket and the handshake |
 //! | [`fuzzing`] | how to fuzz your own code in 15 lines |
 //! | [`no_std`] | how to run without an operating system or an allocator |
 //!
-//! Every example is compiled and run as a test. The programs in `examples/` of the package are complete.
+//! The examples are compiled and run as tests. The directory `examples/` of the package has complete programs.
 
 macro_rules! pages {
     ($($(#[doc = $title:literal])* $page:ident = $(picture $picture:literal)? $($part:literal)+;)*) => {$(
@@ -44,13 +44,13 @@ pages! {
     deadlines = "guide/deadlines.md";
     /// From the dial to the reply code.
     dialing = "guide/dialing.md";
-    /// How to restrict where clients may connect to.
+    /// How to restrict the targets that clients may reach.
     access_lists = "guide/access_lists.md";
     /// A UDP relay for production.
     udp_relay = "guide/udp_relay.md";
     /// How to connect through several proxies.
     chaining = "guide/chaining.md";
-    /// Errors: who caused them, what they mean, and how loudly to log them.
+    /// Errors: who caused them, what they become, and at which level to log them.
     errors = "guide/errors.md";
     /// How to put a GSSAPI layer between the socket and the handshake.
     gssapi =

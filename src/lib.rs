@@ -2,11 +2,11 @@
 //! SOCKS4 and SOCKS4a. Client and server state machines, codecs, UDP relay support. `no_std`, no `unsafe`, no allocation
 //! during a handshake.
 //!
-//! You own the connection, on std threads, tokio, mio, io_uring or bare metal. The state machine tells you what to send,
-//! how much to read, and what to decide.
+//! You own the connection, on std threads, tokio, mio, io_uring or bare metal. The state machine returns what to send, how
+//! much to read, and what to decide.
 //!
-//! **New here? Read the [`guide`]:** [how a machine is driven](guide::driving), a whole [server](guide::server), a whole
-//! [client](guide::client), and everything else that a service needs.
+//! **If you are new here, read the [`guide`]:** [how to drive a machine](guide::driving), a whole [server](guide::server),
+//! a whole [client](guide::client), and everything else that a service needs.
 //!
 //! | you want to | use |
 //! |---|---|
@@ -33,7 +33,7 @@
 //!     match handshake.advance(stream, &mut carry)? {
 //!         Decision::Established(_reply) => Ok(carry),
 //!         Decision::Closed(error) => Err(error.into()),
-//!         _ => Err(io::ErrorKind::Unsupported.into()), // only for BIND, and methods not offered here
+//!         _ => Err(io::ErrorKind::Unsupported.into()), // other methods and BIND would lead here
 //!     }
 //! }
 //! # }
@@ -41,18 +41,18 @@
 //!
 //! # Guarantees
 //!
-//! - **Never over-reads.** Bytes after the handshake stay in your buffer, however the input was split. If you read at most
+//! - **Never over-reads.** Bytes after the handshake stay in your buffer, however the input is split. If you read at most
 //!   as many bytes as the machine asks for, they stay in the stream.
 //! - **Refusals reach the peer first.** `05 FF`, `01 01` or the reply is sent; only then do you see `Closed`.
 //! - **Illegal calls do not compile.** The types rule out a second reply, a request before authentication, and an
 //!   accidental success.
 //! - **Secrets do not print.** `Debug` prints only lengths, comparison is constant-time, and the machine overwrites
 //!   credentials once they are sent or answered.
-//! - **Bounded.** A server's handshake takes at most 560 bytes, a client's 1,100, without heap.
-//! - **Interoperates.** Where that is safe, the machines accept truncated refusals, ATYP 00 in a failure, an empty name
-//!   in a reply, and an RFC 1929 answer with the wrong version. Options make them strict.
+//! - **Bounded.** A server's handshake takes at most 560 bytes, a client's at most 1,100. Neither uses the heap.
+//! - **Interoperates.** A client accepts what deployed servers send: truncated refusals, ATYP 00 in a failure, an empty
+//!   name in a reply, and an RFC 1929 answer with version 05.
 //!
-//! Out of scope: sockets, timeouts, name resolution, access control, the relay itself.
+//! The crate does not open sockets, keep time, resolve names, control access or relay data.
 //!
 //! # Features
 //!
@@ -79,17 +79,17 @@
 //!
 //! It does not cover:
 //!
-//! - [`Address::canonical`] and [`Address::to_target`], `Host::try_from` with text, reading an [`Address`] or [`AddressBuf`]
-//!   from text, [`udp::Association::new`], and the constructors of [`udp::ClientAssociation`]. They end in the IPv6 parser
-//!   of `core`. Its indices are in bounds, but the optimiser cannot prove that.
+//! - [`Address::canonical`], [`Address::to_target`], `Host::try_from` with text, parsing an [`Address`] or [`AddressBuf`],
+//!   [`udp::Association::new`], and the constructors of [`udp::ClientAssociation`]. They call the IPv6 parser of `core`,
+//!   whose indices are in bounds, but the optimiser cannot prove that.
 //! - `udp::AssociationTable`, which calls the maps of `alloc`, and the `Ord` and `Clone` of your keys.
-//! - `gssapi::Negotiator` where it takes input, runs a step or rejects, and `gssapi::Encapsulation` where it wraps or
-//!   unwraps. They grow a `Vec`, which panics beyond `isize::MAX` bytes, and call your `gssapi::Context`. Their own
-//!   buffers are bounded by the longest message, 65,539 bytes.
-//! - Code outside this crate: formatters, a `bytes::Buf` or `bytes::BufMut` under `handle_buf` and
-//!   `Encode::encode`, the clock of `std::time::Instant`, streams under `advance`.
+//! - `gssapi::Negotiator` while it handles input, runs a step or rejects, and `gssapi::Encapsulation` while it wraps or
+//!   unwraps. They call your `gssapi::Context`, and grow a `Vec`, which panics beyond `isize::MAX` bytes. Their own
+//!   buffers hold at most the longest message, 65,539 bytes.
+//! - Code outside this crate: formatters, the `bytes::Buf` or `bytes::BufMut` that you pass to `handle_buf` or
+//!   `Encode::encode`, the clock of `std::time::Instant`, and the streams that you pass to `advance`.
 //!
-//! Allocation failure aborts, as usual in Rust; a [`udp::Reassembler`] drops the fragment instead.
+//! Allocation failure aborts, as usual in Rust. A [`udp::Reassembler`] drops the fragment instead.
 //!
 //! [RFC 1928]: https://www.rfc-editor.org/rfc/rfc1928
 //! [RFC 1929]: https://www.rfc-editor.org/rfc/rfc1929
@@ -112,7 +112,7 @@
     clippy::unwrap_used
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Without `std`, some links have no target. With all features, every link is checked.
+// Some links have no target without `std`. A build with all features checks every link.
 #![cfg_attr(not(feature = "std"), allow(rustdoc::broken_intra_doc_links))]
 
 #[cfg(feature = "alloc")]
@@ -128,10 +128,10 @@ pub mod client;
 mod code_point;
 mod credentials;
 mod error;
-// Pages without code, which only the documentation needs.
+// These pages have no code: only the documentation needs them.
 #[cfg(doc)]
 pub mod guide;
-// The length of the longest token with its header does not fit a `usize` of 16 bits.
+// A 16-bit `usize` cannot hold the length of the longest token with its header.
 #[cfg(all(feature = "alloc", not(target_pointer_width = "16")))]
 pub mod gssapi;
 mod machine;
@@ -156,12 +156,12 @@ pub use socks4::Version;
 pub use time::Timestamp;
 pub use transmit::Transmit;
 
-/// The port of a SOCKS server by convention, 1080: [RFC 1928 §3](https://www.rfc-editor.org/rfc/rfc1928#section-3).
+/// The conventional port of a SOCKS server, 1080: [RFC 1928 §3](https://www.rfc-editor.org/rfc/rfc1928#section-3).
 pub const DEFAULT_PORT: u16 = 1080;
 
 /// The longest time that a server may leave the connection open after a refusal, 10 s: [RFC 1928 §6].
 ///
-/// The machines have no clock; this is for the driver.
+/// The machines have no clock, so the driver enforces it.
 ///
 /// [RFC 1928 §6]: https://www.rfc-editor.org/rfc/rfc1928#section-6
 pub const REFUSAL_CLOSE_DEADLINE: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! The common half of all state machines: input and output.
+//! What all state machines have in common: input and output.
 
 use core::num::NonZeroUsize;
 
@@ -18,17 +18,16 @@ pub enum Io<'a> {
     ///
     /// Flush a buffered or encrypted stream before you read.
     NeedInput {
-        /// Bytes until the next decision. Fewer are fine. Read at most this many, and nothing is ever left over.
+        /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, the machine consumes all.
         needed: NonZeroUsize,
     },
 }
 
 /// A state machine of this crate: a handshake of either role, or a GSSAPI negotiation.
 ///
-/// The work splits into input and output, which is the same for every machine, and decisions, which are the
-/// caller's. This trait lets one function do the first half for all of them. With `std`, [`advance`](Self::advance)
-/// and [`advance_exact`](Self::advance_exact) are such functions, over any [`Read`](std::io::Read) and
-/// [`Write`](std::io::Write):
+/// Input and output are the same for every machine. Decisions differ, and are the caller's. With this trait, one function
+/// can do the input and output of all machines. [`advance`](Self::advance) and [`advance_exact`](Self::advance_exact) are
+/// such functions, over any [`Read`](std::io::Read) and [`Write`](std::io::Write). They need feature `std`:
 ///
 /// ```
 /// # #[cfg(feature = "std")] {
@@ -42,13 +41,13 @@ pub enum Io<'a> {
 ///     match handshake.advance_exact(stream)? {
 ///         Decision::Established(_) => Ok(()),
 ///         Decision::Closed(error) => Err(error.into()),
-///         _ => Err(io::ErrorKind::Unsupported.into()), // not for CONNECT without authentication
+///         _ => Err(io::ErrorKind::Unsupported.into()), // other methods and BIND would lead here
 ///     }
 /// }
 /// # }
 /// ```
 ///
-/// An asynchronous program writes the same function once, for all machines. This one is for tokio:
+/// An asynchronous program has such a function of its own. This one is for tokio:
 ///
 /// ```
 /// # #[cfg(not(all(feature = "std", feature = "bytes")))] fn main() {}
@@ -78,39 +77,40 @@ pub enum Io<'a> {
 ///
 /// This trait is sealed.
 pub trait Machine: private::Sealed {
-    /// What the caller decides, and the two ends: `Established` and `Closed`.
+    /// The decisions of the caller, and the two ends: `Established` and `Closed`.
     type Decision<'a>
     where
         Self: 'a;
 
-    /// Consumes bytes from the peer: those of the message in progress, and not one more.
+    /// Consumes bytes from the peer, up to the end of the message in progress. Returns how many.
     ///
-    /// Returns how many: 0 unless [`Io::NeedInput`] is pending. Keep the rest; it belongs to a later call or to the
-    /// tunnel. Always poll again afterwards, also after 0: a wrong version byte is not consumed, and still ends
-    /// the handshake, so that another protocol's handler can have the stream.
+    /// Keep the rest: it belongs to a later call or to the tunnel. Unless [`Io::NeedInput`] is pending, nothing is
+    /// consumed. Poll again after every call, even if it returns 0. A wrong version byte ends the handshake without being
+    /// consumed, so that you can pass the stream to the handler of another protocol.
     #[must_use = "what was not consumed belongs to a later call or to the tunnel"]
     fn handle_input(&mut self, input: &[u8]) -> usize;
 
     /// Notes that the peer has ended its side of the connection.
     ///
-    /// If the machine needs input, it closes with `UnexpectedEof`. A pending decision or refusal is finished
-    /// first: a client may half-close after its request.
+    /// If the machine needs input, it closes with `UnexpectedEof`. If a decision or a refusal is pending, that is finished
+    /// first, because a client may half-close after its request.
     ///
-    /// Bytes received before the end are not lost. As long as the machine has left some of the bytes that it was
-    /// offered, it asks for them. If you learn of the end before you have offered what you hold, offer it next,
-    /// before you poll. A second call, or an empty slice to [`handle_input`](Self::handle_input), means that you
-    /// hold nothing more. That is necessary where a negotiation of your own has consumed what the machine left.
+    /// The machine still consumes the bytes that you received before the end. If it has left some of the bytes that you
+    /// offered, it asks for them. Offer bytes that you have not offered yet before you poll again.
+    ///
+    /// A second call, or an empty slice passed to [`handle_input`](Self::handle_input), means that you hold no more bytes.
+    /// Make it if your own negotiation has consumed the bytes that the machine had left.
     fn handle_eof(&mut self);
 
     /// Returns the pending input or output, or `None` if a decision is pending.
     ///
-    /// Until it is performed, further calls return the same.
+    /// Until you perform it, further calls return the same.
     fn poll_io(&mut self) -> Option<Io<'_>>;
 
     /// Returns the pending decision, or `None` if input or output is pending.
     ///
-    /// Exactly one of `poll_io` and this returns `Some`. Until the decision is answered, further calls return the
-    /// same one.
+    /// Exactly one of `poll_io` and `poll_decision` returns `Some`. Until you answer the decision, further calls return
+    /// the same one.
     fn poll_decision(&mut self) -> Option<Self::Decision<'_>>;
 
     /// Consumes bytes from the peer as [`handle_input`](Self::handle_input) does, and advances `input` past them.
@@ -129,17 +129,17 @@ pub trait Machine: private::Sealed {
 
     /// Sends, flushes and reads until there is a decision, and returns it.
     ///
-    /// `carry` holds what was read and not yet consumed: start with an empty one, and pass the same to every call.
-    /// After the handshake it holds the first bytes of the tunnel. Consumed bytes, which may be credentials, are
+    /// `carry` holds the bytes that were read and not yet consumed. Start with an empty one, and pass the same one to every
+    /// call. After the handshake it holds the first bytes of the tunnel. Consumed bytes, which may be credentials, are
     /// overwritten in it.
     ///
     /// Reads up to 1,024 bytes at a time. The stream is flushed before each read and before each decision.
     ///
     /// # Errors
     ///
-    /// The first error of `stream`, `WouldBlock` and `Interrupted` included, or `WriteZero` when it accepts no
-    /// byte. The machine and `carry` keep their place: calling again continues. How the handshake itself failed
-    /// is not an error here but the decision `Closed`.
+    /// The first error of `stream`, including `WouldBlock` and `Interrupted`, or `WriteZero` if `stream` accepts no bytes.
+    /// You may call again: the machine and `carry` continue where they stopped. A failed handshake is not an error here,
+    /// but the decision `Closed`.
     #[cfg(feature = "std")]
     fn advance<S: std::io::Read + std::io::Write + ?Sized>(
         &mut self,
@@ -166,14 +166,14 @@ pub trait Machine: private::Sealed {
         decided(self.poll_decision())
     }
 
-    /// Sends, flushes and reads until there is a decision, and returns it; never reads past the handshake.
+    /// Sends, flushes and reads until there is a decision, and returns it. Never reads past the handshake.
     ///
-    /// Reads no more than [`needed`](Io::NeedInput) bytes at a time, so the first byte that is left in `stream` is
-    /// the first of the tunnel. Takes more reads than [`advance`](Self::advance): 5 or 6 for a handshake. Use it
-    /// to hand the bare stream on, for instance to a TLS client or to a second proxy.
+    /// Reads at most [`needed`](Io::NeedInput) bytes at a time, so the next byte in `stream` is the first of the tunnel. Use
+    /// it to pass on the bare stream, for instance to a TLS client or a second proxy. It takes more reads than
+    /// [`advance`](Self::advance): four to eight for a handshake.
     ///
-    /// When a peer speaks another protocol, the bytes read until then are lost. Use [`advance`](Self::advance) to
-    /// pass such a connection on.
+    /// If the peer speaks another protocol, the bytes read up to that point are lost. Use [`advance`](Self::advance) if you
+    /// pass such connections to another handler.
     ///
     /// # Errors
     ///
@@ -210,7 +210,7 @@ fn read<'a>(stream: &mut (impl std::io::Read + ?Sized), chunk: &'a mut [u8]) -> 
     Ok(chunk.get(..n).unwrap_or(chunk))
 }
 
-/// Passes on what one read has returned. An empty read is the end of input.
+/// Passes the bytes of one read to the machine. An empty read is the end of input.
 #[cfg(feature = "std")]
 fn handle_read(machine: &mut (impl Machine + ?Sized), read: &[u8]) -> usize {
     if read.is_empty() {
@@ -219,7 +219,7 @@ fn handle_read(machine: &mut (impl Machine + ?Sized), read: &[u8]) -> usize {
     machine.handle_input(read)
 }
 
-/// Removes the first `n` bytes, and overwrites the bytes that the move leaves after the end.
+/// Removes the first `n` bytes. Overwrites the bytes that moving the rest leaves behind the new end.
 #[cfg(feature = "std")]
 fn consume(carry: &mut alloc::vec::Vec<u8>, n: usize) {
     use zeroize::Zeroize;

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 pub struct Protected<S, C> {
     pub stream: S,
     pub layer: Encapsulation<C>,
-    /// What was decapsulated and not yet read.
+    /// The bytes that were decapsulated and not yet read.
     pub plain: Vec<u8>,
 }
 
