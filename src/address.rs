@@ -1,6 +1,6 @@
 //! Address types of RFC 1928 §5: hosts, ports and domain names.
 //!
-//! Their encoding is in `message/addressing.rs`, their text form in `address/text.rs`.
+//! `message/addressing.rs` has their encoding, and `address/text.rs` their text form.
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
@@ -13,8 +13,8 @@ mod text;
 
 /// A domain name as SOCKS encodes it: 1 to 255 bytes of any value, without a terminating NUL.
 ///
-/// RFC 1928 defines no character set. [`to_str`](Self::to_str) and [`has_control_bytes`](Self::has_control_bytes) check
-/// what a name from a peer contains.
+/// RFC 1928 defines no character set, so a peer's name may contain any bytes. [`to_str`](Self::to_str) and
+/// [`has_control_bytes`](Self::has_control_bytes) check them.
 ///
 /// ```
 /// use sans_socks::Domain;
@@ -36,8 +36,7 @@ impl<'a> Domain<'a> {
     ///
     /// # Errors
     ///
-    /// [`InvalidValue::DomainLength`] unless `name` has 1 to 255 bytes. A longer name is never truncated: its rest
-    /// would be read as the port and the next message.
+    /// [`InvalidValue::DomainLength`] unless `name` has 1 to 255 bytes. A longer name is never truncated.
     #[inline]
     pub fn new<T: AsRef<[u8]> + ?Sized>(name: &'a T) -> Result<Self, InvalidValue> {
         let bytes = name.as_ref();
@@ -47,7 +46,7 @@ impl<'a> Domain<'a> {
         }
     }
 
-    /// Creates a name of bytes whose count came from a length byte that is not 0.
+    /// Creates a name of 1 to 255 bytes, as a length byte has counted them.
     #[inline]
     pub(crate) const fn from_counted(bytes: &'a [u8]) -> Self {
         Self(bytes)
@@ -71,10 +70,10 @@ impl<'a> Domain<'a> {
 
     /// Returns whether the name contains an ASCII control byte: `00` to `1F`, or `7F`.
     ///
-    /// Resolvers written in C stop at a NUL. `localhost\0.example.com` passes an access list that looks at its end, and
-    /// then reaches `localhost`. The server's handshake refuses such names by default.
+    /// Resolvers written in C stop at a NUL. An access list that compares the end of `localhost\0.example.com` allows it,
+    /// and the resolver then returns the address of `localhost`. The server's handshake refuses such names by default.
     ///
-    /// A name without control bytes need not be a host name: `" "`, `*` and `../../etc/passwd` have none either.
+    /// A name without control bytes need not be a host name: examples are `" "`, `*` and `../../etc/passwd`.
     ///
     /// ```
     /// # use sans_socks::Domain;
@@ -93,13 +92,13 @@ impl<'a> Domain<'a> {
     }
 }
 
-/// Returns whether one of eight bytes is below `20` or is `7F`, without looking at each.
+/// Returns whether one of eight bytes is below `20` or is `7F`. It checks all of them at once.
 ///
-/// Checking byte by byte costs 82 % more instructions for the longest request.
+/// With a check of each byte, the longest request takes 82 % more instructions.
 #[inline]
 fn has_control_byte(bytes: &[u8; 8]) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    // The highest bit of a lane is set if its byte is below n, and then perhaps of lanes above it.
+    // Sets the highest bit of each lane whose byte is below n. It may be set in lanes above such a lane, too.
     let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word & (ONES * 0x80);
     let word = u64::from_ne_bytes(*bytes);
     below(word, 0x20) | below(word ^ (ONES * 0x7f), 1) != 0
@@ -126,7 +125,7 @@ impl AsRef<[u8]> for Domain<'_> {
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
-#[repr(u32)] // No promise. It lets an IPv4 address be copied as one word: 2 to 6 % of the instructions.
+#[repr(u32)] // Not a promise. An IPv4 address is then copied as one word, which saves 2 to 6 % of the instructions.
 pub enum Host<'a> {
     /// ATYP `01`: 4 bytes.
     Ipv4(Ipv4Addr),
@@ -139,7 +138,7 @@ pub enum Host<'a> {
 impl Host<'_> {
     /// Returns whether this is `0.0.0.0` or `::`.
     ///
-    /// As a CONNECT target it reaches the server's own loopback on many systems.
+    /// On many systems, a connection to this address reaches the server's own loopback.
     #[must_use]
     pub const fn is_unspecified(&self) -> bool {
         match self {
@@ -183,7 +182,7 @@ impl<'a> From<Domain<'a>> for Host<'a> {
 
 /// # Errors
 ///
-/// [`InvalidValue::NotAnIp`] for a name, also for one that spells an IP address: see [`Address::canonical`].
+/// [`InvalidValue::NotAnIp`] for a name, even if it spells an IP address: see [`Address::canonical`].
 impl TryFrom<Host<'_>> for IpAddr {
     type Error = InvalidValue;
 
@@ -225,8 +224,8 @@ pub struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// `0.0.0.0:0`: the address of a failure reply, and of a UDP ASSOCIATE from a client that does not know where
-    /// its datagrams will come from.
+    /// `0.0.0.0:0`. Failure replies have this address, and so have requests of clients that do not know the source address
+    /// of their datagrams.
     pub const UNSPECIFIED: Self = Self {
         host: Host::Ipv4(Ipv4Addr::UNSPECIFIED),
         port: 0,
@@ -248,10 +247,14 @@ impl<'a> Address<'a> {
     /// A name that spells an IP address (`127.0.0.1`, `::1`, `[::1]`, with or without a zone as in `[::1%1]`) becomes
     /// that address, without the zone. An IPv4-mapped IPv6 address becomes the IPv4 address.
     ///
-    /// Any other name stays as it is, and so does what a resolver may still take for an address: `127.1`, `0x7f.1`,
-    /// `2130706433`, `0177.0.0.1`, `0`. Names are not folded either: `LOCALHOST`, `localhost.`. IPv6 addresses that
-    /// embed an IPv4 address in another way stay IPv6: `::127.0.0.1`, `64:ff9b::7f00:1` (NAT64), `2002:7f00:1::` (6to4).
-    /// So resolve a name first, then check each address, in its canonical form once more.
+    /// These forms do not change:
+    ///
+    /// - names that some resolvers accept as an address: `127.1`, `0x7f.1`, `2130706433`, `0177.0.0.1`, `0`
+    /// - other spellings of a name: `LOCALHOST`, `localhost.`
+    /// - IPv6 addresses that embed an IPv4 address in another way: `::127.0.0.1`, `64:ff9b::7f00:1` (NAT64),
+    ///   `2002:7f00:1::` (6to4)
+    ///
+    /// So resolve a name first, then check the canonical form of each address.
     ///
     /// ```
     /// use sans_socks::Address;
@@ -275,7 +278,7 @@ impl<'a> Address<'a> {
         Self { host, ..self }
     }
 
-    /// Returns what to connect to, in [canonical](Self::canonical) form: a socket address, or a name to resolve.
+    /// Returns the target in [canonical](Self::canonical) form: a socket address to connect to, or a name to resolve.
     ///
     /// ```
     /// use sans_socks::{Address, Target};
@@ -287,7 +290,7 @@ impl<'a> Address<'a> {
     ///
     /// # Errors
     ///
-    /// [`InvalidValue::DomainText`] for a name that is not UTF-8 or has control bytes. Do not pass it to a resolver.
+    /// [`InvalidValue::DomainText`] for a name that is not UTF-8 or has control bytes. Do not pass such a name to a resolver.
     pub fn to_target(self) -> Result<Target<'a>, InvalidValue> {
         let Self { host, port } = self.canonical();
         Ok(match host {
@@ -302,8 +305,8 @@ impl<'a> Address<'a> {
 
     /// Returns this address, with `ip` in place of an unspecified host.
     ///
-    /// Many servers answer UDP ASSOCIATE or BIND with BND.ADDR `0.0.0.0`, and mean the address at which the client
-    /// reached them.
+    /// Many servers answer UDP ASSOCIATE or BIND with BND.ADDR `0.0.0.0`. They mean the address at which the client reached
+    /// them.
     ///
     /// ```
     /// use sans_socks::Address;
@@ -357,7 +360,7 @@ fn ip_literal(name: Domain<'_>) -> Option<IpAddr> {
 ///     TcpStream::connect(&*allowed)
 /// }
 /// ```
-#[expect(clippy::exhaustive_enums, reason = "an address is the one or the other")]
+#[expect(clippy::exhaustive_enums, reason = "a target is one or the other")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target<'a> {
     /// An IP address and a port. Dial it.
@@ -405,7 +408,7 @@ impl<'a> From<(Domain<'a>, u16)> for Address<'a> {
 
 /// # Errors
 ///
-/// [`InvalidValue::NotAnIp`] for a name, also for one that spells an IP address: see [`Address::canonical`].
+/// [`InvalidValue::NotAnIp`] for a name, even if it spells an IP address: see [`Address::canonical`].
 impl TryFrom<Address<'_>> for SocketAddr {
     type Error = InvalidValue;
 
@@ -414,15 +417,15 @@ impl TryFrom<Address<'_>> for SocketAddr {
     }
 }
 
-/// Dials what [`to_target`](Address::to_target) returns, so that `TcpStream::connect(address)` works.
+/// Resolves what [`to_target`](Address::to_target) returns, so that `TcpStream::connect(address)` works.
 ///
-/// A name is resolved by the system, which blocks. **No access list is applied between resolving and dialing**: use
-/// [`to_target`](Address::to_target) where there is one.
+/// The system resolves a name, which blocks. **You cannot apply an access list between the look-up and the dial.** If you
+/// have one, use [`to_target`](Address::to_target).
 ///
 /// # Errors
 ///
-/// `InvalidInput` for a name that is not text, `HostUnreachable` for one that does not resolve, which
-/// [`ReplyCode`](crate::ReplyCode) converts into REP 04.
+/// - `InvalidInput` for a name that is not text
+/// - `HostUnreachable`, which becomes REP 04, for a name that does not resolve
 #[cfg(feature = "std")]
 impl std::net::ToSocketAddrs for Address<'_> {
     type Iter = alloc::vec::IntoIter<SocketAddr>;
@@ -440,7 +443,7 @@ impl std::net::ToSocketAddrs for Address<'_> {
     }
 }
 
-/// As for [`Address`].
+/// Resolves as [`Address`] does.
 #[cfg(feature = "std")]
 impl std::net::ToSocketAddrs for AddressBuf {
     type Iter = alloc::vec::IntoIter<SocketAddr>;
@@ -450,9 +453,9 @@ impl std::net::ToSocketAddrs for AddressBuf {
     }
 }
 
-/// An owned [`Address`], inline: it needs no allocation, so a slab can hold the address of a pending dial.
+/// An owned [`Address`]. It needs no allocation, so a slab can hold the address of a pending dial.
 ///
-/// It has about 260 bytes and is therefore not `Copy`.
+/// It has about 260 bytes, so it is not `Copy`.
 ///
 /// ```
 /// use sans_socks::{Address, AddressBuf};
@@ -467,7 +470,7 @@ pub struct AddressBuf {
     port: u16,
 }
 
-#[expect(clippy::large_enum_variant, reason = "inline is what it is for")]
+#[expect(clippy::large_enum_variant, reason = "it must not allocate")]
 #[derive(Clone)]
 enum HostBuf {
     Ipv4(Ipv4Addr),
@@ -564,14 +567,14 @@ impl PartialOrd for AddressBuf {
     }
 }
 
-/// As [`Address`] orders them.
+/// Orders as [`Address`] does.
 impl Ord for AddressBuf {
     fn cmp(&self, other: &Self) -> core::cmp::Ordering {
         self.as_address().cmp(&other.as_address())
     }
 }
 
-/// As [`Address`] hashes.
+/// Hashes as [`Address`] does.
 impl Hash for AddressBuf {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_address().hash(state);

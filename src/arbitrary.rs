@@ -1,5 +1,5 @@
-//! `Arbitrary` where a derived one would be wrong: lengths, and fields that depend on each other. Code points and names are
-//! biased towards common ones, because a server refuses nearly all uniform ones at once.
+//! Implementations of `Arbitrary` where a derived one would be wrong: for lengths, and for fields that depend on each other.
+//! Common code points and names are more likely than others, because a server refuses nearly all uniformly distributed ones.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 
@@ -13,7 +13,7 @@ use crate::server::Established;
 use crate::socks4::{self, UserId};
 use crate::udp::{Datagram, Frag};
 
-/// A host name of 255 bytes. Every suffix that starts with a letter is a host name too.
+/// A host name of 255 bytes. Every suffix that starts with a letter is also a host name.
 const HOST_NAME: &str = concat!(
     "labels-of-sixty-three-bytes-are-the-longest-ones-that-dns-allow.",
     "labels-of-sixty-three-bytes-are-the-longest-ones-that-dns-allow.",
@@ -22,7 +22,7 @@ const HOST_NAME: &str = concat!(
 );
 const _: () = assert!(HOST_NAME.len() == Domain::MAX_LEN);
 
-/// Implements `Arbitrary` for code points: 3 in 4 are named, the others any byte.
+/// Implements `Arbitrary` for code points. Three in four are named, and the others are any byte.
 macro_rules! mostly_named {
     ($($type:ty),*) => {$(
         impl<'a> Arbitrary<'a> for $type {
@@ -43,7 +43,7 @@ macro_rules! mostly_named {
 
 mostly_named!(Method, ReplyCode, AuthStatus, Frag, socks4::ReplyCode);
 
-/// Half of them CONNECT; half of the others named.
+/// Half of them are CONNECT, and half of the others are named.
 impl<'a> Arbitrary<'a> for Command {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         match u.int_in_range(0..=3_u8)? {
@@ -58,8 +58,8 @@ impl<'a> Arbitrary<'a> for Command {
     }
 }
 
-/// Takes 1 to 255 bytes, but at most half of the input, so that something is left for the next value. If the input is
-/// empty, returns one byte.
+/// Takes 1 to 255 bytes, but at most half of the input, so that bytes are left for the next value. If the input is empty,
+/// returns one byte.
 fn counted<'a>(u: &mut Unstructured<'a>) -> Result<&'a [u8]> {
     let len = u.int_in_range(1..=255)?;
     match u.len().div_ceil(2) {
@@ -74,7 +74,7 @@ fn up_to<'a>(u: &mut Unstructured<'a>, max: usize) -> Result<&'a [u8]> {
     u.bytes(len)
 }
 
-/// Half of them host names, the others any bytes.
+/// Half of them are host names, and the others are any bytes.
 impl<'a> Arbitrary<'a> for Domain<'a> {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         if !bool::arbitrary(u)? {
@@ -123,7 +123,7 @@ impl<'a> Arbitrary<'a> for CredentialsBuf {
     }
 }
 
-/// Without `FF`, which cannot be offered.
+/// `FF` is left out, because it cannot be offered.
 impl<'a> Arbitrary<'a> for Methods<'a> {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let bytes = counted(u)?;
@@ -139,7 +139,7 @@ impl<'a> Arbitrary<'a> for Methods<'a> {
     }
 }
 
-/// With credentials where user name and password are offered. Half of them offer one or both of `00` and `02` alone.
+/// It has credentials if it offers user name and password. Half of the values offer only `00`, only `02`, or both.
 impl<'a> Arbitrary<'a> for Auth<'a> {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         match u.int_in_range(0..=5_u8)? {
@@ -164,7 +164,7 @@ impl<'a> Arbitrary<'a> for Auth<'a> {
     }
 }
 
-/// As a server's handshake ends: `Other` is none of the three commands that have a variant of their own.
+/// `Other` never has one of the three commands that have their own variant, as in a server's handshake.
 impl<'a> Arbitrary<'a> for Established {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         Ok(match u.int_in_range(0..=2_u8)? {
@@ -196,7 +196,7 @@ impl<'a> Arbitrary<'a> for UserId<'a> {
     }
 }
 
-/// A host that version 4 cannot carry becomes `0.0.0.0`.
+/// A host that version 4 cannot encode becomes `0.0.0.0`.
 impl<'a> Arbitrary<'a> for socks4::Request<'a> {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let (command, address): (_, Address<'_>) = u.arbitrary()?;

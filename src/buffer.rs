@@ -1,27 +1,27 @@
-//! The inline buffer of a handshake: the message that is being read, and the bytes that are being sent.
+//! The inline buffer of a handshake. It holds the message in progress, and the bytes to send.
 //!
 //! It consumes exactly the bytes of the message in progress, and stops at the first byte that shows a fault, however the
-//! input was split.
+//! input is split. A *decision point* is a byte at which the decoder finds a fault, or learns how long the message is.
 
 use core::num::NonZeroUsize;
 
 use crate::message::{Decoded, Encode, copy};
 use crate::transmit::{Cursor, Transmit};
 
-/// What a buffer begins with is moved in words. The compiler moves few of them in registers, and zeroes the rest of the
-/// buffer in its place. Otherwise it moves all of the buffer.
+/// The initial content of a buffer is moved in words. The compiler moves a few words in registers, and zeroes the rest of
+/// the buffer in place. Moved in bytes, it copies the whole buffer.
 pub(crate) type Word = [u8; 8];
 
 /// `N` bytes, and the state of receiving and sending them.
 pub(crate) struct Buffer<const N: usize> {
     bytes: [u8; N],
     outgoing: Cursor,
-    /// The message being read is `bytes[..received]`.
+    /// The message in progress is `bytes[..received]`.
     received: u16,
-    /// The number of bytes missing to the next decision. 0 if it is unknown, and before the first byte.
+    /// The number of bytes up to the next decision point. 0 if it is unknown, and before the first byte.
     missing: u16,
-    /// How far the input reached that was offered last, counted like `received`. What is beyond `received` is
-    /// input that the caller still holds. Saturates.
+    /// The end of the input that was offered last, counted from the start of the message. If it is beyond `received`, the
+    /// caller still holds input. Saturates.
     reach: u16,
     /// Whether the peer has ended its side.
     eof: bool,
@@ -33,7 +33,7 @@ pub(crate) enum Progress<T, E> {
     Partial,
     /// The message is complete.
     Message(T),
-    /// The last byte consumed shows this fault, or the first byte offered does.
+    /// The last byte consumed shows this fault, or the first byte of the message, which is not consumed.
     Fault(E),
 }
 
@@ -76,19 +76,19 @@ impl<const N: usize> Buffer<N> {
         }
     }
 
-    /// Returns how many bytes are missing to the next decision, if that is known.
+    /// Returns the number of bytes up to the next decision point, if it is known.
     #[inline]
     pub(crate) const fn missing(&self) -> Option<NonZeroUsize> {
         NonZeroUsize::new(self.missing as usize)
     }
 
-    /// Returns whether a message begins, and the peer can still send.
+    /// Returns whether the next byte begins a message, and the peer can still send.
     #[inline]
     pub(crate) const fn is_at_start(&self) -> bool {
         self.received == 0 && !self.eof
     }
 
-    /// Returns how many bytes are missing to the next decision of the message in progress. `None` means that the peer has
+    /// Returns the number of bytes up to the next decision point of the message in progress. `None` means that the peer has
     /// ended its side and the caller holds no more input.
     ///
     /// `first` is the first decision point of the message.
@@ -120,12 +120,12 @@ impl<const N: usize> Buffer<N> {
         }
     }
 
-    /// Consumes input that does not reach the next decision; returns `None` for any other.
+    /// Consumes input that does not reach the next decision point. Returns `None` for any other input.
     ///
-    /// This is the fast path of byte by byte delivery, which takes a third of the instructions with it.
+    /// With this fast path, a delivery byte by byte takes a third of the instructions that it takes without.
     #[inline]
     pub(crate) fn take_short(&mut self, input: &[u8]) -> Option<usize> {
-        // `missing` is 0 before the first byte, which may be a wrong version, and is then not consumed.
+        // Before the first byte `missing` is 0. That byte may be a wrong version, which must not be consumed.
         if input.len() >= usize::from(self.missing) {
             return None;
         }
@@ -134,7 +134,7 @@ impl<const N: usize> Buffer<N> {
         Some(input.len())
     }
 
-    /// Consumes a message that is `input` up to `end`. Nothing of it was received before.
+    /// Consumes the whole message `input[..end]`.
     #[inline]
     pub(crate) fn take_whole(&mut self, input: &[u8], end: usize) {
         debug_assert!(self.received == 0 && self.missing == 0, "a message begins");
@@ -146,12 +146,12 @@ impl<const N: usize> Buffer<N> {
         }
     }
 
-    /// Consumes the bytes of the message in progress and not one more, and returns how many.
+    /// Consumes bytes up to the end of the message in progress, and returns how many.
     ///
-    /// Proceeds from decision point to decision point, so that nothing is consumed after a fault. `first` is the first
-    /// decision point of the message. `decode` gets the message from its first byte. If the first byte is the fault, it
-    /// is not consumed.
-    #[inline(always)] // Once for each message, as `decode` is: else what was decoded passes through memory.
+    /// Advances from decision point to decision point, so that nothing is consumed after a fault. `first` is the first
+    /// decision point of the message. `decode` gets all of the message so far. If the first byte is the fault, it is not
+    /// consumed.
+    #[inline(always)] // One copy for each message and its decoder. Otherwise the result passes through memory.
     pub(crate) fn receive<T, E>(
         &mut self,
         input: &[u8],
@@ -163,7 +163,7 @@ impl<const N: usize> Buffer<N> {
             return (0, Progress::Partial);
         }
         self.reach = self.reach.max(short(input.len()).saturating_add(self.received));
-        // The first byte is a decision of its own.
+        // The first byte, the version, is also a decision point.
         let mut missing = if self.received == 0 { 1 } else { self.missing };
         let mut rest = input;
         while let Some((now, later)) = rest.split_at_checked(usize::from(missing)) {
@@ -208,13 +208,13 @@ impl<const N: usize> Buffer<N> {
         self.received += input.len() as u16;
     }
 
-    /// Counts `reach` from where the next message begins.
+    /// Counts `reach` from the start of the next message.
     #[inline]
     fn end_message(&mut self) {
         self.reach = self.reach.saturating_sub(self.received);
     }
 
-    /// Begins to read a new message. What was received before stays until it is overwritten.
+    /// Begins to read a new message. The bytes of the last one stay until they are overwritten.
     #[inline]
     pub(crate) fn begin(&mut self) {
         self.received = 0;
@@ -254,7 +254,7 @@ impl<const N: usize> Buffer<N> {
         };
     }
 
-    /// Sends `message`, written over everything that was received.
+    /// Sends `message`, which overwrites the message received.
     #[inline]
     pub(crate) fn send_message(&mut self, message: &impl Encode) {
         let end = push(&mut self.bytes, 0, message);
@@ -262,7 +262,7 @@ impl<const N: usize> Buffer<N> {
         self.send(0, end);
     }
 
-    /// Sends `message`, written after the message received, which stays.
+    /// Sends `message`, and keeps the message received before it in the buffer.
     #[inline]
     pub(crate) fn send_after_received(&mut self, message: &impl Encode) {
         let end = push(&mut self.bytes, self.received, message);
@@ -275,7 +275,7 @@ impl<const N: usize> Buffer<N> {
         self.outgoing.send(start.into(), end.into());
     }
 
-    /// Returns whether bytes are to be sent before anything else.
+    /// Returns whether bytes must be sent before anything else.
     #[inline]
     pub(crate) const fn is_sending(&self) -> bool {
         self.outgoing.is_sending()
@@ -287,8 +287,8 @@ impl<const N: usize> Buffer<N> {
         Transmit::new(&mut self.bytes, &mut self.outgoing)
     }
 
-    /// Notes that the peer has ended its side. `input_due` is whether the machine waits for input: then a
-    /// second call means that the caller holds no more.
+    /// Notes that the peer has ended its side. If `input_due`, the machine waits for input, and a second call means that the
+    /// caller holds no more.
     #[inline]
     pub(crate) fn handle_eof(&mut self, input_due: bool) {
         if input_due && self.eof {
@@ -298,13 +298,13 @@ impl<const N: usize> Buffer<N> {
         self.missing = 0;
     }
 
-    /// Marks what was received, and what will be until the next decision, as credentials.
+    /// Marks the bytes received, and those up to the next decision point, as credentials.
     #[inline]
     pub(crate) fn mark_received_secret(&mut self) {
         self.outgoing.set_secret(0, self.received + self.missing);
     }
 
-    /// Removes `len` bytes from the message received, and overwrites the bytes that the move leaves after it.
+    /// Removes `len` bytes from the message received, and overwrites the bytes that this leaves after its end.
     pub(crate) fn remove(&mut self, start: usize, len: u8) {
         for at in start..usize::from(self.received) {
             let byte = self.received().get(at + usize::from(len)).copied();
@@ -315,7 +315,7 @@ impl<const N: usize> Buffer<N> {
         self.received = self.received.saturating_sub(len.into());
     }
 
-    /// Marks all bytes as secret, until [`wipe_secret`](Self::wipe_secret) or the end.
+    /// Marks all bytes as secret. [`wipe_secret`](Self::wipe_secret) and `drop` overwrite them.
     #[inline]
     pub(crate) fn mark_all_secret(&mut self) {
         self.outgoing.set_secret(0, N as u16);
@@ -335,7 +335,7 @@ impl<const N: usize> Drop for Buffer<N> {
     }
 }
 
-/// `len` as the cursors count, saturating: no message is longer than 65,535 bytes.
+/// Returns `len` as a `u16`, saturating: no message is longer than 65,535 bytes.
 #[inline]
 fn short(len: usize) -> u16 {
     len.min(usize::from(u16::MAX)) as u16

@@ -28,23 +28,23 @@ pub use decision::{Bound, Decision, Negotiate, Output};
 
 /// The length of the longest greeting, credentials and request together, in bytes.
 ///
-/// Every machine is this large and zeroed. An enum of two sizes would take fewer instructions, but moving the
-/// smaller one would also move uninitialized stack bytes, which may hold another machine's password.
+/// Every machine has this size and is zeroed. An enum of two sizes would take fewer instructions. But moving the smaller
+/// one would also copy uninitialized stack bytes, which may hold another machine's password.
 const LONGEST: usize = Greeting::MAX_LEN + Credentials::MAX_LEN + Request::MAX_LEN;
 const _: () = assert!(LONGEST % size_of::<Word>() == 0, "a part of a word has no place");
 
 /// Enough for greeting, credentials and request of most handshakes together, in bytes.
 ///
-/// They are written to an array that is moved into the machine, so a small one saves a tenth of the instructions.
+/// They are written to an array that is then moved into the machine. A small array saves a tenth of the instructions.
 const SHORT: usize = 64;
 
 /// The client's side of one connection's handshake: no allocation, no clock, at most 1,100 bytes of state.
 ///
-/// It is `Send`, `Sync` and `'static`; it can stay in a slab from the first byte to the last.
+/// It is `Send`, `Sync` and `'static`, so it can stay in a slab for the whole handshake.
 ///
-/// Credentials are overwritten when they have been sent, when they turn out not to be needed, and when the machine is
-/// dropped. A move before that, as by a growing `Vec`, leaves a copy that nothing overwrites: create the machine where
-/// it is to stay.
+/// The machine overwrites credentials when they have been sent, when the server does not ask for them, and when it is
+/// dropped. If it moves before that, for instance because a `Vec` grows, it leaves a copy that nothing overwrites. So
+/// create it where it is to stay.
 ///
 /// ```
 /// use sans_socks::client::{Auth, Handshake, Output};
@@ -69,8 +69,8 @@ const SHORT: usize = 64;
 /// # Ok::<(), sans_socks::InvalidValue>(())
 /// ```
 pub struct Handshake {
-    /// Greeting, credentials and request follow each other from the start. What is received overwrites what has
-    /// been sent: first two bytes of the greeting, then the reply everything.
+    /// Starts with the greeting, the credentials and the request, in this order. Received messages overwrite sent ones:
+    /// the selection and the status overwrite two bytes of the greeting, and the reply may overwrite everything.
     buffer: Buffer<LONGEST>,
     greeting_end: u16,
     credentials_end: u16,
@@ -83,7 +83,7 @@ pub struct Handshake {
 }
 
 /// The next step when nothing is left to send.
-#[repr(u8)] // A tag of its own, which every call looks at, saves 2 to 5 % of the instructions.
+#[repr(u8)] // Every call reads the tag. A separate tag saves 2 to 5 % of the instructions.
 #[derive(Clone, Copy)]
 enum State {
     Read(Message),
@@ -102,7 +102,7 @@ enum Message {
     SecondReply,
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Clone, Copy)]
 enum Answer {
     Selected(Method),
@@ -110,7 +110,7 @@ enum Answer {
     Succeeded,
 }
 
-/// How many bytes the first decision about each message takes: the whole of a selection or status, REP of a reply.
+/// How many bytes the first decision about each message needs: a whole selection or status, or a reply up to REP.
 const FIRST_DECISION: u16 = 2;
 
 impl Message {
@@ -156,7 +156,7 @@ impl Handshake {
     }
 
     /// Creates a handshake with a configuration.
-    #[inline(always)] // As `sending`.
+    #[inline(always)] // For the same reason as `sending`.
     #[must_use]
     pub fn with_config(request: &Request<'_>, auth: Auth<'_>, config: Config) -> Self {
         let credentials_len = auth.credentials().map_or(0, Encode::encoded_len);
@@ -166,7 +166,7 @@ impl Handshake {
         }
     }
 
-    #[inline(never)] // Rare, and its array is large.
+    #[inline(never)] // It is rare, and its array is large.
     fn sending_long(request: &Request<'_>, auth: &Auth<'_>, config: Config) -> Self {
         Self::sending([Word::default(); LONGEST / 8], request, auth, config)
     }
@@ -208,11 +208,11 @@ impl Handshake {
         }
     }
 
-    /// Consumes bytes from the server: those of the message in progress, and not one more.
+    /// Consumes bytes from the server, up to the end of the message in progress. Returns how many.
     ///
-    /// Returns how many: 0 unless [`Output::NeedInput`] is pending. Keep the rest; it belongs to a later call or to
-    /// the tunnel. Always poll again afterwards, also after 0: a wrong version byte is not consumed, and still
-    /// ends the handshake.
+    /// Keep the rest: it belongs to a later call or to the tunnel. Unless [`Output::NeedInput`] is pending, nothing is
+    /// consumed. Poll again after every call, even if it returns 0: a wrong version byte ends the handshake without being
+    /// consumed.
     #[inline]
     #[must_use = "what was not consumed belongs to a later call or to the tunnel"]
     pub fn handle_input(&mut self, input: &[u8]) -> usize {
@@ -227,7 +227,7 @@ impl Handshake {
         self.buffer.handle_eof(self.wants_input().is_some());
     }
 
-    /// Returns the next step. Until it is performed, further calls return the same one.
+    /// Returns the next step. Until you perform it, further calls return the same one.
     #[inline]
     pub fn poll_output(&mut self) -> Output<'_> {
         match self.buffer.missing() {
@@ -246,13 +246,13 @@ impl Handshake {
         }
     }
 
-    /// Returns the method that the server selected, once it has.
+    /// Returns the method that the server selected, or `None` before the selection.
     #[must_use]
     pub const fn method(&self) -> Option<Method> {
         self.method
     }
 
-    #[inline(always)] // Otherwise a reply goes through memory, stored in parts and loaded whole: password +12 %.
+    #[inline(always)] // Otherwise a reply is stored in parts and loaded whole: +12 % for a handshake with a password.
     fn poll_action(&mut self) -> Output<'_> {
         if self.buffer.is_sending() {
             return Output::Transmit(self.buffer.transmit());
@@ -272,7 +272,7 @@ impl Handshake {
         }
     }
 
-    /// Returns the message that is being read, unless something is to be sent first.
+    /// Returns the message to read, unless bytes must be sent first.
     fn wants_input(&self) -> Option<Message> {
         match self.state {
             State::Read(message) if !self.buffer.is_sending() => Some(message),
@@ -288,7 +288,7 @@ impl Handshake {
         self.want_more(message)
     }
 
-    #[inline(never)] // Rare, and its arguments are made before it is called: 12 instructions a message.
+    #[inline(never)] // It is rare. Inlined, it costs every message 12 instructions to prepare its arguments.
     fn want_more(&mut self, message: Message) -> Option<NonZeroUsize> {
         let (version, config) = (self.version, self.config);
         self.buffer
@@ -301,7 +301,7 @@ impl Handshake {
             return 0;
         };
         if self.buffer.received_len() == 0 && self.version == Version::Socks5 {
-            // Most messages arrive whole. Each has code of its own, as in the server.
+            // Most messages arrive whole. Each has its own code, as in the server.
             match message {
                 Message::Selection => {
                     if let Ok(Decoded::Complete { value, consumed }) = Selection::decode(input) {
@@ -329,7 +329,7 @@ impl Handshake {
         self.receive(message, input)
     }
 
-    /// Consumes part of a message, or one of version 4.
+    /// Consumes part of a message, or a message of version 4.
     #[inline(never)]
     fn receive(&mut self, message: Message, input: &[u8]) -> usize {
         let (version, config) = (self.version, self.config);
@@ -349,7 +349,7 @@ impl Handshake {
         }
     }
 
-    #[inline(always)] // Once for each message, with its own decoder.
+    #[inline(always)] // One copy for each message, with its decoder.
     fn receive_part(
         &mut self,
         message: Message,
@@ -408,14 +408,14 @@ impl Handshake {
         self.read(Message::Reply);
     }
 
-    /// Sends the bytes from `start` to `end`, unless they were sent at the start.
+    /// Sends the bytes from `start` to `end`, unless an optimistic handshake has sent them at the start.
     fn send(&mut self, start: u16, end: u16) {
         if !self.config.optimistic() {
             self.buffer.send(start, end);
         }
     }
 
-    /// Begins to read `message` as soon as nothing is left to send.
+    /// Reads `message` next, as soon as nothing is left to send.
     #[inline]
     fn read(&mut self, message: Message) {
         self.buffer.begin();
@@ -476,7 +476,7 @@ impl Machine for Handshake {
     }
 }
 
-/// Shows the phase alone: the buffer may hold a password.
+/// Prints only the phase, because the buffer may hold a password.
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handshake")

@@ -1,7 +1,7 @@
 //! The code points of one byte: methods, commands, reply codes and the RFC 1929 status.
 //!
-//! Each is a newtype over its byte, not an enum with an `Unknown` variant. So each byte has exactly one
-//! representation, and all 256 pass through unchanged.
+//! Each is a newtype over its byte, not an enum with an `Unknown` variant. So each byte has exactly one representation,
+//! and unknown bytes are kept.
 
 /// Defines a code point: the newtype, its constants, its conversions and its formatting.
 macro_rules! code_point {
@@ -19,14 +19,14 @@ macro_rules! code_point {
             #[cfg(feature = "arbitrary")]
             pub(crate) const NAMED: &'static [Self] = &[$( Self::$name ),*];
 
-            /// Creates the code point of a byte. Every byte is one.
+            /// Creates the code point of a byte. Every byte is valid.
             #[inline]
             #[must_use]
             pub const fn new(byte: u8) -> Self {
                 Self(byte)
             }
 
-            /// Returns the byte that is sent.
+            /// Returns the byte.
             #[inline]
             #[must_use]
             pub const fn get(self) -> u8 {
@@ -159,7 +159,7 @@ code_point! {
         MAF = 0x08, "MAF";
         /// `09`: JSON Parameter Block.
         JSON_PARAMETER_BLOCK = 0x09, "JSON parameter block";
-        /// `FF`: none of the offered methods is acceptable. Only an answer, never offered.
+        /// `FF`: none of the offered methods is acceptable. A client cannot offer it.
         NO_ACCEPTABLE = 0xff, "no acceptable method";
     }
 }
@@ -190,7 +190,7 @@ code_point! {
     Command("command") {
         /// `01`: a TCP connection to the address.
         CONNECT = 0x01, "CONNECT";
-        /// `02`: a listening socket for one connection from the address. An address of `0.0.0.0` accepts any peer.
+        /// `02`: a listening socket for one connection from the address. With `0.0.0.0`, any peer may connect.
         BIND = 0x02, "BIND";
         /// `03`: a relay for UDP datagrams.
         UDP_ASSOCIATE = 0x03, "UDP ASSOCIATE";
@@ -204,7 +204,7 @@ code_point! {
 code_point! {
     /// REP: the outcome of a request, [RFC 1928 §6], with Tor's extended errors.
     ///
-    /// Only `00` is success. `09` to `FF` are unassigned failures; they keep their byte.
+    /// Only `00` is success. `09` to `FF` are failures that RFC 1928 does not assign, and are kept unchanged.
     ///
     /// ```
     /// use sans_socks::ReplyCode;
@@ -242,11 +242,11 @@ code_point! {
         ONION_INTRODUCTION_FAILED = 0xf2, "onion service introduction failed";
         /// `F3` (Tor): no rendezvous with the onion service succeeded.
         ONION_RENDEZVOUS_FAILED = 0xf3, "onion service rendezvous failed";
-        /// `F4` (Tor): the onion service wants client authorisation.
+        /// `F4` (Tor): the onion service requires client authorisation.
         ONION_CLIENT_AUTH_MISSING = 0xf4, "onion service client authorisation missing";
         /// `F5` (Tor): the onion service refused the client authorisation.
         ONION_CLIENT_AUTH_WRONG = 0xf5, "onion service client authorisation wrong";
-        /// `F6` (Tor): the onion address is not one.
+        /// `F6` (Tor): the onion address is invalid.
         ONION_ADDRESS_INVALID = 0xf6, "onion address invalid";
         /// `F7` (Tor): the introduction to the onion service timed out.
         ONION_INTRODUCTION_TIMED_OUT = 0xf7, "onion service introduction timed out";
@@ -265,7 +265,7 @@ impl ReplyCode {
 code_point! {
     /// STATUS: a server's answer to credentials, [RFC 1929 §2].
     ///
-    /// As a message it has two bytes. Only `00` is success. Deployed servers fail with `01`, `02` and `FF`; they must
+    /// The message has two bytes. Only `00` is success. Deployed servers send `01`, `02` or `FF` on failure. The server must
     /// then close the connection.
     ///
     /// ```text

@@ -11,7 +11,7 @@ use crate::error::InvalidValue;
 
 /// A user name and a password, [RFC 1929 §2]: byte strings of 1 to 255 bytes each, borrowed.
 ///
-/// They have no character set and no terminator: a NUL is a byte like any other. `Debug` prints lengths only. There is
+/// They have no character set and no terminator: a NUL is a byte like any other. `Debug` prints only lengths, and there is
 /// no `Display`. There is no `PartialEq` either, because `==` would leak timing: compare with [`verify`](Self::verify).
 /// [`CredentialsBuf`] is the owned form.
 ///
@@ -52,7 +52,7 @@ impl<'a> Credentials<'a> {
         Self::with_min_len(1, username.as_ref(), password.as_ref())
     }
 
-    /// Creates credentials of which either field may be empty. RFC 1929 does not allow that; some programs do.
+    /// Creates credentials whose fields may be empty. RFC 1929 does not allow that, but some programs do.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl<'a> Credentials<'a> {
         Ok(Self { username, password })
     }
 
-    /// Creates credentials of bytes whose counts came from length bytes.
+    /// Creates credentials of at most 255 bytes each, as length bytes have counted them.
     #[inline]
     pub(crate) const fn from_counted(username: &'a [u8], password: &'a [u8]) -> Self {
         Self { username, password }
@@ -100,7 +100,7 @@ impl<'a> Credentials<'a> {
 
     /// Returns whether these are exactly `username` and `password`.
     ///
-    /// The time it takes depends only on the lengths, not on the field or the position of a difference.
+    /// The time depends only on the lengths, not on which field or byte differs.
     #[inline]
     #[must_use]
     pub fn verify(&self, username: impl AsRef<[u8]>, password: impl AsRef<[u8]>) -> bool {
@@ -110,7 +110,7 @@ impl<'a> Credentials<'a> {
     }
 }
 
-/// Prints lengths only.
+/// Prints only the lengths.
 impl fmt::Debug for Credentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
@@ -120,14 +120,14 @@ impl fmt::Debug for Credentials<'_> {
     }
 }
 
-/// Owned [`Credentials`], inline: for configuration, and for a check on another thread. No allocation is needed.
+/// Owned [`Credentials`], for a configuration or for a check on another thread. They need no allocation.
 ///
-/// Lengths are checked when it is built, `Debug` prints lengths only, and the bytes are overwritten when it is dropped.
+/// The constructors check the lengths, `Debug` prints only lengths, and `drop` overwrites the bytes.
 ///
-/// A move can leave a copy of the bytes in memory that nothing overwrites. That includes the move out of the function that
-/// builds it. Rust cannot prevent that: box it early, and pass references or the box.
+/// Every move can leave a copy of the bytes in memory that nothing overwrites, even the move out of the constructor. Rust
+/// cannot prevent that. Box the value early, and pass references or the box.
 ///
-/// It has 512 bytes and is therefore not `Copy`.
+/// It has 512 bytes, so it is not `Copy`.
 ///
 /// ```
 /// use sans_socks::CredentialsBuf;
@@ -160,7 +160,7 @@ impl CredentialsBuf {
         Credentials::new(&username, &password).map(Self::from)
     }
 
-    /// Creates credentials of which either field may be empty.
+    /// Creates credentials whose fields may be empty.
     ///
     /// # Errors
     ///
@@ -216,7 +216,7 @@ impl From<Credentials<'_>> for CredentialsBuf {
     }
 }
 
-/// Prints lengths only.
+/// Prints only the lengths.
 impl fmt::Debug for CredentialsBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_credentials().fmt(f)

@@ -1,17 +1,19 @@
 //! Error types, grouped by who is at fault.
 //!
-//! [`Malformed`]: the bytes are wrong. [`PeerMisbehaved`]: the bytes are right, and what they mean is not allowed.
-//! [`Error`]: why a handshake ended without a tunnel; the two above are among its causes.
-//! [`Discard`](crate::udp::Discard): why a UDP datagram was dropped. [`InvalidValue`]: a value that has no encoding. [`ApiMisuse`]: a
-//! call that the state of the handshake does not allow.
+//! - [`Malformed`]: the peer's bytes are not the expected message.
+//! - [`PeerMisbehaved`]: the peer's message is well-formed and not allowed.
+//! - [`Error`]: why a handshake ended without a tunnel, for instance because of one of the two above.
+//! - [`Discard`](crate::udp::Discard): why a UDP datagram was dropped.
+//! - [`InvalidValue`]: the caller's value has no encoding.
+//! - [`ApiMisuse`]: the state of the handshake does not allow the caller's call.
 //!
-//! Incomplete input is none of these: see [`Decoded`](crate::message::Decoded).
+//! Incomplete input is not an error: see [`Decoded`](crate::message::Decoded).
 
 use crate::code_point::{Method, ReplyCode};
 use crate::other_protocol::OtherProtocol;
 use crate::socks4::reply_code::ReplyCode as Socks4ReplyCode;
 
-/// Names the protocol that the peer seems to speak, to end the text of [`Malformed::Version`].
+/// Returns the end of the text of [`Malformed::Version`]: the protocol that the peer seems to speak.
 const fn other_protocol(expected: u8, got: u8) -> &'static str {
     match (Malformed::Version { expected, got }).looks_like() {
         Some(OtherProtocol::Http) => ": looks like HTTP",
@@ -23,11 +25,11 @@ const fn other_protocol(expected: u8, got: u8) -> &'static str {
 
 /// Bytes that are not the expected message.
 ///
-/// A fault is reported at the first byte that shows it.
+/// A fault is reported as soon as the byte that shows it is received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// The first byte is not the message's version: `05`, or `01` in RFC 1929 and RFC 1961.
+    /// The first byte is not the expected version: `05`, or `01` in the messages of RFC 1929 and RFC 1961.
     #[error("unexpected version {got:#04x}, expected {expected:#04x}{}", other_protocol(*.expected, *.got))]
     #[non_exhaustive]
     Version {
@@ -39,7 +41,7 @@ pub enum Malformed {
     /// A greeting with NMETHODS `00`.
     #[error("greeting offers no method")]
     NoMethods,
-    /// ATYP is not `01`, `03` or `04`, so the length of what follows is unknown.
+    /// ATYP is not `01`, `03` or `04`, so the length of the address is unknown.
     #[error("unknown address type {0:#04x}")]
     AddressType(u8),
     /// A domain name of length 0.
@@ -58,13 +60,13 @@ pub enum Malformed {
     /// ULEN or PLEN is `00`.
     #[error("empty user name or password")]
     EmptyCredentials,
-    /// RSV is not `00`, and the configuration is strict about it.
+    /// RSV is not `00`, and the configuration requires that.
     #[error("reserved byte is {0:#04x}, expected 0x00")]
     Reserved(u8),
-    /// MTYP of RFC 1961 is not `01`, `02`, `03` or `FF`, so the length of what follows is unknown.
+    /// MTYP of RFC 1961 is not `01`, `02`, `03` or `FF`, so the form of the message is unknown.
     #[error("unknown GSSAPI message type {0:#04x}")]
     MessageType(u8),
-    /// A datagram or an inner field that ends before its content does. Streams do not report it.
+    /// A datagram ends inside its header. On a stream, this is incomplete input instead.
     #[error("truncated")]
     Truncated,
 }
@@ -80,7 +82,7 @@ pub enum PeerMisbehaved {
 
 /// The phases of a handshake, in their order.
 ///
-/// A handshake moves forward only, so a deadline can ask for `phase < Phase::Reply`.
+/// A handshake never goes back to an earlier phase, so a deadline can compare: `phase < Phase::Reply`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -90,13 +92,13 @@ pub enum Phase {
     MethodSelection,
     /// User name and password, RFC 1929.
     Authentication,
-    /// Another method's own sub-negotiation.
+    /// The sub-negotiation of another method.
     Negotiation,
     /// The request, [RFC 1928 §4](https://www.rfc-editor.org/rfc/rfc1928#section-4).
     Request,
     /// The reply, [RFC 1928 §6](https://www.rfc-editor.org/rfc/rfc1928#section-6); for BIND, the first.
     Reply,
-    /// BIND: the wait for the peer's connection, and the second reply.
+    /// BIND: the second reply, which follows the peer's connection.
     SecondReply,
     /// The handshake has succeeded.
     Established,
@@ -125,7 +127,7 @@ impl core::fmt::Display for Phase {
 /// A server sends the refusal before it reports the error. Three errors have no refusal: a wrong version byte in the
 /// greeting, an unexpected end of input, and [`Abandoned`](Self::Abandoned).
 ///
-/// With `std` it converts into a `std::io::Error`, which holds it as its inner error:
+/// With feature `std` it converts into a `std::io::Error`, which holds it as its inner error:
 ///
 /// | error | `std::io::ErrorKind` |
 /// |---|---|
@@ -145,7 +147,7 @@ impl core::fmt::Display for Phase {
 ///
 /// fn log(error: &Error) {
 ///     match error {
-///         // A health check or a port scan: it connected and left.
+///         // A health check or a port scan: the client connected and left.
 ///         Error::UnexpectedEof { received: 0, .. } => {}
 ///         Error::Malformed(fault) => match fault.looks_like() {
 ///             Some(protocol) => eprintln!("the client speaks {protocol}"),
@@ -190,8 +192,8 @@ pub enum Error {
     UnexpectedEof {
         /// The phase that waited for input.
         phase: Phase,
-        /// How many bytes of the message had been received. 0 in [`Phase::Greeting`] is a client that connected
-        /// and sent nothing, like a health check or a port scan.
+        /// How many bytes of the message had been received. 0 in [`Phase::Greeting`] means that the client sent nothing, for
+        /// instance because it is a health check or a port scan.
         received: u16,
     },
     /// This side rejected the sub-negotiation of a method.
@@ -231,7 +233,7 @@ impl Error {
         }
     }
 
-    /// Returns the REP of a refused request. A code of SOCKS4 is converted.
+    /// Returns the REP of a refused request, converted from a code of SOCKS4 if necessary.
     #[must_use]
     pub fn reply_code(&self) -> Option<ReplyCode> {
         match self {
@@ -282,7 +284,8 @@ impl From<Error> for std::io::Error {
 /// | `PermissionDenied` | 02 |
 /// | any other | 01 |
 ///
-/// Other failed look-ups have no stable `ErrorKind` and become 01: send [`ReplyCode::HOST_UNREACHABLE`] for them.
+/// `std` and tokio report a failed look-up with an unstable `ErrorKind`, which becomes 01. Reject such a request with
+/// [`ReplyCode::HOST_UNREACHABLE`] yourself.
 ///
 /// ```
 /// use sans_socks::ReplyCode;
@@ -312,7 +315,7 @@ impl From<&std::io::Error> for ReplyCode {
     }
 }
 
-/// Converts as a borrowed error does.
+/// Converts as `From<&std::io::Error>` does.
 #[cfg(feature = "std")]
 impl From<std::io::Error> for ReplyCode {
     fn from(error: std::io::Error) -> Self {
@@ -320,9 +323,9 @@ impl From<std::io::Error> for ReplyCode {
     }
 }
 
-/// A value that has no encoding, or text that is no value.
+/// A value that has no encoding, or text that does not parse.
 ///
-/// Lengths are checked when a value is built, so an encoder never truncates or wraps one.
+/// Constructors check lengths, so no encoder truncates a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidValue {
@@ -362,7 +365,7 @@ pub enum InvalidValue {
     /// A greeting that offers no method, or more than 255.
     #[error("{0} methods offered, expected 1 to 255")]
     MethodCount(usize),
-    /// A greeting that offers `FF`, which is an answer and not a method.
+    /// A greeting that offers `FF`. That byte is only an answer.
     #[error("method 0xff cannot be offered")]
     NoAcceptableOffered,
     /// User name and password are offered without credentials to send.
@@ -370,16 +373,16 @@ pub enum InvalidValue {
     CredentialsMissing,
 }
 
-/// The bound that a field of this length breaks.
+/// Returns the bound that a field of this length breaks.
 const fn length_bound(len: usize) -> &'static str {
     if len == 0 { "at least 1" } else { "at most 255" }
 }
 
-/// A call that the state of a handshake does not allow. Nothing has changed.
+/// A call that the state of a handshake does not allow. The handshake has not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApiMisuse {
-    /// A server selected a method that the client did not offer.
+    /// The caller of a server selected a method that the client did not offer.
     #[error("{0} was not offered")]
     MethodNotOffered(Method),
 }

@@ -1,4 +1,4 @@
-//! Other protocols that reach a SOCKS port, or answer in place of a proxy.
+//! Other protocols that clients or servers speak by mistake.
 
 use core::fmt;
 
@@ -30,8 +30,8 @@ impl fmt::Display for OtherProtocol {
 impl Malformed {
     /// Guesses which protocol the peer speaks, from the byte where version `05` was expected.
     ///
-    /// Use it for a log line, or to pass the connection on: a wrong version byte is not consumed, so the next
-    /// handler finds the stream as it began.
+    /// Use it for a log line, or to pass the connection to another handler. A wrong version byte is not consumed, so that
+    /// handler receives the whole stream.
     ///
     /// | byte | guess |
     /// |---|---|

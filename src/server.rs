@@ -33,10 +33,10 @@ pub use decision::{
 
 /// The server's side of one connection's handshake: no allocation, no clock, at most 560 bytes of state.
 ///
-/// It is `Send`, `Sync` and `'static`; it can stay in a slab from the first byte to the last.
+/// It is `Send`, `Sync` and `'static`, so it can stay in a slab for the whole handshake.
 ///
-/// Credentials are overwritten when they are answered and when the machine is dropped. A move in between, as by a
-/// growing `Vec`, leaves a copy that nothing overwrites: keep the machine in its place until then.
+/// The machine overwrites credentials when you answer them, and when it is dropped. If it moves before that, for instance
+/// because a `Vec` grows, it leaves a copy that nothing overwrites. So do not move it while it holds credentials.
 ///
 /// ```
 /// use sans_socks::server::{Handshake, Output};
@@ -70,7 +70,7 @@ pub struct Handshake {
 }
 
 /// The next step when nothing is left to send.
-#[repr(u8)] // A tag of its own, which every call looks at, saves 2 to 5 % of the instructions.
+#[repr(u8)] // Every call reads the tag. A separate tag saves 2 to 5 % of the instructions.
 enum State {
     Read(Message),
     SelectMethod,
@@ -99,7 +99,7 @@ impl Message {
         }
     }
 
-    /// How many bytes the first decision about the message takes.
+    /// Returns how many bytes the first decision about the message needs.
     const fn first_decision(self, config: Config) -> u16 {
         match self {
             Self::Greeting | Self::Credentials => 2,
@@ -157,11 +157,11 @@ impl Handshake {
         }
     }
 
-    /// Consumes bytes from the client: those of the message in progress, and not one more.
+    /// Consumes bytes from the client, up to the end of the message in progress. Returns how many.
     ///
-    /// Returns how many: 0 unless [`Output::NeedInput`] is pending. Keep the rest; it belongs to a later call or to
-    /// the tunnel. Always poll again afterwards, also after 0: a wrong version byte is not consumed, and still
-    /// ends the handshake, so that another protocol's handler can have the stream.
+    /// Keep the rest: it belongs to a later call or to the tunnel. Unless [`Output::NeedInput`] is pending, nothing is
+    /// consumed. Poll again after every call, even if it returns 0. A wrong version byte ends the handshake without being
+    /// consumed, so that you can pass the stream to the handler of another protocol.
     #[inline]
     #[must_use = "what was not consumed belongs to a later call or to the tunnel"]
     pub fn handle_input(&mut self, input: &[u8]) -> usize {
@@ -173,7 +173,7 @@ impl Handshake {
 
     /// Notes that the client has ended its side, as [`Machine::handle_eof`] describes.
     ///
-    /// A pending decision is still answered, because a client may half-close after its request:
+    /// Still answer a pending decision, because a client may half-close after its request:
     ///
     /// ```
     /// use sans_socks::server::{Handshake, Output};
@@ -196,7 +196,7 @@ impl Handshake {
         self.buffer.handle_eof(self.wants_input().is_some());
     }
 
-    /// Returns the next step. Until it is performed, further calls return the same one.
+    /// Returns the next step. Until you perform it, further calls return the same one.
     #[inline]
     pub fn poll_output(&mut self) -> Output<'_> {
         match self.buffer.missing() {
@@ -211,13 +211,13 @@ impl Handshake {
         self.state.phase()
     }
 
-    /// Returns the method that was selected, once one was.
+    /// Returns the selected method, or `None` before the selection.
     #[must_use]
     pub const fn method(&self) -> Option<Method> {
         self.method
     }
 
-    /// Returns the methods that the client offered, while one is to be selected and after all were rejected.
+    /// Returns the methods that the client offered, while you select one and after you rejected all of them.
     ///
     /// ```
     /// use sans_socks::server::{Handshake, Output};
@@ -249,7 +249,7 @@ impl Handshake {
     pub fn request(&self) -> Option<Request<'_>> {
         match self.state {
             State::Reply(ref request) => Some(self.pending(request)),
-            // In any other case the buffer holds something else, or part of a message.
+            // In every other state, the buffer does not hold a complete request.
             State::Closed(
                 Error::Refused(_) | Error::Socks4Refused(_) | Error::Malformed(Malformed::ControlBytes),
             ) => {
@@ -298,7 +298,7 @@ impl Handshake {
         }
     }
 
-    /// Returns the message that is being read, unless something is to be sent first.
+    /// Returns the message to read, unless bytes must be sent first.
     fn wants_input(&self) -> Option<Message> {
         match self.state {
             State::Read(message) if !self.buffer.is_sending() => Some(message),
@@ -314,7 +314,7 @@ impl Handshake {
         self.want_more(message)
     }
 
-    #[inline(never)] // Rare, and its arguments are made before it is called: 12 instructions a message.
+    #[inline(never)] // It is rare. Inlined, it costs every message 12 instructions to prepare its arguments.
     fn want_more(&mut self, message: Message) -> Option<NonZeroUsize> {
         let config = self.config;
         self.buffer.want(message.first_decision(config), |bytes| {
@@ -324,8 +324,8 @@ impl Handshake {
 
     fn decide(&mut self, input: &[u8]) -> usize {
         match self.wants_input() {
-            // Most messages arrive whole. Each has code of its own: a decoder for all of them passes what it has
-            // decoded through memory, a third more instructions.
+            // Most messages arrive whole. Each has its own code: a shared decoder would pass its result through memory,
+            // which costs a third more instructions.
             Some(message) if self.buffer.received_len() == 0 => match message {
                 Message::Greeting => self.take_greeting(input),
                 Message::Credentials => self.take_credentials(input),
@@ -339,7 +339,7 @@ impl Handshake {
         }
     }
 
-    #[inline(never)] // Called by a jump; saves no registers for the other messages.
+    #[inline(never)] // A tail call: the path of the other messages need not save registers.
     fn take_greeting(&mut self, input: &[u8]) -> usize {
         let Ok(Decoded::Complete { consumed, .. }) = Greeting::decode(input) else {
             return self.receive(Message::Greeting, input);
@@ -370,7 +370,7 @@ impl Handshake {
         consumed
     }
 
-    /// Consumes part of a message, or one of version 4.
+    /// Consumes part of a message, or a message of version 4.
     #[inline(never)]
     fn receive(&mut self, message: Message, input: &[u8]) -> usize {
         let config = self.config;
@@ -393,7 +393,7 @@ impl Handshake {
         }
     }
 
-    #[inline(always)] // Once for each message, with its own decoder.
+    #[inline(always)] // One copy for each message, with its decoder.
     fn receive_part(
         &mut self,
         message: Message,
@@ -413,14 +413,14 @@ impl Handshake {
         consumed
     }
 
-    /// Begins to read `message` as soon as nothing is left to send.
+    /// Reads `message` next, as soon as nothing is left to send.
     #[inline]
     fn read(&mut self, message: Message) {
         self.buffer.begin();
         self.state = State::Read(message);
     }
 
-    /// Closes because of a fault in `message`, with the bytes that the protocol has for it.
+    /// Closes because of a fault in `message`, with the refusal that the protocol has for it.
     fn refuse(&mut self, message: Message, version: Version, fault: Malformed) {
         match (message, fault) {
             (Message::Greeting, Malformed::Version { .. }) => {}
@@ -461,7 +461,7 @@ impl Handshake {
         }
     }
 
-    /// Answers a request, or BIND a second time, with success.
+    /// Accepts a request, or the peer of BIND.
     #[inline]
     fn accept(&mut self, version: Version, address: Address<'_>, next: State) {
         self.state = next;
@@ -526,7 +526,7 @@ impl Default for Handshake {
     }
 }
 
-/// Shows the phase alone: the buffer may hold a password.
+/// Prints only the phase, because the buffer may hold a password.
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handshake")

@@ -1,11 +1,11 @@
-//! Points in time, which the caller passes in.
+//! The caller's time.
 
 use core::time::Duration;
 
 /// A point in time, on any clock that does not run backwards.
 ///
-/// The crate reads no clock. [`core::time::Duration`] implements it, as the time since a moment of the caller's choice.
-/// With `std`, `std::time::Instant` does too. Implement it for a clock of your own.
+/// The crate reads no clock. [`core::time::Duration`] implements this trait, as the time since a moment that you choose. With
+/// feature `std`, `std::time::Instant` does too. Implement the trait for your own clock.
 ///
 /// ```
 /// use core::time::Duration;
@@ -20,7 +20,7 @@ use core::time::Duration;
 /// assert!(deadline(std::time::Instant::now()) > std::time::Instant::now());
 /// ```
 pub trait Timestamp: Copy + Ord {
-    /// Returns the point in time that is `duration` later. Beyond the range of the clock, it returns a very late one.
+    /// Returns the point in time that is `duration` later, or a very late one if that is beyond the range of the clock.
     #[must_use]
     fn saturating_add(self, duration: Duration) -> Self;
 }
@@ -32,7 +32,7 @@ impl Timestamp for Duration {
     }
 }
 
-/// `std` names no latest value, so a sum beyond the range becomes one that is centuries from now.
+/// `std` has no constant for the latest value, so a sum beyond the range becomes a time centuries from now.
 #[cfg(feature = "std")]
 impl Timestamp for std::time::Instant {
     #[inline]

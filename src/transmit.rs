@@ -7,7 +7,7 @@ use zeroize::Zeroize;
 /// How far a message has been sent.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Cursor {
-    /// The first byte that has not been sent. Bytes are waiting while it is below `end`.
+    /// The first byte that has not been sent. Bytes are pending while it is below `end`.
     start: u32,
     end: u32,
     /// Bytes to overwrite as soon as they have been sent.
@@ -34,7 +34,7 @@ impl Cursor {
         self.end = end;
     }
 
-    /// Sends up to `end`, from where it was.
+    /// Also sends the bytes up to `end`.
     #[cfg(all(feature = "alloc", not(target_pointer_width = "16")))]
     pub(crate) fn extend(&mut self, end: u32) {
         self.end = end;
@@ -59,9 +59,9 @@ impl Cursor {
 
 /// Bytes to send, in this order, before anything else is done.
 ///
-/// They stay pending until [`sent`](Self::sent) or one of its relatives confirms them. The slice points into the
-/// state machine: if the kernel reads it later, as with io_uring, copy it into a buffer of your own first and
-/// confirm the copy. Over an encapsulated or encrypted stream, confirm what the layer below has accepted.
+/// They stay pending until you confirm them, for instance with [`sent`](Self::sent). The slice points into the state
+/// machine. If the kernel reads it later, as with io_uring, first copy the bytes into your own buffer, and confirm them then.
+/// Over an encapsulated or encrypted stream, confirm the bytes that the layer below has accepted.
 ///
 /// With feature `bytes` this is also a `bytes::Buf`, so that `write_all_buf` and similar functions can drain it:
 ///
@@ -119,9 +119,8 @@ impl Transmit<'_> {
     ///
     /// # Errors
     ///
-    /// The error of [`write`](std::io::Write::write), `WouldBlock` and `Interrupted` included, or `WriteZero`
-    /// when `stream` accepts no byte. What was written until then counts as sent, so calling again continues
-    /// at the right byte.
+    /// The error of [`write`](std::io::Write::write), including `WouldBlock` and `Interrupted`, or `WriteZero` if `stream`
+    /// accepts no bytes. The bytes written before that count as sent, so a second call continues after them.
     #[cfg(feature = "std")]
     pub fn write_to(mut self, stream: &mut (impl std::io::Write + ?Sized)) -> std::io::Result<()> {
         while self.cursor.is_sending() {
@@ -145,7 +144,7 @@ impl Transmit<'_> {
     #[inline]
     fn finish(&mut self) {
         self.cursor.start = self.cursor.end;
-        // Without credentials, the end of the secret is 0, and wraps.
+        // Without credentials the end of the secret is 0, and the subtraction wraps.
         if u32::from(self.cursor.secret.1).wrapping_sub(1) < self.cursor.end {
             self.cursor.wipe_secret(self.bytes);
         }
@@ -171,7 +170,7 @@ impl bytes::Buf for Transmit<'_> {
     }
 }
 
-/// Shows how many bytes are left, not which: a client's may be a password.
+/// Prints how many bytes are left, and not the bytes: a client's may be a password.
 impl fmt::Debug for Transmit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Transmit({} bytes)", self.as_bytes().len())

@@ -1,4 +1,4 @@
-//! The text form of addresses: what is printed reads back as the same address, or not at all.
+//! The text form of addresses. Printed text parses as the same address, or not at all.
 
 use core::fmt::{self, Write};
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -18,8 +18,8 @@ const fn is_delimiter(c: char) -> bool {
     matches!(c, ':' | '/' | '?' | '#' | '[' | ']' | '@' | '"' | '\\')
 }
 
-/// Prints a name as it is if that is unambiguous. Any other is quoted, and everything but ASCII graphic characters is
-/// escaped. So a log line stays one line, and no name reads as an IP address, a port or another name:
+/// Prints a name as it is if that is unambiguous. Otherwise quotes it, and escapes every byte that is not an ASCII graphic
+/// character. So a log line stays one line, and no name looks like an IP address, a port or another name:
 ///
 /// | name | printed |
 /// |---|---|
@@ -28,7 +28,7 @@ const fn is_delimiter(c: char) -> bool {
 /// | `a:80` | `"a:80"` |
 /// | `a`, NUL, `b` | `"a\x00b"` |
 ///
-/// It is meant for logs. Pass [`Address::to_target`] to a resolver.
+/// Use this text for logs. For a resolver, use [`Address::to_target`].
 impl fmt::Display for Domain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.to_str() {
@@ -38,7 +38,7 @@ impl fmt::Display for Domain<'_> {
     }
 }
 
-/// Prints the name in quotes, with the escapes of `Display`.
+/// Prints the name in quotes, with the same escapes as `Display`.
 impl fmt::Debug for Domain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Domain(")?;
@@ -114,11 +114,11 @@ impl<'a> TryFrom<&'a str> for Host<'a> {
     }
 }
 
-/// Combines a host, parsed as [`Host`] parses it, and a port.
+/// Parses a host as [`Host`] does, and adds the port.
 ///
 /// # Errors
 ///
-/// As for [`Host`].
+/// Those of [`Host`].
 impl<'a> TryFrom<(&'a str, u16)> for Address<'a> {
     type Error = InvalidValue;
 
@@ -132,7 +132,7 @@ impl<'a> TryFrom<(&'a str, u16)> for Address<'a> {
 ///
 /// # Errors
 ///
-/// As for [`Host`], and [`InvalidValue::AddressSyntax`] unless the port is a number of 1 to 5 digits up to 65535.
+/// Those of [`Host`], and [`InvalidValue::AddressSyntax`] unless the port is a number of 1 to 5 digits, at most 65535.
 impl<'a> TryFrom<&'a str> for Address<'a> {
     type Error = InvalidValue;
 

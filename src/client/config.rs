@@ -1,4 +1,4 @@
-//! What a client offers and tolerates, and how it reads messages accordingly.
+//! The methods that a client offers, its leniency settings, and the decoders that follow them.
 
 use crate::code_point::{AuthStatus, Method, ReplyCode};
 use crate::credentials::Credentials;
@@ -9,8 +9,8 @@ use crate::message::{Decoded, VERSION};
 
 /// The methods that a client offers, and the credentials for username/password.
 ///
-/// Offering [`Method::NO_AUTHENTICATION`] beside another method lets the server, or an attacker who answers in its
-/// place, skip authentication. That is a choice of its own: [`password_or_none`](Self::password_or_none).
+/// If you offer [`Method::NO_AUTHENTICATION`] beside another method, the server, or an attacker who impersonates it, can skip
+/// authentication. Only [`password_or_none`](Self::password_or_none) and [`new`](Self::new) do that.
 ///
 /// ```
 /// use sans_socks::client::Auth;
@@ -59,7 +59,8 @@ impl<'a> Auth<'a> {
         }
     }
 
-    /// Offers any methods, in this order. All but `00` and `02` become a [`Negotiate`](super::Negotiate) decision.
+    /// Offers any methods, in this order. If the server selects one other than `00` and `02`, a
+    /// [`Negotiate`](super::Negotiate) decision follows.
     ///
     /// # Errors
     ///
@@ -92,7 +93,7 @@ impl<'a> Auth<'a> {
         self.credentials.as_ref()
     }
 
-    /// Returns whether the server's selection is certain, because nothing else is offered.
+    /// Returns whether the server can select only one method, because no other is offered.
     pub(super) fn is_certain(&self) -> bool {
         let mut methods = self.greeting.methods().iter();
         matches!(
@@ -133,11 +134,11 @@ impl Config {
         }
     }
 
-    /// Sets whether greeting, credentials and request are sent at once. It takes effect when the only method
-    /// offered is `00` or `02`.
+    /// Sets whether greeting, credentials and request are sent at once. It takes effect only if the client offers a single
+    /// method, `00` or `02`.
     ///
-    /// This saves one or two round trips, in the RFC's order. The credentials are sent before the server has asked
-    /// for them. Some servers lose early bytes: microsocks 1.0.3 does, and tor 0.4.9.11 loses an answer.
+    /// This saves one or two round trips, and keeps the order of the messages. The credentials are sent before the server
+    /// asks for them. Some servers lose early bytes: microsocks 1.0.3 does, and tor 0.4.9.11 loses an answer.
     #[must_use]
     pub const fn with_optimistic(mut self, optimistic: bool) -> Self {
         self.optimistic = optimistic;
@@ -176,7 +177,7 @@ impl Config {
         self.strict_status_version
     }
 
-    /// Reads a status, as this configuration tolerates it.
+    /// Decodes a status, with this configuration's leniency.
     #[inline]
     pub(super) fn decode_status(&self, bytes: &[u8]) -> Result<Decoded<AuthStatus>, Malformed> {
         match *bytes {
@@ -189,7 +190,7 @@ impl Config {
         }
     }
 
-    /// Reads a reply up to its end, and judges REP before anything after it (Q-043, Q-045).
+    /// Decodes a reply. Reports a failure as soon as REP is there, whatever follows (Q-043, Q-045).
     #[inline(always)]
     pub(super) fn judge_reply(&self, bytes: &[u8]) -> Result<Decoded<()>, Error> {
         if let [VERSION, code, ..] = *bytes {

@@ -1,4 +1,4 @@
-//! The decisions of a client's driver: one token each, which its answer consumes.
+//! The decisions of a client's driver. Each is a token that the answer consumes.
 
 use core::num::NonZeroUsize;
 
@@ -12,8 +12,8 @@ use crate::transmit::Transmit;
 
 /// The next step.
 ///
-/// A decision is a token that borrows the handshake and is consumed by the answer. Dropped without an answer, it is
-/// returned again. A token may be held across an `.await`.
+/// A decision is a token that borrows the handshake. The answer consumes the token. If you drop the token without an
+/// answer, the next poll returns it again. You may hold it across an `.await`.
 #[expect(clippy::exhaustive_enums, reason = "a driver must not overlook a new step")]
 #[derive(Debug)]
 #[must_use]
@@ -24,19 +24,19 @@ pub enum Output<'a> {
     ///
     /// Flush a buffered or encrypted stream before you read.
     NeedInput {
-        /// Bytes until the next decision. Fewer are fine. Read at most this many, and nothing is ever left over.
+        /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, it consumes all of them.
         needed: NonZeroUsize,
     },
-    /// Perform the method's own sub-negotiation on the raw stream. Only for methods offered other than `00` and `02`.
+    /// Perform the method's own sub-negotiation on the raw stream. Methods `00` and `02` do not lead here.
     Negotiate(Negotiate<'a>),
     /// BIND: the server listens. Tell the peer where, then wait for it.
     Bound(Bound<'a>),
-    /// The handshake has succeeded. Bytes that you still hold belong to the tunnel. Further calls return the same.
+    /// The handshake has succeeded. The bytes that you still hold belong to the tunnel. Further calls return the same.
     ///
-    /// The reply is the last one: for BIND, the second. Its address is BND: for UDP ASSOCIATE where to send datagrams
-    /// (see [`Address::or_host`]), for BIND the peer that has connected.
+    /// This is the last reply, which for BIND is the second. Its address is BND: for UDP ASSOCIATE, where to send datagrams
+    /// (see [`Address::or_host`]), and for BIND, the peer that has connected.
     ///
-    /// Some servers report success before they have connected to the target, and close the tunnel if that fails.
+    /// Some servers report success before they connect to the target, and close the tunnel if that fails.
     Established(Reply<'a>),
     /// The handshake has failed. Close the connection. Further calls return the same.
     Closed(Error),
@@ -44,7 +44,7 @@ pub enum Output<'a> {
 
 /// A decision, or the end of the handshake: [`Output`] without input and output.
 ///
-/// [`Machine`](crate::Machine) returns it, most easily by [`advance`](crate::Machine::advance).
+/// [`Machine::advance`](crate::Machine::advance) and [`Machine::poll_decision`](crate::Machine::poll_decision) return it.
 #[expect(
     clippy::exhaustive_enums,
     reason = "a driver must not overlook a new decision"
@@ -76,16 +76,16 @@ impl<'a> Output<'a> {
     }
 }
 
-/// A selected method that has a sub-negotiation of its own.
+/// A selected method that has its own sub-negotiation.
 ///
-/// Until it is answered, the raw stream is the caller's and the machine consumes no input. If the method encapsulates
-/// what follows, put its layer between the stream and this machine.
+/// Until you answer, you use the raw stream, and the machine consumes no input. If the method encapsulates later messages,
+/// put its layer between the stream and this machine.
 ///
 /// ```
 /// use sans_socks::client::Negotiate;
 /// use std::io::{self, Read, Write};
 ///
-/// /// A method of one's own: the client sends one byte, and expects it back.
+/// /// A private method: the client sends one byte, and expects it back.
 /// fn negotiate(negotiate: Negotiate<'_>, stream: &mut (impl Read + Write)) -> io::Result<()> {
 ///     let mut answer = [0];
 ///     let result = stream.write_all(&[7]).and_then(|()| stream.read_exact(&mut answer));
@@ -117,7 +117,7 @@ impl Negotiate<'_> {
         self.handshake.send_request();
     }
 
-    /// Fails the handshake. Send the method's own rejection first, if it has one.
+    /// Fails the handshake. If the method has a rejection message, send that first.
     #[inline]
     pub fn reject(self) {
         self.handshake.close(Error::Abandoned);
@@ -146,8 +146,8 @@ pub struct Bound<'a> {
 }
 
 impl Bound<'_> {
-    /// Returns where the server listens: BND of the first reply, to be passed on to the peer. An unspecified host
-    /// means the address at which the client reached the proxy, see [`Address::or_host`].
+    /// Returns where the server listens, which is BND of the first reply. Send it to the peer. An unspecified host means the
+    /// address at which the client reached the proxy: see [`Address::or_host`].
     #[inline]
     #[must_use]
     pub fn address(&self) -> Address<'_> {

@@ -11,10 +11,10 @@ use crate::message::request::{Reply, Request};
 use crate::socks4::{self, UserId, Version};
 
 impl Handshake {
-    /// Creates a handshake of SOCKS4, or of SOCKS4a for a name.
+    /// Creates a handshake of SOCKS4, or of SOCKS4a if the target is a name.
     ///
-    /// There is no authentication. The outputs are those of version 5, without [`Output::Negotiate`](super::Output::Negotiate). A refusal is
-    /// [`Error::Socks4Refused`].
+    /// There is no authentication. The outputs are those of version 5, except
+    /// [`Output::Negotiate`](super::Output::Negotiate). A refusal is reported as [`Error::Socks4Refused`].
     ///
     /// ```
     /// use sans_socks::client::{Handshake, Output};
@@ -70,7 +70,7 @@ impl Handshake {
     }
 }
 
-/// Reads a reply of version 4, and judges CD before anything after it.
+/// Decodes a reply of version 4. Reports a failure as soon as CD is there, whatever follows.
 pub(super) fn decode_socks4_reply(bytes: &[u8]) -> Result<Decoded<socks4::Reply>, Error> {
     if let [0 | socks4::VERSION, code, ..] = *bytes {
         let code = socks4::ReplyCode::new(code);

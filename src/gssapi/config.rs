@@ -1,6 +1,6 @@
-//! What each side proposes and accepts, [RFC 1961 §4.2](https://www.rfc-editor.org/rfc/rfc1961#section-4.2).
+//! The levels that each side proposes and accepts, [RFC 1961 §4.2](https://www.rfc-editor.org/rfc/rfc1961#section-4.2).
 //!
-//! The policy is a function of the configuration, the byte that the peer names, and the services of the context.
+//! The decision depends on the configuration, the byte that the peer sends, and the services of the context.
 
 use super::error::Error;
 use super::{ProtectionLevel, Services};
@@ -80,7 +80,7 @@ pub(super) fn available(
     }
 }
 
-/// Returns the level that the peer names by `byte`, if it is allowed and available.
+/// Returns the level that the peer's `byte` means, if it is allowed and available.
 fn judge(byte: u8, allowed: Levels, services: Services) -> Result<Option<ProtectionLevel>, Refusal> {
     let level = ProtectionLevel::new(byte);
     if (level.is_none() && byte != 0) || !allowed.has(level) {
@@ -110,7 +110,7 @@ macro_rules! framing_settings {
     () => {
         /// Sets whether levels are sent and expected unwrapped, as NEC's implementation does. The default is `false`.
         ///
-        /// An attacker on the path can then change them. The form is not detected: a wrapped level is refused.
+        /// An attacker on the path can then change them. Wrapped levels are refused: the form is not detected.
         #[must_use]
         pub const fn with_nec(mut self, nec: bool) -> Self {
             self.framing.nec = nec;
@@ -182,7 +182,7 @@ impl ClientConfig {
 
     /// Returns a configuration that proposes level `00`, which is not in RFC 1961, and accepts no other answer.
     ///
-    /// The peers are authenticated, but nothing after that is protected. It is for servers that are configured for old
+    /// The peers are authenticated, but nothing after that is protected. Use it for servers that are configured for old
     /// versions of curl.
     #[must_use]
     pub const fn clear() -> Self {
@@ -218,7 +218,7 @@ impl ClientConfig {
 
     framing_settings!();
 
-    /// Returns the level agreed on when the server answers `byte`.
+    /// Returns the agreed level if the server answers `byte`.
     pub(super) fn judge(self, byte: u8, services: Services) -> Result<Option<ProtectionLevel>, Refusal> {
         judge(byte, self.accepted, services)
     }
@@ -260,7 +260,7 @@ impl ServerConfig {
         }
     }
 
-    /// Sets the levels that are agreed to. Level `00` is [apart](Self::with_clear).
+    /// Sets the levels that are agreed to. [`with_clear`](Self::with_clear) does so for level `00`.
     #[must_use]
     pub const fn with_allowed(self, levels: &[ProtectionLevel]) -> Self {
         let allowed = self.allowed.intersection(Levels::CLEAR).with_all(levels);
@@ -276,7 +276,8 @@ impl ServerConfig {
     /// Sets the answer to a client whose proposal is not allowed, or requires a service that the context lacks.
     ///
     /// The client may accept the answer or close. The default is `None`: the client is refused with `01 FF`. The level
-    /// need not be among those [allowed](Self::with_allowed). It is no answer to level `00` or to an undefined level.
+    /// need not be one of those [allowed](Self::with_allowed). A client that proposes level `00` or an undefined level is
+    /// always refused instead.
     #[must_use]
     pub const fn with_counter_offer(mut self, counter_offer: Option<ProtectionLevel>) -> Self {
         self.counter_offer = counter_offer;
@@ -291,8 +292,8 @@ impl ServerConfig {
 
     /// Sets whether level `00`, which is not in RFC 1961, is agreed to. The default is `false`.
     ///
-    /// The client is authenticated, but nothing after that is protected. It is for old versions of curl, which propose
-    /// nothing else.
+    /// The client is authenticated, but nothing after that is protected. Use it for old versions of curl, which propose
+    /// no other level.
     #[must_use]
     pub const fn with_clear(self, clear: bool) -> Self {
         let protected = self.allowed.intersection(Levels::PROTECTED);
@@ -311,7 +312,7 @@ impl ServerConfig {
 
     framing_settings!();
 
-    /// Returns the answer to a client that proposes `byte`, which is the level agreed on.
+    /// Returns the answer to a client that proposes `byte`. The answer is the agreed level.
     pub(super) fn judge(self, byte: u8, services: Services) -> Result<Option<ProtectionLevel>, Refusal> {
         match (judge(byte, self.allowed, services), self.counter_offer) {
             // A client that proposes 00 wants no protection, so there is no counter-offer.

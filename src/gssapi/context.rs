@@ -1,4 +1,4 @@
-//! What a GSS-API library provides: a security context.
+//! The security context that a GSS-API library provides.
 
 use alloc::vec::Vec;
 
@@ -6,8 +6,8 @@ use super::ProtectionLevel;
 
 /// A security context of either side, from a GSS-API library.
 ///
-/// This crate links no mechanism: implement the trait over the library of your choice, and bring the names and
-/// credentials. The context is deleted when it is dropped. The token of `gss_delete_sec_context` is never sent.
+/// This crate links no mechanism. Implement the trait over the library of your choice, and supply the names and credentials.
+/// `drop` deletes the context. The token of `gss_delete_sec_context` is never sent.
 ///
 /// An initiator requests these flags:
 ///
@@ -15,13 +15,13 @@ use super::ProtectionLevel;
 /// |---|---|
 /// | `GSS_C_MUTUAL_FLAG`, `GSS_C_REPLAY_FLAG`, `GSS_C_INTEG_FLAG` | always |
 /// | `GSS_C_CONF_FLAG` | unless confidentiality is never wanted |
-/// | `GSS_C_SEQUENCE_FLAG` | for CONNECT and BIND. Datagrams arrive in any order, and are counted together with the messages of the stream |
-/// | `GSS_C_DELEG_FLAG` | RFC 1961 requires it, but it hands the user's credentials to the proxy. Leave it to the user, as Dante does |
+/// | `GSS_C_SEQUENCE_FLAG` | for CONNECT and BIND, but not for UDP ASSOCIATE: datagrams can arrive in any order, and share one sequence with the messages of the stream |
+/// | `GSS_C_DELEG_FLAG` | only if the user asks for it, as in Dante: RFC 1961 requires it, but it passes the user's credentials to the proxy |
 ///
-/// Every method that writes appends to `out`, and leaves the bytes before that as they are. After an error, what it
-/// has appended is discarded.
+/// Methods append to `out`, and do not change the bytes that it already holds. After an error, the appended bytes are
+/// discarded.
 ///
-/// A later version may add methods. Each will have a default, so that existing implementations still compile.
+/// A later version may add methods with a default, so that existing implementations still compile.
 ///
 /// ```
 #[doc = include_str!("../guide/gssapi/toy_context.rs")]
@@ -32,26 +32,25 @@ pub trait Context {
 
     /// Runs a step of context establishment: `gss_init_sec_context` or `gss_accept_sec_context`.
     ///
-    /// `token` is what the peer has sent, and may be empty. It is `None` in the first step of an initiator. What is
-    /// appended to `out` is sent to the peer. If nothing is appended, nothing is sent, with one exception: an acceptor
-    /// that is complete sends an empty token. The method is not called again once it has returned
-    /// [`Progress::Complete`].
+    /// `token` is the peer's token, which may be empty, or `None` in the first step of an initiator. The bytes appended to
+    /// `out` are sent to the peer. If there are none, nothing is sent, except that a complete acceptor sends an empty
+    /// token. After [`Progress::Complete`], this is not called again.
     ///
-    /// It may block. To admit only some names, look at the name of the initiator when the context is complete, and
-    /// return an error. The client is then refused with `01 FF`.
+    /// It may block. To admit only some names, check the name of the initiator when the context is complete, and return an
+    /// error for the others. The client is then refused with `01 FF`.
     ///
     /// # Errors
     ///
-    /// Any major status other than `GSS_S_COMPLETE` and `GSS_S_CONTINUE_NEEDED`. Also, if mutual authentication was
-    /// requested and not provided.
+    /// Any major status other than `GSS_S_COMPLETE` and `GSS_S_CONTINUE_NEEDED`, or a lack of mutual authentication if that
+    /// was requested.
     fn step(&mut self, token: Option<&[u8]>, out: &mut Vec<u8>) -> Result<Progress, Self::Error>;
 
     /// Returns which services the context has: `GSS_C_INTEG_FLAG` and `GSS_C_CONF_FLAG` of "ret_flags".
     ///
-    /// It is called only when the context is complete.
+    /// This is called only when the context is complete.
     fn services(&self) -> Services;
 
-    /// Protects `plain`: `gss_wrap`, with `protection` as "conf_req_flag" and the default quality of protection.
+    /// Protects `plain`: `gss_wrap`, with `protection` as "conf_req_flag", and with the default quality of protection.
     ///
     /// Returns the protection that "conf_state" reports. A token that lacks the confidentiality requested is discarded,
     /// with [`Error::NotConfidential`](super::Error::NotConfidential).
@@ -76,7 +75,7 @@ pub trait Context {
 
     /// Returns the length of the longest plaintext whose token has at most `max_token` bytes: `gss_wrap_size_limit`.
     ///
-    /// 0 if the overhead alone is longer.
+    /// Returns 0 if the overhead alone is longer.
     fn max_plain(&self, protection: Protection, max_token: usize) -> usize;
 }
 
@@ -134,7 +133,7 @@ impl Services {
         self
     }
 
-    /// Returns whether a context with these services can do `level`.
+    /// Returns whether a context with these services supports `level`.
     ///
     /// Every level requires integrity. [`ProtectionLevel::Confidentiality`] also requires confidentiality.
     #[must_use]

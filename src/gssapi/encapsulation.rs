@@ -8,8 +8,8 @@ use super::frame::{HEADER_LEN, MessageType, Token, decode_token, header};
 use super::{Context, Error, Protection, ProtectionLevel, Services};
 use crate::message::{Decoded, copy};
 
-/// The layer between the socket and everything after the negotiation: the request, the replies, the bytes of the tunnel,
-/// and each datagram of an association.
+/// The layer over the socket after the negotiation. It protects the request, the replies, the bytes of the tunnel, and each
+/// datagram of an association.
 ///
 /// ```text
 /// +------+------+------+.......................+
@@ -29,7 +29,7 @@ use crate::message::{Decoded, copy};
 /// let mut layer = Encapsulation::new(Toy, ProtectionLevel::Integrity);
 /// let (mut wire, mut plain) = (Vec::new(), Vec::new());
 /// layer.encapsulate(b"hi", &mut wire)?;
-/// assert_eq!(wire, b"\x01\x03\0\x03\0hi"); // this context prepends one byte, and protects nothing
+/// assert_eq!(wire, b"\x01\x03\0\x03\0hi"); // this context only prepends one byte
 /// let consumed = layer.decapsulate(&wire, &mut plain)?;
 /// assert_eq!((consumed, &plain[..]), (wire.len(), &b"hi"[..]));
 /// # Ok::<(), sans_socks::gssapi::Error<std::io::Error>>(())
@@ -40,29 +40,29 @@ use crate::message::{Decoded, copy};
 /// | [`Integrity`](ProtectionLevel::Integrity) | tokens that are not confidential | any token |
 /// | [`Confidentiality`](ProtectionLevel::Confidentiality) | confidential tokens | confidential tokens, else [`Error::NotConfidential`] |
 /// | [`Selective`](ProtectionLevel::Selective) | tokens as [selected](Self::select) | any token, see [`last_protection`](Self::last_protection) |
-/// | none, by opt-in of both sides | the bytes without frames | the same |
+/// | none, if both sides opt in | the bytes without frames | the same |
 ///
 /// # Errors
 ///
 /// The first error of a stream ends it, in both directions. From then on, every call returns [`Error::Failed`]. An error
-/// of a datagram affects nothing but that datagram.
+/// of a datagram affects only that datagram.
 ///
-/// Plaintext is appended only when its whole token has been verified. If the context was asked for sequence, what has been
-/// appended is what the peer has wrapped, in the same order.
+/// Plaintext is appended only when its whole token has been verified. If the context provides sequence, the plaintext
+/// appended is the plaintext that the peer has wrapped, in the same order.
 ///
 /// # Memory
 ///
-/// It buffers at most one partial frame of up to 65,539 bytes. They are buffered as they arrive: "len" reserves no
-/// memory. Between frames it buffers nothing.
+/// It buffers at most one partial frame of up to 65,539 bytes, as the bytes arrive. "len" reserves no memory. Between frames
+/// it buffers nothing.
 ///
-/// The context is dropped with it. No token is sent for that.
+/// Dropping it drops the context, and sends no token.
 pub struct Encapsulation<C> {
     context: C,
     services: Services,
     level: Option<ProtectionLevel>,
-    /// What is sent at level `Selective`.
+    /// The protection of the messages sent at level `Selective`.
     selected: Protection,
-    /// What was received last.
+    /// The protection of the last message received.
     last: Option<Protection>,
     /// The frame in progress.
     partial: Vec<u8>,
@@ -70,9 +70,10 @@ pub struct Encapsulation<C> {
 }
 
 impl<C: Context> Encapsulation<C> {
-    /// Encapsulates at `level`, with a context that is established already.
+    /// Creates a layer at `level`, with a context that is already established.
     ///
-    /// If the context lacks a [service](Context::services) for that, sending fails with [`Error::LevelUnavailable`].
+    /// If the context lacks a [service](Context::services) that `level` needs, sending fails with
+    /// [`Error::LevelUnavailable`].
     #[must_use]
     pub fn new(context: C, level: ProtectionLevel) -> Self {
         Self::agreed(context, Some(level))
@@ -96,7 +97,7 @@ impl<C: Context> Encapsulation<C> {
         }
     }
 
-    /// Returns the level agreed on, or `None` if both sides opted in to level `00`.
+    /// Returns the agreed level, or `None` if both sides opted in to level `00`.
     #[must_use]
     pub const fn level(&self) -> Option<ProtectionLevel> {
         self.level
@@ -108,11 +109,11 @@ impl<C: Context> Encapsulation<C> {
         &self.context
     }
 
-    /// Returns the protection of the last message that was opened, of the stream or a datagram.
+    /// Returns the protection of the last message that was decapsulated, from the stream or a datagram.
     ///
-    /// [`decapsulate`](Self::decapsulate) opens one message at most. So at level
-    /// [`Selective`](ProtectionLevel::Selective), call this after each: it returns the protection of the plaintext that was
-    /// appended. Returns `None` before the first message, and always if the [level](Self::level) is `None`.
+    /// One call of [`decapsulate`](Self::decapsulate) completes at most one message. So at level
+    /// [`Selective`](ProtectionLevel::Selective), call this after each call, to learn the protection of the plaintext that
+    /// it appended. Returns `None` before the first message, and always if the [level](Self::level) is `None`.
     #[must_use]
     pub const fn last_protection(&self) -> Option<Protection> {
         self.last
@@ -120,16 +121,16 @@ impl<C: Context> Encapsulation<C> {
 
     /// Selects the protection of the messages sent from now on, at level [`Selective`](ProtectionLevel::Selective).
     ///
-    /// The default is confidentiality, if the context has that service. If it lacks the service that is selected, sending
-    /// fails. At other levels this has no effect.
+    /// The default is confidentiality, if the context has that service. If the context lacks the selected service, sending
+    /// fails. At other levels, this has no effect.
     pub const fn select(&mut self, protection: Protection) {
         self.selected = protection;
     }
 
     /// Returns the length of the longest plaintext that fits a frame of `max_frame` bytes, with the protection of the
-    /// next message. 0 if the overhead alone does not fit.
+    /// next message. Returns 0 if the overhead alone does not fit.
     ///
-    /// Use it to fragment a datagram: each fragment is wrapped alone.
+    /// Use it to fragment a datagram, since each fragment is wrapped separately.
     #[must_use]
     pub fn max_plain(&self, max_frame: usize) -> usize {
         match self.protection() {
@@ -141,21 +142,21 @@ impl<C: Context> Encapsulation<C> {
         }
     }
 
-    /// Consumes bytes from the stream: those of the frame in progress, and not one more. When the frame is complete, its
-    /// plaintext is appended to `plain`.
+    /// Consumes bytes from the stream, up to the end of the frame in progress. When the frame is complete, appends its
+    /// plaintext to `plain`.
     ///
     /// Returns how many bytes were consumed, at least one of any input. Call it again with the rest until none is left.
-    /// The plaintext is a stream. The end of a token has no meaning: one token may hold both the last bytes of the handshake
+    /// The plaintext is a stream, so the end of a token has no meaning. One token may hold the last bytes of the handshake
     /// and the first bytes of the tunnel.
     ///
     /// # Errors
     ///
     /// Each ends the stream, and nothing was appended:
     ///
-    /// - [`Error::Malformed`] and [`Error::UnexpectedMessage`] for other bytes than encapsulated data
+    /// - [`Error::Malformed`] and [`Error::UnexpectedMessage`] if the bytes are not encapsulated data
     /// - [`Error::Rejected`] for an abort
-    /// - [`Error::Context`] for a token that cannot be unwrapped
-    /// - [`Error::NotConfidential`] for one that must be confidential
+    /// - [`Error::Context`] if a token cannot be unwrapped
+    /// - [`Error::NotConfidential`] if a token must be confidential and is not
     /// - [`Error::Failed`] after any error of the stream
     pub fn decapsulate(&mut self, wire: &[u8], plain: &mut Vec<u8>) -> Result<usize, Error<C::Error>> {
         self.fatal(|this| {
@@ -194,7 +195,7 @@ impl<C: Context> Encapsulation<C> {
 
     /// Notes that the peer has ended its side of the stream. Call it when all bytes before that have been consumed.
     ///
-    /// RFC 1961 has no message for the end, so an attacker can end the stream between two frames unnoticed.
+    /// RFC 1961 has no message for the end. So an attacker can end the stream between two frames, and neither side can detect that.
     ///
     /// # Errors
     ///
@@ -211,19 +212,19 @@ impl<C: Context> Encapsulation<C> {
         })
     }
 
-    /// Appends `plain` to `wire`, in as many frames as it requires. Empty plaintext requires none.
+    /// Appends `plain` to `wire`, in as many frames as it needs. Empty plaintext needs no frame.
     ///
-    /// Send the bytes in the order of the calls: the context may number the messages.
+    /// Send the bytes in the order of the calls, because the context may number the messages.
     ///
     /// # Errors
     ///
     /// Each ends the stream, and nothing was appended:
     ///
-    /// - [`Error::Context`] when the context cannot wrap
-    /// - [`Error::LevelUnavailable`] when it lacks the service for the protection due
-    /// - [`Error::NotConfidential`] when it has left confidentiality out
-    /// - [`Error::PlainTooLong`] when not one byte fits in a token
-    /// - [`Error::TokenTooLong`] when a token is longer than [`max_plain`](Context::max_plain) promised
+    /// - [`Error::Context`] if the context cannot wrap
+    /// - [`Error::LevelUnavailable`] if it lacks a service that the message needs
+    /// - [`Error::NotConfidential`] if it did not encrypt although confidentiality was requested
+    /// - [`Error::PlainTooLong`] if not even one byte fits in a token
+    /// - [`Error::TokenTooLong`] if a token is longer than [`max_plain`](Context::max_plain) promised
     /// - [`Error::Failed`] after any error of the stream
     pub fn encapsulate(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> Result<(), Error<C::Error>> {
         let start = wire.len();
@@ -274,7 +275,7 @@ impl<C: Context> Encapsulation<C> {
 
     /// Appends `plain` to `datagram` as one frame.
     ///
-    /// The limit is that of a token. For the limit of the network, see [`max_plain`](Self::max_plain).
+    /// The limit is that of a token. For a limit of the network, use [`max_plain`](Self::max_plain).
     ///
     /// # Errors
     ///
@@ -308,7 +309,7 @@ impl<C: Context> Encapsulation<C> {
         }
     }
 
-    /// Returns the same, if the context has the service for it (R-115).
+    /// Returns the protection of the next message, if the context has the service for it (R-115).
     fn available_protection(&self) -> Result<Option<Protection>, Error<C::Error>> {
         let protection = self.protection();
         let level = match protection {
@@ -323,7 +324,7 @@ impl<C: Context> Encapsulation<C> {
         }
     }
 
-    /// Appends the plaintext of `token` to `plain`: all of it, or nothing after an error.
+    /// Appends the plaintext of `token` to `plain`, or nothing after an error.
     fn open(&mut self, token: &[u8], plain: &mut Vec<u8>) -> Result<(), Error<C::Error>> {
         let start = plain.len();
         let opened = match (self.level, self.context.unwrap(token, plain)) {
@@ -348,7 +349,7 @@ impl<C: Context> Encapsulation<C> {
         if self.failed { Err(Error::Failed) } else { Ok(()) }
     }
 
-    /// Runs `act`, whose error ends the stream.
+    /// Runs `act`. An error ends the stream.
     fn fatal<T>(
         &mut self,
         act: impl FnOnce(&mut Self) -> Result<T, Error<C::Error>>,
@@ -399,7 +400,7 @@ fn seal<C: Context>(
     sealed
 }
 
-/// Shows the level and whether the stream has failed: no byte of the stream, and nothing of the context.
+/// Prints the level, and whether the stream has failed. Bytes and the context are not printed.
 impl<C> fmt::Debug for Encapsulation<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Encapsulation")

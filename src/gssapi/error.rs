@@ -1,4 +1,4 @@
-//! Why a negotiation failed, a stream ended, or a datagram was dropped.
+//! The errors of a negotiation, of a stream and of a datagram.
 
 use thiserror::Error as ThisError;
 
@@ -7,7 +7,7 @@ use crate::error::Malformed;
 
 /// The reason why a negotiation failed, a stream ended, or a datagram was dropped. `E` is the error of the context.
 ///
-/// With `std` it converts into a `std::io::Error` of a suitable kind, with this error as the inner error.
+/// With feature `std` it converts into a `std::io::Error` of a suitable kind, with this error as the inner error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ThisError)]
 #[non_exhaustive]
 pub enum Error<E> {
@@ -23,7 +23,7 @@ pub enum Error<E> {
         /// The type received.
         got: MessageType,
     },
-    /// The peer announced, or the context made, a token that is too long. Of the peer's token, nothing was consumed.
+    /// The peer announced a token that is too long, or the context produced one. Nothing of the peer's token was consumed.
     #[error("token of {len} bytes exceeds the limit of {max}")]
     #[non_exhaustive]
     TokenTooLong {
@@ -38,17 +38,17 @@ pub enum Error<E> {
     /// The peer refused with `01 FF`.
     #[error("rejected by the peer")]
     Rejected,
-    /// A protection level is one byte, and the peer wrapped this many.
+    /// The peer wrapped a protection level of this many bytes.
     #[error("protection level of {0} bytes, expected 1")]
     LevelLength(usize),
-    /// The peer named a protection level that the configuration does not allow, or that RFC 1961 does not define.
+    /// The peer sent a protection level that the configuration does not allow, or that RFC 1961 does not define.
     #[error("protection level {0:#04x} is not allowed")]
     LevelNotAllowed(u8),
     /// The context lacks a service that this level requires.
     #[error("context lacks the services for protection level {0}")]
     LevelUnavailable(ProtectionLevel),
     /// A token is not confidential, although it must be. It was received at [`ProtectionLevel::Confidentiality`], or the
-    /// context made it when confidentiality was requested. Nothing of it was returned or sent.
+    /// context produced it although confidentiality was requested. Nothing of it was returned or sent.
     #[error("token is not confidential")]
     NotConfidential,
     /// The plaintext does not fit one token.
@@ -63,7 +63,7 @@ pub enum Error<E> {
     /// The datagram is longer or shorter than the one frame in it.
     #[error("datagram is not exactly one frame")]
     DatagramLength,
-    /// The peer ended its side of the connection before this message was complete. Many servers refuse that way.
+    /// The peer ended its side of the connection before this message was complete. Many servers do that to refuse.
     #[error("connection ended before a message of type {due}")]
     #[non_exhaustive]
     UnexpectedEof {

@@ -13,7 +13,7 @@ const VERSION: u8 = 1;
 /// "mtyp" of the abort message, which has neither length nor token.
 const ABORT: u8 = 0xff;
 
-/// 2: the length of "ver" and "mtyp", which are decided on first.
+/// 2: the length of "ver" and "mtyp", which are the first decision.
 pub(super) const FIRST_DECISION: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 /// The length of "ver", "mtyp" and "len".
@@ -69,7 +69,7 @@ impl<'a> Token<'a> {
     /// 65,535.
     pub const MAX_LEN: usize = u16::MAX as usize;
 
-    /// Wraps `bytes` after a check of the length.
+    /// Creates a token of `bytes` after checking the length.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl fmt::Debug for Token<'_> {
     }
 }
 
-/// A message of [RFC 1961](https://www.rfc-editor.org/rfc/rfc1961): 4 to 65,539 bytes, or the 2 of an abort.
+/// A message of [RFC 1961](https://www.rfc-editor.org/rfc/rfc1961). It has 4 to 65,539 bytes, or 2 if it is an abort.
 ///
 /// ```text
 /// +------+------+------+.......................+     +------+------+
@@ -129,7 +129,7 @@ pub enum Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Reads the message at the front of `input`.
+    /// Decodes the message at the front of `input`.
     ///
     /// Decides at byte 2 ("ver" and "mtyp"), at byte 4 ("len"), and at the last byte.
     ///
@@ -141,7 +141,7 @@ impl<'a> Frame<'a> {
         Self::decode_checked(input, |_, _| Ok(()))
     }
 
-    /// Reads the message as [`decode`](Self::decode) does. `check` judges its type at byte 2, and the length of its
+    /// Decodes as [`decode`](Self::decode) does. `check` is called with the type at byte 2, and again with the length of the
     /// token at byte 4.
     fn decode_checked<E: From<Malformed>>(
         input: &'a [u8],
@@ -235,7 +235,7 @@ pub(super) const fn header(message_type: MessageType, len: u16) -> [u8; HEADER_L
     [VERSION, message_type.get(), high, low]
 }
 
-/// Reads the message at the front of `input`, where the peer may send certain messages only.
+/// Decodes the message at the front of `input`, if the peer may send it now.
 ///
 /// `max` is the limit for a token of each type, or `None` if the type is not allowed. `expected` is for the error.
 pub(super) fn decode_token<E>(

@@ -1,8 +1,8 @@
 //! GSSAPI, method `01`: [RFC 1961](https://www.rfc-editor.org/rfc/rfc1961).
 //!
 //! [`Negotiator`] authenticates the peers and agrees on a [`ProtectionLevel`]. [`Encapsulation`] protects everything
-//! after that. [`Frame`] is the message of both. No mechanism is linked: implement [`Context`] over the GSS-API library
-//! of your choice.
+//! after that. Both exchange messages of type [`Frame`]. No mechanism is linked: implement [`Context`] over the GSS-API
+//! library of your choice.
 //!
 //! ```text
 //! client                                          server
@@ -17,8 +17,8 @@
 //!                                <-   01 FF                    at any time: refused
 //! ```
 //!
-//! The module requires a `usize` of at least 32 bits: a token has up to 65,535 bytes, and a frame is longer. It is not
-//! compiled for a target with 16.
+//! The module requires a `usize` of at least 32 bits, because a frame can be longer than 65,535 bytes. It is not compiled for
+//! targets with a 16-bit `usize`.
 //!
 //! The guide shows [how the layers fit together](crate::guide::gssapi).
 

@@ -28,7 +28,7 @@ impl Role {
         }
     }
 
-    /// Returns the level agreed on when the peer names `byte`.
+    /// Returns the agreed level if the peer sends `byte`.
     fn judge(self, byte: u8, services: Services) -> Result<Option<ProtectionLevel>, Refusal> {
         match self {
             Self::Client(config) => config.judge(byte, services),
@@ -42,10 +42,10 @@ impl Role {
 enum Message {
     /// A token for the next step.
     Token,
-    /// The last authentication message of a server, by which a client with a complete context learns that it may
-    /// propose a level (Q-115).
+    /// The last authentication message of a server. It allows a client whose context is complete to propose a level
+    /// (Q-115).
     Ready { proposal: Option<ProtectionLevel> },
-    /// A protection level. If `may_be_ready`, one empty authentication message is accepted before it.
+    /// A protection level. If `may_be_ready`, one empty authentication message may precede it.
     Level { may_be_ready: bool },
 }
 
@@ -72,7 +72,7 @@ impl Message {
     }
 }
 
-/// What happens when everything has been sent.
+/// The next step when nothing is left to send.
 enum State<E> {
     /// A step is pending.
     Step {
@@ -81,7 +81,7 @@ enum State<E> {
     },
     Read {
         message: Message,
-        /// How many more bytes it takes to the next decision.
+        /// How many more bytes the next decision needs.
         needed: NonZeroUsize,
     },
     Established(Option<ProtectionLevel>),
@@ -89,7 +89,7 @@ enum State<E> {
 }
 
 impl<E> State<E> {
-    /// Expects `message`, of which nothing has been received.
+    /// Waits for the first byte of `message`.
     const fn expect(message: Message) -> Self {
         Self::Read {
             message,
@@ -98,20 +98,20 @@ impl<E> State<E> {
     }
 }
 
-/// The sub-negotiation of method GSSAPI, of either side, over a context of the caller.
+/// The sub-negotiation of method GSSAPI, for either side, over your [`Context`].
 ///
-/// Run it over the raw stream while the handshake returns `Negotiate`. It is a [`Machine`], like the handshakes: poll,
-/// do what is returned, and poll again. The guide has [whole handshakes](crate::guide::gssapi).
+/// Run it over the raw stream while the handshake returns `Negotiate`. It is a [`Machine`], like the handshakes. The guide
+/// has [whole handshakes](crate::guide::gssapi).
 ///
 /// ```
 /// # mod toy { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/gssapi/toy_context.rs")); }
 /// # use toy::Toy;
 /// use sans_socks::gssapi::{ClientConfig, Negotiator, Output};
 ///
-/// let context = Toy; // yours is one of a GSS-API library
+/// let context = Toy; // use a context of a GSS-API library
 /// let mut negotiator = Negotiator::client(context, ClientConfig::default());
 /// if let Output::Step(step) = negotiator.poll_output() {
-///     step.run(); // may block
+///     step.run(); // it may block
 /// }
 /// if let Output::Transmit(transmit) = negotiator.poll_output() {
 ///     assert_eq!(transmit.as_bytes(), b"\x01\x01\0\x05hello");
@@ -120,12 +120,12 @@ impl<E> State<E> {
 /// assert!(matches!(negotiator.poll_output(), Output::NeedInput { .. }));
 /// ```
 ///
-/// Before the peer is authenticated, it can make the negotiator buffer a token of 16,384 bytes, or a level of 256. They
-/// are buffered as they arrive: "len" reserves no memory.
+/// An unauthenticated peer can make the negotiator buffer a token of 16,384 bytes, or a level of 256 bytes. Both limits can
+/// be configured. Bytes are buffered as they arrive: "len" reserves no memory.
 ///
 /// # Transitions
 ///
-/// | state of a client | event | is sent | next state |
+/// | state of a client | event | sent | next state |
 /// |---|---|---|---|
 /// | Step | to be continued, with or without a token | `01 01`, or nothing | Token |
 /// | | complete, with a token | `01 01` | Ready |
@@ -138,7 +138,7 @@ impl<E> State<E> {
 /// | | `01 02`, accepted | | established |
 /// | | `01 02`, not accepted | | closed: `LevelNotAllowed`, `LevelUnavailable` |
 ///
-/// | state of a server | event | is sent | next state |
+/// | state of a server | event | sent | next state |
 /// |---|---|---|---|
 /// | Token | `01 01` | | Step |
 /// | Step | to be continued, with or without a token | `01 01`, or nothing | Token |
@@ -147,7 +147,7 @@ impl<E> State<E> {
 /// | Level | `01 02`, allowed, or there is a counter-offer | `01 02` | established |
 /// | | `01 02`, not allowed | `01 FF` | closed: `LevelNotAllowed`, `LevelUnavailable` |
 ///
-/// | both roles, while input is needed | is sent | next state |
+/// | received by either, while input is needed | sent | next state |
 /// |---|---|---|
 /// | `01 FF` | | closed: `Rejected` |
 /// | end of input | | closed: `UnexpectedEof` |
@@ -161,8 +161,8 @@ pub struct Negotiator<C: Context> {
     outgoing: Vec<u8>,
     /// The part of `outgoing` that is still to be sent.
     cursor: Cursor,
-    /// How far the input reached that was offered last, counted like `received`. What is beyond `received` is input
-    /// that the caller still holds.
+    /// The end of the input that was offered last, counted from the start of the message. If it is beyond `received`, the
+    /// caller still holds input.
     reach: usize,
     /// Whether the peer has ended its side.
     eof: bool,
@@ -178,13 +178,13 @@ pub enum Output<'a, C: Context> {
     ///
     /// Flush a buffered stream before you read.
     NeedInput {
-        /// Bytes until the next decision. Fewer are fine. Read at most this many, and nothing is ever left over.
+        /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, it consumes all of them.
         needed: NonZeroUsize,
     },
     /// Run a step of context establishment, on a thread that may block.
     Step(Step<'a, C>),
     /// The level is agreed on. [`into_encapsulation`](Negotiator::into_encapsulation) returns the [`Encapsulation`].
-    /// Bytes that you still hold belong to it. Further calls return the same.
+    /// The bytes that you still hold belong to it. Further calls return the same.
     Established,
     /// The negotiation has failed, and a server has sent `01 FF`. Close the connection.
     /// [`into_encapsulation`](Negotiator::into_encapsulation) returns the error by value. Further calls return the same.
@@ -219,14 +219,14 @@ impl<'a, C: Context> Output<'a, C> {
 }
 
 impl<C: Context> Negotiator<C> {
-    /// Begins the client's side, with a context that has made no step.
+    /// Creates the client's side, with a context that has not run a step.
     #[must_use]
     pub const fn client(context: C, config: ClientConfig) -> Self {
         let message = Vec::new();
         Self::with(context, Role::Client(config), State::Step { message })
     }
 
-    /// Begins the server's side, with a context that has made no step.
+    /// Creates the server's side, with a context that has not run a step.
     #[must_use]
     pub const fn server(context: C, config: ServerConfig) -> Self {
         Self::with(context, Role::Server(config), State::expect(Message::Token))
@@ -245,11 +245,11 @@ impl<C: Context> Negotiator<C> {
         }
     }
 
-    /// Consumes bytes from the peer: those of the message in progress, and not one more.
+    /// Consumes bytes from the peer, up to the end of the message in progress. Returns how many.
     ///
-    /// Returns how many: 0 unless [`Output::NeedInput`] is pending. Keep the rest; it belongs to a later call or to the
-    /// [`Encapsulation`]. Always poll again afterwards, also after 0: a wrong version byte is not consumed, and still
-    /// ends the negotiation.
+    /// Keep the rest: it belongs to a later call or to the [`Encapsulation`]. Unless [`Output::NeedInput`] is pending, nothing
+    /// is consumed. Poll again after every call, even if it returns 0: a wrong version byte ends the negotiation without being
+    /// consumed.
     #[must_use = "what was not consumed belongs to a later call or to the encapsulation"]
     pub fn handle_input(&mut self, input: &[u8]) -> usize {
         let Some(first) = input.get(..1) else {
@@ -286,7 +286,7 @@ impl<C: Context> Negotiator<C> {
         self.eof = true;
     }
 
-    /// Returns the next step. Until it is performed, further calls return the same one.
+    /// Returns the next step. Until you perform it, further calls return the same one.
     pub fn poll_output(&mut self) -> Output<'_, C> {
         if self.cursor.is_sending() {
             return Output::Transmit(Transmit::new(&mut self.outgoing, &mut self.cursor));
@@ -308,7 +308,7 @@ impl<C: Context> Negotiator<C> {
 
     /// Runs the pending step, as [`Step::run`] does. Does nothing if no step is pending.
     ///
-    /// A [`Step`] borrows the negotiator. To run it on another thread, drop it, move the negotiator there, call this
+    /// A [`Step`] borrows the negotiator. To run it on another thread, drop the step, move the negotiator there, call this
     /// method, and move the negotiator back.
     pub fn run_step(&mut self) {
         let State::Step { message } = &mut self.state else {
@@ -340,10 +340,10 @@ impl<C: Context> Negotiator<C> {
         }
     }
 
-    /// Rejects the peer, for any reason. A server sends `01 FF`, a client nothing. Then [`Output::Closed`] follows, with
-    /// [`Error::Abandoned`]. A negotiation that has failed already stays as it is.
+    /// Rejects the peer. A server sends `01 FF`, and a client sends nothing. Then [`Output::Closed`] follows, with
+    /// [`Error::Abandoned`]. If the negotiation has already failed, this does nothing.
     ///
-    /// A reason is, for instance, the name of the peer that the [`context`](Self::context) reports.
+    /// Call it for instance if the [`context`](Self::context) reports a name that you do not admit.
     pub fn reject(&mut self) {
         if !matches!(self.state, State::Closed(_)) {
             self.refuse(Error::Abandoned);
@@ -356,11 +356,11 @@ impl<C: Context> Negotiator<C> {
         &self.context
     }
 
-    /// Returns the layer over the stream, at the level agreed on.
+    /// Returns the layer over the stream, at the agreed level.
     ///
     /// # Errors
     ///
-    /// After [`Output::Closed`], its error. Before that and before [`Output::Established`], [`Error::Abandoned`].
+    /// The error of [`Output::Closed`], or [`Error::Abandoned`] if the negotiation has not ended.
     pub fn into_encapsulation(self) -> Result<Encapsulation<C>, Error<C::Error>> {
         match self.state {
             State::Established(level) if !self.cursor.is_sending() => {
@@ -371,7 +371,7 @@ impl<C: Context> Negotiator<C> {
         }
     }
 
-    /// Returns the message that needs input, and the number of bytes to the next decision.
+    /// Returns the message that needs input, and the number of bytes up to the next decision.
     const fn input_due(&self) -> Option<(Message, NonZeroUsize)> {
         match self.state {
             State::Read { message, needed } if !self.cursor.is_sending() => Some((message, needed)),
@@ -379,7 +379,7 @@ impl<C: Context> Negotiator<C> {
         }
     }
 
-    /// Judges what has been received of `message`. Returns whether nothing more of it is expected.
+    /// Handles the bytes received of `message`. Returns whether no more of it is expected.
     fn decide(&mut self, message: Message) -> bool {
         let received = take(&mut self.received);
         let outcome = match message.decode(self.role.framing(), &received) {
@@ -414,14 +414,14 @@ impl<C: Context> Negotiator<C> {
         true
     }
 
-    /// Sends the client's level, and expects the server's.
+    /// Sends the client's level, and waits for the server's.
     fn propose(&mut self, level: Option<ProtectionLevel>) -> Result<(), Error<C::Error>> {
         let level = available(level, self.context.services())?;
         self.state = State::expect(Message::Level { may_be_ready: true });
         self.send_level(level)
     }
 
-    /// Agrees on a level, when the peer has named one in `token`. A server sends its answer.
+    /// Agrees on the level that the peer has sent in `token`. A server sends its answer.
     fn agree(&mut self, token: &[u8]) -> Result<(), Error<C::Error>> {
         let byte = self.open_level(token)?;
         let agreed = self.role.judge(byte, self.context.services())?;
@@ -467,7 +467,7 @@ impl<C: Context> Negotiator<C> {
         Ok(())
     }
 
-    /// Adds a message to those that are being sent.
+    /// Adds a message to those to send.
     fn push(&mut self, frame: &Frame<'_>) {
         if !self.cursor.is_sending() {
             self.outgoing = Vec::new();
@@ -494,7 +494,7 @@ impl<C: Context> Negotiator<C> {
     }
 }
 
-/// Shows the state alone: no byte of a token, and nothing of the context.
+/// Prints only the state. Tokens and the context are not printed.
 impl<C: Context> fmt::Debug for Negotiator<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
@@ -561,15 +561,15 @@ impl<C: Context> Machine for Negotiator<C> {
 
 /// A step of context establishment: `gss_init_sec_context` or `gss_accept_sec_context`.
 ///
-/// It may ask a key distribution centre over the network, and block for that time. If it is dropped without being run,
-/// it is returned again.
+/// It may block while it waits for a key distribution centre. If you drop it without running it, the next poll returns it
+/// again.
 #[must_use = "the negotiation continues when the step is run"]
 pub struct Step<'a, C: Context> {
     negotiator: &'a mut Negotiator<C>,
 }
 
 impl<C: Context> Step<'_, C> {
-    /// Calls [`Context::step`], and blocks for as long as that does. The next output is what it leads to.
+    /// Calls [`Context::step`], and blocks as long as that does. The next output depends on the result.
     pub fn run(self) {
         self.negotiator.run_step();
     }

@@ -32,22 +32,22 @@ const IPV6_LEN: usize = TO_ATYP + 16 + 2;
 const EMPTY_DOMAIN_LEN: usize = TO_ATYP + 1 + 2;
 pub(crate) const MAX_LEN: usize = EMPTY_DOMAIN_LEN + Domain::MAX_LEN;
 
-/// What a name of length 0 means.
+/// The meaning of a name of length 0.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EmptyDomain {
     /// A fault.
     Malformed,
-    /// No address, as some servers send it in a reply.
+    /// There is no address. Some servers send such replies.
     Unspecified,
 }
 
 /// Decodes the address of `message`, which starts with the message's first byte.
 ///
 /// Decides at byte 4 (ATYP), for a name at byte 5 (its length), and at the last byte. `complete` gets the address and the
-/// length of the message, `incomplete` the length of its shortest completion.
+/// length of the message. `incomplete` gets the length up to the next decision.
 ///
-/// Each arm builds the result itself. An address that is joined after the match is stored in parts and loaded whole, and
-/// the processor stalls on that.
+/// Each arm builds the result itself. If the arms met first, the address would be stored in parts and then loaded whole,
+/// which stalls the processor.
 #[inline(always)]
 pub(crate) fn decode<'a, T>(
     message: &'a [u8],
@@ -102,7 +102,7 @@ pub(crate) fn encode(head: [u8; 3], address: &Address<'_>, out: &mut [u8]) -> Re
     encode_to(head, address, |needed| out.get_mut(..needed))
 }
 
-/// Writes a message directly before byte `end` of `buf`, and returns where it begins.
+/// Writes a message so that it ends at byte `end` of `buf`, and returns where it begins.
 #[inline]
 pub(crate) fn encode_before(
     head: [u8; 3],

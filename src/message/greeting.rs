@@ -60,7 +60,7 @@ impl<'a> Greeting<'a> {
         Ok(Self::from_checked(methods))
     }
 
-    /// Creates a greeting of methods that were checked to be 1 to 255.
+    /// Creates a greeting of 1 to 255 methods, which the caller has checked.
     #[inline]
     pub(crate) const fn from_checked(methods: &'a [Method]) -> Self {
         Self {
@@ -135,8 +135,8 @@ impl Encode for Greeting<'_> {
 
 /// The methods of a greeting, as a set.
 ///
-/// Clients usually list the preferred method first; the protocol gives the order no meaning. Duplicates are kept.
-/// `FF` in a received list is not a method and is skipped.
+/// Clients usually list their preferred method first, but the protocol gives the order no meaning. Duplicates are kept. In a
+/// received list, `FF` is not a method and is skipped.
 ///
 /// ```
 /// use sans_socks::Method;
@@ -152,7 +152,7 @@ impl Encode for Greeting<'_> {
 #[derive(Clone, Copy)]
 pub struct Methods<'a>(Offer<'a>);
 
-/// Methods as they were received, or as the caller gave them.
+/// The methods in their original order, including `FF`.
 #[derive(Clone, Copy)]
 enum Offer<'a> {
     Wire(&'a [u8]),
@@ -225,7 +225,7 @@ impl Iterator for MethodsIter<'_> {
     }
 }
 
-/// As `<[T]>::split_off_first` of Rust 1.87.
+/// `<[T]>::split_off_first` of Rust 1.87.
 #[inline]
 fn split_off_first<'a, T>(list: &mut &'a [T]) -> Option<&'a T> {
     let (first, rest) = list.split_first()?;
@@ -252,7 +252,7 @@ impl Hash for Methods<'_> {
         for method in self.iter() {
             method.hash(state);
         }
-        // Keeps one list from being the beginning of another.
+        // Marks the end, so that no list hashes like the beginning of another.
         Method::NO_ACCEPTABLE.hash(state);
     }
 }

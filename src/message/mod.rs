@@ -2,6 +2,9 @@
 //!
 //! The state machines use them. A driver rarely needs this module.
 //!
+//! The documentation of each decoder lists the bytes at which it *decides*. There it finds a fault, or learns how many more
+//! bytes it needs.
+//!
 //! | message | RFC | file | bytes |
 //! |---|---|---|---|
 //! | [`Greeting`] | 1928 §3 | `greeting.rs` | 3..=257 |
@@ -11,8 +14,8 @@
 //! | [`Request`] | 1928 §4 | `request.rs` | 8..=262 |
 //! | [`Reply`] | 1928 §6 | `request.rs` | 7..=262 |
 //!
-//! The address that requests, replies and UDP headers share,
-//! [RFC 1928 §5](https://www.rfc-editor.org/rfc/rfc1928#section-5), is in `addressing.rs`.
+//! `addressing.rs` has the address that requests, replies and UDP headers share,
+//! [RFC 1928 §5](https://www.rfc-editor.org/rfc/rfc1928#section-5).
 
 use core::num::NonZeroUsize;
 
@@ -27,7 +30,7 @@ pub use crate::code_point::AuthStatus;
 pub use greeting::{Greeting, Methods, MethodsIter, Selection};
 pub use request::{Reply, Request};
 
-/// The buffer has no room for the whole message. Nothing was written.
+/// A buffer without room for the whole message. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("buffer too small: {needed} bytes needed")]
 #[non_exhaustive]
@@ -50,12 +53,12 @@ pub enum Decoded<T> {
     Complete {
         /// The message. It borrows from the input.
         value: T,
-        /// The length of the message in bytes. What follows is not part of it.
+        /// The length of the message in bytes. Bytes after that do not belong to it.
         consumed: usize,
     },
     /// The input is the beginning of a message.
     Incomplete {
-        /// At least this many more bytes are needed. Reading exactly this many never reads past the message.
+        /// At least this many more bytes are needed. Reading this many never reads past the message.
         needed: NonZeroUsize,
     },
 }
@@ -93,7 +96,7 @@ impl<T> Decoded<T> {
         }
     }
 
-    /// Returns the outcome for `have` bytes, fewer than the `total` up to the next decision.
+    /// Returns the outcome for `have` bytes, where the next decision needs `total`.
     #[inline]
     pub(crate) fn incomplete(total: usize, have: usize) -> Self {
         let needed = NonZeroUsize::new(total.saturating_sub(have)).unwrap_or(NonZeroUsize::MIN);
@@ -103,10 +106,10 @@ impl<T> Decoded<T> {
 
 /// A message that can be encoded.
 ///
-/// Lengths are checked when a value is built, so encoding fails only for lack of room. It writes the whole message or
-/// nothing. This trait is sealed.
+/// Constructors check lengths, so encoding fails only if there is too little room. It writes the whole message or nothing.
+/// This trait is sealed.
 pub trait Encode: private::Sealed {
-    /// The length of the longest such message in bytes.
+    /// The length of the longest message of this type in bytes.
     const MAX_LEN: usize;
 
     /// Returns the length of this message in bytes.
@@ -124,7 +127,7 @@ pub trait Encode: private::Sealed {
     /// # Errors
     ///
     /// [`BufferTooSmall`] when `out` has less room than [`encoded_len`](Self::encoded_len). `out` is then unchanged.
-    /// A `Vec<u8>` and a `BytesMut` grow, so they never return it.
+    /// A `Vec<u8>` or a `BytesMut` grows, and never causes this error.
     #[cfg(feature = "bytes")]
     fn encode(&self, out: &mut impl bytes::BufMut) -> Result<(), BufferTooSmall> {
         let needed = self.encoded_len();
@@ -138,11 +141,11 @@ pub trait Encode: private::Sealed {
     }
 }
 
-/// The length of the longest message in bytes: a request of SOCKS4a with both fields of 255.
+/// The length of the longest message in bytes: a request of SOCKS4a whose two fields have 255 bytes each.
 #[cfg(feature = "bytes")]
 const LONGEST: usize = 520;
 
-/// Decodes a message of two bytes: `version`, and the byte that is returned.
+/// Decodes a message of two bytes, the first of which must be `version`. Returns the second.
 #[inline]
 pub(crate) fn decode_pair(version: u8, input: &[u8]) -> Result<Decoded<u8>, Malformed> {
     match *input {
@@ -161,13 +164,13 @@ pub(crate) fn room(out: &mut [u8], needed: usize) -> Result<&mut [u8], BufferToo
     out.get_mut(..needed).ok_or(BufferTooSmall { needed })
 }
 
-/// The length byte of a field, which was checked to have at most 255 bytes when its value was built.
+/// Returns the length byte of a field. Its constructor has checked that it has at most 255 bytes.
 #[inline]
 pub(crate) const fn length_byte(field: &[u8]) -> u8 {
     field.len() as u8
 }
 
-/// Copies `from` to `to`, which has the same length. `copy_from_slice` would link a panic.
+/// Copies `from` to `to`, which has the same length. `copy_from_slice` would add a panic to the program.
 #[inline]
 pub(crate) fn copy(from: &[u8], to: &mut [u8]) {
     for (to, from) in to.iter_mut().zip(from) {

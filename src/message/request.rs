@@ -13,7 +13,7 @@ use crate::message::BufferTooSmall;
 /// RSV, written as `00` and ignored when read.
 const RSV: u8 = 0;
 
-/// A client's request, [RFC 1928 §4]. 8 to 262 bytes.
+/// A client's request, [RFC 1928 §4]. It has 8 to 262 bytes.
 ///
 /// ```text
 /// +----+-----+-------+------+----------+----------+
@@ -39,7 +39,7 @@ const RSV: u8 = 0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Request<'a> {
-    /// CMD. Unknown commands are decoded too, and reach [`PendingRequest`](crate::server::PendingRequest).
+    /// CMD. Unknown commands are decoded too, and a server gets them as [`PendingRequest`](crate::server::PendingRequest).
     pub command: Command,
     /// DST.ADDR and DST.PORT: the target of CONNECT, the expected peer of BIND, or the source of the client's datagrams.
     pub address: Address<'a>,
@@ -67,8 +67,8 @@ impl<'a> Request<'a> {
         Self::new(Command::BIND, peer)
     }
 
-    /// Creates a request to relay the datagrams of `client`. Pass [`Address::UNSPECIFIED`] if the client does not know its
-    /// address, for instance because of NAT.
+    /// Creates a request to relay datagrams that have the source address `client`. Pass [`Address::UNSPECIFIED`] if that is
+    /// unknown, for instance because of NAT.
     #[inline]
     #[must_use]
     pub const fn udp_associate(client: Address<'a>) -> Self {
@@ -91,7 +91,7 @@ impl<'a> Request<'a> {
 }
 
 impl Request<'_> {
-    /// The start of a name: after VER, CMD, RSV, ATYP and its length.
+    /// Where a name begins: after VER, CMD, RSV, ATYP and the length of the name.
     pub(crate) const NAME_START: usize = addressing::TO_ATYP + 1;
 }
 
@@ -110,7 +110,7 @@ impl Encode for Request<'_> {
     }
 }
 
-/// A server's reply, [RFC 1928 §6]. 7 to 262 bytes.
+/// A server's reply, [RFC 1928 §6]. It has 7 to 262 bytes.
 ///
 /// ```text
 /// +----+-----+-------+------+----------+----------+
@@ -138,8 +138,8 @@ impl Encode for Request<'_> {
 pub struct Reply<'a> {
     /// REP.
     pub code: ReplyCode,
-    /// BND.ADDR and BND.PORT: the local address of the connection, the listener or the relay. In the second reply to BIND,
-    /// the peer. Many servers reply to CONNECT with `0.0.0.0:0`.
+    /// BND.ADDR and BND.PORT: the local address of the connection, the listener or the relay, or, in the second reply to
+    /// BIND, the address of the peer. Many servers reply to CONNECT with `0.0.0.0:0`.
     pub address: Address<'a>,
 }
 
@@ -154,13 +154,13 @@ impl<'a> Reply<'a> {
     /// Decodes a reply. Decides at byte 1 (VER), at byte 2 (REP), at byte 4 (ATYP), for a name at byte 5 (its length), and
     /// at the last byte. RSV is ignored. A name of length 0, which some servers send, becomes `0.0.0.0`.
     ///
-    /// Some servers send only the first two bytes of a refusal. Judge REP as soon as it is received, as the client's
+    /// Some servers send only the first two bytes of a refusal. So act on REP as soon as you have it, as the client's
     /// handshake does.
     ///
     /// # Errors
     ///
     /// [`Malformed::Version`] when VER is not `05`, [`Malformed::AddressType`] when ATYP is not `01`, `03` or
-    /// `04` (some servers fail with ATYP `00`).
+    /// `04`. Some servers send ATYP `00` in a failure.
     #[inline(always)]
     pub fn decode(input: &'a [u8]) -> Result<Decoded<Self>, Malformed> {
         if let [] | [VERSION] = input {

@@ -14,7 +14,7 @@ pub(crate) const VERSION: u8 = 1;
 /// VER, ULEN and PLEN.
 const FIXED_LEN: usize = 3;
 
-/// As a message, [RFC 1929 §2], they have 5 to 513 bytes, and at least 3 where empty fields are allowed.
+/// The message of [RFC 1929 §2] has 5 to 513 bytes, or 3 to 513 if empty fields are allowed.
 ///
 /// ```text
 /// +----+------+----------+------+----------+
@@ -36,7 +36,7 @@ impl<'a> Credentials<'a> {
         decode(input, VERSION, 1)
     }
 
-    /// Decodes the message, of which either field may be empty. curl and Java send such messages, and Tor accepts them.
+    /// Decodes the message, whose fields may be empty. curl and Java send empty fields, and Tor accepts them.
     ///
     /// # Errors
     ///

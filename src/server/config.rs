@@ -1,4 +1,4 @@
-//! What a server tolerates, and how it reads messages accordingly.
+//! The leniency settings of a server, and the decoders that follow them.
 
 use core::fmt;
 
@@ -20,7 +20,7 @@ use crate::socks4;
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Config {
-    /// One bit for each setting: a handshake is small enough only so.
+    /// One bit for each setting keeps a handshake within its 560 bytes.
     settings: u8,
 }
 
@@ -96,7 +96,7 @@ impl Config {
     }
 
     /// Sets whether clients of SOCKS4 and SOCKS4a are accepted on the same port. By default their first byte closes
-    /// the handshake, and is not consumed.
+    /// the handshake without being consumed.
     ///
     /// **Version 4 has no authentication.** Its request reaches [`PendingRequest`](super::PendingRequest) without
     /// [`SelectMethod`](super::SelectMethod) and [`Authenticate`](super::Authenticate). A server that requires
@@ -127,12 +127,12 @@ impl Config {
         self.settings & setting != 0
     }
 
-    /// The first decision about a request is at ATYP, or at RSV before it.
+    /// Returns how many bytes the first decision about a request needs: up to ATYP, or up to RSV if that is checked.
     pub(super) const fn first_decision_of_request(self) -> u16 {
         if self.strict_reserved() { 3 } else { 4 }
     }
 
-    /// Reads credentials, as this configuration tolerates them.
+    /// Decodes credentials, with this configuration's leniency.
     #[inline(always)]
     pub(super) fn decode_credentials<'a>(
         &self,
@@ -145,7 +145,7 @@ impl Config {
         userpass::decode(bytes, version, u8::from(!self.empty_credentials()))
     }
 
-    /// Reads a request, as this configuration tolerates it.
+    /// Decodes a request, with this configuration's leniency.
     #[inline(always)]
     pub(super) fn decode_request<'a>(&self, bytes: &'a [u8]) -> Result<Decoded<Request<'a>>, Malformed> {
         if let [VERSION, _, reserved, ..] = *bytes {
@@ -160,7 +160,7 @@ impl Config {
         Ok(decoded)
     }
 
-    /// Reads a request of SOCKS4, as this configuration tolerates it.
+    /// Decodes a request of SOCKS4, with this configuration's leniency.
     pub(super) fn decode_socks4<'a>(
         &self,
         bytes: &'a [u8],
@@ -172,7 +172,7 @@ impl Config {
         Ok(decoded)
     }
 
-    /// Returns whether the client's first byte is a request of SOCKS4, which is accepted.
+    /// Returns whether the client's first byte begins a request of SOCKS4, and SOCKS4 is accepted.
     #[inline]
     pub(super) fn reads_socks4(&self, bytes: &[u8]) -> bool {
         self.socks4() && matches!(bytes, [socks4::VERSION, ..])

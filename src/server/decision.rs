@@ -1,4 +1,4 @@
-//! The decisions of a server's driver: one token each, which its answer consumes.
+//! The decisions of a server's driver. Each is a token that the answer consumes.
 
 use core::num::{NonZeroU8, NonZeroUsize};
 
@@ -16,12 +16,12 @@ use crate::transmit::Transmit;
 
 /// The next step.
 ///
-/// A decision is a token that borrows the handshake and is consumed by the answer. Dropped without an answer, it is
-/// returned again, so an event loop pauses at a decision by returning. A second reply, a reply before the request or
-/// a request before authentication do not compile. A token may be held across an `.await`.
+/// A decision is a token that borrows the handshake. The answer consumes the token. If you drop the token without an
+/// answer, the next poll returns it again, so an event loop can pause at a decision. You may hold it across an `.await`.
+/// A second reply, a reply before the request, and a request before authentication do not compile.
 ///
-/// If a function returns between a token and its answer, for instance by `?`, the client gets no answer. Do fallible
-/// work in a function of its own, and answer its result.
+/// If your function returns between a token and its answer, for instance by `?`, the client gets no answer. Do fallible
+/// work in another function, and answer with its result.
 #[expect(clippy::exhaustive_enums, reason = "a driver must not overlook a new step")]
 #[derive(Debug)]
 #[must_use]
@@ -32,7 +32,7 @@ pub enum Output<'a> {
     ///
     /// Flush a buffered or encrypted stream before you read.
     NeedInput {
-        /// Bytes until the next decision. Fewer are fine. Read at most this many, and nothing is ever left over.
+        /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, it consumes all of them.
         needed: NonZeroUsize,
     },
     /// Select one of the methods that the client offers.
@@ -45,20 +45,20 @@ pub enum Output<'a> {
     PendingRequest(PendingRequest<'a>),
     /// BIND: wait for the peer's connection, and answer a second time.
     PendingPeer(PendingPeer<'a>),
-    /// The handshake has succeeded. Bytes that you still hold belong to the tunnel. Further calls return the same.
+    /// The handshake has succeeded. The bytes that you still hold belong to the tunnel. Further calls return the same.
     Established(Established),
-    /// The handshake has failed, and the refusal was sent; [`Error`] lists the failures that have none. Close the
+    /// The handshake has failed, and the refusal was sent. ([`Error`] lists the failures that have no refusal.) Close the
     /// connection. Further calls return the same.
     ///
-    /// Closing a socket that has unread input sends a reset, which can destroy the refusal on its way. End your
-    /// side first (`shutdown`), then read and discard until the client has closed, or for a second or two. RFC 1928
-    /// allows up to [`REFUSAL_CLOSE_DEADLINE`](crate::REFUSAL_CLOSE_DEADLINE).
+    /// If you close a socket that has unread input, the system sends a reset, which can erase the refusal. First end your
+    /// side (`shutdown`), then read and discard until the client has closed, or for a second or two. RFC 1928 allows up to
+    /// [`REFUSAL_CLOSE_DEADLINE`](crate::REFUSAL_CLOSE_DEADLINE).
     Closed(Error),
 }
 
 /// A decision, or the end of the handshake: [`Output`] without input and output.
 ///
-/// [`Machine`](crate::Machine) returns it, most easily by [`advance`](crate::Machine::advance).
+/// [`Machine::advance`](crate::Machine::advance) and [`Machine::poll_decision`](crate::Machine::poll_decision) return it.
 #[expect(
     clippy::exhaustive_enums,
     reason = "a driver must not overlook a new decision"
@@ -99,23 +99,23 @@ impl<'a> Output<'a> {
     }
 }
 
-/// What the connection is after the handshake.
+/// The use of the connection after the handshake.
 #[expect(clippy::exhaustive_enums, reason = "part of `Output`")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Established {
     /// CONNECT and BIND: a tunnel to the target or the peer.
     Stream,
-    /// UDP ASSOCIATE: the control connection. It carries no data; discard what it receives. Its end is the
-    /// association's end.
+    /// UDP ASSOCIATE: the control connection. It carries no data, so discard what it receives. The association ends when
+    /// it closes.
     UdpAssociation,
-    /// Another command, never one of the three above. The reply was the answer; close the connection.
+    /// Any other command. The reply was the answer. Close the connection.
     Other(Command),
 }
 
 /// The methods that the client offers: select one of them.
 ///
-/// Clients usually list the preferred method first, but the protocol gives the order no meaning; the server follows
-/// its own. A server that checks credentials must not prefer [`Method::NO_AUTHENTICATION`], nor fall back on it.
+/// Clients usually list their preferred method first. The protocol gives the order no meaning, so the server follows its
+/// own order. A server that checks credentials must not select [`Method::NO_AUTHENTICATION`].
 #[derive(Debug)]
 #[must_use = "the handshake continues when a method is selected, or all are rejected"]
 pub struct SelectMethod<'a> {
@@ -136,7 +136,7 @@ impl SelectMethod<'_> {
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::MethodNotOffered`] when the client did not offer it. The decision is then still due.
+    /// [`ApiMisuse::MethodNotOffered`] when the client did not offer it. The decision is then still pending.
     #[inline]
     pub fn select(self, method: Method) -> Result<(), ApiMisuse> {
         if !self.offered().contains(method) {
@@ -146,9 +146,9 @@ impl SelectMethod<'_> {
         Ok(())
     }
 
-    /// Selects the first of `preferred` that was offered. If none was, rejects all.
+    /// Selects the first of `preferred` that was offered. If none of them was, rejects all methods.
     ///
-    /// [`Handshake::method`] returns which it was.
+    /// [`Handshake::method`] returns the selected method.
     #[inline]
     pub fn select_preferred(self, preferred: &[Method]) {
         let offered = self.offered();
@@ -180,10 +180,10 @@ impl SelectMethod<'_> {
     }
 }
 
-/// The client's credentials, awaiting a verdict. The token may be held across `.await`.
+/// The client's credentials, awaiting a verdict. You may hold the token across an `.await`.
 ///
-/// Success is not authorization: the request can still be refused. The machine overwrites the credentials when they
-/// are answered.
+/// Acceptance is not authorization: you can still refuse the request. The machine overwrites the credentials when you
+/// answer.
 ///
 /// ```
 /// use sans_socks::server::Authenticate;
@@ -205,8 +205,7 @@ pub struct Authenticate<'a> {
 impl Authenticate<'_> {
     /// Returns the user name and password. [`Credentials::verify`] compares them in constant time.
     ///
-    /// They borrow the token: copy what you need later, for instance into a
-    /// [`CredentialsBuf`](crate::CredentialsBuf).
+    /// They borrow the token. Copy what you need later, for instance into a [`CredentialsBuf`](crate::CredentialsBuf).
     #[inline]
     #[must_use]
     pub fn credentials(&self) -> Credentials<'_> {
@@ -251,16 +250,16 @@ impl<'a> Authenticate<'a> {
     }
 }
 
-/// A selected method that has a sub-negotiation of its own.
+/// A selected method that has its own sub-negotiation.
 ///
-/// Until it is answered, the raw stream is the caller's and the machine consumes no input. If the method encapsulates
-/// what follows, put its layer between the stream and this machine.
+/// Until you answer, you use the raw stream, and the machine consumes no input. If the method encapsulates later messages,
+/// put its layer between the stream and this machine.
 ///
 /// ```
 /// use sans_socks::server::Negotiate;
 /// use std::io::{self, Read, Write};
 ///
-/// /// A method of one's own: the server sends one byte, and expects it back.
+/// /// A private method: the server sends one byte, and expects it back.
 /// fn negotiate(negotiate: Negotiate<'_>, stream: &mut (impl Read + Write)) -> io::Result<()> {
 ///     let mut answer = [0];
 ///     let result = stream.write_all(&[7]).and_then(|()| stream.read_exact(&mut answer));
@@ -292,7 +291,7 @@ impl Negotiate<'_> {
         self.handshake.read(Message::Request);
     }
 
-    /// Fails the handshake. Send the method's own rejection first, if it has one.
+    /// Fails the handshake. If the method has a rejection message, send that first.
     #[inline]
     pub fn reject(self) {
         self.handshake.state = State::Closed(Error::Abandoned);
@@ -301,7 +300,7 @@ impl Negotiate<'_> {
 
 /// The client's request, awaiting an answer.
 ///
-/// Report success only once the connection, the listener or the relay exists; a reply cannot be withdrawn.
+/// Report success only when the connection, the listener or the relay exists: a reply cannot be withdrawn.
 ///
 /// ```
 /// use sans_socks::server::PendingRequest;
@@ -327,16 +326,15 @@ pub struct PendingRequest<'a> {
 impl PendingRequest<'_> {
     /// Returns the request. Apply access lists to [`Address::canonical`] of its address.
     ///
-    /// It borrows the token: log it before you answer, or copy the address into an
-    /// [`AddressBuf`](crate::AddressBuf).
+    /// It borrows the token. Log it before you answer, or copy the address into an [`AddressBuf`](crate::AddressBuf).
     #[inline]
     #[must_use]
     pub fn request(&self) -> Request<'_> {
         self.handshake.pending(&self.request)
     }
 
-    /// Returns the version of the request. Version 4 only if [`Config::with_socks4`](super::Config::with_socks4) is set;
-    /// then the client **has not been authenticated**.
+    /// Returns the version of the request. It is 4 only if [`Config::with_socks4`](super::Config::with_socks4) is set. A
+    /// client of version 4 **has not been authenticated**.
     #[inline]
     #[must_use]
     pub const fn version(&self) -> Version {
@@ -369,18 +367,18 @@ impl PendingRequest<'_> {
         self.handshake.accept(version, bound.into(), next);
     }
 
-    /// Rejects the request with `code` and the address `0.0.0.0:0`, 10 bytes, and closes. In version 4, `5B` is sent, 8
-    /// bytes.
+    /// Rejects the request with `code` and the address `0.0.0.0:0` (10 bytes), and closes. In version 4, sends `5B`
+    /// (8 bytes).
     ///
-    /// [`ReplyCode::SUCCEEDED`] is sent as [`ReplyCode::GENERAL_FAILURE`], so no mistake sends success.
+    /// [`ReplyCode::SUCCEEDED`] is sent as [`ReplyCode::GENERAL_FAILURE`], so a mistake cannot send success.
     #[inline]
     pub fn reject(self, code: ReplyCode) {
         self.handshake.reject(self.request.version(), code);
     }
 
-    /// Rejects a request of version 4 with one of its own codes, and closes. `5A` is sent as `5B`.
+    /// Rejects a request of version 4 with a code of version 4, and closes. `5A` is sent as `5B`.
     ///
-    /// In version 5, the code is [converted](socks4::ReplyCode).
+    /// For a request of version 5, the code is [converted](socks4::ReplyCode).
     pub fn reject_socks4(self, code: socks4::ReplyCode) {
         let code = if code.is_granted() {
             socks4::ReplyCode::REJECTED
@@ -406,7 +404,7 @@ impl PendingRequest<'_> {
     }
 }
 
-/// BIND's second reply: the listener's address was sent, and the peer has not connected yet.
+/// BIND's second reply. The first has told the client where the listener is, and the peer has not connected yet.
 #[derive(Debug)]
 #[must_use = "the client waits for the second reply"]
 pub struct PendingPeer<'a> {
@@ -424,7 +422,7 @@ impl PendingPeer<'_> {
 
     /// Sends `code` as [`PendingRequest::reject`] does, and closes.
     ///
-    /// Do not end BIND when a stranger connects: drop that connection, and wait on for the peer of the request.
+    /// Do not reject because a stranger connects. Drop that connection, and wait for the peer that the request names.
     #[inline]
     pub fn reject(self, code: ReplyCode) {
         self.handshake.reject(self.version, code);

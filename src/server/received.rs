@@ -8,9 +8,9 @@ use crate::message::length_byte;
 use crate::message::request::Request;
 use crate::socks4::{self, UserId, Version};
 
-/// What a complete request is, and where its parts are.
+/// The kind of a complete request, and where its parts are.
 ///
-/// `Clone` and not `Copy`: a copy is one load of fields that were stored one by one, and waits for them.
+/// It is `Clone` and not `Copy`. A bitwise copy would load at once the fields that were stored one by one, and stall.
 #[derive(Clone, Debug)]
 pub(super) struct Received {
     pub(super) command: Command,
@@ -56,7 +56,7 @@ impl Received {
         self.version
     }
 
-    /// Returns the request whose bytes these are.
+    /// Returns the request in these bytes.
     #[inline]
     pub(super) fn view<'a>(&self, bytes: &'a [u8]) -> Request<'a> {
         // Both versions have an IP address at byte 5.

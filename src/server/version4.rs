@@ -16,7 +16,7 @@ impl Handshake {
         let decode = |bytes: &[u8]| State::after(Message::Greeting, config, bytes);
         let begins = self.buffer.received_len() == 0;
         let (consumed, progress) = match begins.then(|| decode(input)) {
-            // Most requests arrive whole. They can end at every byte, and each decision decodes all before it.
+            // Most requests arrive whole. Others can end at every byte, and are decoded from their start at every byte.
             Some(Ok(Decoded::Complete { value, consumed })) => {
                 self.buffer.take_whole(input, consumed);
                 (consumed, Progress::Message(value))
@@ -29,7 +29,7 @@ impl Handshake {
         self.buffer.mark_all_secret(); // the user id
         match progress {
             Progress::Partial => {}
-            // The number means nothing in version 4.
+            // SOCKS4 has no such command.
             Progress::Message(State::Reply(request)) if request.command == Command::UDP_ASSOCIATE => {
                 self.reject(Version::Socks4, ReplyCode::COMMAND_NOT_SUPPORTED);
             }
@@ -56,7 +56,7 @@ impl Handshake {
             .send_after_received(&socks4::Reply::new(code, nowhere));
     }
 
-    /// Answers with success. The reply has room for an IPv4 address only.
+    /// Accepts a request. The reply has room for an IPv4 address only.
     pub(super) fn accept_socks4(&mut self, address: Address<'_>) {
         let ip = match address.host {
             Host::Ipv4(ip) => Some(ip),
@@ -65,11 +65,11 @@ impl Handshake {
         };
         let bound = match ip {
             Some(ip) => SocketAddrV4::new(ip, address.port),
-            // The address is the answer to this command.
+            // Any other command asks for the address, which cannot be sent.
             None if matches!(self.state, State::Established(Established::Other(_))) => {
                 return self.reject(Version::Socks4, ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED);
             }
-            // To CONNECT it means nothing; to BIND, zeros mean the address at which the client reached the server.
+            // CONNECT has no use for the address. For BIND, zeros mean the address at which the client reached the server.
             None => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, address.port),
         };
         self.buffer.wipe_secret();

@@ -1,15 +1,15 @@
-//! SOCKS4 and SOCKS4a: messages, in the style of [`message`](crate::message).
+//! The messages of SOCKS4 and SOCKS4a, in the style of [`message`](crate::message).
 //!
-//! The handshakes speak it too: [`server::Config::with_socks4`](crate::server::Config::with_socks4) accepts either
-//! version on one port, and [`client::Handshake::socks4`](crate::client::Handshake::socks4) sends its request. The
-//! specifications are `SOCKS4.protocol` and `SOCKS4a.protocol` by Ying-Da Lee.
+//! Both handshakes support this version. With [`server::Config::with_socks4`](crate::server::Config::with_socks4), a server
+//! accepts either version on one port. [`client::Handshake::socks4`](crate::client::Handshake::socks4) creates a client's
+//! handshake. The specifications are `SOCKS4.protocol` and `SOCKS4a.protocol` by Ying-Da Lee.
 //!
 //! | message | file | bytes |
 //! |---|---|---|
 //! | [`Request`] | `request.rs` | 9..=520 |
 //! | [`Reply`] | `reply.rs` | 8 |
 //!
-//! **Version 4 has no authentication.** A server that checks credentials must refuse it.
+//! **Version 4 has no authentication.** A server that checks credentials must refuse requests of this version.
 
 mod reply;
 pub(crate) mod reply_code;

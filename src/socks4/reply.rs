@@ -6,7 +6,7 @@ use super::ReplyCode;
 use crate::error::Malformed;
 use crate::message::{BufferTooSmall, Decoded, Encode, private};
 
-/// A server's reply. 8 bytes.
+/// A server's reply. It has 8 bytes.
 ///
 /// ```
 /// use sans_socks::socks4::{Reply, ReplyCode};

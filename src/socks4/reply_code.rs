@@ -3,9 +3,9 @@
 use crate::code_point::{self, code_point};
 
 code_point! {
-    /// CD of a reply: the outcome of a request. Only `5A` is success; everything else is a failure, named or not.
+    /// CD of a reply: the outcome of a request. Only `5A` is success. Every other byte is a failure.
     ///
-    /// The codes of version 5 convert into `5A` and `5B`, and the codes of version 4 into those of version 5.
+    /// The codes of version 5 convert into `5A` and `5B`, and the codes of version 4 convert into those of version 5.
     ///
     /// ```
     /// use sans_socks::{ReplyCode, socks4};
@@ -34,7 +34,7 @@ impl ReplyCode {
     }
 }
 
-/// `5A` for success, else `5B`.
+/// Converts success into `5A`, and every failure into `5B`.
 impl From<code_point::ReplyCode> for ReplyCode {
     #[inline]
     fn from(code: code_point::ReplyCode) -> Self {
@@ -46,7 +46,7 @@ impl From<code_point::ReplyCode> for ReplyCode {
     }
 }
 
-/// `5A` is REP 00, `5C` and `5D` are REP 02, everything else is REP 01.
+/// Converts `5A` into REP 00, `5C` and `5D` into REP 02, and every other byte into REP 01.
 impl From<ReplyCode> for code_point::ReplyCode {
     fn from(code: ReplyCode) -> Self {
         match code {

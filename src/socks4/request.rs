@@ -1,4 +1,4 @@
-//! The request of SOCKS4, and its extension by names, SOCKS4a.
+//! The request of SOCKS4, and its extension for names, SOCKS4a.
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
@@ -17,8 +17,8 @@ const HEAD_LEN: usize = 8;
 
 /// USERID: the name that the client claims. 0 to 255 bytes without a NUL.
 ///
-/// It proves nothing: version 4 has no authentication. Some programs still use it as a secret. So `Debug` prints only its
-/// length, `==` takes a time that depends only on the lengths, and the handshakes overwrite it like credentials.
+/// It proves nothing, because version 4 has no authentication. Some programs still use it as a secret. So `Debug` prints
+/// only its length, the time of `==` depends only on the lengths, and the handshakes overwrite it like credentials.
 ///
 /// ```
 /// use sans_socks::socks4::UserId;
@@ -33,13 +33,13 @@ const HEAD_LEN: usize = 8;
 pub struct UserId<'a>(&'a [u8]);
 
 impl<'a> UserId<'a> {
-    /// The length of the longest user id in bytes. The protocol sets no limit; this one is common.
+    /// The length of the longest user id in bytes. The protocol sets no limit, but this one is common.
     pub const MAX_LEN: usize = 255;
 
     /// The empty user id.
     pub const EMPTY: Self = Self(&[]);
 
-    /// Creates a user id after checking its length and that it has no NUL, which would end it.
+    /// Creates a user id after checking its length, and that it has no NUL, which would end it.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl<'a> UserId<'a> {
         Ok(Self(bytes))
     }
 
-    /// Creates a user id of bytes that were delimited by a NUL.
+    /// Creates a user id of at most 255 bytes without a NUL, which the decoder has checked.
     #[inline]
     pub(crate) const fn from_delimited(bytes: &'a [u8]) -> Self {
         Self(bytes)
@@ -66,7 +66,7 @@ impl<'a> UserId<'a> {
     }
 }
 
-/// Takes a time that depends only on the lengths, not on the position of a difference.
+/// Compares in a time that depends only on the lengths, not on which byte differs.
 impl PartialEq for UserId<'_> {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
@@ -80,14 +80,14 @@ impl Hash for UserId<'_> {
     }
 }
 
-/// Prints the length only.
+/// Prints only the length.
 impl fmt::Debug for UserId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "UserId({} bytes)", self.0.len())
     }
 }
 
-/// A client's request, SOCKS4 and SOCKS4a. 9 to 520 bytes.
+/// A client's request, SOCKS4 or SOCKS4a. It has 9 to 520 bytes.
 ///
 /// ```text
 /// +----+----+---------+-------+----------+------+----------+------+
@@ -97,8 +97,8 @@ impl fmt::Debug for UserId<'_> {
 /// +----+----+---------+-------+----------+------+----------+------+
 /// ```
 ///
-/// A name and its NUL follow where DSTIP is `0.0.0.x` with x other than 0 (SOCKS4a). So these addresses cannot be
-/// requested. `0.0.0.0` is an address like any other.
+/// In SOCKS4a, DSTIP is `0.0.0.x` with x other than 0, and a name and its NUL follow. So a request cannot name these
+/// addresses. `0.0.0.0` is an address like any other.
 ///
 /// ```
 /// use sans_socks::message::Encode;
@@ -116,7 +116,7 @@ impl fmt::Debug for UserId<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Request<'a> {
     command: Command,
-    /// Neither IPv6 nor `0.0.0.x`, nor a name with a NUL.
+    /// Not IPv6, not `0.0.0.x` with x other than 0, and not a name with a NUL.
     address: Address<'a>,
     user_id: UserId<'a>,
 }
@@ -144,14 +144,14 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// Returns CD. Unknown commands are decoded too, and reach the server's decision.
+    /// Returns CD. Unknown commands are decoded too, and a server gets them as a pending request.
     #[inline]
     #[must_use]
     pub const fn command(&self) -> Command {
         self.command
     }
 
-    /// Returns DSTPORT with DSTIP or the name.
+    /// Returns DSTIP or the name, with DSTPORT.
     #[inline]
     #[must_use]
     pub const fn address(&self) -> Address<'a> {
@@ -165,7 +165,7 @@ impl<'a> Request<'a> {
         self.user_id
     }
 
-    /// Decodes a request. Decides at byte 1 (VN), at byte 9, and then at every byte that can end or break a field.
+    /// Decodes a request. Decides at byte 1 (VN), at byte 9, and then at every byte that can end a field or be a fault.
     ///
     /// # Errors
     ///
@@ -190,7 +190,7 @@ impl<'a> Request<'a> {
         let named = announces_name(ip);
         let (user_id, rest) = match field(rest, UserId::MAX_LEN, Malformed::UserIdTooLong)? {
             Field::Whole(user_id, rest) => (user_id, rest),
-            // After the NUL, the first byte of a name can be a fault.
+            // The byte after the NUL begins the name, and can be a fault.
             Field::Open { full: false } if named => return Ok(Decoded::incomplete(have + 2, have)),
             Field::Open { .. } => return Ok(Decoded::incomplete(have + 1, have)),
         };
@@ -229,9 +229,9 @@ fn announces_name(ip: Ipv4Addr) -> bool {
 
 /// A field that a NUL ends.
 enum Field<'a> {
-    /// The field, and what follows its NUL.
+    /// The field, and the bytes after its NUL.
     Whole(&'a [u8], &'a [u8]),
-    /// There is no NUL yet. `full`: the next byte must be it.
+    /// There is no NUL yet. If `full`, the next byte must be the NUL.
     Open { full: bool },
 }
 

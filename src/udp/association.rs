@@ -8,23 +8,25 @@ use crate::error::Malformed;
 
 /// The relay's side of one UDP ASSOCIATE: decides which datagrams belong to the client.
 ///
-/// UDP has no authentication of its own. Instead, the host that holds the control connection must send the datagrams. A
-/// relay "MUST drop any datagrams arriving from any source IP address other than the one recorded for the particular
-/// association", [RFC 1928 §7].
+/// UDP has no authentication. Instead, datagrams must come from the host that holds the control connection. A relay "MUST
+/// drop any datagrams arriving from any source IP address other than the one recorded for the particular association",
+/// [RFC 1928 §7].
 ///
-/// - The host is the control connection's peer, regardless of DST.ADDR in the request. An IPv4-mapped IPv6 address is the
-///   IPv4 address. IPv6 scopes are compared where both addresses have one; if the control connection's has none, the
-///   first datagram's is used.
-/// - The port is DST.PORT if the request names it together with the peer's own address. Otherwise it is learned from
-///   the first datagram accepted, then fixed. [`with_any_port`](Self::with_any_port) accepts every port.
-/// - Fragments are dropped, unless [`with_fragments`](Self::with_fragments) is set for a
+/// - **Host.** It must be the peer of the control connection. DST.ADDR in the request does not change that. An IPv4-mapped
+///   IPv6 address counts as the IPv4 address. IPv6 scopes are compared if both addresses have one. If the peer's address has
+///   none, the first datagram determines the scope.
+/// - **Port.** If the request names the peer's own address, DST.PORT is the port. Otherwise the first datagram accepted
+///   determines the port. [`with_any_port`](Self::with_any_port) accepts every port.
+/// - **Fragments** are dropped, unless [`with_fragments`](Self::with_fragments) is set for a
 ///   [`Reassembler`](super::Reassembler) that handles them next.
 ///
 /// Any other datagram is dropped and changes nothing.
 ///
-/// An attacker that can forge the client's address can send the first datagram, and fix the port for good. A client
-/// prevents that if its request names its address and port. Datagrams that the relay sends to its own host have that
-/// host's address, so a relay must not send to the sockets of its own associations.
+/// An attacker that can forge the client's address can send the first datagram, and so determine the port. A client prevents
+/// that if its request names its address and port.
+///
+/// A relay must not send to the sockets of its own associations: such a datagram has the address of the relay's host, and can
+/// pass for one of a client on that host.
 ///
 /// Drop the association when the control connection closes.
 ///
@@ -46,7 +48,7 @@ use crate::error::Malformed;
 /// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 #[derive(Clone, Debug)]
 pub struct Association {
-    /// Its port is not used.
+    /// Only the address is used, not the port.
     control_peer: SocketAddr,
     /// The client's port, once it is known.
     port: Option<u16>,
@@ -58,13 +60,12 @@ pub struct Association {
 }
 
 impl Association {
-    /// Creates the association of a client with the control connection's peer address `control_peer` and a request for
-    /// `requested`.
+    /// Creates the association of a client. `control_peer` is the peer address of the control connection, and `requested` is
+    /// the address in the request.
     ///
-    /// DST.PORT counts only together with the peer's own address, as an IP address or a name that spells one. Many
-    /// clients request the target instead, and a port with the host `0.0.0.0` may be changed by a NAT on the way. Pass
-    /// `&Address::from((ip, port))` with the peer's IP address to require a port in any case, or
-    /// [`Address::UNSPECIFIED`] to learn it.
+    /// The port in `requested` counts only if the host is the peer's own address, or a name that spells it. Many clients
+    /// request the target instead, and a NAT on the way may change a port with the host `0.0.0.0`. To require a port in any
+    /// case, pass it with the peer's IP address. To accept the first port, pass [`Address::UNSPECIFIED`].
     #[must_use]
     pub fn new(control_peer: SocketAddr, requested: &Address<'_>) -> Self {
         let port = match requested.canonical().to_socket_addr() {
@@ -84,10 +85,10 @@ impl Association {
         }
     }
 
-    /// Sets whether every port of the client's host is accepted, also after the first datagram. Answers then go to the
+    /// Sets whether every port of the client's host is accepted, even after the first datagram. Answers then go to the
     /// source of the last one.
     ///
-    /// RFC 1928 names the IP address alone. Some clients change their port within an association.
+    /// RFC 1928 restricts only the IP address. Some clients change their port within an association.
     #[must_use]
     pub const fn with_any_port(mut self, any_port: bool) -> Self {
         self.any_port = any_port;
@@ -100,8 +101,8 @@ impl Association {
         self.any_port
     }
 
-    /// Sets whether fragments are accepted. Pass every datagram to a [`Reassembler`](super::Reassembler) then: a relay
-    /// that does not reassemble must drop fragments ([RFC 1928 §7]).
+    /// Sets whether fragments are accepted. If they are, pass every datagram to a [`Reassembler`](super::Reassembler), because
+    /// a relay that does not reassemble must drop fragments ([RFC 1928 §7]).
     ///
     /// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
     #[must_use]
@@ -116,8 +117,8 @@ impl Association {
         self.fragments
     }
 
-    /// Sets whether names with control bytes are accepted. By default they are dropped as
-    /// [`Malformed::ControlBytes`], as the server's handshake refuses them.
+    /// Sets whether datagrams whose names have control bytes are accepted. By default they are dropped as
+    /// [`Malformed::ControlBytes`]: the server's handshake refuses such names, too.
     #[must_use]
     pub const fn with_control_bytes(mut self, control_bytes: bool) -> Self {
         self.control_bytes = control_bytes;
@@ -146,12 +147,12 @@ impl Association {
 
     /// Returns whether a datagram from `source` may be the client's.
     ///
-    /// This checks the address alone, for instance before a datagram is decrypted. [`accept`](Self::accept) includes it.
+    /// It checks only the address, for instance before you decrypt a datagram. [`accept`](Self::accept) includes this check.
     #[inline]
     #[must_use]
     pub fn admits(&self, source: SocketAddr) -> bool {
         let port = source.port();
-        // The known client is compared first: `accept` takes 23 % more instructions without.
+        // The known client is compared first. Without that, `accept` takes 23 % more instructions.
         self.client == Some(source)
             || port != 0
                 && (self.any_port || self.port.is_none_or(|fixed| fixed == port))
@@ -198,15 +199,15 @@ impl Association {
         Ok(decoded)
     }
 
-    /// Returns where the client sends from, which is where answers go: as the socket reported it, not in canonical
-    /// form. `None` until its first datagram was accepted.
+    /// Returns the client's address, to which answers go. It is the one that the socket reported, not its canonical form.
+    /// Returns `None` until the first datagram is accepted.
     #[inline]
     #[must_use]
     pub const fn client(&self) -> Option<SocketAddr> {
         self.client
     }
 
-    /// Returns the control connection's peer, as it was given.
+    /// Returns the control connection's peer, as passed to [`new`](Self::new).
     #[inline]
     #[must_use]
     pub const fn control_peer(&self) -> SocketAddr {
@@ -220,7 +221,7 @@ impl Association {
     }
 }
 
-/// Returns whether both addresses are of one host. Scopes differ only where both addresses have one.
+/// Returns whether both addresses are of one host. Scopes are compared only if both addresses have one.
 #[inline]
 pub(super) fn is_same_host(a: SocketAddr, b: SocketAddr) -> bool {
     let scopes_agree = match (a, b) {

@@ -19,15 +19,15 @@ macro_rules! client_association {
     ($($clock:ty, $storage:ty)?) => {
         /// The client's side of one UDP ASSOCIATE: where to send datagrams, and which to accept.
         ///
-        /// - Send [`Datagram::encode_into`](super::Datagram::encode_into), or
-        ///   [`Header::prepend`](super::Header::prepend) in front of a payload, to [`relay`](Self::relay).
-        /// - The address in an answer may differ from the one in the query: the answer for a name has the IP address
-        ///   that it resolves to.
-        /// - The proxy chooses where datagrams are sent, which may be any host, also one of the client's own network.
-        ///   Compare the IP address of [`relay`](Self::relay) with the proxy's if that matters.
-        /// - Ignore errors of `recv_from`: some systems report there that an earlier datagram was not delivered.
+        /// - Write datagrams with [`Datagram::encode_into`](super::Datagram::encode_into), or with
+        ///   [`Header::prepend`](super::Header::prepend) in front of a payload. Send them to [`relay`](Self::relay).
+        /// - The address in an answer may differ from the one in the query. The answer for a name has the IP address that the
+        ///   name resolves to.
+        /// - The proxy chooses the host to which you send datagrams, which may be a host in your own network. If that matters,
+        ///   compare the IP address of [`relay`](Self::relay) with the proxy's.
+        /// - Ignore errors of `recv_from`. Some systems report there that an earlier datagram was not delivered.
         ///
-        /// Keep the control connection open: the association ends with it.
+        /// Keep the control connection open: the association ends when it closes.
         ///
         /// ```
         /// # #[cfg(not(feature = "std"))] fn main() {}
@@ -54,7 +54,7 @@ macro_rules! client_association {
         /// # relay.send_to(&buf[..len], client)?;
         /// let (len, source) = socket.recv_from(&mut buf)?;
         /// match association.accept(Instant::now(), source, &buf[..len]) {
-        ///     Outcome::Deliver(answer) => assert_eq!(answer.payload, b"query"), // this relay echoes
+        ///     Outcome::Deliver(answer) => assert_eq!(answer.payload, b"query"), // the relay here echoes
         ///     Outcome::Pending | Outcome::Dropped(_) => {} // receive the next
         /// }
         /// # Ok(())
@@ -76,15 +76,15 @@ client_association!();
 
 #[cfg(feature = "std")]
 impl ClientAssociation {
-    /// Creates the association of a reply with the address `bound`, from a proxy whose control connection has the peer
-    /// address `proxy`.
+    /// Creates an association. `bound` is the address in the reply, and `proxy` is the peer address of the control
+    /// connection.
     ///
-    /// An unspecified BND.ADDR, as many servers send it, means the host of `proxy`. A link-local BND.ADDR gets the
+    /// If BND.ADDR is unspecified, as many servers send it, the host of `proxy` replaces it. A link-local BND.ADDR gets the
     /// scope of `proxy`.
     ///
     /// # Errors
     ///
-    /// [`InvalidValue::NotAnIp`] if BND.ADDR is a name. [`InvalidValue::PortZero`] if BND.PORT is 0.
+    /// [`InvalidValue::NotAnIp`] if BND.ADDR is a name that spells no IP address. [`InvalidValue::PortZero`] if BND.PORT is 0.
     pub fn new(bound: &Address<'_>, proxy: SocketAddr) -> Result<Self, InvalidValue> {
         Self::with_reassembler(bound, proxy, Reassembler::new())
     }
@@ -95,7 +95,7 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
     ///
     /// # Errors
     ///
-    /// [`InvalidValue::NotAnIp`] if BND.ADDR is a name. [`InvalidValue::PortZero`] if BND.PORT is 0.
+    /// [`InvalidValue::NotAnIp`] if BND.ADDR is a name that spells no IP address. [`InvalidValue::PortZero`] if BND.PORT is 0.
     pub fn with_reassembler(
         bound: &Address<'_>,
         proxy: SocketAddr,
@@ -105,7 +105,7 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
         if bound.port() == 0 {
             return Err(InvalidValue::PortZero);
         }
-        // SOCKS addresses have no scope, and a link-local address is useless without one.
+        // A link-local address needs a scope, which SOCKS does not carry.
         if let (SocketAddr::V6(bound), SocketAddr::V6(proxy)) = (&mut bound, proxy) {
             if bound.ip().is_unicast_link_local() {
                 bound.set_scope_id(proxy.scope_id());
@@ -121,8 +121,8 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
 
     /// Sets whether datagrams are sent to the proxy's host instead of BND.ADDR, at BND.PORT.
     ///
-    /// Use it for a server that NAT gives another address than the one it reports. It also keeps a proxy from directing
-    /// datagrams to other hosts.
+    /// Use it for a server behind NAT, which reports an address that clients cannot reach. It also prevents the proxy from
+    /// directing datagrams to other hosts.
     #[must_use]
     pub const fn with_proxy_host(mut self, proxy_host: bool) -> Self {
         self.proxy_host = proxy_host;
@@ -165,8 +165,8 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
 
     /// Decodes a datagram that the client received from `source`, if it is the relay's, and reassembles fragments.
     ///
-    /// A datagram from elsewhere is dropped as [`Discard::Source`]. What is delivered borrows `datagram`, or the storage
-    /// of the fragments.
+    /// A datagram from another source is dropped as [`Discard::Source`]. A delivered datagram borrows `datagram`, or the
+    /// storage of the fragments.
     pub fn accept<'a>(&'a mut self, now: T, source: SocketAddr, datagram: &'a [u8]) -> Outcome<'a> {
         if !self.admits(source) {
             return Outcome::Dropped(Discard::Source);
@@ -177,7 +177,8 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
         }
     }
 
-    /// Returns the reassembler of answers, for instance to ask how much it has [buffered](Reassembler::buffered).
+    /// Returns the reassembler of answers, for instance for the number of bytes that it has
+    /// [buffered](Reassembler::buffered).
     #[inline]
     #[must_use]
     pub const fn reassembler(&self) -> &Reassembler<T, B> {
@@ -191,7 +192,7 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
         self.reassembler.poll_timeout()
     }
 
-    /// Drops fragments whose time is over, as [`Reassembler::handle_timeout`] does.
+    /// Drops fragments that have expired, as [`Reassembler::handle_timeout`] does.
     #[inline]
     pub fn handle_timeout(&mut self, now: T) {
         self.reassembler.handle_timeout(now);

@@ -5,13 +5,13 @@ use core::num::NonZeroUsize;
 use super::{Datagram, Frag, Header};
 use crate::address::Address;
 
-/// Splits a payload into datagrams with at most `max_payload` bytes of it each, [RFC 1928 §7].
+/// Splits a payload into datagrams that carry at most `max_payload` bytes of it each, [RFC 1928 §7].
 ///
-/// All have the same address. A payload that fits, or is empty, becomes one datagram with FRAG `00`. Otherwise the
-/// fragments are numbered from 1, and the last is marked.
+/// All have the same address. A payload that fits becomes one datagram with FRAG `00`, even if it is empty. Otherwise the
+/// fragments are numbered from 1, and the last one is marked.
 ///
-/// Few relays reassemble, and the loss of one fragment loses the payload. Fragment only for a peer that is known to
-/// reassemble. [`max_payload`](super::max_payload) returns what fits into one datagram with a header.
+/// Few relays reassemble, and if one fragment is lost, the payload is lost. Fragment only for a peer that is known to
+/// reassemble. [`max_payload`](super::max_payload) returns how many bytes fit into one datagram with a header.
 ///
 /// ```
 /// use core::num::NonZeroUsize;
@@ -57,7 +57,7 @@ pub fn fragments<'a>(
     }))
 }
 
-/// A payload that needs more than 127 fragments, which is as far as FRAG counts.
+/// A payload that needs more than 127 fragments, the highest position in FRAG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{pieces} fragments needed, at most 127 are possible")]
 #[non_exhaustive]

@@ -96,7 +96,7 @@ impl Frag {
 pub struct Header<'a> {
     /// FRAG.
     pub frag: Frag,
-    /// DST.ADDR and DST.PORT: the destination in a datagram to the relay, the source in one to the client.
+    /// DST.ADDR and DST.PORT: the target of a datagram to the relay, or the source of a datagram to the client.
     pub address: Address<'a>,
 }
 
@@ -115,20 +115,20 @@ impl<'a> Header<'a> {
         Self::new(Frag::STANDALONE, address)
     }
 
-    /// Writes the header into `buf` directly before `payload_start`, and returns where the header starts. The rest of
-    /// `buf` is unchanged, so a payload that was received at `payload_start` is sent without a copy.
+    /// Writes the header into `buf` directly before `payload_start`, and returns where the header starts.
+    ///
+    /// The rest of `buf` is unchanged. So you can receive a payload at `payload_start`, and send it without a copy.
     ///
     #[doc = include_str!("../../docs/pictures/prepend.svg")]
     ///
-    /// [`MAX_HEADER_LEN`] bytes of headroom are enough for every header. 22 are enough for an IP address, such as the one
-    /// of a socket.
+    /// Leave [`MAX_HEADER_LEN`] bytes of headroom for any header, or 22 for an IP address, such as that of a socket.
     ///
     /// ```
     /// use sans_socks::udp::{Header, MAX_HEADER_LEN};
     /// use sans_socks::Address;
     ///
     /// let mut buf = [0; MAX_HEADER_LEN + 1500];
-    /// buf[MAX_HEADER_LEN..][..2].copy_from_slice(b"hi"); // as a socket would have done
+    /// buf[MAX_HEADER_LEN..][..2].copy_from_slice(b"hi"); // as `recv_from` does
     /// let header = Header::standalone(Address::try_from("127.0.0.1:5300")?);
     /// let start = header.prepend(&mut buf, MAX_HEADER_LEN)?;
     /// assert_eq!(buf[start..MAX_HEADER_LEN + 2], *b"\0\0\0\x01\x7f\0\0\x01\x14\xb4hi");
@@ -178,7 +178,7 @@ impl Encode for Header<'_> {
 /// assert_eq!(datagram.header.address, Address::try_from("example.com:53")?);
 /// assert_eq!(datagram.payload, b"query");
 ///
-/// // A datagram is always received as a whole, so nothing can follow.
+/// // A socket returns whole datagrams, so `decode` needs no length.
 /// assert_eq!(Datagram::decode(&bytes[..16]), Err(Malformed::Truncated));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -199,9 +199,9 @@ impl<'a> Datagram<'a> {
         Self { header, payload }
     }
 
-    /// Decodes a datagram, as one `recv` returns it. RSV is ignored, and names may have control bytes.
+    /// Decodes a datagram that a socket has received. RSV is ignored, and names may have control bytes.
     ///
-    /// A relay uses [`Association::accept`](super::Association::accept), which also checks these and the source.
+    /// In a relay, use [`Association::accept`](super::Association::accept), which also checks both, and the source.
     ///
     /// # Errors
     ///
@@ -247,10 +247,10 @@ impl<'a> Datagram<'a> {
     }
 }
 
-/// Returns the largest payload in bytes of a datagram to or from `address`, if header and payload may have `limit` bytes
-/// together. It is 0 if the header alone is larger.
+/// Returns the largest payload in bytes of a datagram to or from `address`, if header and payload together may have `limit`
+/// bytes. Returns 0 if the header is longer than `limit`.
 ///
-/// `limit` is at most 65507 over IPv4, and 65527 over IPv6. Subtract what an authentication method adds to a datagram.
+/// `limit` is at most 65507 over IPv4, and 65527 over IPv6. Subtract the bytes that an authentication method adds.
 /// [RFC 1928 §7] requires programs to report this size to their users instead of the system's.
 ///
 /// ```

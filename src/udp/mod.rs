@@ -1,15 +1,15 @@
-//! UDP ASSOCIATE's datagrams, [RFC 1928 §7]: for the relay and for the client.
+//! The datagrams of UDP ASSOCIATE, [RFC 1928 §7], for the relay and for the client.
 //!
 //! | | |
 //! |---|---|
 //! | [`Datagram`], [`Header`], [`Frag`] | the datagrams between client and relay |
 //! | [`Association`] | the relay's side: accepts the datagrams of the host that holds the control connection |
 //! | [`AssociationTable`] | many associations on one socket |
-//! | [`ClientAssociation`] | the client's side: where to send, what to accept |
-//! | [`Reassembler`] | fragments in, complete datagrams out |
-//! | [`fragments`] | a payload in, fragments out; for a peer that is known to reassemble |
+//! | [`ClientAssociation`] | the client's side: where to send datagrams, and which to accept |
+//! | [`Reassembler`] | converts fragments into complete datagrams |
+//! | [`fragments`] | splits a payload into fragments, for a peer that is known to reassemble |
 //!
-//! The RFC makes fragments optional, and most relays drop them. So does [`Association`] by default.
+//! Support for fragments is optional in the RFC, and most relays drop them. [`Association`] does so by default.
 //!
 //! The guide shows [a relay for production](crate::guide::udp_relay).
 //!

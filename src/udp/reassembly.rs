@@ -1,7 +1,7 @@
 //! The receiver's side of fragmentation: the reassembly queue and its timer.
 //!
-//! [RFC 1928 §7] defines positions 1 to 127, the mark of the last piece, a timer of at least 5 s, and that a lower
-//! position empties the queue. The rest is decided here:
+//! [RFC 1928 §7] defines positions 1 to 127, the mark of the last fragment, and a timer of at least 5 s. It also requires
+//! that a lower position empties the queue. This implementation decides the rest:
 //!
 //! | FRAG `80 \| p`, `p` | no open sequence | open sequence, last position `h` |
 //! |---|---|---|
@@ -12,10 +12,10 @@
 //! | p = 1 | starts a sequence | starts a sequence, the open one is dropped |
 //! | 1 < p <= h | `NoStart` | `Reset`, sequence dropped |
 //! | p = h + 1 | `NoStart` | appended, delivered if it is the last; `AddressMismatch`, `TooLarge`, `Unterminated`: sequence dropped |
-//! | p > h + 1 | `NoStart` | `Gap`, sequence dropped: the missing piece could only arrive as a lower position |
+//! | p > h + 1 | `NoStart` | `Gap`, sequence dropped: the missing fragment could only arrive as a lower position |
 //!
-//! Position 1 always begins a datagram. If it did not replace an open sequence, the pieces of two datagrams would be
-//! delivered as one after the loss of a single later piece.
+//! Position 1 always begins a datagram. If it did not replace an open sequence, the loss of a single fragment could join the
+//! fragments of two datagrams.
 //!
 //! [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 
@@ -28,7 +28,7 @@ use super::{Datagram, Discard, Frag, Header};
 use crate::address::{Address, AddressBuf};
 use crate::time::Timestamp;
 
-/// 5 s: the shortest time that a sequence gets to be completed, and the default, [RFC 1928 §7].
+/// 5 s: the shortest allowed lifetime of an incomplete sequence, and the default, [RFC 1928 §7].
 ///
 /// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 pub const MIN_REASSEMBLY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,20 +43,21 @@ macro_rules! reassembler {
     ($($clock:ty, $storage:ty)?) => {
         /// Reassembles the fragments of one sender's datagrams, [RFC 1928 §7].
         ///
-        /// Use one for each direction of an association, after [`Association::accept`](super::Association::accept);
-        /// [`ClientAssociation`](super::ClientAssociation) has its own. It holds one sequence at a time, in order;
-        /// [`Discard`] lists what breaks one. An unfragmented datagram is passed through unchanged.
+        /// A relay needs one for each association, and passes it what [`Association::accept`](super::Association::accept)
+        /// returns. A [`ClientAssociation`](super::ClientAssociation) has its own. It holds one sequence at a time, whose
+        /// fragments must arrive in order. [`Discard`] lists the reasons for dropping a sequence. Unfragmented datagrams
+        /// pass through unchanged.
         ///
-        /// `T` is the caller's time. `B` is the storage of fragments: a `Vec<u8>`, or without an allocator an array or
-        /// a slice of the caller's ([`with_storage`](Self::with_storage)). With `std` they default to
-        /// `std::time::Instant` and `Vec<u8>`, which `new` uses.
+        /// `T` is the type of your timestamps. `B` is the storage of fragments: a `Vec<u8>`, or without an allocator your own
+        /// array or slice ([`with_storage`](Self::with_storage)). With feature `std` the defaults are `std::time::Instant`
+        /// and `Vec<u8>`, which `new` uses.
         ///
-        /// The RFC gives a sequence no identifier. When a first piece is lost, or changes places with another piece, the
-        /// pieces of two datagrams to one address can be delivered as one. Payloads need a checksum of their own.
+        /// A sequence has no identifier in the RFC. If a first fragment is lost, or swapped with another fragment, the
+        /// fragments of two datagrams to one address can be joined. So a payload needs its own checksum.
         ///
-        /// Memory: none before a first fragment. Then exactly the bytes received, and never more than
-        /// [`max_datagram`](Self::max_datagram). Memory is released when a sequence is dropped. After a delivery, the
-        /// next call releases it. [`buffered`](Self::buffered) returns the amount, so an owner of many can bound the sum.
+        /// No memory is used before a first fragment. Then it is exactly the bytes received, and never more than
+        /// [`max_datagram`](Self::max_datagram). Memory is released when a sequence is dropped, or by the next call after a
+        /// delivery. [`buffered`](Self::buffered) returns the amount, so that you can limit the sum of many reassemblers.
         ///
         /// ```
         /// # #[cfg(not(feature = "std"))] fn main() {}
@@ -93,7 +94,7 @@ macro_rules! reassembler {
             timeout: Duration,
             max_datagram: usize,
             storage: B,
-            /// The bytes in `storage`: of the open sequence or, if there is none, of the last delivery.
+            /// How many bytes of `storage` are in use, by the open sequence or else by the last delivery.
             buffered: usize,
             sequence: Option<Sequence<T>>,
         }
@@ -112,9 +113,9 @@ struct Sequence<T> {
     address: AddressBuf,
     /// The position of the last fragment received.
     highest: u8,
-    /// Where in the storage that fragment begins.
+    /// Where that fragment begins in the storage.
     last_start: usize,
-    /// Fixed when the first fragment was received.
+    /// Set when the first fragment is received.
     deadline: T,
 }
 
@@ -125,7 +126,7 @@ struct Sequence<T> {
 pub enum Outcome<'a> {
     /// A complete datagram, with FRAG `00`. Relay it.
     Deliver(Datagram<'a>),
-    /// A fragment that waits for the next.
+    /// A fragment was stored. The datagram is not complete yet.
     Pending,
     /// The datagram was dropped.
     Dropped(Discard),
@@ -135,7 +136,7 @@ pub enum Outcome<'a> {
 impl Reassembler {
     /// Creates a reassembler that allocates memory when a first fragment is received, and releases it afterwards.
     ///
-    /// Its clock is `std::time::Instant`. For another, use `Reassembler::with_storage(Vec::new())`.
+    /// Its clock is `std::time::Instant`. For another clock, use `Reassembler::with_storage(Vec::new())`.
     #[must_use]
     pub const fn new() -> Self {
         Self::with_storage(Vec::new())
@@ -152,7 +153,7 @@ impl<T: Timestamp> Default for Reassembler<T, Vec<u8>> {
 impl<T: Timestamp, B: Storage> Reassembler<T, B> {
     /// Creates a reassembler that stores fragments in `storage`, whose content is ignored.
     ///
-    /// An array or a slice that is shorter than [`max_datagram`](Self::max_datagram) is the limit instead.
+    /// If an array or a slice is shorter than [`max_datagram`](Self::max_datagram), its length is the limit.
     ///
     /// ```
     /// use core::time::Duration;
@@ -173,8 +174,8 @@ impl<T: Timestamp, B: Storage> Reassembler<T, B> {
         }
     }
 
-    /// Sets how long after its first fragment a sequence expires. The default is [`MIN_REASSEMBLY_TIMEOUT`], which also
-    /// replaces anything shorter.
+    /// Sets how long after its first fragment a sequence expires. The default is [`MIN_REASSEMBLY_TIMEOUT`]. Shorter values
+    /// become that value.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout.max(MIN_REASSEMBLY_TIMEOUT);
@@ -204,10 +205,10 @@ impl<T: Timestamp, B: Storage> Reassembler<T, B> {
         self.max_datagram
     }
 
-    /// Returns how many bytes of payload are held: of the open sequence, or of the last delivery until the next call.
+    /// Returns how many bytes of payload are buffered, for the open sequence or, until the next call, for the last delivery.
     ///
-    /// To bound the sum over many associations, drop a datagram whose FRAG is not `00` unseen if it would exceed the
-    /// bound. That breaks this sequence and no other.
+    /// To limit the sum over many associations, do not pass on a fragment that would exceed the limit. Then only that
+    /// fragment's sequence is lost.
     #[inline]
     #[must_use]
     pub const fn buffered(&self) -> usize {
@@ -216,10 +217,10 @@ impl<T: Timestamp, B: Storage> Reassembler<T, B> {
 
     /// Handles the next datagram.
     ///
-    /// A sequence that has expired by `now` is dropped first, so calling late extends no sequence.
+    /// A sequence that has expired by `now` is dropped first, even if [`handle_timeout`](Self::handle_timeout) was not called.
     ///
-    /// A delivery borrows the datagram if it was unfragmented (FRAG `00`, or `81`: position 1 and the last), else the
-    /// storage.
+    /// A delivered datagram borrows `datagram` if that is not fragmented (FRAG `00`, or `81`: position 1 and the last).
+    /// Otherwise it borrows the storage.
     pub fn handle_datagram<'a>(&'a mut self, now: T, datagram: Datagram<'a>) -> Outcome<'a> {
         self.handle_timeout(now);
         let frag = datagram.header.frag;
@@ -243,8 +244,8 @@ impl<T: Timestamp, B: Storage> Reassembler<T, B> {
         }
     }
 
-    /// Returns when to call [`handle_timeout`](Self::handle_timeout): the deadline of the open sequence, which later
-    /// fragments do not extend. Ask again after each datagram.
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout), which is the deadline of the open sequence. Later
+    /// fragments do not extend it. Call this again after each datagram.
     #[inline]
     #[must_use]
     pub fn poll_timeout(&self) -> Option<T> {
@@ -254,8 +255,7 @@ impl<T: Timestamp, B: Storage> Reassembler<T, B> {
     /// Drops the open sequence if its deadline has passed. If no sequence is open, releases the memory of the last
     /// delivery.
     ///
-    /// Calling early or often does no harm. Calling late, or never, costs memory only: see
-    /// [`handle_datagram`](Self::handle_datagram).
+    /// You may call it early and often. If you call it late or never, memory is released later, and nothing else changes.
     #[inline]
     pub fn handle_timeout(&mut self, now: T) {
         let waits = self
@@ -274,7 +274,7 @@ impl<T: Timestamp, B: Storage> Reassembler<T, B> {
         self.storage.release();
     }
 
-    /// Starts a sequence with the piece at position 1.
+    /// Starts a sequence with the fragment at position 1.
     fn start<'a>(&'a mut self, now: T, first: Datagram<'a>) -> Outcome<'a> {
         self.reset();
         let Datagram { header, payload } = first;
@@ -293,7 +293,7 @@ impl<T: Timestamp, B: Storage> Reassembler<T, B> {
         Outcome::Pending
     }
 
-    /// Appends the piece at the next position.
+    /// Appends the fragment at the next position.
     fn append<'a>(&'a mut self, next: Datagram<'a>) -> Outcome<'a> {
         let Datagram { header, payload } = next;
         match &mut self.sequence {
@@ -325,7 +325,7 @@ impl<T: Timestamp, B: Storage> Reassembler<T, B> {
         })
     }
 
-    /// Stores `payload` after what is buffered, if that is allowed and possible.
+    /// Stores `payload` after the bytes that are buffered, if the limit and the storage allow it.
     fn store(&mut self, payload: &[u8]) -> Option<()> {
         let total = self.buffered.checked_add(payload.len())?;
         if total > self.max_datagram {
@@ -371,7 +371,7 @@ impl Storage for &mut [u8] {}
 mod private {
     #[expect(unnameable_types, reason = "this is what seals `Storage`")]
     pub trait Sealed {
-        /// Stores `bytes` after the first `len`, which are kept. Returns `None` if there is no room.
+        /// Stores `bytes` after the first `len` bytes, which are kept. Returns `None` if there is no room.
         fn append(&mut self, len: usize, bytes: &[u8]) -> Option<()>;
 
         /// Returns the first `len` bytes.

@@ -5,17 +5,17 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::{Association, Datagram, Discard};
 
-/// The associations that share one UDP socket, by a key of the caller's, such as a connection number.
+/// The associations that share one UDP socket. You choose the type of their keys, such as a connection number.
 ///
-/// A datagram belongs to the first of these, and to the oldest if there are several:
+/// A datagram belongs to the first of these that exists, or to the oldest of several:
 ///
 /// 1. the association whose client is the source,
 /// 2. an association without a client, whose request named the source's port,
 /// 3. an association without a client, which accepts any port,
 /// 4. an association with a client that [may use any port](Association::with_any_port).
 ///
-/// The obvious loop over all associations gets this wrong. If an unused association of the same host precedes the
-/// client's own, it takes the client's next datagram, fixes its port, and locks its own client out:
+/// A loop that asks each association in turn gets this wrong. If an association without a client precedes that of a client on
+/// the same host, it accepts that client's next datagram. Its port is then determined, and its own client is locked out:
 ///
 /// ```
 /// # use sans_socks::udp::Association;
@@ -33,12 +33,12 @@ use super::{Association, Datagram, Discard};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Clients of one host that do not name their port in the request cannot be told apart before their first datagram.
-/// Associations are then assigned in the order of insertion, which may be the wrong way round. Use a socket for each
-/// association where that matters.
+/// If several clients of one host do not name their port in the request, their first datagrams do not show which client sent
+/// them. The table then assigns associations in the order of insertion, which may swap clients. If that matters, use one
+/// socket for each association.
 ///
-/// Every method takes time logarithmic in the number of associations. Only hosts that share a link-local address, on
-/// different links, are searched one by one. Keys are cloned, so use small ones.
+/// Every method takes time logarithmic in the number of associations, except that hosts with the same link-local address on
+/// different links are searched one by one. Keys are cloned, so use small ones.
 ///
 /// ```
 /// use sans_socks::udp::{Association, AssociationTable};
@@ -64,17 +64,17 @@ use super::{Association, Datagram, Discard};
 #[derive(Clone, Debug)]
 pub struct AssociationTable<K> {
     limit: usize,
-    /// How many associations were ever inserted.
+    /// How many associations have been inserted so far, including removed ones.
     inserted: u64,
     entries: BTreeMap<K, Entry>,
-    /// Where `accept` looks for a datagram's association. Of several in one place, the oldest is first.
+    /// Where `accept` looks for the association of a datagram. In each place, the oldest association is first.
     places: BTreeMap<(Place, u64), K>,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
     association: Association,
-    /// The value of `inserted` before this one.
+    /// The value of `inserted` before this association.
     age: u64,
 }
 
@@ -121,7 +121,7 @@ impl Place {
     }
 }
 
-/// The table has as many associations as it may, or one with this key. It is unchanged.
+/// The reason why a table did not insert an association. The table is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum TableError {
@@ -163,7 +163,7 @@ impl<K: Clone + Ord> AssociationTable<K> {
         self.entries.is_empty()
     }
 
-    /// Returns the association of `key`. Its [`client`](Association::client) is where answers go.
+    /// Returns the association of `key`. Answers go to its [`client`](Association::client).
     #[must_use]
     pub fn get(&self, key: &K) -> Option<&Association> {
         self.entries.get(key).map(|entry| &entry.association)
@@ -190,8 +190,8 @@ impl<K: Clone + Ord> AssociationTable<K> {
         Ok(())
     }
 
-    /// Removes the association of `key`, and returns it. Do so as soon as its control connection closes: until then it
-    /// keeps its client's address and port.
+    /// Removes the association of `key`, and returns it. Call this as soon as its control connection closes. Until then, the
+    /// association still accepts datagrams from its client's address and port.
     pub fn remove(&mut self, key: &K) -> Option<Association> {
         let Entry { association, age } = self.entries.remove(key)?;
         for place in Place::of(&association) {
@@ -200,12 +200,12 @@ impl<K: Clone + Ord> AssociationTable<K> {
         Some(association)
     }
 
-    /// Decodes a datagram that the socket received from `source`, and returns the key of the association that it belongs
-    /// to.
+    /// Decodes a datagram that the socket received from `source`, and returns the key of its association.
     ///
     /// # Errors
     ///
-    /// [`Discard::Source`] if it belongs to none, else as [`Association::accept`]. Nothing has changed then.
+    /// [`Discard::Source`] if it belongs to no association. Otherwise those of [`Association::accept`]. The table is then
+    /// unchanged.
     pub fn accept<'a>(
         &mut self,
         source: SocketAddr,
@@ -213,7 +213,7 @@ impl<K: Clone + Ord> AssociationTable<K> {
     ) -> Result<(K, Datagram<'a>), Discard> {
         let key = self.find(source).ok_or(Discard::Source)?.clone();
         let Entry { association, age } = self.entries.get_mut(&key).ok_or(Discard::Source)?;
-        // Its places do not change. To replace them takes twice the instructions.
+        // The association's places do not change. To replace them anyway would take twice the instructions.
         if association.client() == Some(source) {
             return Ok((key, association.accept(source, datagram)?));
         }
@@ -244,7 +244,7 @@ impl<K: Clone + Ord> AssociationTable<K> {
                 .take_while(move |((other, _), _)| *other == place)
                 .map(|(_, key)| key)
         };
-        // The first one, unless it is of another scope.
+        // Skips hosts of another scope.
         places.into_iter().flat_map(keys).find(|key| {
             self.get(key)
                 .is_some_and(|association| association.admits(source))
