@@ -18,9 +18,9 @@ use std::{env, process, thread};
 use sans_socks::client::{Auth, Decision, Handshake};
 use sans_socks::{Address, Credentials, Machine, Request};
 
-/// Returns the tunnel and its first bytes: those received after the second reply.
+/// Returns the tunnel, and its first bytes, which were received after the second reply.
 ///
-/// Reports to `bound` that the proxy listens, then waits for the peer.
+/// Reports to `bound` when the proxy listens, then waits for the peer.
 fn listen(
     proxy: &str,
     peer: Address<'_>,
@@ -33,7 +33,7 @@ fn listen(
     loop {
         match handshake.advance(&mut stream, &mut carry)? {
             Decision::Bound(reply) => {
-                // A real client sends this address to the peer, over a connection of its own.
+                // A real client sends this address to the peer, over another connection.
                 let address = reply.address().or_host(stream.peer_addr()?.ip());
                 writeln!(io::stdout(), "bound {address}")?;
                 reply.wait_for_peer();
@@ -62,7 +62,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     };
     let peer = Address::try_from((&host[..], port.parse()?))?;
 
-    // One deadline up to the first reply. A read timeout of the socket would begin again at every byte.
+    // One deadline covers everything up to the first reply. A read timeout would start again at every byte.
     let (sender, bound) = mpsc::channel();
     let tunnel = thread::spawn(move || listen(proxy, peer, auth, &sender));
     if bound.recv_timeout(Duration::from_secs(10)) == Err(RecvTimeoutError::Timeout) {
@@ -72,7 +72,7 @@ fn run() -> Result<(), Box<dyn Error>> {
 
     let mut upload = stream.try_clone()?;
     thread::spawn(move || {
-        let _ = io::copy(&mut io::stdin(), &mut upload); // a failed write fails the read below, too
+        let _ = io::copy(&mut io::stdin(), &mut upload); // if this fails, the read below fails, too
         let _ = upload.shutdown(Shutdown::Write);
     });
     let (mut download, mut stdout, mut chunk) = (carry.chain(stream), io::stdout(), [0; 16 * 1024]);

@@ -4,8 +4,8 @@
 //! cargo run --example chain -- 127.0.0.1:1080 127.0.0.1:1081 example.com 80
 //! ```
 //!
-//! The first proxy connects to the second, and the second to the target. Exact reads leave the first byte after
-//! each handshake in the socket, so no buffer has to be passed from one handshake to the next.
+//! The first proxy connects to the second, and the second connects to the target. Exact reads leave the first byte after
+//! each handshake in the socket, so no buffer is passed from one handshake to the next.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -19,7 +19,7 @@ use sans_socks::{Address, Machine, Request};
 
 /// Asks `proxy`, at the far end of `stream`, to connect to `next`.
 ///
-/// A proxy with a password takes its own `Auth` here. The first proxy sees the credentials for the second.
+/// For a proxy with a password, pass an `Auth` here. The first proxy sees the credentials for the second.
 fn extend(stream: &mut (impl Read + Write), proxy: &str, next: Address<'_>) -> Result<(), String> {
     let mut handshake = Handshake::new(&Request::connect(next), Auth::none());
     match handshake.advance_exact(stream) {
@@ -48,7 +48,7 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     };
     let target = Address::try_from((&host[..], port.parse()?))?;
 
-    // One deadline for all hops. A read timeout of the socket would begin again at every byte.
+    // One deadline covers all hops. A read timeout would start again at every byte.
     let (sender, connected) = mpsc::channel();
     thread::spawn(move || sender.send(connect(first, second, target)));
     let late = |_| "no answer from the proxies within 10 s";
@@ -56,7 +56,7 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let mut upload = stream.try_clone()?;
     thread::spawn(move || {
-        let _ = io::copy(&mut io::stdin(), &mut upload); // a failed write fails the read below, too
+        let _ = io::copy(&mut io::stdin(), &mut upload); // if this fails, the read below fails, too
         let _ = upload.shutdown(Shutdown::Write);
     });
     let (mut download, mut stdout, mut chunk) = (stream, io::stdout(), [0; 16 * 1024]);

@@ -1,4 +1,4 @@
-//! A SOCKS server for CONNECT to IP addresses. mio: one thread, and a slab of connections.
+//! A SOCKS server for CONNECT to IP addresses, on mio: one thread, and a slab of connections.
 //!
 //! ```text
 //! cargo run --example mio_server -- [LISTEN] [USER PASSWORD]
@@ -22,11 +22,11 @@ struct Connection {
     client: TcpStream,
     handshake: Handshake,
     target: Option<TcpStream>,
-    /// Set until the tunnel is established, and again after a refusal.
+    /// The deadline until the tunnel is established, and another one after a refusal.
     deadline: Option<Instant>,
-    /// Whether the handshake has ended, with a tunnel to the target or with a refusal.
+    /// Whether the handshake has ended, with a tunnel or with a refusal.
     shaken: bool,
-    /// Holds the bytes that the handshake has not consumed, then the first of the tunnel.
+    /// Holds the bytes that the handshake has not consumed. They become the first bytes of the tunnel.
     upload: Pipe,
     download: Pipe,
 }
@@ -44,7 +44,7 @@ impl Connection {
                 },
                 Decision::PendingRequest(pending) if pending.request().command == Command::CONNECT => {
                     match dial(&mut self.target, pending.request().address, (registry, token)) {
-                        // The token is dropped. The next call returns it again.
+                        // This drops the token. The next call returns it again.
                         Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(error),
                         bound => pending.answer(bound.map_err(ReplyCode::from)),
                     }
@@ -65,7 +65,7 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(error),
                 Err(error) => {
                     eprintln!("{:?}: {error}", self.client.peer_addr());
-                    // Closing with unread input would send a reset, which can overtake the refusal.
+                    // Closing with unread input would send a reset, which can erase the refusal.
                     self.client.shutdown(Shutdown::Write)?;
                     (self.target, self.deadline) = (None, Some(Instant::now() + Duration::from_secs(2)));
                 }
@@ -84,7 +84,7 @@ impl Connection {
 /// Returns the local address of the connection to `to`, or `WouldBlock` until it is established.
 fn dial(target: &mut Option<TcpStream>, to: Address<'_>, poll: (&Registry, Token)) -> io::Result<SocketAddr> {
     let Some(socket) = target else {
-        // An access list belongs here. A real server resolves names, on other threads: see `examples/proxy`.
+        // Check an access list here. A production server also resolves names, on other threads: see `examples/proxy`.
         let named = Error::Refused(ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED);
         let address = to.canonical().to_socket_addr().ok_or(named)?;
         poll.0
@@ -98,7 +98,7 @@ fn dial(target: &mut Option<TcpStream>, to: Address<'_>, poll: (&Registry, Token
     }
 }
 
-/// One direction of a tunnel. A real server limits how long one direction delays the others.
+/// One direction of a tunnel. A production server limits how long one direction can delay the others.
 #[derive(Default)]
 struct Pipe {
     /// Bytes that have been read and not yet written.
@@ -107,7 +107,7 @@ struct Pipe {
 }
 
 impl Pipe {
-    /// Copies up to the end, then half-closes `to`. An error ends this direction: the other may still have data.
+    /// Copies up to the end, then half-closes `to`. An error ends only this direction: the other may still have data.
     fn pump(&mut self, from: &mut TcpStream, to: &mut TcpStream) -> io::Result<()> {
         let mut chunk = [0; 16 * 1024];
         loop {
@@ -160,7 +160,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 Some(_) => drop(connections.remove(token.0)),
             }
         }
-        // Ends at `WouldBlock`, or if for instance no descriptor is free: the next attempt is within a second.
+        // Stops at any error: `WouldBlock`, or no free descriptor. The next attempt follows within a second.
         while let Ok((mut client, _)) = listener.accept() {
             let entry = connections.vacant_entry();
             if registry.register(&mut client, Token(entry.key()), BOTH).is_ok() {

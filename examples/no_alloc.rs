@@ -13,7 +13,7 @@ use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 
 /// Sends and receives until there is a decision, or until the socket can neither send nor receive.
 ///
-/// The machine consumes its own bytes and no more, so it reads straight from the socket's buffer.
+/// The machine never consumes bytes that follow the handshake, so it reads directly from the socket's buffer.
 fn advance<'m, M: Machine>(machine: &'m mut M, socket: &mut Socket<'_>) -> Option<M::Decision<'m>> {
     while let Some(io) = machine.poll_io() {
         match io {
@@ -40,14 +40,14 @@ fn serve(handshake: &mut server::Handshake, socket: &mut Socket<'_>) -> bool {
     while let Some(decision) = advance(handshake, socket) {
         match decision {
             Decision::SelectMethod(select) => select.select_preferred(&[Method::NO_AUTHENTICATION]),
-            // A real server dials here, and returns while the dial is pending: the next call gets the token again.
+            // A real server dials here, and returns while the dial is pending. The next call gets the token again.
             Decision::PendingRequest(pending) if pending.request().command == Command::CONNECT => {
                 pending.accept(Address::UNSPECIFIED);
             }
             Decision::PendingRequest(pending) => pending.reject(ReplyCode::COMMAND_NOT_SUPPORTED),
             Decision::Established(_) => return true,
             _ => {
-                socket.close(); // after a refusal, which has been sent
+                socket.close(); // the refusal has been sent
                 return false;
             }
         }
@@ -79,12 +79,12 @@ fn run() -> Option<()> {
     let mut client = client::Handshake::new(&request, client::Auth::none());
     let mut server = server::Handshake::new();
     let (mut sent, mut received) = (0, 0);
-    // One deadline of 10 s. A server has one for each handshake, and aborts a socket that exceeds it.
+    // The deadline is 10 s. A server has one for each handshake, and aborts a socket that exceeds it.
     for now in 0..10_000 {
         interface.poll(Instant::from_millis(now), &mut device, &mut sockets);
         let socket = sockets.get_mut::<Socket<'_>>(far);
         if serve(&mut server, socket) {
-            // The server is its own target: it echoes.
+            // Instead of a target, the server echoes.
             let (mut chunk, room) = ([0; 64], socket.send_capacity() - socket.send_queue());
             match socket.recv_slice(&mut chunk[..room]) {
                 Ok(n) => socket.send_slice(&chunk[..n]).ok().map(drop)?,
@@ -110,7 +110,7 @@ fn run() -> Option<()> {
     None
 }
 
-/// A cable for one packet that leads back to this host. smoltcp's own loopback device needs an allocator.
+/// A loopback device that holds one packet. smoltcp's own loopback device needs an allocator.
 struct Loopback(Option<Packet>);
 
 struct Packet {

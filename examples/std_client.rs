@@ -15,7 +15,7 @@ use sans_socks::client::{Auth, Decision, Handshake};
 use sans_socks::socks4::UserId;
 use sans_socks::{Address, Credentials, Machine, Request};
 
-/// Returns the tunnel and its first bytes: those received after the handshake.
+/// Returns the tunnel, and its first bytes, which were received after the handshake.
 fn connect(proxy: &str, mut handshake: Handshake) -> io::Result<(TcpStream, Vec<u8>)> {
     let mut stream = TcpStream::connect(proxy)?;
     let mut carry = Vec::new();
@@ -40,7 +40,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         _ => return Err(usage.into()),
     };
 
-    // One deadline for dial and handshake. A read timeout of the socket would begin again at every byte.
+    // One deadline covers the dial and the handshake. A read timeout would start again at every byte.
     let (sender, connected) = mpsc::channel();
     thread::spawn(move || sender.send(connect(proxy, handshake)));
     let late = |_| "no answer from the proxy within 10 s";
@@ -48,7 +48,7 @@ fn run() -> Result<(), Box<dyn Error>> {
 
     let mut upload = stream.try_clone()?;
     thread::spawn(move || {
-        let _ = io::copy(&mut io::stdin(), &mut upload); // a failed write fails the read below, too
+        let _ = io::copy(&mut io::stdin(), &mut upload); // if this fails, the read below fails, too
         let _ = upload.shutdown(Shutdown::Write);
     });
     let (mut download, mut stdout, mut chunk) = (carry.chain(stream), io::stdout(), [0; 16 * 1024]);

@@ -1,11 +1,11 @@
-//! A SOCKS server for CONNECT. Blocking I/O, a thread for each connection.
+//! A SOCKS server for CONNECT, with blocking I/O and a thread for each connection.
 //!
 //! ```text
 //! cargo run --example std_server -- [LISTEN] [USER PASSWORD]
 //! curl --socks5-hostname 127.0.0.1:1080 http://example.com/
 //! ```
 //!
-//! A real server limits connections, checks targets, and sets a deadline for each dial: see `examples/proxy`.
+//! A production server also limits connections, checks targets, and sets a deadline for each dial: see `examples/proxy`.
 
 use std::error::Error;
 use std::io::{self, Read};
@@ -32,7 +32,7 @@ fn shake_hands(mut client: &TcpStream, carry: &mut Vec<u8>, login: Login) -> io:
                 _ => given.reject(),
             },
             Decision::PendingRequest(pending) if pending.request().command == Command::CONNECT => {
-                // Resolves a name, then dials. A real server checks each address in between.
+                // This resolves a name, then dials. A production server checks each address in between.
                 let dialed = TcpStream::connect(pending.request().address);
                 let bound = dialed.and_then(|it| target.insert(it).local_addr());
                 pending.answer(bound.map_err(ReplyCode::from));
@@ -46,7 +46,7 @@ fn shake_hands(mut client: &TcpStream, carry: &mut Vec<u8>, login: Login) -> io:
 }
 
 fn serve(mut client: &TcpStream, login: Login) -> io::Result<()> {
-    // One deadline up to the tunnel or the end. A read timeout of the socket would begin again at every byte.
+    // One deadline covers the handshake, and the close after a refusal. A read timeout would start again at every byte.
     let (established, deadline) = mpsc::channel::<()>();
     let late = client.try_clone()?;
     thread::spawn(move || match deadline.recv_timeout(Duration::from_secs(10)) {
@@ -56,7 +56,7 @@ fn serve(mut client: &TcpStream, login: Login) -> io::Result<()> {
     let mut carry = Vec::new();
     let shaken = shake_hands(client, &mut carry, login);
     let Ok(target) = shaken else {
-        // Closing with unread input would send a reset, which can overtake the refusal.
+        // Closing with unread input would send a reset, which can erase the refusal.
         client.shutdown(Shutdown::Write)?;
         let _ = io::copy(&mut client, &mut io::sink());
         return shaken.map(drop);
@@ -69,7 +69,7 @@ fn serve(mut client: &TcpStream, login: Login) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies one direction of the tunnel. An error ends this direction: the other may still have data.
+/// Copies one direction of the tunnel. An error ends only this direction: the other may still have data.
 fn pump(mut from: impl Read, mut to: &TcpStream) {
     let _ = io::copy(&mut from, &mut to);
     let _ = to.shutdown(Shutdown::Write);
@@ -90,7 +90,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             Ok((client, peer)) => drop(thread::spawn(move || {
                 serve(&client, login).inspect_err(|error| eprintln!("{peer}: {error}"))
             })),
-            Err(_) => thread::sleep(Duration::from_millis(100)), // for instance no free descriptors
+            Err(_) => thread::sleep(Duration::from_millis(100)), // there may be no free descriptor
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, stdin, stdout};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Returns the tunnel and its first bytes: those received after the handshake.
+/// Returns the tunnel, and its first bytes, which were received after the handshake.
 async fn connect(proxy: &str, target: Address<'_>, auth: Auth<'_>) -> io::Result<(TcpStream, BytesMut)> {
     let mut stream = TcpStream::connect(proxy).await?;
     let mut handshake = Handshake::new(&Request::connect(target), auth);
@@ -67,14 +67,14 @@ async fn run() -> Result<(), Box<dyn Error>> {
     };
     let target = Address::try_from((&host[..], port.parse()?))?;
 
-    // One deadline for dial and handshake.
+    // One deadline covers the dial and the handshake.
     let late = |_| "no answer from the proxy within 10 s";
     let connected = timeout(Duration::from_secs(10), connect(proxy, target, auth));
     let (stream, carry) = connected.await.map_err(late)??;
 
     let (download, mut upload) = stream.into_split();
     tokio::spawn(async move {
-        let _ = copy(&mut stdin(), &mut upload).await; // a failed write fails the read below, too
+        let _ = copy(&mut stdin(), &mut upload).await; // if this fails, the read below fails, too
         let _ = upload.shutdown().await;
     });
     copy(&mut carry.chain(download), &mut stdout()).await?;
@@ -87,5 +87,5 @@ async fn main() {
     if let Err(error) = &result {
         eprintln!("tokio_client: {error}");
     }
-    process::exit(i32::from(result.is_err())); // a return would wait for the thread that reads stdin
+    process::exit(i32::from(result.is_err())); // returning would wait for the thread that reads stdin
 }

@@ -1,4 +1,4 @@
-//! A SOCKS server for CONNECT. tokio.
+//! A SOCKS server for CONNECT, on tokio.
 //!
 //! ```text
 //! cargo run --example tokio_server -- [LISTEN] [USER PASSWORD]
@@ -49,7 +49,7 @@ async fn shake_hands(client: &mut TcpStream, carry: &mut BytesMut, login: Login)
     }
 }
 
-/// Connects to the first address that answers. A real server checks each first: see `examples/proxy`.
+/// Connects to the first address that answers. A production server checks each address first: see `examples/proxy`.
 async fn dial(address: Address<'_>) -> io::Result<TcpStream> {
     match address.to_target().map_err(io::Error::other)? {
         Target::Socket(address) => TcpStream::connect(address).await,
@@ -69,7 +69,7 @@ async fn serve(mut client: TcpStream, login: Login) -> io::Result<()> {
             copy_bidirectional(&mut client, &mut target).await.map(drop)
         }
         Err(error) => {
-            // Closing with unread input would send a reset, which can overtake the refusal.
+            // Closing with unread input would send a reset, which can erase the refusal.
             client.shutdown().await?;
             let _ = timeout(Duration::from_secs(2), copy(&mut client, &mut sink())).await;
             Err(error)
@@ -94,7 +94,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let served = serve(client, login).await;
                 served.inspect_err(|error| eprintln!("{peer}: {error}"))
             })),
-            Err(_) => sleep(Duration::from_millis(100)).await, // for instance no free descriptors
+            Err(_) => sleep(Duration::from_millis(100)).await, // there may be no free descriptor
         }
     }
 }

@@ -18,7 +18,7 @@ use sans_socks::{Address, Credentials, Machine, Request};
 /// Returns the control connection, and where to send datagrams.
 fn associate(proxy: &str, auth: Auth<'_>) -> io::Result<(TcpStream, ClientAssociation)> {
     let mut control = TcpStream::connect(proxy)?;
-    // Zeros: the source address of the datagrams is not known, since a NAT may change it.
+    // The source address of the datagrams is unknown, because a NAT may change it.
     let mut handshake = Handshake::new(&Request::udp_associate(Address::UNSPECIFIED), auth);
     match handshake.advance_exact(&mut control)? {
         Decision::Established(reply) => {
@@ -35,9 +35,9 @@ fn receive(socket: &UdpSocket, mut association: ClientAssociation, answers: &Sen
     let mut buf = vec![0; 65_535];
     loop {
         let Ok((len, source)) = socket.recv_from(&mut buf) else {
-            continue; // not fatal: for instance an ICMP error about a datagram that was sent
+            continue; // not fatal: it may be an ICMP error about an earlier datagram
         };
-        // Datagrams from elsewhere are dropped, and fragments reassembled.
+        // This drops datagrams from other sources, and reassembles fragments.
         if let Outcome::Deliver(answer) = association.accept(Instant::now(), source, &buf[..len]) {
             io::stdout().write_all(&[answer.payload, b"\n"].concat())?;
             let _ = answers.send(());
@@ -58,7 +58,7 @@ fn run() -> Result<(), Box<dyn error::Error>> {
     };
     let target = Address::try_from((&host[..], port.parse()?))?;
 
-    // One deadline for dial and handshake. A read timeout of the socket would begin again at every byte.
+    // One deadline covers the dial and the handshake. A read timeout would start again at every byte.
     let (sender, associated) = mpsc::channel();
     thread::spawn(move || drop(sender.send(associate(proxy, auth))));
     let late = |_| "no answer from the proxy within 10 s";
@@ -76,7 +76,7 @@ fn run() -> Result<(), Box<dyn error::Error>> {
     });
     let mut sent = 0;
     for line in io::stdin().lock().split(b'\n') {
-        let line = line?; // the system refuses lines above `ClientAssociation::max_payload`
+        let line = line?; // the system refuses lines longer than `ClientAssociation::max_payload`
         let datagram = Datagram::new(Header::standalone(target), &line);
         let mut buf = vec![0; datagram.encoded_len()];
         datagram.encode_into(&mut buf)?;

@@ -1,4 +1,4 @@
-//! A SOCKS5 server for UDP ASSOCIATE alone. tokio.
+//! A SOCKS5 server for UDP ASSOCIATE only, on tokio.
 //!
 //! ```text
 //! cargo run --example udp_relay -- [LISTEN] [USER PASSWORD]
@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::{sleep, timeout};
 
-/// The socket towards the client, the socket towards the targets, and the check of the client's datagrams.
+/// The socket for the client, the socket for the targets, and the check of the client's datagrams.
 type Relay = (UdpSocket, UdpSocket, Association);
 type Login = Option<Credentials<'static>>;
 
@@ -60,7 +60,7 @@ async fn serve(mut control: TcpStream, login: Login) -> io::Result<()> {
             result = copy(&mut control, &mut discard) => result.map(drop), // the association ends with it
         },
         Err(error) => {
-            // Closing with unread input would send a reset, which can overtake the refusal.
+            // Closing with unread input would send a reset, which can erase the refusal.
             control.shutdown().await?;
             let _ = timeout(Duration::from_secs(2), copy(&mut control, &mut discard)).await;
             Err(error)
@@ -68,7 +68,7 @@ async fn serve(mut control: TcpStream, login: Login) -> io::Result<()> {
     }
 }
 
-/// Relays to IPv4 addresses. A real relay has a socket for IPv6, too, resolves names in other tasks, and reassembles.
+/// Relays to IPv4 addresses. A production relay has another socket for IPv6, resolves names in other tasks, and reassembles.
 async fn run((inner, outer, mut association): Relay) -> io::Result<()> {
     let (mut upload, mut download) = (vec![0; 65_535], vec![0; MAX_HEADER_LEN + 65_535]);
     // Anyone can cause errors of `recv_from` and `send_to`, so they must not end the relay.
@@ -77,7 +77,7 @@ async fn run((inner, outer, mut association): Relay) -> io::Result<()> {
             received = inner.recv_from(&mut upload) => {
                 let Ok((len, source)) = received else { continue };
                 let Ok(datagram) = association.accept(source, &upload[..len]) else { continue };
-                // An access list belongs here. It must refuse the inner sockets of this server.
+                // Check an access list here. It must refuse the inner sockets of this server.
                 if let Some(target) = datagram.header.address.canonical().to_socket_addr() {
                     let _ = outer.send_to(datagram.payload, target).await;
                 }
@@ -110,7 +110,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let served = serve(control, login).await;
                 served.inspect_err(|error| eprintln!("{peer}: {error}"))
             })),
-            Err(_) => sleep(Duration::from_millis(100)).await, // for instance no free descriptors
+            Err(_) => sleep(Duration::from_millis(100)).await, // there may be no free descriptor
         }
     }
 }

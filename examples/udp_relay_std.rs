@@ -1,4 +1,4 @@
-//! A SOCKS5 server for UDP ASSOCIATE alone. Blocking I/O, threads for each client.
+//! A SOCKS5 server for UDP ASSOCIATE only, with blocking I/O and threads for each client.
 //!
 //! ```text
 //! cargo run --example udp_relay_std -- [LISTEN] [USER PASSWORD]
@@ -16,7 +16,7 @@ use sans_socks::server::{Decision, Handshake};
 use sans_socks::udp::{Association, Header, MAX_HEADER_LEN};
 use sans_socks::{Command, Credentials, Machine, Method, ReplyCode};
 
-/// The socket towards the client, the socket towards the targets, and the check of the client's datagrams.
+/// The socket for the client, the socket for the targets, and the check of the client's datagrams.
 type Relay = (UdpSocket, UdpSocket, Association);
 type Login = Option<Credentials<'static>>;
 
@@ -47,7 +47,7 @@ fn associate(mut control: &TcpStream, login: Login) -> io::Result<Relay> {
 }
 
 fn serve(mut control: &TcpStream, login: Login) -> io::Result<()> {
-    // One deadline up to the tunnel or the end. A read timeout of the socket would begin again at every byte.
+    // One deadline covers the handshake, and the close after a refusal. A read timeout would start again at every byte.
     let (established, deadline) = mpsc::channel::<()>();
     let late = control.try_clone()?;
     thread::spawn(move || match deadline.recv_timeout(Duration::from_secs(10)) {
@@ -56,7 +56,7 @@ fn serve(mut control: &TcpStream, login: Login) -> io::Result<()> {
     });
     let associated = associate(control, login);
     let Ok(relay) = associated else {
-        // Closing with unread input would send a reset, which can overtake the refusal.
+        // Closing with unread input would send a reset, which can erase the refusal.
         control.shutdown(Shutdown::Write)?;
         let _ = io::copy(&mut control, &mut io::sink());
         return associated.map(drop);
@@ -65,7 +65,7 @@ fn serve(mut control: &TcpStream, login: Login) -> io::Result<()> {
     run(control, relay)
 }
 
-/// Relays to IPv4 addresses, until the control connection ends. A real relay has a socket for IPv6, too.
+/// Relays to IPv4 addresses until the control connection closes. A production relay has another socket for IPv6.
 fn run(mut control: &TcpStream, (inner, outer, mut association): Relay) -> io::Result<()> {
     let (ended, client) = (AtomicBool::new(false), OnceLock::new());
     // Nothing interrupts a blocked `recv_from`, so each thread checks `ended` at least once a second.
@@ -83,7 +83,7 @@ fn run(mut control: &TcpStream, (inner, outer, mut association): Relay) -> io::R
                     continue;
                 };
                 client.get_or_init(|| source);
-                // A look-up delays this client. An access list belongs here, and must refuse the inner sockets.
+                // A look-up delays this client. Check an access list here. It must refuse the inner sockets.
                 let mut targets = datagram.header.address.to_socket_addrs().into_iter().flatten();
                 if let Some(target) = targets.find(SocketAddr::is_ipv4) {
                     let _ = outer.send_to(datagram.payload, target);
@@ -123,7 +123,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Ok((control, peer)) => drop(thread::spawn(move || {
                 serve(&control, login).inspect_err(|error| eprintln!("{peer}: {error}"))
             })),
-            Err(_) => thread::sleep(Duration::from_millis(100)), // for instance no free descriptors
+            Err(_) => thread::sleep(Duration::from_millis(100)), // there may be no free descriptor
         }
     }
 }
