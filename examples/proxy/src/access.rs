@@ -1,4 +1,4 @@
-//! Which targets clients may reach.
+//! The access rules: which targets clients may reach.
 //!
 //! Rules apply to the address that is dialed, after resolution. A check of the request alone would miss every name
 //! that resolves to a denied address.
@@ -30,7 +30,7 @@ impl FromStr for Network {
     }
 }
 
-/// Networks that a proxy for others must not give access to: itself, its link, and its local networks.
+/// Networks that a public proxy must not give access to: itself, its link, and its local networks.
 const INTERNAL: [&str; 14] = [
     "0.0.0.0/8", // reaches loopback on many systems
     "10.0.0.0/8",
@@ -48,14 +48,14 @@ const INTERNAL: [&str; 14] = [
     "ff00::/8", // multicast
 ];
 
-/// The access rules. Of those that match, the one with the longest prefix decides.
+/// The access rules. Of the rules that match, the one with the longest prefix decides.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// From the strongest to the weakest.
     rules: Vec<(IpNet, Verdict)>,
 }
 
-/// In the order of strength between rules for the same network.
+/// Between rules for the same network, the first of these wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Verdict {
     Deny,
@@ -64,8 +64,8 @@ enum Verdict {
 }
 
 impl Rules {
-    /// Creates rules from the command line's. With `deny_internal`, loopback, link-local and private networks are
-    /// denied unless a rule says otherwise.
+    /// Creates rules from those of the command line. With `deny_internal`, loopback, link-local and private networks are
+    /// denied unless a rule allows them.
     #[must_use]
     pub fn new(allow: &[Network], deny: &[Network], deny_internal: bool) -> Self {
         let internal = INTERNAL.iter().filter(|_| deny_internal);
@@ -80,7 +80,7 @@ impl Rules {
 
     /// Returns whether `ip` may be dialed.
     ///
-    /// An IPv4 address inside an IPv6 address counts too: a NAT64 gateway or a 6to4 router would forward to it.
+    /// An IPv4 address inside an IPv6 address must be allowed, too: a NAT64 gateway or a 6to4 router would forward to it.
     #[must_use]
     pub fn permits(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();

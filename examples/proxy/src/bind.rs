@@ -29,13 +29,13 @@ pub(crate) struct Binding {
 /// Who may connect.
 #[derive(Debug)]
 enum Expected {
-    /// The request named no host: the first to connect that the rules permit is the peer.
+    /// The request named no host. The peer is the first host to connect that the rules permit.
     Anyone,
     Hosts(Vec<IpAddr>),
 }
 
 impl Binding {
-    /// Listens for the peer that the request names. `local` is the client's control connection here.
+    /// Listens for the peer that the request names. `local` is this end of the client's control connection.
     ///
     /// The listener has an address of the peer's IP version, which may differ from the client's. BND is where the peer
     /// can reach it: the address that the host would use towards the peer, or the one at which the client reached it.

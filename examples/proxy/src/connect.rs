@@ -1,7 +1,7 @@
 //! CONNECT: from a requested address to a connection.
 //!
-//! All addresses of a name are tried as RFC 8305 ("Happy Eyeballs") says: the two IP versions by turns, a new attempt
-//! every 250 ms or as soon as one has failed, all of them in parallel. The first that succeeds wins.
+//! The addresses of a name are tried in parallel, as in RFC 8305 ("Happy Eyeballs"). The two IP versions take turns. A new
+//! attempt starts every 250 ms, or as soon as one has failed. The first that succeeds wins.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +18,7 @@ use crate::own::{Dialed, is_local};
 use crate::server::Shared;
 use crate::socket;
 
-/// How long a request may take, the look-up and all addresses together.
+/// How long a request may take, including the look-up and all addresses.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Connection Attempt Delay of RFC 8305 section 5.
@@ -34,7 +34,7 @@ pub(crate) struct Outgoing {
 
 /// Connects to the first address that answers and that the rules permit.
 ///
-/// The error is the most telling one of all attempts.
+/// The error is the most informative one of all attempts.
 pub(crate) async fn connect(
     shared: &Arc<Shared>,
     client: Client,
@@ -52,7 +52,7 @@ pub(crate) async fn connect(
         }
     }
     if let [only] = permitted[..] {
-        // No task is needed for the usual case.
+        // The usual case needs no task.
         match timeout_at(deadline, attempt(shared.clone(), only)).await {
             Ok(Ok(outgoing)) => return Ok(outgoing),
             Ok(Err(error)) => failure.add(error),
@@ -88,7 +88,7 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// A name without addresses. The system reports it in no portable way.
+/// The error of a name without addresses. The system's own error is not portable.
 fn unresolved() -> io::Error {
     Error::Refused(ReplyCode::HOST_UNREACHABLE).into()
 }
@@ -128,7 +128,7 @@ async fn race(
     mut failure: Failure,
 ) -> io::Result<Outgoing> {
     let mut waiting = addresses.into_iter().peekable();
-    let mut attempts = JoinSet::new(); // those that have lost are cancelled when it is dropped
+    let mut attempts = JoinSet::new(); // dropping it cancels the attempts that have lost
     let mut next = Instant::now();
     loop {
         if next <= Instant::now() {
@@ -174,12 +174,12 @@ async fn attempt(shared: Arc<Shared>, address: SocketAddr) -> io::Result<Outgoin
     Ok(Outgoing { stream, dialed })
 }
 
-/// The most telling error so far.
+/// The most informative error so far.
 struct Failure(io::Error);
 
 impl Failure {
-    /// Keeps the more telling error. A refusal by the host itself says more than an unreachable network, whichever
-    /// came first.
+    /// Keeps the more informative error. A refusal by the host itself is more informative than an unreachable network,
+    /// whichever was first.
     fn add(&mut self, error: io::Error) {
         if rank(&error) > rank(&self.0) {
             self.0 = error;
@@ -194,7 +194,7 @@ fn rank(error: &io::Error) -> u8 {
         ReplyCode::HOST_UNREACHABLE if error.raw_os_error().is_some() => 4,
         ReplyCode::NETWORK_UNREACHABLE => 3,
         ReplyCode::NOT_ALLOWED => 2,
-        ReplyCode::HOST_UNREACHABLE => 0, // not resolved, which every other error disproves
+        ReplyCode::HOST_UNREACHABLE => 0, // the name did not resolve, which every other error disproves
         _ => 1,
     }
 }

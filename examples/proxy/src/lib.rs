@@ -5,13 +5,13 @@
 //! | module | |
 //! |---|---|
 //! | `cli`, `config` | the command line, and the settings checked before a port opens |
-//! | `server` | listeners, the loops that accept, the orderly end |
+//! | `server` | listeners, accept loops, shutdown |
 //! | `session` | one client: the handshake, and its decisions |
 //! | `connect`, `resolve` | CONNECT: look-ups with a share for each client, Happy Eyeballs |
 //! | `bind` | BIND: the listener, and the peer among strangers |
 //! | `relay` | the tunnel |
 //! | `udp` | UDP ASSOCIATE |
-//! | `access`, `limits`, `own` | what is permitted, how much of it, and never to the proxy itself |
+//! | `access`, `limits`, `own` | access rules, limits, and the proxy's own sockets, which clients must not reach |
 //! | `logging`, `socket` | a log that never blocks, socket options |
 
 #![forbid(unsafe_code)]
@@ -40,7 +40,7 @@ pub use server::Server;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks a mutex. A panic elsewhere leaves counters and tables consistent, so the proxy goes on.
+/// Locks a mutex. A panic elsewhere leaves counters and tables consistent, so the proxy continues.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

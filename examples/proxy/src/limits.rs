@@ -1,4 +1,4 @@
-//! How many connections there may be, and how fast passwords may be guessed.
+//! Limits on connections, and on the rate of password guesses.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::lock;
 
-/// A client as far as limits are concerned: an IPv4 address, or the /64 network of an IPv6 address.
+/// The unit that limits count: an IPv4 address, or the /64 network of an IPv6 address.
 ///
-/// A single host usually has a whole /64 to choose addresses from.
+/// A single host can usually choose its addresses from a whole /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Client {
     V4([u8; 4]),
@@ -28,7 +28,7 @@ impl From<IpAddr> for Client {
     }
 }
 
-/// The limits on connections, in all and for each client.
+/// The limits on connections, in total and for each client.
 #[derive(Debug)]
 pub(crate) struct Limits {
     max: usize,
@@ -66,7 +66,7 @@ impl Limits {
         }
         let count = open.by_client.entry(client).or_default();
         if *count >= self.max_per_client {
-            return Err(Full::Client); // the entry is not new: the limit is at least 1
+            return Err(Full::Client); // the entry existed before, because the limit is at least 1
         }
         *count += 1;
         open.all += 1;
@@ -106,10 +106,10 @@ impl Drop for Slot {
     }
 }
 
-/// Wrong passwords that are free: people mistype them.
+/// Wrong passwords without a delay, because people mistype them.
 const FREE_FAILURES: u32 = 3;
 
-/// The time between two attempts after that; it doubles up to [`MAX_SPACING`].
+/// The time between two attempts after that. It doubles up to [`MAX_SPACING`].
 const SPACING: Duration = Duration::from_millis(500);
 const MAX_SPACING: Duration = Duration::from_secs(8);
 
@@ -119,7 +119,7 @@ const MEMORY: Duration = Duration::from_secs(600);
 /// Clients that are remembered at most.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// When an attempt to log in may be judged.
+/// When a login attempt may be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Turn {
     Now,
@@ -128,10 +128,10 @@ pub(crate) enum Turn {
     TooLate,
 }
 
-/// Slows clients down that try wrong passwords.
+/// Slows down clients that try wrong passwords.
 ///
-/// The delay comes before an attempt is judged, and all connections of a client share it. A delay of the answer alone
-/// would not help: an attacker opens the next connection instead of waiting.
+/// The delay precedes the check of a password, and all connections of a client share it. Delaying only the answer would not
+/// help, because an attacker would open the next connection instead of waiting.
 #[derive(Debug, Default)]
 pub(crate) struct Logins(Mutex<HashMap<Client, Failures>>);
 
@@ -139,13 +139,13 @@ pub(crate) struct Logins(Mutex<HashMap<Client, Failures>>);
 struct Failures {
     count: u32,
     last: Instant,
-    /// When the next attempt is judged.
+    /// When the next attempt is checked.
     next: Instant,
 }
 
 impl Logins {
-    /// Returns when an attempt may be judged, and reserves that time. Reserves nothing after `deadline`, so that an
-    /// attacker cannot lock out other users of the same address for longer than that.
+    /// Returns when an attempt may be checked, and reserves that time. Reserves no time after `deadline`, so that an attacker
+    /// cannot lock out other users of the same address for longer than that.
     pub(crate) fn reserve(&self, client: Client, now: Instant, deadline: Instant) -> Turn {
         let mut clients = lock(&self.0);
         let Some(failures) = clients.get_mut(&client) else {
@@ -168,7 +168,7 @@ impl Logins {
         if clients.len() >= MAX_REMEMBERED && !clients.contains_key(&client) {
             clients.retain(|_, failures| now < failures.last + MEMORY);
             if clients.len() >= MAX_REMEMBERED {
-                return; // more attackers than that are a matter for a firewall
+                return; // against more attackers than that, use a firewall
             }
         }
         let failures = clients.entry(client).or_insert(Failures {

@@ -1,7 +1,7 @@
 //! Logging that never blocks.
 //!
-//! A line goes to a bounded queue, and a thread of its own writes it to stderr. If stderr is not read, the queue fills
-//! up, and further lines are dropped and counted. A blocking logger would stop the whole proxy, tunnels included.
+//! A line is added to a bounded queue, and a separate thread writes it to stderr. If stderr is not read, the queue fills up,
+//! and further lines are dropped and counted. A blocking logger would stop the whole proxy, including its tunnels.
 
 use std::io::{self, IsTerminal};
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ const QUEUE: usize = 4096;
 /// How often dropped lines are reported, and repeated lines of one kind are written.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Keeps the writer running. Dropping it writes what is queued, for at most about a second.
+/// Keeps the writer running. Dropping it writes the queued lines, for at most about a second.
 #[derive(Debug)]
 pub struct Logging {
     _guard: WorkerGuard,
@@ -38,7 +38,7 @@ impl Logging {
             .with_ansi(io::stderr().is_terminal())
             .with_writer(writer)
             .finish();
-        // An error means that the caller has installed a subscriber of its own, which is used then.
+        // An error means that the caller has installed another subscriber, which is then used.
         let _ = tracing::subscriber::set_global_default(subscriber);
         Self {
             _guard: guard,
@@ -65,7 +65,7 @@ impl Logging {
 
 /// Limits a kind of log line to one in [`INTERVAL`], and counts the others.
 ///
-/// For what a client can cause as often as it likes, or what happens at every turn until an administrator acts.
+/// Use it for lines that a client can cause without limit, or that repeat until an administrator acts.
 #[derive(Debug, Default)]
 pub(crate) struct Repeated(Mutex<State>);
 

@@ -8,7 +8,7 @@ use std::process::{self, ExitCode};
 use clap::Parser;
 use sans_socks_proxy::{Config, Logging, Options, Server, SystemResolver};
 
-/// A setting is wrong, as clap's own exit code for a wrong command line.
+/// The exit code for a wrong setting. It is that of clap for a wrong command line.
 const WRONG_SETTING: u8 = 2;
 
 fn main() -> ExitCode {
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let config = match Config::try_from(options) {
         Ok(config) => config,
         Err(error) => {
-            // Logging has not started yet. If stderr is closed, the exit code still tells.
+            // Logging has not started yet. If stderr is closed, the exit code still shows the error.
             let _ = writeln!(io::stderr(), "error: {error}");
             return WRONG_SETTING.into();
         }
@@ -44,11 +44,11 @@ fn serve(config: Config, logging: &Logging) -> io::Result<()> {
             () = logging.report_dropped_lines() => Ok(()), // never returns
         }
     });
-    runtime.shutdown_background(); // a look-up that still blocks a thread is not waited for
+    runtime.shutdown_background(); // does not wait for look-ups that still block a thread
     result
 }
 
-/// Prints where the proxy listens, at once: port 0 is known only now.
+/// Prints where the proxy listens, and flushes. With port 0, the port is known only now.
 fn announce(server: &Server) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     for address in server.local_addrs() {
@@ -91,7 +91,7 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 fn raise_descriptor_limit(connections: u32) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-    /// A connection has two sockets, and an association four. Both at a time is not what a proxy sees.
+    /// A connection has two sockets. An association has four, but few connections are associations.
     const PER_CONNECTION: u64 = 2;
     /// For listeners, the runtime and the standard streams.
     const OTHERS: u64 = 64;

@@ -1,12 +1,12 @@
 //! The proxy's own sockets, so that it does not talk to itself.
 //!
-//! A CONNECT to the proxy's own address makes the proxy its own client, to any depth: one write of 7 KiB once took all
-//! descriptors of a server. Names and aliases of the host make a check of the requested address incomplete. But a
-//! connection from the proxy to itself has the same two addresses at both ends, so those of dialed connections are kept
-//! here and compared with those of accepted ones.
+//! A CONNECT to the proxy's own address makes the proxy its own client, to any depth. One write of 7 KiB once used all
+//! descriptors of a server. A check of the requested address is incomplete, because the host has names and aliases. But a
+//! connection from the proxy to itself has the same two addresses at both ends. So the addresses of dialed connections are
+//! kept here, and compared with those of accepted ones.
 //!
-//! The local address alone would not do: a client on the same host may have the same port as one of the proxy's
-//! connections, as long as the other end differs.
+//! The local address alone is not enough: a client on the same host may have the same port as one of the proxy's
+//! connections, if the other end differs.
 
 use std::collections::HashSet;
 use std::io;
@@ -25,7 +25,7 @@ fn ends(here: SocketAddr, there: SocketAddr) -> Ends {
     [here, there].map(|end| (end.ip().to_canonical(), end.port()))
 }
 
-/// The addresses of own sockets.
+/// The addresses of the proxy's own sockets.
 #[derive(Debug)]
 pub(crate) struct OwnSockets {
     /// Dialed connections, by the address here and the address there.
@@ -47,9 +47,9 @@ impl Default for OwnSockets {
 impl OwnSockets {
     /// Remembers a dialed connection until the guard is dropped.
     ///
-    /// Call this before a byte is sent through it. Then no request that arrives over it can be overlooked.
+    /// Call this before a byte is sent through it. Then every request that arrives over it is recognized.
     pub(crate) fn dialed(self: &Arc<Self>, stream: &TcpStream) -> io::Result<Dialed> {
-        // For 0.0.0.0, this is the address that was really connected to.
+        // After a connection to 0.0.0.0, this is the actual address.
         let ends = ends(stream.local_addr()?, stream.peer_addr()?);
         lock(&self.dialed).insert(ends);
         Ok(Dialed {
@@ -110,9 +110,9 @@ impl Drop for UdpPort {
     }
 }
 
-/// Returns whether `ip` is an address of this host, which then is one that a socket can be bound to.
+/// Returns whether `ip` is an address of this host, by binding a socket to it.
 ///
-/// That costs three system calls. Ask only when a port matches.
+/// That costs three system calls, so check the port first.
 pub(crate) fn is_local(ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
     ip.is_unspecified() || ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()

@@ -1,12 +1,12 @@
 //! The tunnel: bytes both ways until both directions have ended.
 //!
-//! - **Nothing is lost.** The end of one direction is passed on as an end (half-close), and the other goes on. A failed
-//!   write ends only its own direction: what the peer has answered before is still delivered. What then still arrives
-//!   for the failed direction is discarded, so that its sender can read the answer.
+//! - **Nothing is lost.** The end of one direction is forwarded as a half-close, and the other direction continues. A failed
+//!   write ends only its own direction, so that an answer of the peer is still delivered. Further data for the failed
+//!   direction is discarded, so that its sender can read the answer.
 //! - **Resets stay resets.** A failed read ends both directions, and the other side is reset after all data for it was
 //!   sent. If it were closed normally, a download that was cut would look complete.
-//! - **Idle tunnels hold no buffer.** All tunnels of a thread read into one buffer. Only what cannot be written at once
-//!   is kept, at most [`CHUNK`] bytes for each direction, and nothing more is read until it is written.
+//! - **Idle tunnels hold no buffer.** All tunnels of a thread read into one buffer. Only bytes that cannot be written at once
+//!   are kept, at most [`CHUNK`] for each direction. Nothing more is read until they are written.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -21,16 +21,16 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use crate::socket::reset;
 
-/// The most that one read returns.
+/// The most bytes that one read returns.
 const CHUNK: usize = 64 * 1024;
 
 /// How long the data before a reset may take to arrive.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often to check whether it has.
+/// How often to check whether the data has arrived.
 const FLUSH_PAUSE: Duration = Duration::from_millis(5);
 
-/// How long the last packet has, of which the system does not tell.
+/// The time for the last packet, which the system does not report.
 const FLUSH_GRACE: Duration = Duration::from_millis(50);
 
 thread_local! {
@@ -48,7 +48,8 @@ pub(crate) enum End {
     Idle,
 }
 
-/// Copies both ways until the tunnel ends, and closes both connections. `early` is what the client has sent so far.
+/// Copies both ways until the tunnel ends, and closes both connections. `early` has the bytes that the client has sent so
+/// far.
 pub(crate) async fn relay(client: TcpStream, target: TcpStream, early: Vec<u8>, idle: Duration) -> End {
     let mut tunnel = Tunnel {
         client,
@@ -67,7 +68,7 @@ pub(crate) async fn relay(client: TcpStream, target: TcpStream, early: Vec<u8>, 
         Ended::ClientFailed(error) => (tunnel.target, error),
         Ended::TargetFailed(error) => (tunnel.client, error),
     };
-    // An error means that the data cannot be sent any more.
+    // An error means that the data can no longer be sent.
     let _ = timeout(FLUSH_TIMEOUT, flush(&survivor)).await;
     reset(survivor);
     End::Reset(error)
@@ -117,7 +118,7 @@ impl Tunnel {
         if moved {
             *active = Instant::now();
         }
-        // The timer is not moved with every byte, but looked at when it fires.
+        // The timer does not move with every byte. When it fires, the time of the last byte is checked.
         while timer.as_mut().poll(cx).is_ready() {
             let deadline = *active + idle;
             if deadline <= Instant::now() {
@@ -131,11 +132,11 @@ impl Tunnel {
 
 /// One direction of a tunnel.
 struct Direction {
-    /// What was read and could not be written yet.
+    /// Bytes that were read and could not be written yet.
     held: Vec<u8>,
-    /// How much of it was written since.
+    /// How many of them have been written since.
     written: usize,
-    /// The end of the source was passed on.
+    /// The end of the source was forwarded.
     ended: bool,
     /// Why writing failed, which ends this direction.
     failure: Option<io::Error>,
@@ -155,14 +156,14 @@ impl Direction {
         self.failure.is_some()
     }
 
-    /// Moves data until there is none, or the sink is full. Ready when the direction is over.
+    /// Moves data until there is none, or the sink is full. Ready when the direction has ended.
     ///
-    /// `source_failed` says that writing to the source has failed. Its end of input is then the consequence of a reset,
-    /// of which the system tells a program only once.
+    /// `source_failed` means that writing to the source has failed. Its end of input is then the consequence of a reset,
+    /// which the system reports only once.
     ///
     /// # Errors
     ///
-    /// The error of reading. By then, all that was read is written.
+    /// The error of reading. All bytes read before it have been written.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -181,7 +182,7 @@ impl Direction {
                 0 if source_failed => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
                 0 => {
                     self.ended = true;
-                    // If the sink is gone already, its own direction notices.
+                    // If the sink has already failed, its own direction reports it.
                     let _ = Pin::new(&mut *sink).poll_shutdown(cx);
                 }
                 _ => *moved = true,
@@ -193,7 +194,7 @@ impl Direction {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes what a read has returned, and holds the rest.
+    /// Writes the bytes of one read, and keeps those that could not be written.
     fn write(&mut self, cx: &mut Context<'_>, sink: &mut TcpStream, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
@@ -229,7 +230,7 @@ impl Direction {
         self.held = Vec::new();
     }
 
-    /// Discards what still arrives.
+    /// Discards further input.
     fn discard(&self, cx: &mut Context<'_>, source: &TcpStream, moved: &mut bool) {
         while let Poll::Ready(Ok(1..)) = poll_discard(cx, source) {
             *moved = true;
@@ -237,10 +238,10 @@ impl Direction {
     }
 }
 
-/// Passes what one read returns to `handle`. Returns how much it was.
+/// Passes the bytes of one read to `handle`. Returns how many.
 ///
-/// `TcpStream::poll_read` takes a read that does not fill the buffer for the last one, and waits for new data. But a
-/// read ends before urgent data, and more may follow that: it would never be read.
+/// After a read that does not fill the buffer, `TcpStream::poll_read` waits for new data. But a read also stops before urgent
+/// data, and data after that would never be read.
 fn poll_read(
     cx: &mut Context<'_>,
     stream: &TcpStream,
@@ -260,7 +261,7 @@ fn poll_read(
     }
 }
 
-/// Reads and discards. Returns how much.
+/// Reads and discards bytes. Returns how many.
 pub(crate) fn poll_discard(cx: &mut Context<'_>, stream: &TcpStream) -> Poll<io::Result<usize>> {
     poll_read(cx, stream, |_, _| {})
 }
@@ -271,11 +272,11 @@ pub(crate) async fn discard(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until all data has arrived. Discards what the peer sends meanwhile: one that is busy with sending reads later.
+/// Waits until all data has arrived. Meanwhile discards what the peer sends, because a peer may read only after it has sent.
 async fn flush(stream: &TcpStream) -> io::Result<()> {
     while !is_delivered(stream)? {
         let _ = timeout(FLUSH_PAUSE, discard(stream)).await;
-        sleep(FLUSH_PAUSE).await; // also when the peer has ended its side
+        sleep(FLUSH_PAUSE).await; // even if the peer has ended its side
     }
     sleep(FLUSH_GRACE).await;
     Ok(())
@@ -287,8 +288,8 @@ fn is_delivered(stream: &TcpStream) -> io::Result<bool> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use std::os::fd::AsFd;
 
-    // With these options, a socket is writable if nothing waits to be sent, and at most 2/3 of the smallest buffer to be
-    // acknowledged. The exact amount is not to be had without `unsafe`.
+    // With these options, a socket is writable if no bytes wait to be sent, and the unacknowledged ones fill at most 2/3 of
+    // the smallest buffer. Only `unsafe` code could get the exact amount.
     let socket = socket2::SockRef::from(stream);
     socket.set_tcp_notsent_lowat(1)?;
     socket.set_send_buffer_size(0)?;
@@ -296,7 +297,7 @@ fn is_delivered(stream: &TcpStream) -> io::Result<bool> {
     Ok(poll(&mut polled, PollTimeout::ZERO)? > 0)
 }
 
-/// Other systems do not tell. [`FLUSH_TIMEOUT`] is then what the data has.
+/// Other systems do not report it, so the data has [`FLUSH_TIMEOUT`] to arrive.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn is_delivered(_: &TcpStream) -> io::Result<bool> {
     Ok(false)

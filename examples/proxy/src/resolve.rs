@@ -1,8 +1,8 @@
 //! Names to addresses, with a share for each client.
 //!
-//! The system's resolver blocks a thread and cannot be interrupted: with a silent name server, for 10 s and more. Each
-//! look-up therefore counts until its thread is free again, even if the client has left. A client's slow names delay
-//! its own next names only. A look-up that no client waits for is not begun.
+//! The system's resolver blocks a thread and cannot be interrupted. With a silent name server, that takes 10 s and more. So
+//! each look-up counts until its thread is free again, even if the client has left. A client's slow names delay only its own
+//! next names. A look-up for which no client waits is not started.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use crate::limits::Client;
 use crate::lock;
 
-/// Look-ups at a time, in all. Tokio has 512 threads for blocking work, so none of them waits for a thread.
+/// Look-ups at a time, in total. Tokio has 512 threads for blocking work, so no look-up waits for a thread.
 const MAX_LOOKUPS: usize = 256;
 
 /// Look-ups at a time for one client.
@@ -41,7 +41,7 @@ impl Resolve for SystemResolver {
     }
 }
 
-/// A resolver, and who uses how much of it.
+/// A resolver, and how much of it each client uses.
 pub(crate) struct Resolver {
     resolve: Arc<dyn Resolve>,
     all: Arc<Semaphore>,
@@ -64,13 +64,13 @@ impl Resolver {
         let (resolve, name) = (self.resolve.clone(), name.to_owned());
         let lookup = spawn_blocking(move || {
             let addresses = resolve.resolve(&name, port);
-            drop((share, permit)); // only now, not when the client leaves
+            drop((share, permit)); // not earlier, even if the client leaves
             addresses
         });
         lookup.await.map_err(io::Error::other)?
     }
 
-    /// Returns the client's semaphore, which exists as long as it is in use.
+    /// Returns the client's semaphore, which exists while it is in use.
     fn share(&self, client: Client) -> Arc<Semaphore> {
         let mut shares = lock(&self.shares);
         if let Some(share) = shares.get(&client).and_then(Weak::upgrade) {

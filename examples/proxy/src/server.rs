@@ -1,4 +1,4 @@
-//! The server: listeners, the loops that accept, and an orderly end.
+//! The server: listeners, accept loops, and shutdown.
 
 use std::fmt;
 use std::io;
@@ -28,7 +28,7 @@ pub struct Server {
     shared: Arc<Shared>,
 }
 
-/// What all connections share.
+/// The state that all connections share.
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) listening: Vec<SocketAddr>,

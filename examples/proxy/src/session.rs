@@ -23,23 +23,22 @@ use crate::relay::{End, discard, relay};
 use crate::server::Shared;
 use crate::udp::Relay;
 
-/// How long what a refused client still sends is read and discarded; less than
+/// How long further input of a refused client is read and discarded. Less than
 /// [`REFUSAL_CLOSE_DEADLINE`](sans_socks::REFUSAL_CLOSE_DEADLINE).
 ///
-/// A socket that is closed with unread input is reset, and the client may then never see the refusal.
+/// Closing a socket with unread input resets the connection, and the client may then never see the refusal.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How long a reply may take to be sent.
+/// The time limit for sending a reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much a client may send ahead of BIND's second reply.
+/// How many bytes a client may send before BIND's second reply.
 const EARLY_LIMIT: usize = 16 * 1024;
 
-/// Serves one client, from its first byte to the end of what it has requested. The slot counts it.
+/// Serves one client, from its first byte to the end of its tunnel or association. The slot counts it.
 ///
-/// Most of the memory of a proxy is in connections that wait, and what a task may ever need is held all the time. So
-/// this is no `async fn`, which would hold its arguments twice, and every part that few connections are in at a time is
-/// in a box.
+/// Most of a proxy's memory is in connections that wait, and a task always has the size that its largest state needs. So this
+/// is not an `async fn`, which would hold its arguments twice. Parts that few connections run at a time are boxed.
 pub(crate) fn serve(
     shared: Arc<Shared>,
     slot: Slot,
@@ -70,12 +69,12 @@ struct Session {
     slot: Slot,
     stream: TcpStream,
     peer: SocketAddr,
-    /// What the client has sent and the handshake has not consumed: in the end, the first bytes of the tunnel.
+    /// The client's bytes that the handshake has not consumed. They become the first bytes of the tunnel.
     early: Vec<u8>,
     outcome: Outcome,
 }
 
-/// What a request has led to so far.
+/// The result of a request so far.
 enum Outcome {
     None,
     Binding(Box<Binding>),
@@ -84,13 +83,13 @@ enum Outcome {
 }
 
 impl Session {
-    /// Performs the handshake. The error is for the log; the client was told.
+    /// Performs the handshake. The client has been sent the refusal, and the error is for the log.
     async fn handshake(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + self.shared.config.handshake_timeout;
         let mut handshake = Handshake::with_config(self.shared.config.handshake());
         loop {
             let deadline = match handshake.phase() {
-                // A reply is sent even if the request has taken all the time.
+                // Even if the request has used up its time, there is time for the reply.
                 Phase::Reply | Phase::SecondReply | Phase::Established | Phase::Closed => {
                     Instant::now() + REPLY_TIMEOUT
                 }
@@ -104,7 +103,7 @@ impl Session {
             match decision {
                 Decision::SelectMethod(select) => select.select_preferred(self.methods()),
                 Decision::Authenticate(login) => Box::pin(self.authenticate(login, deadline)).await,
-                Decision::Negotiate(negotiate) => negotiate.reject(), // is not selected
+                Decision::Negotiate(negotiate) => negotiate.reject(), // other methods are not selected
                 Decision::PendingRequest(pending) => {
                     let bound = Box::pin(self.perform(pending.request())).await;
                     pending.answer(bound.map_err(ReplyCode::from));
@@ -127,7 +126,7 @@ impl Session {
         }
     }
 
-    /// Judges credentials, in its turn if the client has sent wrong ones before.
+    /// Checks credentials, after a delay if the client has sent wrong ones before.
     async fn authenticate(&self, login: Authenticate<'_>, deadline: Instant) {
         let (logins, client) = (&self.shared.logins, self.slot.client());
         let turn = logins.reserve(client, std::time::Instant::now(), deadline.into_std());
@@ -156,9 +155,9 @@ impl Session {
         }
     }
 
-    /// Carries out a request up to the reply. Returns BND.
+    /// Performs a request up to the reply. Returns BND.
     async fn perform(&mut self, request: Request<'_>) -> io::Result<SocketAddr> {
-        // A connection that the proxy has dialed itself is known by the time its first byte arrives.
+        // When the first byte of a connection from the proxy itself arrives, the connection is already known.
         if self.shared.own.has_dialed(&self.stream)? {
             return Err(not_allowed());
         }
@@ -215,8 +214,8 @@ impl Session {
 
     /// Completes `task` unless the client leaves.
     ///
-    /// What the client sends meanwhile stays in the system's buffer, which is bounded. A client that is reset has left.
-    /// One that ends its side may still want the answer of a target, but not wait for the peer of a BIND.
+    /// Bytes that the client sends meanwhile stay in the system's buffer, which is bounded. A reset means that the client has
+    /// left. A client that ends its side may still want the answer of a target, but does not wait for the peer of a BIND.
     async fn unless_gone<T>(
         &mut self,
         command: Command,
@@ -243,7 +242,7 @@ impl Session {
         }
     }
 
-    /// The tunnel or the association, until it ends.
+    /// Runs the tunnel or the association until it ends.
     async fn carry_out(self) {
         let idle = self.shared.config.idle_timeout;
         let (peer, stream) = (self.peer, self.stream);
@@ -263,7 +262,7 @@ impl Session {
         }
     }
 
-    /// Ends a refused connection in such a way that the client can read the refusal.
+    /// Closes a refused connection so that the client can read the refusal.
     async fn linger(&mut self) {
         let drain = async {
             self.stream.shutdown().await?;
@@ -272,12 +271,12 @@ impl Session {
         let _ = timeout(LINGER, drain).await;
     }
 
-    /// Logs why a handshake failed. No error of the library shows credentials.
+    /// Logs why a handshake failed. No error of the library contains credentials.
     fn log_failure(&self, error: &io::Error) {
         let peer = self.peer;
         match error.get_ref().and_then(|inner| inner.downcast_ref()) {
             Some(Error::AuthenticationRejected { .. }) => tracing::warn!(%peer, "{error}"),
-            // Was logged with its reason.
+            // The request has logged the reason.
             Some(Error::Refused(_) | Error::Socks4Refused(_)) => {}
             // A health check or a port scan.
             Some(Error::UnexpectedEof { received: 0, .. }) => tracing::debug!(%peer, "{error}"),
@@ -287,10 +286,10 @@ impl Session {
     }
 }
 
-/// Sends and reads until a decision is pending. Bytes read beyond that are in `carry`.
+/// Sends and reads until a decision is pending. Further bytes that were read are kept in `carry`.
 ///
-/// The example in the documentation of [`Machine`] is shorter. This one reads into the stack, so that a handshake that
-/// waits holds no buffer, and overwrites the bytes, which may be a password.
+/// The example in the documentation of [`Machine`] is shorter. This one reads into a buffer on the stack, so that a waiting
+/// handshake holds none. It overwrites the bytes, which may be a password.
 fn poll_io(
     cx: &mut Context<'_>,
     machine: &mut impl Machine,
@@ -322,7 +321,7 @@ fn poll_io(
     Poll::Ready(Ok(()))
 }
 
-/// Appends what arrives. Returns how much.
+/// Appends the bytes of one read. Returns how many.
 async fn read(stream: &mut TcpStream, early: &mut Vec<u8>) -> io::Result<usize> {
     poll_fn(|cx| {
         let mut chunk = [0; 4096];
@@ -338,7 +337,7 @@ async fn read(stream: &mut TcpStream, early: &mut Vec<u8>) -> io::Result<usize> 
 mod tests {
     use super::*;
 
-    /// Most of what a connection that waits costs is its task. Tokio rounds it up to a multiple of 128.
+    /// Most of the memory of a waiting connection is its task. Tokio rounds its size up to a multiple of 128.
     #[test]
     fn task_of_a_connection_is_small() {
         fn size<A, B, C, D, F: Future>(_: impl Fn(A, B, C, D) -> F) -> usize {

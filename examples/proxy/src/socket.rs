@@ -10,17 +10,17 @@ use tokio::net::{TcpListener, TcpStream};
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// When a silent connection is probed, and how often after that. A peer that is gone is noticed after 4 minutes, so a
-/// client that vanished does not keep its descriptors.
+/// When a silent connection is probed, and how often after that. A vanished peer is detected after 4 minutes, so it does not
+/// keep descriptors.
 const KEEPALIVE_TIME: Duration = Duration::from_secs(120);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_RETRIES: u32 = 4;
 
-/// Sets what every connection of the proxy has.
+/// Sets the options of every connection.
 ///
 /// - Data is not delayed to be sent together with later data.
-/// - A peer that is gone is noticed.
-/// - Urgent data, as of FTP's ABOR, stays in the stream. Otherwise its last byte is lost.
+/// - A vanished peer is detected.
+/// - Urgent data, such as FTP's ABOR, stays in the stream. Otherwise its last byte is lost.
 pub(crate) fn set_options<'a>(socket: impl Into<SockRef<'a>>) -> io::Result<()> {
     let socket = socket.into();
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME);
@@ -38,7 +38,7 @@ pub(crate) fn set_options<'a>(socket: impl Into<SockRef<'a>>) -> io::Result<()> 
 /// `[::]` accepts IPv4 too.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    #[cfg(unix)] // on Windows it would let others take over the port
+    #[cfg(unix)] // on Windows it would let other programs take over the port
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
@@ -50,7 +50,7 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Closes a connection by a reset, so that the peer does not take it for a regular end. Unsent data is lost.
+/// Closes a connection by a reset, so that the peer does not mistake it for a regular end. Unsent data is lost.
 pub(crate) fn reset(stream: TcpStream) {
     let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
     drop(stream);

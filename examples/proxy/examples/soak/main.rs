@@ -1,9 +1,9 @@
-//! Soak test: mixed load with faults, and then nothing may be left of it.
+//! Soak test: mixed load with faults, after which the proxy must have released everything.
 //!
 //! `cargo run --release -p sans-socks-proxy --example soak -- MINUTES` runs the proxy in a second process, with a resolver
-//! that has slow names. After a minute of load it waits until the proxy is at rest and notes descriptors, threads and
-//! memory. After MINUTES more of the same load it compares. The exit code is 1 if something is left over, a client saw
-//! what it must not see, or the proxy has logged an error.
+//! that has slow names. After a minute of load it waits until the proxy is idle, and records descriptors, threads and
+//! memory. After MINUTES more of the same load it compares. The exit code is 1 if the proxy has not released everything,
+//! if a session failed, or if the proxy has logged an error.
 
 mod sessions;
 
@@ -25,14 +25,14 @@ use tokio::time::{sleep, timeout};
 
 use crate::sessions::{Client, Kind, SESSIONS};
 
-/// How long one session may take. Nothing in the load takes a tenth of it.
+/// How long one session may take. Every session of the load takes less than a tenth of that.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Loops that run each kind of session, and the pause between two sessions.
 const LOOPS: u8 = 4;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The growth that allocators and tables may have after the first minute, in KiB.
+/// How much allocators and tables may grow after the first minute, in KiB.
 const ALLOWED_GROWTH: i64 = 2048;
 
 fn main() -> io::Result<ExitCode> {
@@ -79,7 +79,7 @@ impl Resolve for SlowNames {
     }
 }
 
-/// What a process holds.
+/// The resources that a process holds.
 #[derive(Clone, Copy, Debug)]
 struct Usage {
     descriptors: usize,
@@ -194,7 +194,7 @@ async fn load(world: &Arc<World>, proxy: &Child, duration: Duration) -> io::Resu
     Ok(())
 }
 
-/// Waits until the proxy has closed all that it opened, and its idle threads have ended.
+/// Waits until the proxy has closed all its connections, and its idle threads have ended.
 async fn at_rest(proxy: &Child, before: Option<Usage>) -> io::Result<Usage> {
     sleep(Duration::from_secs(20)).await;
     let mut usage = Usage::of(proxy.id())?;
@@ -232,7 +232,7 @@ async fn repeat(world: Arc<World>, kind: usize, copy: u8) {
     }
 }
 
-/// The proxy, its targets, and what came of the sessions.
+/// The proxy, its targets, and the results of the sessions.
 struct World {
     proxy: SocketAddr,
     /// Sends everything back.
@@ -301,7 +301,7 @@ impl World {
         })
     }
 
-    /// Prints what came of the sessions. Returns how many failed.
+    /// Prints the results of the sessions. Returns how many failed.
     fn report(&self) -> u64 {
         let mut all = 0;
         for (kind, Kind { name, .. }) in SESSIONS.iter().enumerate() {

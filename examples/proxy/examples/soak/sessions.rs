@@ -1,4 +1,4 @@
-//! What the clients do. Each session says what it must see.
+//! The sessions of the clients. Each checks what it receives.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -172,7 +172,7 @@ async fn early_answer(client: Client<'_>) -> io::Result<()> {
     expect(&format!("{} of {ANSWER} bytes", got.len()), got.len() == ANSWER)
 }
 
-/// A download that is cut does not look complete, and what came before the cut arrives.
+/// A download that is cut does not look complete, and the data before the cut arrives.
 async fn target_resets(client: Client<'_>) -> io::Result<()> {
     let mut stream = client.tunnel(client.world.reset).await?;
     stream.write_all(b"x").await?;

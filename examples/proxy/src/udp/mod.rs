@@ -27,7 +27,7 @@ use crate::server::Shared;
 use names::Names;
 use socket::{Send, Slot, Socket};
 
-/// One association: its sockets, and what is on its way. All of it ends when this is dropped.
+/// One association: its sockets, and its pending datagrams. Dropping it ends everything.
 ///
 /// An idle association holds no buffer.
 pub(crate) struct Relay {
@@ -35,7 +35,7 @@ pub(crate) struct Relay {
     client: Client,
     /// Where the client sends to.
     inner: Socket,
-    /// Its address, as the client is told.
+    /// Its address, as the reply reports it.
     bound: SocketAddr,
     /// Makes the inner socket known as the proxy's own.
     _port: UdpPort,
@@ -46,17 +46,17 @@ pub(crate) struct Relay {
     names: Names,
     lookups: JoinSet<Lookup>,
     hosts: Hosts,
-    /// What the system could not take at once.
+    /// Datagrams that the system could not send at once.
     backlog: Vec<Unsent>,
 }
 
-/// A name, and what the resolver has answered.
+/// A name, and the resolver's answer.
 type Lookup = (Box<str>, io::Result<Vec<IpAddr>>);
 
 /// How long datagrams wait for a name.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A datagram that the system could not take at once.
+/// A datagram that the system could not send at once.
 type Unsent = (Side, SocketAddr, Vec<u8>);
 
 /// The sockets that face the targets, each opened when a datagram first needs it.
@@ -81,14 +81,14 @@ impl Side {
     }
 }
 
-/// What is to be sent from slots, for each outer socket.
+/// The datagrams to send from slots, for each outer socket.
 #[derive(Default)]
 struct Sends {
     v4: Vec<Send>,
     v6: Vec<Send>,
 }
 
-/// What can be done.
+/// The work that can be done now.
 #[derive(Default)]
 struct Ready {
     inner: bool,
@@ -99,7 +99,7 @@ struct Ready {
 }
 
 impl Relay {
-    /// Opens a relay for the client at the other end of `control`, which has requested `requested`.
+    /// Opens a relay for the client at the other end of `control`. `requested` is the address in its request.
     pub(crate) fn open(
         shared: Arc<Shared>,
         client: Client,
@@ -146,8 +146,8 @@ impl Relay {
         self.bound
     }
 
-    /// Relays until it is dropped. Nothing that arrives over UDP ends it, and no answer is made up: what cannot be
-    /// relayed is dropped in silence.
+    /// Relays until it is dropped. Nothing that arrives over UDP ends it. Datagrams that cannot be relayed are dropped without
+    /// an answer.
     pub(crate) async fn run(mut self) {
         loop {
             let ready = poll_fn(|cx| self.poll(cx)).await;
@@ -173,7 +173,7 @@ impl Relay {
         }
     }
 
-    /// Returns what can be done, from every source at once: none of them can keep another from its turn.
+    /// Returns the work of all sources at once, so that no source can delay another.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ready> {
         let readable = |socket: Option<&Socket>, cx: &mut Context<'_>| {
             socket.is_some_and(|socket| socket.poll_readable(cx).is_ready())
@@ -236,7 +236,7 @@ impl Relay {
                     continue;
                 };
                 let frag = datagram.header.frag;
-                // A whole datagram is sent from where it is. Only the reassembler's own must be sent before it goes on.
+                // A whole datagram is sent from its slot. A reassembled one must be sent before the reassembler is used again.
                 let start = MAX_HEADER_LEN + slot.len - datagram.payload.len();
                 let Outcome::Deliver(whole) = reassembler.handle_datagram(now, datagram) else {
                     continue;
@@ -274,11 +274,11 @@ impl Relay {
             }
             outer.send(slots, &mut sends, backlog);
         });
-        // Without an open sequence, this releases what was delivered.
+        // Without an open sequence, this releases the memory of the last delivery.
         reassembler.handle_timeout(Instant::now());
     }
 
-    /// From targets to the client. The header is written into the room before each datagram.
+    /// Relays from targets to the client. The header is written into the room before each datagram.
     fn relay_in(&mut self, side: Side) {
         let socket = match side {
             Side::V4 => &self.outer.v4,
@@ -292,7 +292,7 @@ impl Relay {
             let mut sends = Vec::with_capacity(slots.len());
             let mut answered = None;
             for (index, slot) in slots.iter_mut().enumerate() {
-                // Only hosts that the client has sent to may answer: a flood from elsewhere ends here.
+                // Only hosts to which the client has sent may answer. Floods from other hosts end here.
                 let ip = slot.source.ip();
                 if answered != Some(ip) {
                     if !hosts.contains(ip) {
@@ -315,7 +315,7 @@ impl Relay {
         });
     }
 
-    /// Sends what has waited for a name.
+    /// Sends the datagrams that have waited for a name.
     fn send_waiting(&mut self, name: &str, addresses: io::Result<Vec<IpAddr>>) {
         let Some((ip, waiting)) = self.names.resolved(Instant::now(), name, addresses) else {
             return;
@@ -348,7 +348,7 @@ impl Outer {
         }
     }
 
-    /// Returns the socket of a side, which is opened when it is first needed. `None` if the host cannot.
+    /// Returns the socket of a side, and opens it if necessary. `None` if the host does not support it.
     fn socket(&mut self, side: Side) -> Option<&Socket> {
         let (socket, ip) = match side {
             Side::V6 => (&mut self.v6, self.bind_v6),
@@ -371,7 +371,7 @@ impl Outer {
         }
     }
 
-    /// Sends a datagram that is in no slot.
+    /// Sends a datagram that is not in a slot.
     fn send_one(&mut self, datagram: &[u8], target: SocketAddr, backlog: &mut Vec<Unsent>) {
         let side = Side::towards(target);
         let Some(socket) = self.socket(side) else { return };
@@ -382,7 +382,7 @@ impl Outer {
     }
 }
 
-/// Sends from slots, and copies what the system cannot take at once.
+/// Sends from slots, and copies the datagrams that the system cannot send at once.
 fn send(socket: &Socket, side: Side, slots: &[Slot<'_>], sends: &[Send], backlog: &mut Vec<Unsent>) {
     let sent = if backlog.is_empty() {
         socket.send(slots, sends)
@@ -404,7 +404,7 @@ struct Hosts {
 impl Hosts {
     const GENERATION: usize = 512;
 
-    /// Returns whether a datagram may be sent to `target`, and expects answers of its host if so.
+    /// Returns whether a datagram may be sent to `target`. If so, answers of its host are accepted.
     fn admit(&mut self, shared: &Shared, target: SocketAddr) -> bool {
         if target.port() == 0 || shared.own.is_udp_relay(target) {
             return false;
@@ -438,7 +438,7 @@ fn bind_inner(mut address: SocketAddr, ports: Option<&PortRange>) -> io::Result<
     let Some(PortRange(ports)) = ports else {
         return Socket::bind(address);
     };
-    // Each search begins elsewhere, so that it is short even when many ports are taken.
+    // Each search begins at another port, so that it is short even if many ports are taken.
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let count = ports.end() - ports.start();
     let offset = NEXT

@@ -1,21 +1,21 @@
 //! Datagrams to names.
 //!
 //! Each association has a bounded table of names. Datagrams for a name that is being resolved wait for it in order. The
-//! addresses are kept for a minute, and a flow stays with its address while that answers. The table neither resolves
-//! names nor reads a clock.
+//! addresses are kept for a minute, and a flow keeps its address while that answers. The table neither resolves names nor
+//! reads a clock.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Names of an association. The least recently used one makes room for a new one.
+/// How many names an association has. A new one replaces the least recently used one.
 const MAX_NAMES: usize = 256;
 
 /// Look-ups at a time. Datagrams to further names are dropped.
 const MAX_LOOKUPS: usize = 64;
 
-/// Bytes that may wait for names, and what each datagram counts in addition.
+/// How many bytes may wait for names, and how many are added for each datagram.
 const MAX_WAITING: usize = 128 * 1024;
 const OVERHEAD: usize = 64;
 
@@ -25,8 +25,8 @@ const KEEP: Duration = Duration::from_secs(60);
 /// How long a failed look-up is not repeated.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How long datagrams may be unanswered before the next address is tried: by an address that has never answered, and by
-/// one that has.
+/// How long datagrams may be unanswered before the next address is tried, for an address that has never answered, and for one
+/// that has.
 const NEVER_ANSWERED: Duration = Duration::from_secs(3);
 const NO_LONGER_ANSWERS: Duration = Duration::from_secs(30);
 
@@ -35,7 +35,7 @@ const NO_LONGER_ANSWERS: Duration = Duration::from_secs(30);
 pub(super) struct Names {
     names: HashMap<Box<str>, Name>,
     lookups: usize,
-    /// What all waiting datagrams count.
+    /// The bytes of all waiting datagrams.
     waiting: usize,
 }
 
@@ -45,11 +45,11 @@ struct Name {
     addresses: VecDeque<IpAddr>,
     /// Whether the address in use has ever answered.
     has_answered: bool,
-    /// When the first datagram was sent that is unanswered.
+    /// When the first unanswered datagram was sent.
     unanswered: Option<Instant>,
     /// When the name is looked up again. `None` while it is being looked up.
     expires: Option<Instant>,
-    /// What waits for the first look-up.
+    /// The datagrams that wait for the first look-up.
     waiting: VecDeque<Waiting>,
 }
 
@@ -66,7 +66,7 @@ impl Waiting {
     }
 }
 
-/// What becomes of a datagram.
+/// The decision about a datagram.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     /// Where it is to be sent. `None`: it waits, or is dropped.
@@ -76,8 +76,8 @@ pub(super) struct Answer {
 }
 
 impl Names {
-    /// Returns the address of a name if it is known. Otherwise keeps a copy of the datagram until it is, if there is
-    /// room.
+    /// Returns the address of a name if it is known. Otherwise keeps a copy of the datagram until the address is known, if
+    /// there is room.
     pub(super) fn address(&mut self, now: Instant, name: &str, port: u16, payload: &[u8]) -> Answer {
         let mut answer = Answer {
             ip: None,
@@ -119,7 +119,7 @@ impl Names {
         true
     }
 
-    /// Keeps a datagram. If there is no room, the name for which the most waits loses its last ones.
+    /// Keeps a datagram. If there is no room, the name with the most waiting bytes loses its last datagrams.
     fn wait(&mut self, name: &str, port: u16, payload: &[u8]) {
         let size = Waiting::size(payload);
         while self.waiting + size > MAX_WAITING {
@@ -145,7 +145,7 @@ impl Names {
         }
     }
 
-    /// Takes the result of a look-up. Returns the address, and the datagrams that have waited for it.
+    /// Stores the result of a look-up. Returns the address, and the datagrams that have waited for it.
     pub(super) fn resolved(
         &mut self,
         now: Instant,
@@ -196,7 +196,7 @@ impl Name {
         self.waiting.iter().map(|it| Waiting::size(&it.payload)).sum()
     }
 
-    /// Replaces the addresses. A flow stays with its address while that answers.
+    /// Replaces the addresses. A flow keeps its address while that answers.
     fn update(&mut self, addresses: Vec<IpAddr>) {
         let used = self.addresses.front().copied();
         self.addresses = addresses.into();
@@ -209,7 +209,7 @@ impl Name {
         }
     }
 
-    /// Returns the address for a datagram that is sent now. One that does not answer gives way to the next.
+    /// Returns the address for a datagram that is sent now. If the address in use does not answer, the next one is used.
     fn use_address(&mut self, now: Instant) -> Option<IpAddr> {
         let patience = if self.has_answered {
             NO_LONGER_ANSWERS

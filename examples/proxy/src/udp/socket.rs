@@ -1,8 +1,8 @@
 //! UDP sockets, and many datagrams with one system call.
 //!
-//! On Linux, `recvmmsg` receives up to [`BATCH`] datagrams at once, `sendmmsg` sends as many, and a run of datagrams of
-//! one size to one address is a single large one that the kernel cuts (segmentation offload). Elsewhere, each datagram
-//! is a system call of its own.
+//! On Linux, `recvmmsg` receives up to [`BATCH`] datagrams at once, and `sendmmsg` sends as many. A run of datagrams of one
+//! size to one address is sent as a single large one, which the kernel cuts (segmentation offload). On other systems, each
+//! datagram takes a system call.
 
 use std::cell::RefCell;
 use std::io;
@@ -31,9 +31,9 @@ pub(super) const BATCH: usize = 32;
 /// A header and the largest value of UDP's length field.
 const SLOT_LEN: usize = MAX_HEADER_LEN + 65_535;
 
-/// The receive buffer of each socket. Memory is used only for what waits in it.
+/// The receive buffer of each socket. Only waiting datagrams use memory.
 ///
-/// The usual default of 208 KiB takes about 90 datagrams of 1200 bytes, with what the system adds to each.
+/// The usual default of 208 KiB holds about 90 datagrams of 1200 bytes, with the system's overhead for each.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
 /// A UDP socket.
@@ -62,7 +62,7 @@ impl Slot<'_> {
     }
 }
 
-/// A part of a slot, and where it is to be sent.
+/// A part of a slot, and where to send it.
 #[derive(Clone, Debug)]
 pub(super) struct Send {
     pub(super) slot: usize,
@@ -80,8 +80,8 @@ impl Send {
 }
 
 thread_local! {
-    /// The bytes of all slots. They serve all associations of a thread: an idle association holds none. Being one
-    /// allocation, they come from the system as pages that take memory when they are first written to.
+    /// The bytes of all slots. All associations of a thread share them, so an idle association holds none. They are one
+    /// allocation, whose pages use memory only after they are first written to.
     static BYTES: RefCell<Vec<u8>> = RefCell::new(vec![0; BATCH * SLOT_LEN]);
 }
 
@@ -106,9 +106,9 @@ impl Socket {
         self.io.poll_recv_ready(cx).map(drop)
     }
 
-    /// Passes the datagrams that have arrived to `handle`, up to [`BATCH`] of them.
+    /// Passes up to [`BATCH`] waiting datagrams to `handle`.
     ///
-    /// Errors are ignored: they are ICMP messages about datagrams sent before, which do not end an association.
+    /// Errors are ignored. They are ICMP messages about earlier datagrams, which do not end an association.
     pub(super) fn receive(&self, handle: impl FnOnce(&mut [Slot<'_>])) {
         BYTES.with_borrow_mut(|bytes| {
             let slot = |bytes| Slot {
@@ -124,9 +124,9 @@ impl Socket {
         });
     }
 
-    /// Sends what the system takes at once. Returns how many: the rest must wait.
+    /// Sends as many datagrams as the system accepts at once. Returns how many. The rest must wait.
     ///
-    /// A datagram that cannot be sent is dropped. Clients can cause that: port 0, a broadcast address, a size that the
+    /// A datagram that cannot be sent is dropped. Clients can cause that with port 0, a broadcast address, or a size that the
     /// network does not carry.
     pub(super) fn send(&self, slots: &[Slot<'_>], sends: &[Send]) -> usize {
         system::send(self, slots, sends)
@@ -137,7 +137,7 @@ impl Socket {
         let _ = self.io.send_to(datagram, target).await;
     }
 
-    /// Sends one datagram, if the system takes it at once.
+    /// Sends one datagram, if the system accepts it at once.
     pub(super) fn send_now(&self, datagram: &[u8], target: SocketAddr) -> io::Result<usize> {
         self.io.try_send_to(datagram, target)
     }

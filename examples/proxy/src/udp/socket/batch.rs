@@ -26,7 +26,7 @@ const MAX_SEGMENTS_LEN: usize = 65_000;
 
 thread_local! {
     static HEADERS: RefCell<Headers> = RefCell::new(Headers {
-        // The kernel shortens the address length of a header that was used for IPv4, so each version has its own.
+        // The kernel reduces the address length of a header that was used for IPv4, so each IP version has its own headers.
         receive_v4: MultiHeaders::preallocate(BATCH, None),
         receive_v6: MultiHeaders::preallocate(BATCH, None),
         send: MultiHeaders::preallocate(BATCH, None),
@@ -39,7 +39,7 @@ struct Headers {
     send: MultiHeaders<SockaddrStorage>,
 }
 
-/// An administrator's program may exceed the system's limit. An error leaves a smaller buffer.
+/// A privileged program may exceed the system's limit. After an error, the buffer is smaller.
 pub(super) fn set_receive_buffer(socket: &SockRef<'_>, size: usize) {
     if setsockopt(&**socket, RcvBufForce, &size).is_err() {
         let _ = socket.set_recv_buffer_size(size);
@@ -49,8 +49,8 @@ pub(super) fn set_receive_buffer(socket: &SockRef<'_>, size: usize) {
 /// Returns how many datagrams are in the first slots.
 pub(super) fn receive(socket: &Socket, slots: &mut [Slot<'_>]) -> usize {
     let mut count = 0;
-    // "Would block" clears the readiness. Fewer datagrams than there was room for are all there were, so the call that
-    // would only return this error is saved.
+    // "Would block" clears the readiness. If there were fewer datagrams than slots, no more are waiting, and this saves
+    // the call that would only return that error.
     let _ = socket.io.try_io(Interest::READABLE, || {
         count = HEADERS.with_borrow_mut(|headers| {
             let fd = socket.io.as_raw_fd();
@@ -92,7 +92,7 @@ where
     }
     for (slot, (len, source)) in slots.iter_mut().zip(received).take(count) {
         slot.len = len;
-        // Without a source, it cannot be assigned to a client.
+        // A datagram without a source cannot be assigned to a client.
         slot.source = source.unwrap_or(SocketAddr::from(([0; 4], 0)));
     }
     Ok(count)
@@ -112,7 +112,7 @@ pub(super) fn send(socket: &Socket, slots: &[Slot<'_>], sends: &[Send]) -> usize
         match result {
             Ok(sent) => done += sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            // An old kernel, or a device without checksums: all of this run is sent again, one by one.
+            // The kernel is old, or the device computes no checksums. The whole run is sent again, one by one.
             Err(_) if run > 1 => socket.disable_offload(),
             Err(_) => done += 1,
         }
@@ -120,7 +120,7 @@ pub(super) fn send(socket: &Socket, slots: &[Slot<'_>], sends: &[Send]) -> usize
     done
 }
 
-/// Returns how many datagrams at the beginning are one run: to one address, and of one size, but for a shorter last one.
+/// Returns how many datagrams at the beginning form a run: to one address, and of one size, except for a shorter last one.
 fn run_length(sends: &[Send]) -> usize {
     let Some(first) = sends.first() else { return 0 };
     let size = first.range.len();
@@ -153,7 +153,7 @@ fn send_segments(socket: &Socket, slots: &[Slot<'_>], run: &[Send], size: usize)
     Ok(run.len())
 }
 
-/// Sends different datagrams with one call, as far as they are no runs.
+/// Sends different datagrams with one call, up to the next run.
 fn send_batch(socket: &Socket, slots: &[Slot<'_>], sends: &[Send]) -> io::Result<usize> {
     let mut count = 1;
     while count < BATCH.min(sends.len()) {
