@@ -10,10 +10,10 @@ use sans_socks::{Credentials, InvalidValue};
 /// `--user` and `--password`: both, or neither.
 #[derive(Args)]
 pub struct Login {
-    /// User name of RFC 1929
+    /// Use this user name (RFC 1929)
     #[arg(long, value_name = "NAME", requires = "password")]
     user: Option<String>,
-    /// Password of RFC 1929
+    /// Use this password (RFC 1929)
     #[arg(long, value_name = "PASS", requires = "user")]
     password: Option<String>,
 }
@@ -23,7 +23,7 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// One of the fields has another length than 1 to 255 bytes.
+    /// A field does not have 1 to 255 bytes.
     pub fn credentials(&self) -> Result<Option<Credentials<'_>>, InvalidValue> {
         match (&self.user, &self.password) {
             (Some(user), Some(password)) => Credentials::new(user, password).map(Some),

@@ -8,10 +8,10 @@ use libgssapi::oid::{GSS_MECH_KRB5, GSS_NT_HOSTBASED_SERVICE, OidSet};
 use libgssapi::util::{Buf, GssIov, GssIovFake, GssIovType};
 use sans_socks::gssapi::{Context, Progress, Protection, Services, Token};
 
-/// Why a context was not established, or a message was refused.
+/// The reason why a context was not established, or a message was refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The error of the library. It keeps the details per thread, so they are formatted at once.
+    /// The error of the library. The library keeps the details for each thread, so they are formatted at once.
     #[error("{0}")]
     Library(String),
     /// Mutual authentication was requested, and the server was not authenticated.
@@ -50,7 +50,7 @@ fn service_name(service: &str) -> Result<Name, Error> {
 /// A security context of either side.
 pub struct Kerberos<S> {
     side: S,
-    /// The bytes of a token besides the plaintext: without confidentiality, and with it.
+    /// How many bytes a token adds to the plaintext, without confidentiality and with it.
     overhead: [usize; 2],
 }
 
@@ -64,7 +64,7 @@ impl Initiator {
     /// Creates a context for a client of `service`, with the tickets of the default cache.
     ///
     /// With `datagrams`, messages may arrive in any order. A replay is detected in both cases. Credentials are
-    /// not delegated, since the proxy could act as the user with them.
+    /// not delegated, because the proxy could act as the user with them.
     ///
     /// # Errors
     ///
@@ -89,8 +89,8 @@ impl Acceptor {
 
     /// Returns the name of the client, once the context is established.
     ///
-    /// It is safe to log: only ASCII graphic characters are as they are. Other bytes, and backslashes, are escaped as
-    /// `\x1b`, so different names remain different.
+    /// It is safe to log. Bytes that are not ASCII graphic characters, and backslashes, are escaped as in `\x1b`, so different
+    /// names remain different.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl Acceptor {
     }
 }
 
-/// Returns ASCII graphic characters as they are, other bytes and backslashes as `\x1b`.
+/// Escapes bytes that are not ASCII graphic characters, and backslashes, as in `\x1b`.
 fn escaped(name: &[u8]) -> String {
     name.iter()
         .map(|byte| match byte {
@@ -174,7 +174,7 @@ impl<S: Establish> Context for Kerberos<S> {
         Ok(of_token(&token))
     }
 
-    /// A replayed token, or one out of sequence, is an error: the crate libgssapi accepts `GSS_S_COMPLETE` alone.
+    /// A replayed token, or one out of sequence, is an error: the crate libgssapi accepts only `GSS_S_COMPLETE`.
     fn unwrap(&mut self, token: &[u8], out: &mut Vec<u8>) -> Result<Protection, Error> {
         out.extend_from_slice(&self.side.unwrap(token)?);
         Ok(of_token(token))
@@ -191,8 +191,8 @@ impl<S: Establish> Context for Kerberos<S> {
 
 /// Returns "conf_state" of a token that was made or verified. The crate libgssapi does not return it.
 ///
-/// In a token of [RFC 4121 §4.2.6.2](https://www.rfc-editor.org/rfc/rfc4121#section-4.2.6.2) it is the flag "Sealed",
-/// which has integrity. A token of the older, broken ciphers counts as not confidential.
+/// In a token of [RFC 4121 §4.2.6.2](https://www.rfc-editor.org/rfc/rfc4121#section-4.2.6.2) it is the flag "Sealed", whose
+/// integrity is protected. A token of the older, broken ciphers counts as not confidential.
 const fn of_token(token: &[u8]) -> Protection {
     match token {
         [0x05, 0x04, flags, ..] if *flags & 0x02 != 0 => Protection::Confidentiality,
@@ -200,7 +200,7 @@ const fn of_token(token: &[u8]) -> Protection {
     }
 }
 
-/// Returns the bytes of a token besides the plaintext. libgssapi has no `gss_wrap_size_limit`, but reports the parts.
+/// Returns how many bytes a token adds to the plaintext. libgssapi has no `gss_wrap_size_limit`, but reports the parts.
 fn overhead(context: &mut impl SecurityContext, confidential: bool) -> Result<usize, Error> {
     let mut plain = vec![0; Token::MAX_LEN];
     let mut parts = [
@@ -218,7 +218,7 @@ fn overhead(context: &mut impl SecurityContext, confidential: bool) -> Result<us
 mod tests {
     use super::escaped;
 
-    /// A realm may have any names, with control sequences and line separators.
+    /// Names of a realm may contain control sequences and line separators.
     #[test]
     fn name_with_control_bytes_is_escaped() {
         assert_eq!(escaped(b"alice@EXAMPLE.TEST"), "alice@EXAMPLE.TEST");

@@ -26,7 +26,7 @@ pub enum InvalidLevels {
     /// Neither 0, 1, 2 nor 3.
     #[error("levels are 1 integrity, 2 confidentiality, 3 selective, and 0 no protection")]
     Unknown,
-    /// A client that proposes protection does not accept none.
+    /// A client that proposes protection does not accept level 0.
     #[error("level 0 must be the first: a client accepts it only if it has proposed it")]
     ClearNotProposed,
 }

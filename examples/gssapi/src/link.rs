@@ -1,4 +1,4 @@
-//! A blocking stream, and the layer over it once there is one.
+//! A blocking stream, and the layer over it after the negotiation.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use sans_socks::{Io, Machine};
 
 /// The layer over a socket: none at first, then the encapsulation.
 ///
-/// Both directions share one context, so they take turns. Neither holds it while it waits for the socket.
+/// Both directions share one context. Neither holds it while it waits for the socket.
 pub struct Layer<C>(Mutex<Option<Encapsulation<C>>>);
 
 /// No layer yet.
@@ -109,9 +109,9 @@ where
 pub struct Link<C> {
     /// The connection to the peer.
     pub stream: TcpStream,
-    /// What protects its bytes, if anything.
+    /// The layer that protects its bytes, if there is one.
     pub layer: Layer<C>,
-    /// At the end, the first bytes of the tunnel.
+    /// The bytes that were read and not consumed. They become the first bytes of the tunnel.
     pub carry: Vec<u8>,
     /// How long [`receive`](Self::receive) waits.
     pub deadline: Option<Instant>,
@@ -180,7 +180,7 @@ where
 
     /// Negotiates, and puts the resulting layer over the stream.
     ///
-    /// A step may ask the key distribution centre. This thread waits for that.
+    /// A step may wait for the key distribution centre, and blocks this thread.
     ///
     /// # Errors
     ///

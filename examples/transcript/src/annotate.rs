@@ -1,4 +1,4 @@
-//! A message with a name for every byte.
+//! A message, with a name and a meaning for every byte.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use sans_socks::message::{AuthStatus, Decoded, Greeting, Selection};
 use sans_socks::udp::{Datagram, Frag};
 use sans_socks::{Credentials, Host, Malformed, Method, Reply, Request, socks4};
 
-/// Which way bytes go.
+/// The direction of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// From the client.
@@ -37,18 +37,18 @@ impl fmt::Display for Direction {
     }
 }
 
-/// Bytes on the wire, cut into fields.
+/// Bytes on the wire, divided into fields.
 #[derive(Debug)]
 pub struct Message {
-    /// Which way it goes.
+    /// Its direction.
     pub direction: Direction,
-    /// What it is.
+    /// Its name.
     pub title: &'static str,
-    /// Where it is defined.
+    /// The section that defines it.
     pub section: String,
     /// All its bytes.
     pub bytes: Vec<u8>,
-    /// In the order of the wire. Together they are all the bytes.
+    /// Its fields, in the order of the wire. Together they have all its bytes.
     pub fields: Vec<Field>,
 }
 
@@ -65,7 +65,7 @@ pub struct Field {
 #[derive(Debug)]
 enum Meaning {
     Words(String),
-    /// The bytes are text themselves.
+    /// The bytes are text.
     Text,
     /// The bytes are not printed.
     Omitted,
@@ -74,7 +74,7 @@ enum Meaning {
 /// How many bytes of data are printed.
 const MAX_DATA: usize = 240;
 
-/// The messages that a session consists of.
+/// The messages of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Greeting,
@@ -153,7 +153,7 @@ impl Message {
         }
     }
 
-    /// Annotates bytes of the tunnel, which belong to its two ends.
+    /// Annotates bytes of the tunnel.
     pub(crate) fn data(direction: Direction, bytes: &[u8]) -> Self {
         let printed = bytes.len().min(MAX_DATA);
         let mut fields = vec![Field::text("DATA", printed)];
@@ -167,7 +167,7 @@ impl Message {
         Self::with(direction, "data", "not SOCKS", bytes, fields)
     }
 
-    /// Annotates bytes that are no message which was expected.
+    /// Annotates bytes that are not the expected message.
     pub(crate) fn unknown(direction: Direction, bytes: &[u8]) -> Self {
         let fields = vec![Field::text("BYTES", bytes.len())];
         Self::with(direction, "unknown bytes", "", bytes, fields)
@@ -222,7 +222,7 @@ impl Field {
     }
 }
 
-/// A heading, then a line for each field: offset, bytes, name, meaning. At most 100 columns.
+/// Prints a heading, then a line for each field: offset, bytes, name, meaning. Lines have at most 100 columns.
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const DIM: Style = Style::new().dimmed();
@@ -279,7 +279,7 @@ fn printable(bytes: &[u8]) -> String {
     chars.collect()
 }
 
-/// Takes the bytes, since `Greeting` skips `FF`, which is not a method.
+/// Returns the fields of a greeting. It takes the bytes, because `Greeting` skips `FF`, which is not a method.
 fn greeting(bytes: &[u8]) -> Vec<Field> {
     let methods = bytes.iter().skip(2).take(bytes[1].into());
     let mut fields = vec![
@@ -339,7 +339,7 @@ fn six_fields(
 
 /// Returns ATYP, address and port, at the front of `bytes`.
 ///
-/// Takes the bytes, since a decoder accepts some addresses that it cannot return.
+/// It takes the bytes, because a decoder accepts some addresses that it cannot return.
 fn addressed([addr, port]: [&'static str; 2], bytes: &[u8]) -> Vec<Field> {
     let ip = |len: usize| {
         let ip = match *bytes.get(1..=len).unwrap_or_default() {
@@ -411,12 +411,12 @@ fn frame(frame: &Frame<'_>) -> Vec<Field> {
         }
         Frame::Abort => vec![
             frame_version(),
-            Field::new("MTYP", 1, "abort: the server does not let the client in"),
+            Field::new("MTYP", 1, "abort: the server rejects the client"),
         ],
     }
 }
 
-/// Returns what precedes the token of a frame.
+/// Returns the fields before the token of a frame.
 pub(crate) fn frame_header(message_type: MessageType, token: &[u8]) -> Vec<Field> {
     vec![
         frame_version(),

@@ -6,11 +6,11 @@ use crate::{Error, Event};
 
 /// Annotates text: lines of `C>S` or `S>C` and bytes in hex, or `EOF` or `RST`.
 ///
-/// `C -> S`, as a transcript itself has it, is the same. Empty lines and what follows a `#` are ignored.
+/// `C -> S`, the form of a transcript, is also accepted. Empty lines, and text after a `#`, are ignored.
 ///
 /// # Errors
 ///
-/// A line that is none of these.
+/// A line has another form.
 pub fn hex(text: &str) -> Result<Vec<Event>, Error> {
     let mut observer = Observer::new();
     let mut events = Vec::new();
@@ -39,7 +39,7 @@ pub fn hex(text: &str) -> Result<Vec<Event>, Error> {
     Ok(events)
 }
 
-/// Annotates what each side has sent, in an order that the protocol allows.
+/// Annotates the bytes of each side, in an order that the protocol allows.
 pub fn streams(client: &[u8], server: &[u8]) -> Vec<Event> {
     let mut observer = Observer::new();
     let mut events = observer.observe(Direction::ToServer, client);

@@ -1,4 +1,4 @@
-//! GSSAPI, RFC 1961, with a toy instead of Kerberos: the frames are real, but nothing is protected.
+//! GSSAPI, RFC 1961, with a toy instead of Kerberos. The frames are real, but nothing is protected.
 
 use std::fmt;
 
@@ -85,7 +85,7 @@ pub(crate) struct Layers {
     server: Encapsulation<Toy>,
 }
 
-/// Returns every message of the negotiation, and the layers if the server admits the client.
+/// Returns every message of the negotiation, and the layers if the server accepts the client.
 pub(crate) fn negotiate(lets_in: bool) -> Result<(Vec<Message>, Option<Layers>), Error> {
     let mut client = Negotiator::client(Toy::Client, ClientConfig::new(ProtectionLevel::Integrity));
     let mut server = Negotiator::server(Toy::Server { lets_in }, ServerConfig::new());
@@ -196,7 +196,7 @@ impl Layers {
     }
 }
 
-/// Annotates a frame: its own fields around those of the message in it.
+/// Annotates a frame: its own fields, around the fields of the message in it.
 fn encapsulated(message: Message, frame: Vec<u8>, received: &[u8]) -> Result<Message, Error> {
     if received != message.bytes {
         return Err("the message received differs from the one sent".into());

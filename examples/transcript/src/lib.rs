@@ -1,4 +1,4 @@
-//! SOCKS sessions with a name for every byte: simulated ones, and captures.
+//! SOCKS sessions, simulated or captured, with an explanation of every byte.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub mod session;
 
 use annotate::Message;
 
-/// The error of everything here: text for the user.
+/// The error of every function here: text for the user.
 pub type Error = Box<dyn std::error::Error>;
 
 /// Something that happens in a session.
@@ -21,11 +21,11 @@ pub type Error = Box<dyn std::error::Error>;
 pub enum Event {
     /// Bytes on the wire.
     Message(Message),
-    /// What the bytes do not show.
+    /// An event that the bytes do not show.
     Note(String),
 }
 
-/// With colours. `anstream` removes them where they are not wanted.
+/// The text has colours. `anstream` removes them if they are not wanted.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const NOTE: Style = Style::new().dimmed();

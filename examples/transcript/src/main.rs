@@ -1,7 +1,7 @@
-//! Prints a SOCKS session with a name for every byte: a simulated one, or a capture.
+//! Prints a SOCKS session, simulated or captured, and explains every byte.
 //!
-//! In a simulated session both machines of the crate talk to each other in memory, and nothing is sent. Passwords are
-//! printed.
+//! In a simulated session, the client and server machines of the crate exchange bytes in memory, and nothing is sent.
+//! Passwords are printed.
 //!
 //! ```text
 //! cargo run -p sans-socks-transcript
@@ -24,35 +24,35 @@ use sans_socks::{AddressBuf, Command, Credentials, ReplyCode};
 use sans_socks_transcript::session::{Auth, Outcome, Session};
 use sans_socks_transcript::{Error, Event, capture, pcap, print};
 
-/// Print a SOCKS session byte by byte: a simulated one, or a capture
+/// Print a SOCKS session, simulated or captured, and explain every byte
 ///
-/// Colours are for terminals; NO_COLOR and CLICOLOR_FORCE are respected.
+/// The output has colours on a terminal. NO_COLOR and CLICOLOR_FORCE are respected.
 #[derive(Parser)]
 #[command(name = "sans-socks-transcript", version)]
 struct Arguments {
-    /// User name and password of the client, or "gssapi" with a toy in place of Kerberos [default: none]
+    /// Authenticate with these, or with "gssapi" and a toy context [default: none]
     #[arg(long, value_name = "USER:PASS", value_parser = auth)]
     auth: Option<Auth>,
-    /// Speak SOCKS4, or SOCKS4a where TARGET is a name
+    /// Use SOCKS4, or SOCKS4a if TARGET is a name
     #[arg(long, value_name = "USERID", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     #[arg(conflicts_with = "auth")]
     socks4: Option<String>,
-    /// Request of the client
+    /// Request this command
     #[arg(long, value_enum, default_value_t = Asked::Connect)]
     command: Asked,
     /// Refuse the request with this reply code, in hex
     #[arg(long, value_name = "CODE", value_parser = failure)]
     refuse: Option<ReplyCode>,
-    /// Reject the client; without --auth, accept no method that it offers
+    /// Reject the client, or without --auth, the methods that it offers
     #[arg(long, conflicts_with = "refuse")]
     reject: bool,
-    /// What the client wants to reach; for BIND, the peer that it expects
+    /// Request this target, or for BIND, expect this peer
     #[arg(value_name = "TARGET")]
     target: Option<AddressBuf>,
-    /// Read lines of "C>S" or "S>C" and bytes in hex; "-" is stdin
+    /// Read lines of "C>S" or "S>C", then bytes in hex; "-" is stdin
     #[arg(long, value_name = "FILE", conflicts_with_all = SIMULATION)]
     hex: Option<PathBuf>,
-    /// Read what the client sent and what the server sent, as bytes
+    /// Read the client's bytes and the server's bytes from two files
     #[arg(long, num_args = 2, value_names = ["CLIENT", "SERVER"], conflicts_with_all = SIMULATION)]
     #[arg(conflicts_with = "hex")]
     streams: Option<Vec<PathBuf>>,
@@ -60,7 +60,7 @@ struct Arguments {
     #[arg(long, value_name = "FILE", conflicts_with_all = SIMULATION)]
     #[arg(conflicts_with_all = ["hex", "streams"])]
     pcap: Option<PathBuf>,
-    /// TCP port of the server in the capture of packets
+    /// Set the TCP port of the server in the capture of packets
     #[arg(long, default_value_t = 1080, requires = "pcap")]
     port: u16,
 }

@@ -1,4 +1,4 @@
-//! An observer between client and server, which finds out what each message is.
+//! An observer between client and server, which identifies each message.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use sans_socks::{Command, Method, Reply};
 use crate::Event;
 use crate::annotate::{Direction, Kind, Message};
 
-/// What has been seen of a connection, in both directions.
+/// The state of a connection, in both directions.
 #[derive(Debug)]
 pub(crate) struct Observer {
     to_server: Side,
@@ -29,7 +29,7 @@ enum Due {
     /// A greeting, or a request of SOCKS4.
     First,
     Message(Kind),
-    /// A message that depends on one of the other side.
+    /// A message that depends on a message of the other side.
     Unknown,
     /// Frames of GSSAPI, or a message without encapsulation.
     Frames(Kind),
@@ -60,7 +60,7 @@ impl Observer {
         }
     }
 
-    /// Returns what is left at the end.
+    /// Returns the remaining bytes at the end.
     pub(crate) fn finish(mut self) -> Vec<Event> {
         let mut events = Vec::new();
         for direction in [Direction::ToServer, Direction::ToClient] {

@@ -17,7 +17,7 @@ use crate::{Error, Event};
 ///
 /// # Errors
 ///
-/// A file that is no capture, or has no such connection.
+/// The file is not a capture, or has no such connection.
 pub fn annotate(file: &[u8], port: u16) -> Result<Vec<Event>, Error> {
     let mut connections = Vec::new();
     for (link, packet) in packets(file)? {
@@ -102,7 +102,7 @@ impl Connection {
             .push(Event::Note(format!("{} {end}.", sender(direction))));
     }
 
-    /// Returns which way a datagram goes, if it belongs to the association.
+    /// Returns the direction of a datagram, if it belongs to the association.
     fn direction(&self, source: SocketAddr, destination: SocketAddr) -> Option<Direction> {
         let relay = self.observer.relay()?;
         let ip = match relay.ip() {
@@ -134,7 +134,7 @@ impl Connection {
     }
 }
 
-/// What a TCP segment carries.
+/// The content of a TCP segment.
 struct Segment<'a> {
     sequence: u32,
     syn: bool,
@@ -148,12 +148,12 @@ struct Segment<'a> {
 struct Stream {
     /// The number of the next byte. `None` before the first segment.
     next: Option<u32>,
-    /// Segments that have come too early, by their number.
+    /// Segments that were captured too early, by their number.
     early: BTreeMap<u32, Vec<u8>>,
 }
 
 impl Stream {
-    /// Returns the bytes that are next. What is sent again is left out, and what comes early is kept.
+    /// Returns the next bytes. Leaves out bytes that are sent again, and keeps bytes that are early.
     fn read(&mut self, segment: &Segment<'_>) -> Vec<u8> {
         if segment.syn {
             self.next = Some(segment.sequence.wrapping_add(1));

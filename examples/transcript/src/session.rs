@@ -1,4 +1,4 @@
-//! Simulated sessions: both machines in memory, with nothing but the wire between them.
+//! Simulated sessions: both machines in memory, which exchange only bytes.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -15,32 +15,32 @@ use crate::gssapi::{self, Layers};
 use crate::observe::Observer;
 use crate::{Error, Event};
 
-/// What a client asks for, and how the server answers.
+/// The request of a client, and the answer of the server.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// What it asks for.
+    /// The command of the request.
     pub command: Command,
-    /// What it wants to reach.
+    /// The address in the request.
     pub target: AddressBuf,
-    /// How it identifies itself.
+    /// How the client authenticates.
     pub auth: Auth,
     /// How the session ends.
     pub outcome: Outcome,
 }
 
-/// How a client identifies itself.
+/// How a client authenticates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Auth {
-    /// Not at all.
+    /// It does not.
     None,
-    /// By RFC 1929.
+    /// With user name and password, RFC 1929.
     Password {
         /// UNAME.
         username: String,
         /// PASSWD.
         password: String,
     },
-    /// By RFC 1961, with a toy in place of Kerberos.
+    /// With GSSAPI, RFC 1961. A toy replaces Kerberos.
     Gssapi,
     /// SOCKS4 with this user id, which the server does not verify.
     Socks4 {
@@ -52,31 +52,31 @@ pub enum Auth {
 /// How a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// In a tunnel, or in an association.
+    /// The tunnel or the association is established.
     Success,
-    /// The server does not let the client in.
+    /// The server rejects the client.
     Rejected,
-    /// The server lets the client in, and refuses the request.
+    /// The server accepts the client, and refuses the request.
     Refused(ReplyCode),
 }
 
-/// Where the server connects from, listens, and relays: an address for documentation, RFC 5737.
+/// The address from which the server connects, and at which it listens and relays. It is for documentation, RFC 5737.
 const SERVER: &str = "192.0.2.1";
-/// Where the client's datagrams come from.
+/// The source of the client's datagrams.
 const CLIENT: &str = "203.0.113.5:45678";
-/// What a name resolves to.
+/// The address to which every name resolves.
 const PEER: &str = "198.51.100.7";
-/// What the client cuts its datagrams to, when it sends fragments.
+/// The payload of each fragment that the client sends.
 const PIECE: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
 impl Session {
-    /// Returns every message of the session, and notes on what happens in between.
+    /// Returns every message of the session, and notes on the events in between.
     ///
     /// # Errors
     ///
-    /// What the protocol cannot express, such as IPv6 in SOCKS4.
+    /// The session has a value that the protocol cannot encode, such as an IPv6 address in SOCKS4.
     pub fn run(&self) -> Result<Vec<Event>, Error> {
-        // a client that does not know where its datagrams will come from says 0.0.0.0:0.
+        // a client that does not know the source of its datagrams sends 0.0.0.0:0.
         let address = match self.command {
             Command::UDP_ASSOCIATE => Address::UNSPECIFIED,
             _ => self.target.as_address(),
@@ -126,7 +126,7 @@ impl Session {
         Ok(format!("{SERVER}:{port}").parse()?)
     }
 
-    /// Returns who connects to a listening server, or answers a datagram.
+    /// Returns the address that connects to a listening server, or that answers a datagram.
     fn peer(&self) -> Result<AddressBuf, Error> {
         match self.target.as_address() {
             Address {
@@ -145,7 +145,7 @@ struct Run<'a> {
     observer: Observer,
     to_client: Vec<u8>,
     to_server: Vec<u8>,
-    /// Under all that is sent, once GSSAPI is negotiated.
+    /// The layers that protect all further bytes, once GSSAPI is negotiated.
     layers: Option<Layers>,
     events: Vec<Event>,
 }
@@ -203,11 +203,11 @@ impl Run<'_> {
                 }
                 self.layers = layers;
                 self.note(
-                    "Both sides are toys in place of Kerberos: they prove nothing, and protect nothing.",
+                    "A toy replaces Kerberos on both sides. It proves nothing, and protects nothing.",
                 );
                 self.events.extend(messages.into_iter().map(Event::Message));
                 if self.layers.is_some() {
-                    self.note("From here on everything is encapsulated.");
+                    self.note("All further bytes are encapsulated.");
                 }
             }
             Some(Decision::Bound(bound)) => {
@@ -232,14 +232,14 @@ impl Run<'_> {
         }
         let Session { outcome, target, .. } = self.session;
         match self.server.poll_decision() {
-            // The client's turn is for both.
+            // The client's turn runs both sides of the negotiation.
             None | Some(Decision::Negotiate(_)) => return Ok(Turn::Waits),
             Some(Decision::SelectMethod(select)) => match &self.session.auth {
                 Auth::Password { .. } => select.select(Method::USERNAME_PASSWORD)?,
                 Auth::Gssapi => select.select(Method::GSSAPI)?,
                 Auth::None if *outcome == Outcome::Rejected => {
                     select.reject();
-                    self.note("The server wants a password, and the client has none.");
+                    self.note("The server requires a password, and the client has none.");
                 }
                 Auth::None | Auth::Socks4 { .. } => select.select(Method::NO_AUTHENTICATION)?,
             },
@@ -253,18 +253,18 @@ impl Run<'_> {
             }
             Some(Decision::PendingRequest(pending)) if *outcome == Outcome::Rejected => {
                 pending.reject(ReplyCode::NOT_ALLOWED);
-                self.note("The server does not let this user in.");
+                self.note("The server rejects this user.");
             }
             Some(Decision::PendingRequest(pending)) => {
                 if let Outcome::Refused(code) = *outcome {
                     pending.reject(code);
-                    self.note(format!("The server cannot or will not do that: {code}."));
+                    self.note(format!("The server refuses the request: {code}."));
                 } else {
                     let bound = self.session.server_address()?;
                     let note = match pending.request().command {
                         Command::CONNECT => format!("The server connects to {target} from {bound}."),
                         Command::BIND => format!("The server listens on {bound}."),
-                        _ => format!("The server relays datagrams on {bound}, UDP."),
+                        _ => format!("The server relays datagrams on UDP {bound}."),
                     };
                     pending.accept(bound.as_address());
                     self.note(note);
@@ -289,12 +289,12 @@ impl Run<'_> {
             (Outcome::Rejected, _) => self.note("The server closes the connection."),
             (Outcome::Refused(_), _) => self.note("The server closes the connection, within 10 seconds."),
             (Outcome::Success, Command::CONNECT) => {
-                self.note("From here on the connection is a tunnel to the target.");
+                self.note("The connection is now a tunnel to the target.");
                 self.data(Direction::ToServer, b"GET / HTTP/1.0\r\n\r\n")?;
                 self.data(Direction::ToClient, b"HTTP/1.0 200 OK\r\n\r\n")?;
             }
             (Outcome::Success, Command::BIND) => {
-                self.note("From here on the connection is a tunnel to the peer.");
+                self.note("The connection is now a tunnel to the peer.");
                 self.data(Direction::ToClient, b"from the peer\n")?;
                 self.data(Direction::ToServer, b"to the peer\n")?;
             }
@@ -303,23 +303,23 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Datagrams through the relay: whole, then in fragments.
+    /// Sends datagrams through the relay: whole, then in fragments.
     fn relay(&mut self) -> Result<(), Error> {
         let source: SocketAddr = CLIENT.parse()?;
         let mut association = Association::new(source, &Address::UNSPECIFIED).with_fragments(true);
         let mut reassembler = Reassembler::<Duration, _>::with_storage([0; 512]);
         self.note(
-            "The client has datagrams for the target. It sends them to the relay, each after a header.",
+            "The client sends datagrams for the target to the relay. Each starts with a header.",
         );
         self.note(format!(
-            "The first comes from {source}: from here on, only that port is the client's."
+            "The first is from {source}. The relay now accepts only that port of the client."
         ));
         for (question, max_payload) in [
             ("a question", NonZeroUsize::MAX),
             ("a question in three pieces", PIECE),
         ] {
             if max_payload == PIECE {
-                self.note("A relay may put fragments together; few do.");
+                self.note("A relay may reassemble fragments. Few relays do.");
             }
             let target = self.session.target.as_address();
             for piece in fragments(target, question.as_bytes(), max_payload)? {
@@ -339,12 +339,12 @@ impl Run<'_> {
             }
         }
         let peer = self.session.peer()?;
-        self.note(format!("An answer comes to the relay from {peer}."));
+        self.note(format!("The relay receives an answer from {peer}."));
         let mut bytes = vec![0; MAX_HEADER_LEN];
         bytes.extend_from_slice(b"an answer");
         let start = Header::standalone(peer.as_address()).prepend(&mut bytes, MAX_HEADER_LEN)?;
         self.datagram(Direction::ToClient, &bytes[start..])?;
-        self.note("The client closes the TCP connection. That ends the association.");
+        self.note("The client closes the TCP connection, which ends the association.");
         Ok(())
     }
 
@@ -363,7 +363,7 @@ impl Run<'_> {
         self.stream(events)
     }
 
-    /// Adds what goes over the stream, under the layers that are negotiated.
+    /// Adds events of the stream, under the layers that are negotiated.
     fn stream(&mut self, events: Vec<Event>) -> Result<(), Error> {
         for event in events {
             self.events.push(match (event, &mut self.layers) {

@@ -253,7 +253,7 @@ fn gssapi_frames_carry_the_messages() {
         "     5  01                                   CMD       CONNECT",
         "    14  22                                   TOKEN     toy: the sum of the bytes in it",
         "     4  01                                   TOKEN     integrity",
-        "# Both sides are toys in place of Kerberos: they prove nothing, and protect nothing.",
+        "# A toy replaces Kerberos on both sides. It proves nothing, and protects nothing.",
     ] {
         assert!(text.lines().any(|printed| printed == line), "{line}\n{text}");
     }

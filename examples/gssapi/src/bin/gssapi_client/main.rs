@@ -6,10 +6,13 @@
 //! gssapi_client --proxy localhost:1080 --udp --levels 2,1 192.0.2.1 7
 //! ```
 //!
-//! stdin and its end are sent through the tunnel. What is received is written to stdout, until the far side ends. With
-//! `--bind` it first prints `bound ADDR:PORT`, where the proxy waits for HOST to connect (0.0.0.0: any host), then
-//! `peer ADDR:PORT`, the host that has connected. With `--udp` each line of stdin is a datagram to the target, and each
-//! answer a line on stdout. It ends one second after the end of stdin and the last answer.
+//! It sends stdin and its end through the tunnel, and writes the received bytes to stdout, until the far side ends.
+//!
+//! With `--bind` it first prints `bound ADDR:PORT`, where the proxy waits for HOST to connect (0.0.0.0: any host). Then it
+//! prints `peer ADDR:PORT`, the host that has connected.
+//!
+//! With `--udp` it sends each line of stdin as a datagram to the target, and prints each answer as a line. It ends one second
+//! after the end of stdin and the last answer.
 
 #![forbid(unsafe_code)]
 
@@ -31,28 +34,28 @@ mod udp;
 
 /// Connect stdin and stdout to a target through a SOCKS5 proxy with Kerberos, like nc
 ///
-/// With --user and --password the proxy may choose these instead of Kerberos. Nothing is protected then, not even the
+/// With --user and --password the proxy may choose these instead of Kerberos. Then nothing is protected, not even the
 /// password.
 #[derive(Parser)]
 struct Arguments {
-    /// Address of the proxy
+    /// Connect to this proxy
     #[arg(long, value_name = "HOST:PORT")]
     proxy: AddressBuf,
     #[command(flatten)]
     login: Login,
-    /// Name of the proxy's service
+    /// Expect this service name of the proxy
     #[arg(long, value_name = "NAME@HOST", default_value = "rcmd@localhost")]
     service: String,
-    /// Protection level to propose, then others to accept: 1 integrity, 2 confidentiality, 3 selective, 0 no protection
+    /// Propose the first level, and accept all (1, 2, 3; 0: no protection)
     #[arg(long, value_name = "LEVELS", value_delimiter = ',', default_value = "2")]
     levels: Vec<Level>,
-    /// Send and expect protection levels unwrapped, as NEC's implementation does
+    /// Send and expect protection levels unwrapped, as in NEC's implementation
     #[arg(long)]
     nec: bool,
-    /// Time for the handshake; there is no limit for the peer of BIND
+    /// Limit the handshake, but not the wait for the peer of BIND
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     handshake_timeout: u32,
-    /// BIND: wait for HOST to connect instead (0.0.0.0: any host)
+    /// Wait for HOST to connect instead, with BIND (0.0.0.0: any host)
     #[arg(long)]
     bind: bool,
     /// Send each line as a datagram, and print each answer as a line
@@ -66,7 +69,7 @@ struct Arguments {
 
 fn main() {
     let code = exit_code(run(&Arguments::parse()));
-    // The thread that reads stdin may still block.
+    // The thread that reads stdin may still block, so this does not return.
     process::exit(code);
 }
 
@@ -92,7 +95,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 impl Arguments {
-    /// The address of UDP ASSOCIATE is the source of the datagrams. A NAT may change it, so zeros leave it open.
+    /// Returns the request. In a UDP ASSOCIATE, zeros leave the source of the datagrams open, because a NAT may change it.
     fn handshake(&self, target: Address<'_>) -> Result<Handshake, InvalidValue> {
         let request = match self {
             Self { bind: true, .. } => Request::new(Command::BIND, target),
@@ -105,7 +108,7 @@ impl Arguments {
         Ok(Handshake::new(&request, auth))
     }
 
-    /// Returns the text of an error of the proxy.
+    /// Returns the text of an error from the proxy.
     fn explain(&self, error: &io::Error) -> String {
         match error.get_ref().and_then(|inner| inner.downcast_ref()) {
             Some(SocksError::Refused(code)) => format!("proxy refused: {code} (REP {:02X})", code.get()),
@@ -157,7 +160,7 @@ fn tunnel(link: Link<Initiator>) -> io::Result<()> {
     let layer = Arc::new(link.layer);
     thread::spawn({
         let layer = Arc::clone(&layer);
-        // An error here is also an error below.
+        // If this fails, the read below fails, too.
         move || upload(&layer, to_proxy)
     });
     let mut stdout = io::stdout();

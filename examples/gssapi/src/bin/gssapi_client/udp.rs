@@ -15,7 +15,7 @@ use sans_socks_gssapi::{Initiator, Layer, Link};
 /// How long to wait for another answer after the end of stdin.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// How often to check for that.
+/// How often to check whether it has passed.
 const TICK: Duration = Duration::from_millis(50);
 
 /// Sends each line to `target` through the relay at `bound`, and prints the answers.
@@ -53,7 +53,7 @@ pub(crate) fn converse(
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
         }
         plain.clear();
-        // An error is a timeout, or an ICMP message about a datagram that was sent.
+        // An error is a timeout, or an ICMP message about an earlier datagram.
         let Ok(len) = socket.recv(&mut answer) else {
             continue;
         };

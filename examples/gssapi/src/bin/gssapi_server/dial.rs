@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sans_socks::{Address, Error, ReplyCode};
 
-/// The limit for dialing all addresses of a name.
+/// The time limit for dialing all addresses of a name.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a BIND waits for its peer.
@@ -54,7 +54,7 @@ fn share(deadline: Instant, left: usize) -> Duration {
     share.max(Duration::from_millis(1))
 }
 
-/// The error of a name without an address. The error of the system has no portable kind.
+/// The error of a name without an address. The system's own error has no portable kind.
 fn unresolved() -> io::Error {
     Error::Refused(ReplyCode::HOST_UNREACHABLE).into()
 }

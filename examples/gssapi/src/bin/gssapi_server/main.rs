@@ -36,7 +36,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// How long the bytes of a refused client are read and discarded. Less than
 /// [`REFUSAL_CLOSE_DEADLINE`](sans_socks::REFUSAL_CLOSE_DEADLINE).
 ///
-/// To close with unread input makes the system send a reset, which may reach the client before the refusal is read.
+/// Closing with unread input makes the system send a reset, which can erase the refusal.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// How many bytes a client may send before the reply.
@@ -52,13 +52,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 struct Arguments {
     #[command(flatten)]
     options: Options,
-    /// Name of this service, whose key is in the default keytab
+    /// Use this service name, whose key is in the default keytab
     #[arg(long, value_name = "NAME@HOST", default_value = "rcmd@localhost")]
     service: String,
-    /// Protection levels to allow: 1 integrity, 2 confidentiality, 3 selective, 0 no protection
+    /// Allow these protection levels (1, 2, 3; 0: no protection)
     #[arg(long, value_name = "LEVELS", value_delimiter = ',', default_value = "1,2,3")]
     levels: Vec<Level>,
-    /// Send and expect protection levels unwrapped, as NEC's implementation does
+    /// Send and expect protection levels unwrapped, as in NEC's implementation
     #[arg(long)]
     nec: bool,
 }
@@ -109,7 +109,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// Prints the listen address to stdout and flushes: with port 0 it is not known before.
+/// Prints the listen address to stdout, and flushes. With port 0, the port is known only now.
 fn announce(address: SocketAddr) -> io::Result<()> {
     let mut stdout = io::stdout();
     writeln!(stdout, "listening on {address}")?;
@@ -167,7 +167,7 @@ struct Session {
     way: Option<Way>,
 }
 
-/// BIND's first half.
+/// The listener of a BIND.
 struct Listener {
     socket: TcpListener,
     /// The hosts that may connect, or `None` for any.
@@ -250,7 +250,7 @@ impl Session {
         Ok(address)
     }
 
-    /// Runs `task` on a thread of its own. If this returns early, the thread ends by itself later.
+    /// Runs `task` on another thread. If this returns early, the thread ends later.
     fn in_background<T: Send + 'static>(
         &mut self,
         command: Command,
@@ -268,10 +268,10 @@ impl Session {
         })
     }
 
-    /// Calls `task` until it is done or the client is gone, and keeps the bytes that the client sends early.
+    /// Calls `task` until it is done or the client has left, and keeps the bytes that the client sends early.
     ///
-    /// A client is gone after a reset, or when its bytes cannot be unwrapped. One that ends its input may still want the
-    /// answer of a target, so CONNECT continues, up to `DIAL_TIMEOUT`. BIND ends: no client half-closes to wait for a
+    /// A client has left after a reset, or if its bytes cannot be unwrapped. A client that ends its side may still want the
+    /// answer of a target, so CONNECT continues up to `DIAL_TIMEOUT`. BIND ends, because no client half-closes to wait for a
     /// peer.
     fn unless_gone<T>(
         &mut self,
@@ -319,7 +319,7 @@ impl Session {
         let Link { stream, deadline, .. } = &mut self.link;
         stream.shutdown(Shutdown::Write)?;
         *deadline = Some(Instant::now() + LINGER);
-        // The bytes that still arrive are discarded as they are.
+        // Further bytes are discarded without unwrapping them.
         self.link.layer = Layer::default();
         while self.link.receive()? {
             self.link.carry.clear();
@@ -351,7 +351,7 @@ fn upload(
 ) -> io::Result<()> {
     let mut plain = carry;
     loop {
-        // A failed write ends this direction alone: there may still be an answer to read.
+        // A failed write ends only this direction: there may still be an answer to read.
         if target.write_all(&plain).is_err() {
             return Ok(());
         }

@@ -10,12 +10,12 @@ use sans_socks_gssapi::{Login, in_full, log};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Address to listen on; port 0 lets the system choose one
+    /// Listen here; port 0 lets the system choose one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:1080")]
     pub(crate) listen: SocketAddr,
     #[command(flatten)]
     pub(crate) login: Login,
-    /// Time for greeting, credentials and request
+    /// Limit greeting, credentials and request together
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     handshake_timeout: u32,
 }
@@ -33,7 +33,7 @@ impl Options {
     }
 }
 
-/// Logs that a connection has failed. No error of `sans-socks` shows credentials.
+/// Logs that a connection has failed. No error of `sans-socks` contains credentials.
 pub(crate) fn log_failure(client: SocketAddr, error: &io::Error) {
     log(format_args!("{client}: {}", in_full(error)));
 }

@@ -27,10 +27,11 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Opens a relay at `ip`, for the client of the control connection from `peer`, which will send from `requested`.
+    /// Opens a relay at `ip`. `peer` is the client's address in the control connection, and `requested` is the address in its
+    /// request.
     pub(crate) fn open(ip: IpAddr, peer: SocketAddr, requested: Address<'_>) -> io::Result<Self> {
         let inner = UdpSocket::bind((ip, 0))?;
-        // A socket for IPv6 is also one for IPv4. A system may have no IPv6.
+        // A socket for IPv6 also carries IPv4. A system without IPv6 gets a socket for IPv4.
         let outer = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))
             .or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
         inner.set_read_timeout(Some(TICK))?;
@@ -71,13 +72,13 @@ impl Relay {
         while let Some(received) = self.receive(&self.inner, &mut buf) {
             plain.clear();
             let Some((len, source)) = received else { continue };
-            // Checked first, so that others cannot cause the work of unwrapping.
+            // The source is checked first, so that strangers cannot cause the work of unwrapping.
             if !self.association().admits(source) || layer.open_datagram(&buf[..len], &mut plain).is_err() {
                 continue;
             }
             let datagram = self.association().accept(source, &plain);
             if let Ok(datagram) = datagram {
-                // A name is resolved on this thread: only this client waits for it.
+                // A name is resolved on this thread, so only this client waits for it.
                 let targets = resolve(datagram.header.address).unwrap_or_default();
                 let _ = targets.iter().any(|target| {
                     self.outer
@@ -96,7 +97,7 @@ impl Relay {
             let (Some((len, source)), Some(client)) = (received, self.association().client()) else {
                 continue;
             };
-            // A dual-stack socket reports IPv4 sources as ::ffff:a.b.c.d, which the client did not use.
+            // A dual-stack socket reports IPv4 sources as ::ffff:a.b.c.d. The client expects a.b.c.d.
             let header = Header::standalone(Address::from(source).canonical());
             let Ok(start) = header.prepend(&mut buf, MAX_HEADER_LEN) else {
                 continue;
@@ -112,7 +113,7 @@ impl Relay {
 
     /// Waits up to a tick for a datagram. Returns `None` when the association has ended.
     ///
-    /// An error is a timeout, or an ICMP message about a datagram that was sent before.
+    /// An error is a timeout, or an ICMP message about an earlier datagram.
     #[expect(clippy::option_option, reason = "the outer is the end, the inner a datagram")]
     fn receive(&self, socket: &UdpSocket, buf: &mut [u8]) -> Option<Option<(usize, SocketAddr)>> {
         (!self.ended.load(Ordering::Relaxed)).then(|| socket.recv_from(buf).ok())
