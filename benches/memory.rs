@@ -29,7 +29,7 @@ fn main() {
     });
     let resident = resident() - before;
 
-    println!("{number} server machines of {size} octets  {:>12}", number * size);
+    println!("{number} server machines of {size} bytes  {:>12}", number * size);
     println!(
         "allocated {:>32}, in {}",
         allocations.bytes_total, allocations.count_total
@@ -47,8 +47,8 @@ fn main() {
 
 /// Up to the middle of a password.
 fn half_way(handshake: &mut Handshake) {
-    for octets in [&b"\x05\x01\x02"[..], b"\x01\x05alice\x06sec"] {
-        assert_eq!(handshake.handle_input(octets), octets.len());
+    for bytes in [&b"\x05\x01\x02"[..], b"\x01\x05alice\x06sec"] {
+        assert_eq!(handshake.handle_input(bytes), bytes.len());
         loop {
             match handshake.poll_output() {
                 Output::SelectMethod(select) => {

@@ -7,9 +7,9 @@
 //! |    3    |  1   | Variable |  2   |
 //! +---------+------+----------+------+
 //!
-//! ATYP 01: ADDR is an IPv4 address, 4 octets
-//! ATYP 03: ADDR is one octet n and a name of n octets, 1 + n octets
-//! ATYP 04: ADDR is an IPv6 address, 16 octets
+//! ATYP 01: ADDR is an IPv4 address, 4 bytes
+//! ATYP 03: ADDR is one byte n and a name of n bytes, 1 + n bytes
+//! ATYP 04: ADDR is an IPv6 address, 16 bytes
 //! ```
 //!
 //! [RFC 1928 §5]: https://www.rfc-editor.org/rfc/rfc1928#section-5

@@ -304,7 +304,7 @@ fn recorded_client_is_understood_or_refused() {
         assert_eq!(
             record.unread,
             tunnel(transcript, messages),
-            "{case}: the tunnel's octets"
+            "{case}: the tunnel's bytes"
         );
     });
 }
@@ -528,21 +528,21 @@ struct Said<'a> {
     request: Request<'a>,
 }
 
-fn said(mut octets: &[u8]) -> Said<'_> {
+fn said(mut bytes: &[u8]) -> Said<'_> {
     let mut said = Said {
         methods: vec![Method::NO_AUTHENTICATION],
         credentials: alice(),
         request: Request::connect(address(NAME)),
     };
-    if let Ok(Decoded::Complete { value, consumed }) = Greeting::decode(octets) {
+    if let Ok(Decoded::Complete { value, consumed }) = Greeting::decode(bytes) {
         said.methods = value.methods().iter().collect();
-        octets = &octets[consumed..];
+        bytes = &bytes[consumed..];
     }
-    if let Ok(Decoded::Complete { value, consumed }) = Credentials::decode_allowing_empty(octets) {
+    if let Ok(Decoded::Complete { value, consumed }) = Credentials::decode_allowing_empty(bytes) {
         said.credentials = value;
-        octets = &octets[consumed..];
+        bytes = &bytes[consumed..];
     }
-    if let Ok(Decoded::Complete { value, .. }) = Request::decode(octets) {
+    if let Ok(Decoded::Complete { value, .. }) = Request::decode(bytes) {
         said.request = value;
     }
     said
@@ -572,7 +572,7 @@ fn understands(case: &str, transcript: &Transcript, stated: &Answers) {
             let exact = matches!(stated, Connected(..));
             let got = if exact { address.to_string() } else { host };
             assert_eq!(got, bound, "{case}");
-            assert_eq!(record.unread, tunnel, "{case}: the tunnel's octets");
+            assert_eq!(record.unread, tunnel, "{case}: the tunnel's bytes");
             let same = captured.starts_with(&record.sent());
             let otherwise = SAID_OTHERWISE.iter().any(|other| case.contains(other));
             assert_eq!(same, !otherwise, "{case}: sent");

@@ -1,7 +1,7 @@
 //! Compares every decoder with a second one, written from the RFCs alone (`reference.rs`).
 //!
-//! The value, the bytes consumed, the bytes needed and the fault must be the same: for every input of up to 3 bytes, for
-//! every shape of a longer one, and for random ones. `SANS_SOCKS_RANDOM_INPUTS` sets the number of the last.
+//! The value, the bytes consumed, the bytes needed and the fault must be the same for every input of up to 3 bytes, for every
+//! shape of a longer one, and for random ones. `SANS_SOCKS_RANDOM_INPUTS` sets the number of random inputs.
 
 mod reference;
 
@@ -88,7 +88,7 @@ const DECODERS: [Decoder; 11] = [
         crates: |octets| match Datagram::decode(octets) {
             Ok(Datagram { header, payload }) => {
                 let (frag, address) = (header.frag.get(), header.address);
-                // It has no count of its own: all bytes are the datagram's.
+                // A datagram has no length, so it consumes all bytes.
                 Verdict::Whole(
                     Message::Datagram(frag, addr(address), address.port, payload),
                     octets.len(),
@@ -155,8 +155,8 @@ fn addr(address: Address<'_>) -> Addr<'_> {
     }
 }
 
-/// A greeting lends its methods one by one, and passes over FF: what is compared is the bytes at their place,
-/// once they are known to be the methods.
+/// Returns the bytes of METHODS, after checking that they are the greeting's methods. (The greeting returns methods one by one,
+/// and skips FF, R-010.)
 fn methods<'a>(greeting: &Greeting<'_>, octets: &'a [u8]) -> &'a [u8] {
     let len = sans_socks::message::Encode::encoded_len(greeting) - 2;
     let methods = octets.get(2..2 + len).unwrap_or_default();
@@ -168,7 +168,7 @@ fn methods<'a>(greeting: &Greeting<'_>, octets: &'a [u8]) -> &'a [u8] {
     methods
 }
 
-/// What came of the inputs.
+/// How many inputs had each result.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Tally {
     inputs: u64,
@@ -189,10 +189,10 @@ impl Tally {
 }
 
 impl Decoder {
-    /// Compares, and returns what the reference finds wrong.
+    /// Compares both, and returns the reference's fault.
     ///
-    /// `fault` is the reference's fault in the bytes at the front. It has read no further, so its verdict does not depend on
-    /// the bytes after them, and it does not run again.
+    /// `fault` is the reference's fault in the first bytes. It has read no further, so its verdict does not depend on later
+    /// bytes, and it does not run again.
     fn check(&self, octets: &[u8], fault: Option<Malformed>, tally: &mut Tally) -> Option<Malformed> {
         let expected = match fault {
             Some(fault) => Verdict::Fault(fault),
@@ -206,7 +206,7 @@ impl Decoder {
         );
         tally.count(expected);
         match expected {
-            // More bytes can mend that one.
+            // With more bytes, this is no longer a fault.
             Verdict::Fault(Malformed::Truncated) | Verdict::Whole(..) | Verdict::Short(_) => None,
             Verdict::Fault(fault) => Some(fault),
         }
@@ -248,7 +248,7 @@ fn input_of_up_to_3_bytes_agrees_with_the_reference() {
     }
 }
 
-/// Length bytes at which something could turn.
+/// Length bytes around limits.
 const LENGTHS: [u8; 5] = [0, 1, 127, 128, 255];
 
 /// Bytes that differ from their neighbours, for the fields.
@@ -326,7 +326,7 @@ fn credentials_of_every_shape_agree_with_the_reference() {
                 let behind_uname = 2 + usize::from(ulen);
                 let plens = if fault.is_none() { 0..=255 } else { 0..=1 };
                 for plen in plens {
-                    // The two are independent: every one of each, not every pair.
+                    // The two are independent, so every value of each is tested, but not every pair.
                     if !LENGTHS.contains(&ulen) && !LENGTHS.contains(&plen) {
                         continue;
                     }
@@ -407,7 +407,7 @@ fn socks4_request_of_every_shape_agrees_with_the_reference() {
             }
         }
     }
-    // Every length of both fields around those at which something changes, cut everywhere.
+    // Lengths of both fields around the limits, with every truncation.
     let lengths = [0, 1, 2, 127, 253, 254, 255, 256, 257, 300];
     for ip in [[0, 0, 0, 0], [0, 0, 0, 7], [127, 0, 0, 1]] {
         for user_id in lengths {
@@ -478,7 +478,7 @@ fn random_and_mutated_inputs_agree_with_the_reference() {
     }
     for (decoder, tally) in DECODERS.iter().zip(tallies) {
         println!("{}: {tally:?}", decoder.name);
-        // They did not all end in the same way.
+        // Every result has occurred.
         let enough = inputs / 100;
         assert!(
             tally.whole > enough && tally.fault > enough,
@@ -555,7 +555,7 @@ fn message(rng: &mut Rng, octets: &mut Vec<u8>) {
 
 fn mutate(rng: &mut Rng, octets: &mut Vec<u8>) {
     let octet = [0, 1, 3, 4, 5, 0xff, rng.u8(..)][rng.usize(..7)];
-    // The front is where most is decided.
+    // Most decisions are near the front.
     let at = rng.usize(..=octets.len()).min(rng.usize(..16));
     match (rng.u8(..4), octets.get_mut(at)) {
         (0, _) => octets.truncate(rng.usize(..=octets.len())),

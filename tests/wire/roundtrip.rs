@@ -1,5 +1,4 @@
-//! Every message is decoded as it was encoded, for all lengths and bytes (Q-039b), and the decoders keep their promises for
-//! any input.
+//! Every message is decoded as it was encoded, for all lengths and bytes (Q-039b). Decoders keep their promises for any input.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -13,8 +12,8 @@ use sans_socks::{
 
 /// Writes `message`, reads it back, and returns its bytes.
 ///
-/// `reads` are the totals that a reader of exactly `needed` bytes has after each read. `is_same` decodes, and
-/// says whether that is the message.
+/// `reads` are the totals after each read of exactly `needed` bytes. `is_same` decodes, and returns whether the result is the
+/// message.
 fn round_trip<M: Encode>(
     message: &M,
     reads: &[usize],
@@ -45,7 +44,7 @@ fn round_trip<M: Encode>(
     octets
 }
 
-/// Byte by byte, it is incomplete up to the last, and what is needed never reaches past the end.
+/// Checks that a message is incomplete up to its last byte, and that `needed` never extends past its end.
 fn is_incomplete_up_to_the_end(octets: &[u8], is_same: impl Fn(&[u8]) -> Result<Decoded<bool>, Malformed>) {
     for have in 0..octets.len() {
         match is_same(&octets[..have]) {
@@ -55,7 +54,7 @@ fn is_incomplete_up_to_the_end(octets: &[u8], is_same: impl Fn(&[u8]) -> Result<
     }
 }
 
-/// A buffer that is too short stays as it was, whichever byte of it the message would have changed.
+/// Checks that a buffer that is too short does not change.
 fn is_written_all_or_nothing(message: &impl Encode, octets: &[u8]) {
     let mut before: Vec<u8> = octets.iter().map(|octet| !octet).collect();
     before.pop();
@@ -93,7 +92,7 @@ fn is_appended(message: &impl Encode, octets: &[u8]) {
     message.encode(&mut &mut exact[..]).unwrap();
     assert_eq!(exact, octets);
 
-    // Not contiguous.
+    // A buffer that is not contiguous.
     let (mut front, mut back) = ([0; 1], vec![0; octets.len() - 1]);
     message
         .encode(&mut (&mut front[..]).chain_mut(&mut back[..]))
@@ -137,7 +136,7 @@ fn reply_is<'a>(expected: Reply<'a>) -> impl Fn(&[u8]) -> Result<Decoded<bool>, 
     move |octets| Ok(Reply::decode(octets)?.map(|got| got == expected))
 }
 
-/// The totals of a request's reads; a reply's have a 2 in front.
+/// Returns the totals of the reads of a request. Those of a reply also have a 2 at the front.
 fn address_reads(address: &Address<'_>) -> Vec<usize> {
     match address.host {
         Host::Ipv4(_) => vec![4, 10],
@@ -201,7 +200,7 @@ fn fields_of_every_length_and_byte_round_trip() {
     }
 }
 
-/// `MAX_LEN` is no more than it must be.
+/// `MAX_LEN` is the length of the longest message.
 #[test]
 fn longest_messages_have_max_len() {
     fn longest<M: Encode>(message: &M) {
@@ -217,8 +216,7 @@ fn longest_messages_have_max_len() {
     longest(&Reply::new(ReplyCode::SUCCEEDED, name));
 }
 
-/// what has no bytes cannot be built, so it cannot be cut or
-/// wrapped.
+/// a value without an encoding cannot be built, so none is truncated.
 #[test]
 fn value_without_an_encoding_cannot_be_built() {
     let long = [b'a'; 256];
@@ -252,7 +250,7 @@ fn value_without_an_encoding_cannot_be_built() {
     assert_eq!(Greeting::new(&methods), Err(InvalidValue::NoAcceptableOffered));
 }
 
-/// One of the three kinds of host.
+/// Generates one of the three kinds of host.
 fn host((kind, ip): (u8, [u8; 16]), name: &[u8]) -> Host<'_> {
     match kind % 3 {
         0 => Host::Ipv4(Ipv4Addr::new(ip[0], ip[1], ip[2], ip[3])),
@@ -261,7 +259,7 @@ fn host((kind, ip): (u8, [u8; 16]), name: &[u8]) -> Host<'_> {
     }
 }
 
-/// Input that often gets past the first decisions of a decoder.
+/// Generates input that often passes the first decisions of a decoder.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     let likely = prop_oneof![Just(0), Just(1), Just(3), Just(4), Just(5), 6..20u8, any::<u8>()];
     (vec(likely, 0..8), vec(any::<u8>(), 0..600)).prop_map(|(head, tail)| [head, tail].concat())
@@ -366,7 +364,7 @@ proptest! {
         prop_assert_eq!(owned.to_string(), address.to_string());
     }
 
-    /// What is printed is ASCII graphic, and parses as what was printed or not at all.
+    /// Printed text is ASCII graphic, and parses as the same address or not at all.
     #[test]
     fn address_text_parses_as_what_was_printed_or_not_at_all(
         kind: (u8, [u8; 16]),
@@ -430,7 +428,7 @@ proptest! {
         })?;
     }
 
-    /// RSV is not looked at, so it does not come back.
+    /// RSV is ignored, so encoding does not restore it.
     #[test]
     fn request_decoder_keeps_its_promises_for_any_input(input in input()) {
         decoder_keeps_its_promises(&input, |octets| {
@@ -445,7 +443,7 @@ proptest! {
         decoder_keeps_its_promises(&input, |octets| {
             let rsv = octets.get(2).copied();
             Ok(Reply::decode(octets)?.map(|reply| match octets {
-                // a name of no length reads as 0.0.0.0, so it does not come back either.
+                // a name of length 0 is decoded as 0.0.0.0, so encoding does not restore it either.
                 [_, _, _, 3, 0, ..] => octets[..7].to_vec(),
                 _ => with_rsv(rsv, encoded(&reply)),
             }))

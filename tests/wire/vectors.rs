@@ -251,14 +251,14 @@ fn truncated_vectors_need_up_to_the_next_decision() {
                 assert_eq!(
                     came,
                     format!("INCOMPLETE needed={}", point - have),
-                    "{id}, {have} octets"
+                    "{id}, {have} bytes"
                 );
             } else if result.starts_with("ERROR") {
-                assert_eq!(came, result, "{id}, {have} octets");
+                assert_eq!(came, result, "{id}, {have} bytes");
             } else {
                 let left = have - decided;
                 let stated = format!("OK consumed={decided} left={left}").replace(" left=0", "");
-                assert!(came.starts_with(&stated), "{id}, {have} octets: {came}");
+                assert!(came.starts_with(&stated), "{id}, {have} bytes: {came}");
             }
         }
     }
@@ -306,12 +306,12 @@ fn encode_into_a_small_buffer_writes_nothing() {
         for room in 0..needed {
             let mut out = vec![0xee; room];
             assert_eq!(message.encode_into(&mut out).unwrap_err().needed, needed);
-            assert!(out.iter().all(|octet| *octet == 0xee), "{out:02x?}");
+            assert!(out.iter().all(|byte| *byte == 0xee), "{out:02x?}");
             #[cfg(feature = "bytes")]
             {
                 let mut room = &mut out[..];
                 assert_eq!(message.encode(&mut room).unwrap_err().needed, needed);
-                assert!(out.iter().all(|octet| *octet == 0xee), "{out:02x?}");
+                assert!(out.iter().all(|byte| *byte == 0xee), "{out:02x?}");
             }
         }
         let mut out = vec![0xee; needed + 3];

@@ -19,20 +19,20 @@ pub(crate) fn in_proportion([small, middle, large]: [u64; 3]) -> bool {
 
 /// Quadratic cost, as a control: with every byte, all bytes before it are read again.
 pub(crate) fn control(bench: &mut impl Bench, size: u8) {
-    let octets = vec![0x5a; usize::from(size)];
+    let bytes = vec![0x5a; usize::from(size)];
     bench.job(
         CONTROL,
-        Vec::with_capacity(octets.len()),
+        Vec::with_capacity(bytes.len()),
         |buffer| {
             buffer.clear();
-            for octet in black_box(&octets) {
-                buffer.push(*octet);
-                for octet in &*buffer {
-                    black_box(octet);
+            for byte in black_box(&bytes) {
+                buffer.push(*byte);
+                for byte in &*buffer {
+                    black_box(byte);
                 }
             }
         },
-        |(), buffer| assert_eq!(*buffer, octets),
+        |(), buffer| assert_eq!(*buffer, bytes),
     );
 }
 

@@ -78,13 +78,13 @@ pub(super) fn all(bench: &mut impl Bench) {
 
 /// Tokens of ten times `size` bytes, in pieces; and `size` frames.
 pub(super) fn growth(bench: &mut impl Bench, size: u8) {
-    let octets = vec![0x5a; usize::from(size) * 10];
-    let wire = frame(3, &octets);
+    let bytes = vec![0x5a; usize::from(size) * 10];
+    let wire = frame(3, &bytes);
     for len in [1, 10] {
         decapsulate(bench, &format!("gssapi/decapsulate/{len}"), &wire, len);
-        negotiate(bench, &format!("gssapi/negotiate/{len}"), octets.len(), len);
+        negotiate(bench, &format!("gssapi/negotiate/{len}"), bytes.len(), len);
     }
-    let frames: Vec<u8> = octets.chunks(10).flat_map(|token| frame(3, token)).collect();
+    let frames: Vec<u8> = bytes.chunks(10).flat_map(|token| frame(3, token)).collect();
     decapsulate(bench, "gssapi/decapsulate/frames", &frames, usize::MAX);
 }
 
@@ -110,7 +110,7 @@ fn decapsulate(bench: &mut impl Bench, name: &str, wire: &[u8], len: usize) {
         |result, (_, plain)| {
             assert_eq!(result, Ok(()), "{name}");
             assert!(
-                !plain.is_empty() && plain.iter().all(|octet| *octet == 0x5a),
+                !plain.is_empty() && plain.iter().all(|byte| *byte == 0x5a),
                 "{name}"
             );
         },

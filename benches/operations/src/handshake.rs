@@ -18,38 +18,38 @@ use super::{Bench, LONGEST_HOST, PORT};
 
 /// What a driver has sent.
 struct Sent {
-    octets: [u8; 1024],
+    bytes: [u8; 1024],
     len: usize,
 }
 
 impl Sent {
     const fn new() -> Self {
         Self {
-            octets: [0; 1024],
+            bytes: [0; 1024],
             len: 0,
         }
     }
 
     #[inline(always)]
-    fn send(&mut self, octets: &[u8]) -> Option<()> {
-        let end = self.len + octets.len();
-        self.octets.get_mut(self.len..end)?.copy_from_slice(octets);
+    fn send(&mut self, bytes: &[u8]) -> Option<()> {
+        let end = self.len + bytes.len();
+        self.bytes.get_mut(self.len..end)?.copy_from_slice(bytes);
         self.len = end;
-        black_box(&self.octets);
+        black_box(&self.bytes);
         Some(())
     }
 
-    fn octets(&self) -> &[u8] {
-        &self.octets[..self.len]
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 
 /// Each byte as a read of its own: the compiler cannot make one copy of several.
 #[inline(always)]
-fn one_by_one(octets: &[u8]) -> impl Iterator<Item = &[u8]> {
-    octets.iter().map(|octet| {
+fn one_by_one(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.iter().map(|byte| {
         compiler_fence(Ordering::SeqCst);
-        slice::from_ref(octet)
+        slice::from_ref(byte)
     })
 }
 
@@ -180,7 +180,7 @@ impl Exchange {
 
     /// A read for each byte.
     #[inline(always)]
-    fn octets(&self) -> impl Iterator<Item = &[u8]> {
+    fn bytes(&self) -> impl Iterator<Item = &[u8]> {
         one_by_one(black_box(&self.stream[..]))
     }
 
@@ -205,8 +205,8 @@ pub(super) fn all(bench: &mut impl Bench) {
     server(bench, "server/none", &none, |sent| {
         serve(VERSION_5, none.whole(), NONE, LOGIN, sent)
     });
-    server(bench, "server/none/octets", &none, |sent| {
-        serve(VERSION_5, none.octets(), NONE, LOGIN, sent)
+    server(bench, "server/none/bytes", &none, |sent| {
+        serve(VERSION_5, none.bytes(), NONE, LOGIN, sent)
     });
 
     let password = Exchange::new(
@@ -216,8 +216,8 @@ pub(super) fn all(bench: &mut impl Bench) {
     server(bench, "server/password", &password, |sent| {
         serve(VERSION_5, password.whole(), PASSWORD, LOGIN, sent)
     });
-    server(bench, "server/password/octets", &password, |sent| {
-        serve(VERSION_5, password.octets(), PASSWORD, LOGIN, sent)
+    server(bench, "server/password/bytes", &password, |sent| {
+        serve(VERSION_5, password.bytes(), PASSWORD, LOGIN, sent)
     });
 
     let login: Login<'_> = (&[b'u'; 255], &[b'p'; 255]);
@@ -225,16 +225,16 @@ pub(super) fn all(bench: &mut impl Bench) {
     server(bench, "server/longest", &longest, |sent| {
         serve(VERSION_5, longest.whole(), PASSWORD, login, sent)
     });
-    server(bench, "server/longest/octets", &longest, |sent| {
-        serve(VERSION_5, longest.octets(), PASSWORD, login, sent)
+    server(bench, "server/longest/bytes", &longest, |sent| {
+        serve(VERSION_5, longest.bytes(), PASSWORD, login, sent)
     });
 
     let none = Exchange::new(&[b"\x05\x00", REPLY_IPV4], &[NO_AUTHENTICATION, REQUEST_DOMAIN]);
     client(bench, "client/none", &none, |sent| {
         connect(none.whole(), None, sent)
     });
-    client(bench, "client/none/octets", &none, |sent| {
-        connect(none.octets(), None, sent)
+    client(bench, "client/none/bytes", &none, |sent| {
+        connect(none.bytes(), None, sent)
     });
 
     let password = Exchange::new(
@@ -244,8 +244,8 @@ pub(super) fn all(bench: &mut impl Bench) {
     client(bench, "client/password", &password, |sent| {
         connect(password.whole(), Some(LOGIN), sent)
     });
-    client(bench, "client/password/octets", &password, |sent| {
-        connect(password.octets(), Some(LOGIN), sent)
+    client(bench, "client/password/bytes", &password, |sent| {
+        connect(password.bytes(), Some(LOGIN), sent)
     });
 }
 
@@ -257,8 +257,8 @@ pub(super) fn socks4(bench: &mut impl Bench) {
     server(bench, "server/socks4", &served, |sent| {
         serve(config, served.whole(), method, LOGIN, sent)
     });
-    server(bench, "server/socks4/octets", &served, |sent| {
-        serve(config, served.octets(), method, LOGIN, sent)
+    server(bench, "server/socks4/bytes", &served, |sent| {
+        serve(config, served.bytes(), method, LOGIN, sent)
     });
     let connected = Exchange::new(&[REPLY_SOCKS4], &[REQUEST_SOCKS4]);
     client(bench, "client/socks4", &connected, |sent| {
@@ -296,7 +296,7 @@ pub(super) fn growth(bench: &mut impl Bench, size: u8) {
 
 /// What a server reads of a client with such credentials and such a target.
 fn long(greeting: &[u8], (username, password): Login<'_>, host: &[u8]) -> Exchange {
-    let field = |octets: &[u8]| [&[octets.len() as u8], octets].concat();
+    let field = |bytes: &[u8]| [&[bytes.len() as u8], bytes].concat();
     Exchange::new(
         &[
             greeting,
@@ -315,7 +315,7 @@ fn server(
 ) {
     bench.job(name, Sent::new(), operation, |established, sent| {
         assert_eq!(established, Some(Established::Stream), "{name}");
-        assert_eq!(sent.octets(), exchange.answers, "{name}");
+        assert_eq!(sent.bytes(), exchange.answers, "{name}");
     });
 }
 
@@ -327,6 +327,6 @@ fn client(
 ) {
     bench.job(name, Sent::new(), operation, |bound, sent| {
         assert!(bound.is_some(), "{name}");
-        assert_eq!(sent.octets(), exchange.answers, "{name}");
+        assert_eq!(sent.bytes(), exchange.answers, "{name}");
     });
 }

@@ -10,7 +10,7 @@ use sans_socks::{Address, Command, Credentials, Domain, Method, Reply, ReplyCode
 use super::{Bench, HOST, PORT};
 
 pub(super) const GREETING: &[u8] = b"\x05\x02\x00\x02";
-pub(super) const CREDENTIALS: &[u8] = b"\x01\x09benchmark\x1521 octets of password";
+pub(super) const CREDENTIALS: &[u8] = b"\x01\x09benchmark\x1521 bytes of passwords";
 pub(super) const REQUEST_IPV4: &[u8] = b"\x05\x01\x00\x01\xcb\x00\x71\x05\x01\xbb";
 pub(super) const REQUEST_DOMAIN: &[u8] = b"\x05\x01\x00\x03\x0fwww.example.com\x01\xbb";
 pub(super) const REPLY_IPV4: &[u8] = b"\x05\x00\x00\x01\xc6\x33\x64\x09\x01\xbb";
@@ -18,7 +18,7 @@ pub(super) const REQUEST_SOCKS4: &[u8] = b"\x04\x01\x01\xbb\0\0\0\x01benchmark\0
 pub(super) const REPLY_SOCKS4: &[u8] = b"\0\x5a\x01\xbb\xc6\x33\x64\x09";
 
 pub(super) const USERNAME: &[u8] = b"benchmark";
-pub(super) const PASSWORD: &[u8] = b"21 octets of password";
+pub(super) const PASSWORD: &[u8] = b"21 bytes of passwords";
 pub(super) const BOUND: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
 
 /// BND.ADDR and BND.PORT of every reply.
@@ -118,7 +118,7 @@ pub(super) fn all(bench: &mut impl Bench) {
 }
 
 /// A value is made and written.
-fn encode<M: Encode>(name: &str, bench: &mut impl Bench, octets: &[u8], message: impl Fn() -> Option<M>) {
+fn encode<M: Encode>(name: &str, bench: &mut impl Bench, bytes: &[u8], message: impl Fn() -> Option<M>) {
     bench.job(
         name,
         [0; 64],
@@ -129,7 +129,7 @@ fn encode<M: Encode>(name: &str, bench: &mut impl Bench, octets: &[u8], message:
         },
         |len, out| {
             let len = len.expect("valid").expect("room");
-            assert_eq!(&out[..len], octets);
+            assert_eq!(&out[..len], bytes);
         },
     );
 }

@@ -28,21 +28,21 @@ pub(super) fn all(bench: &mut impl Bench) {
     let ipv4 = [IPV4, &PAYLOAD.0].concat();
     let domain = [DOMAIN, &PAYLOAD.0].concat();
 
-    for (name, octets, header) in [
+    for (name, bytes, header) in [
         ("udp/ipv4/decode", &ipv4, IPV4),
         ("udp/domain/decode", &domain, DOMAIN),
     ] {
         bench.job(
             name,
             (),
-            |()| Datagram::decode(black_box(&octets[..])),
+            |()| Datagram::decode(black_box(&bytes[..])),
             |datagram, ()| {
                 let datagram = datagram.expect("well-formed");
                 let mut buf = [0; 2048];
                 let len = datagram.encode_into(&mut buf).expect("room");
                 assert_eq!(
                     (&buf[..len], datagram.payload),
-                    (&octets[..], &octets[header.len()..])
+                    (&bytes[..], &bytes[header.len()..])
                 );
             },
         );

@@ -52,39 +52,39 @@ fn clock() {
 
 /// Writes every message and reads it back.
 fn messages(address: Address<'_>) -> Option<()> {
-    let mut octets = [0; 513];
+    let mut bytes = [0; 513];
 
     let greeting = Greeting::new(&[Method::GSSAPI, Method::USERNAME_PASSWORD]).ok()?;
-    let n = greeting.encode_into(&mut octets).ok()?;
-    (Greeting::decode(&octets[..n]).ok()?.complete()? == (greeting, n)).then_some(())?;
+    let n = greeting.encode_into(&mut bytes).ok()?;
+    (Greeting::decode(&bytes[..n]).ok()?.complete()? == (greeting, n)).then_some(())?;
 
     let selection = Selection::new(Method::GSSAPI);
-    let n = selection.encode_into(&mut octets).ok()?;
-    (Selection::decode(&octets[..n]).ok()?.complete()? == (selection, n)).then_some(())?;
+    let n = selection.encode_into(&mut bytes).ok()?;
+    (Selection::decode(&bytes[..n]).ok()?.complete()? == (selection, n)).then_some(())?;
 
     let credentials = Credentials::new("alice", "secret").ok()?;
-    let n = credentials.encode_into(&mut octets).ok()?;
-    let (given, _) = Credentials::decode(&octets[..n]).ok()?.complete()?;
+    let n = credentials.encode_into(&mut bytes).ok()?;
+    let (given, _) = Credentials::decode(&bytes[..n]).ok()?.complete()?;
     given.verify("alice", "secret").then_some(())?;
 
-    let n = AuthStatus::FAILURE.encode_into(&mut octets).ok()?;
-    (AuthStatus::decode(&octets[..n]).ok()?.complete()? == (AuthStatus::FAILURE, n)).then_some(())?;
+    let n = AuthStatus::FAILURE.encode_into(&mut bytes).ok()?;
+    (AuthStatus::decode(&bytes[..n]).ok()?.complete()? == (AuthStatus::FAILURE, n)).then_some(())?;
 
     let request = Request::connect(address);
-    let n = request.encode_into(&mut octets).ok()?;
-    (Request::decode(&octets[..n]).ok()?.complete()? == (request, n)).then_some(())?;
+    let n = request.encode_into(&mut bytes).ok()?;
+    (Request::decode(&bytes[..n]).ok()?.complete()? == (request, n)).then_some(())?;
 
     let reply = Reply::new(ReplyCode::HOST_UNREACHABLE, address);
-    let n = reply.encode_into(&mut octets).ok()?;
-    (Reply::decode(&octets[..n]).ok()?.complete()? == (reply, n)).then_some(())?;
+    let n = reply.encode_into(&mut bytes).ok()?;
+    (Reply::decode(&bytes[..n]).ok()?.complete()? == (reply, n)).then_some(())?;
 
     #[cfg(feature = "alloc")]
     {
         extern crate alloc;
 
-        let mut octets = alloc::vec::Vec::new();
-        request.encode(&mut octets).ok()?;
-        (Request::decode(&octets).ok()?.complete()? == (request, octets.len())).then_some(())?;
+        let mut bytes = alloc::vec::Vec::new();
+        request.encode(&mut bytes).ok()?;
+        (Request::decode(&bytes).ok()?.complete()? == (request, bytes.len())).then_some(())?;
     }
     Some(())
 }
@@ -141,11 +141,11 @@ fn datagrams(address: Address<'_>) -> Option<()> {
     let mut association =
         Association::new(([192, 0, 2, 7], 51000).into(), &Address::UNSPECIFIED).with_fragments(true);
     let mut reassembler = Reassembler::with_storage([0; 1000]);
-    let mut octets = [0; MAX_HEADER_LEN + 300];
+    let mut bytes = [0; MAX_HEADER_LEN + 300];
     let mut delivered = false;
     for piece in fragments(address, &payload, NonZeroUsize::new(300)?).ok()? {
-        let n = piece.encode_into(&mut octets).ok()?;
-        let piece = association.accept(source, &octets[..n]).ok()?;
+        let n = piece.encode_into(&mut bytes).ok()?;
+        let piece = association.accept(source, &bytes[..n]).ok()?;
         match reassembler.handle_datagram(Duration::ZERO, piece) {
             Outcome::Deliver(whole) => {
                 delivered = whole.header.address == address && whole.payload == payload
@@ -157,7 +157,7 @@ fn datagrams(address: Address<'_>) -> Option<()> {
     delivered.then_some(())?;
 
     let header = Header::standalone(address);
-    let start = header.prepend(&mut octets, MAX_HEADER_LEN).ok()?;
-    let answer = Datagram::decode(&octets[start..]).ok()?;
+    let start = header.prepend(&mut bytes, MAX_HEADER_LEN).ok()?;
+    let answer = Datagram::decode(&bytes[start..]).ok()?;
     (answer.header == header && answer.payload.len() == 300).then_some(())
 }

@@ -22,13 +22,13 @@ pub fn decode(input: &[u8]) {
         same_credentials,
     );
     // RSV is not looked at, and written as 00.
-    let request = |_: &Request<'_>, octets: &mut Vec<u8>| octets[2] = 0;
+    let request = |_: &Request<'_>, bytes: &mut Vec<u8>| bytes[2] = 0;
     stream(input, out, Request::decode, request, PartialEq::eq);
     // So is a reply's; and a name of length 0, which means that there is no address, is written as 0.0.0.0.
-    let reply = |_: &Reply<'_>, octets: &mut Vec<u8>| {
-        octets[2] = 0;
-        if octets[3..5] == [3, 0] {
-            octets.splice(3..5, [1, 0, 0, 0, 0]);
+    let reply = |_: &Reply<'_>, bytes: &mut Vec<u8>| {
+        bytes[2] = 0;
+        if bytes[3..5] == [3, 0] {
+            bytes.splice(3..5, [1, 0, 0, 0, 0]);
         }
     };
     stream(input, out, Reply::decode, reply, PartialEq::eq);
@@ -133,7 +133,7 @@ fn stream_with<'a, T: Encode + Debug>(
     out[..len].fill(0xee);
     assert_eq!(value.encode_into(&mut out[..len - 1]).unwrap_err().needed, len);
     assert!(
-        out[..len - 1].iter().all(|octet| *octet == 0xee),
+        out[..len - 1].iter().all(|byte| *byte == 0xee),
         "all or nothing"
     );
     assert_eq!(value.encode_into(out), Ok(len));

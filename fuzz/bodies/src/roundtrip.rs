@@ -29,21 +29,21 @@ enum Value<'a> {
 
 pub fn roundtrip(input: &[u8]) {
     match Value::arbitrary_take_rest(Unstructured::new(input)) {
-        Ok(Value::Greeting(it)) => message(&it, |octets| is(Greeting::decode(octets), &it)),
-        Ok(Value::Selection(it)) => message(&it, |octets| is(Selection::decode(octets), &it)),
-        Ok(Value::Credentials(it)) => message(&it, |octets| {
-            let (read, consumed) = Credentials::decode(octets).ok()?.complete()?;
+        Ok(Value::Greeting(it)) => message(&it, |bytes| is(Greeting::decode(bytes), &it)),
+        Ok(Value::Selection(it)) => message(&it, |bytes| is(Selection::decode(bytes), &it)),
+        Ok(Value::Credentials(it)) => message(&it, |bytes| {
+            let (read, consumed) = Credentials::decode(bytes).ok()?.complete()?;
             read.verify(it.username(), it.password()).then_some(consumed)
         }),
-        Ok(Value::AuthStatus(it)) => message(&it, |octets| is(AuthStatus::decode(octets), &it)),
-        Ok(Value::Request(it)) => message(&it, |octets| is(Request::decode(octets), &it)),
-        Ok(Value::Reply(it)) => message(&it, |octets| is(Reply::decode(octets), &it)),
-        Ok(Value::Frame(it)) => message(&it, |octets| is(Frame::decode(octets), &it)),
+        Ok(Value::AuthStatus(it)) => message(&it, |bytes| is(AuthStatus::decode(bytes), &it)),
+        Ok(Value::Request(it)) => message(&it, |bytes| is(Request::decode(bytes), &it)),
+        Ok(Value::Reply(it)) => message(&it, |bytes| is(Reply::decode(bytes), &it)),
+        Ok(Value::Frame(it)) => message(&it, |bytes| is(Frame::decode(bytes), &it)),
         Ok(Value::Datagram(it)) => datagram(it),
         Ok(Value::Fragments(to, max, payload)) => reassembled(to, max, payload),
         Ok(Value::AddressBuf(it)) => text(&it),
-        Ok(Value::Socks4Request(it)) => message(&it, |octets| is(socks4::Request::decode(octets), &it)),
-        Ok(Value::Socks4Reply(it)) => message(&it, |octets| is(socks4::Reply::decode(octets), &it)),
+        Ok(Value::Socks4Request(it)) => message(&it, |bytes| is(socks4::Request::decode(bytes), &it)),
+        Ok(Value::Socks4Reply(it)) => message(&it, |bytes| is(socks4::Reply::decode(bytes), &it)),
         Err(_) => {}
     }
 }
@@ -57,27 +57,27 @@ fn is<T: PartialEq + Debug>(read: Result<Decoded<T>, Malformed>, written: &T) ->
 fn message<T: Encode>(message: &T, read: impl Fn(&[u8]) -> Option<usize>) {
     let len = message.encoded_len();
     assert!(len <= T::MAX_LEN);
-    let mut octets = vec![0; len];
-    assert_eq!(message.encode_into(&mut octets), Ok(len));
-    assert_eq!(read(&octets), Some(len));
+    let mut bytes = vec![0; len];
+    assert_eq!(message.encode_into(&mut bytes), Ok(len));
+    assert_eq!(read(&bytes), Some(len));
 
     // A buffer with something else in every place, which must stay where there is no room.
-    let before: Vec<u8> = octets.iter().map(|octet| !octet).chain([0xa5; 3]).collect();
+    let before: Vec<u8> = bytes.iter().map(|byte| !byte).chain([0xa5; 3]).collect();
     let mut out = before.clone();
     for room in (0..len.min(600)).chain(len.saturating_sub(3)..len) {
         assert_eq!(message.encode_into(&mut out[..room]).unwrap_err().needed, len);
         assert!(out == before, "written in part");
     }
     assert_eq!(message.encode_into(&mut out), Ok(len));
-    assert!(out[..len] == octets && out[len..] == [0xa5; 3], "written beyond");
-    assert_eq!(read(&out), Some(len), "with octets behind");
-    assert_eq!(read(&octets[..len - 1]), None, "without the last");
+    assert!(out[..len] == bytes && out[len..] == [0xa5; 3], "written beyond");
+    assert_eq!(read(&out), Some(len), "with bytes behind");
+    assert_eq!(read(&bytes[..len - 1]), None, "without the last");
 
     #[cfg(feature = "bytes")]
     {
         let mut appended = b"before".to_vec();
         assert_eq!(message.encode(&mut appended), Ok(()));
-        assert!(appended.strip_prefix(b"before") == Some(&octets), "appended");
+        assert!(appended.strip_prefix(b"before") == Some(&bytes), "appended");
         let mut out = before.clone();
         let mut room = &mut out[..len - 1];
         assert_eq!(message.encode(&mut room).unwrap_err().needed, len);
@@ -87,22 +87,22 @@ fn message<T: Encode>(message: &T, read: impl Fn(&[u8]) -> Option<usize>) {
 
 fn datagram(datagram: Datagram<'_>) {
     let Datagram { header, payload } = datagram;
-    message(&header, |octets| {
+    message(&header, |bytes| {
         // Behind a header there is always a payload; only its length tells where it begins.
-        let read = Datagram::decode(octets).ok()?;
-        (read.header == header).then_some(octets.len() - read.payload.len())
+        let read = Datagram::decode(bytes).ok()?;
+        (read.header == header).then_some(bytes.len() - read.payload.len())
     });
     let len = datagram.encoded_len();
-    let mut octets = vec![0xa5; len + 3];
+    let mut bytes = vec![0xa5; len + 3];
     assert_eq!(
-        datagram.encode_into(&mut octets[..len - 1]).unwrap_err().needed,
+        datagram.encode_into(&mut bytes[..len - 1]).unwrap_err().needed,
         len
     );
-    assert!(octets.iter().all(|octet| *octet == 0xa5));
-    assert_eq!(datagram.encode_into(&mut octets), Ok(len));
-    assert_eq!(octets[len..], [0xa5; 3]);
-    octets.truncate(len);
-    assert_eq!(Datagram::decode(&octets), Ok(datagram));
+    assert!(bytes.iter().all(|byte| *byte == 0xa5));
+    assert_eq!(datagram.encode_into(&mut bytes), Ok(len));
+    assert_eq!(bytes[len..], [0xa5; 3]);
+    bytes.truncate(len);
+    assert_eq!(Datagram::decode(&bytes), Ok(datagram));
     assert_eq!(max_payload(len, &header.address), payload.len());
 
     // The same in place.
@@ -118,7 +118,7 @@ fn datagram(datagram: Datagram<'_>) {
         [&[0xa5; 5][..], &vec![0xa5; header_len], payload].concat()
     );
     assert_eq!(header.prepend(&mut headroom, header_len + 5), Ok(5));
-    assert_eq!(headroom, [&[0xa5; 5], &octets[..]].concat());
+    assert_eq!(headroom, [&[0xa5; 5], &bytes[..]].concat());
 }
 
 fn reassembled(to: Address<'_>, max: NonZeroUsize, payload: &[u8]) {

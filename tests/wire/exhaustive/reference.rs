@@ -61,16 +61,16 @@ pub(crate) enum Addr<'a> {
 /// | 1  |    1     | 1 to 255 |
 /// +----+----------+----------+
 /// ```
-pub(crate) fn greeting(octets: &[u8]) -> Verdict<'_> {
-    Reader::read(octets, |reader| {
+pub(crate) fn greeting(bytes: &[u8]) -> Verdict<'_> {
+    Reader::read(bytes, |reader| {
         reader.next_decision_in(2);
         reader.version(5)?;
-        let nmethods = reader.octet()?;
+        let nmethods = reader.byte()?;
         if nmethods == 0 {
             return Err(Stop::Fault(Malformed::NoMethods));
         }
         reader.next_decision_in(usize::from(nmethods));
-        let methods = reader.octets(usize::from(nmethods))?;
+        let methods = reader.bytes(usize::from(nmethods))?;
         Ok(Message::Greeting(methods))
     })
 }
@@ -84,11 +84,11 @@ pub(crate) fn greeting(octets: &[u8]) -> Verdict<'_> {
 /// | 1  |   1    |
 /// +----+--------+
 /// ```
-pub(crate) fn selection(octets: &[u8]) -> Verdict<'_> {
-    Reader::read(octets, |reader| {
+pub(crate) fn selection(bytes: &[u8]) -> Verdict<'_> {
+    Reader::read(bytes, |reader| {
         reader.next_decision_in(2);
         reader.version(5)?;
-        let method = reader.octet()?;
+        let method = reader.byte()?;
         Ok(Message::Selection(method))
     })
 }
@@ -102,31 +102,31 @@ pub(crate) fn selection(octets: &[u8]) -> Verdict<'_> {
 /// | 1  |  1   | 1 to 255 |  1   | 1 to 255 |
 /// +----+------+----------+------+----------+
 /// ```
-pub(crate) fn credentials(octets: &[u8]) -> Verdict<'_> {
-    username_password(octets, false)
+pub(crate) fn credentials(bytes: &[u8]) -> Verdict<'_> {
+    username_password(bytes, false)
 }
 
 /// The same, where either field may be empty: beyond the RFC (Q-062).
-pub(crate) fn credentials_allowing_empty(octets: &[u8]) -> Verdict<'_> {
-    username_password(octets, true)
+pub(crate) fn credentials_allowing_empty(bytes: &[u8]) -> Verdict<'_> {
+    username_password(bytes, true)
 }
 
-fn username_password(octets: &[u8], empty_allowed: bool) -> Verdict<'_> {
-    Reader::read(octets, |reader| {
+fn username_password(bytes: &[u8], empty_allowed: bool) -> Verdict<'_> {
+    Reader::read(bytes, |reader| {
         reader.next_decision_in(2);
         reader.version(1)?;
-        let ulen = reader.octet()?;
+        let ulen = reader.byte()?;
         if ulen == 0 && !empty_allowed {
             return Err(Stop::Fault(Malformed::EmptyCredentials));
         }
         reader.next_decision_in(usize::from(ulen) + 1);
-        let uname = reader.octets(usize::from(ulen))?;
-        let plen = reader.octet()?;
+        let uname = reader.bytes(usize::from(ulen))?;
+        let plen = reader.byte()?;
         if plen == 0 && !empty_allowed {
             return Err(Stop::Fault(Malformed::EmptyCredentials));
         }
         reader.next_decision_in(usize::from(plen));
-        let passwd = reader.octets(usize::from(plen))?;
+        let passwd = reader.bytes(usize::from(plen))?;
         Ok(Message::Credentials(uname, passwd))
     })
 }
@@ -140,11 +140,11 @@ fn username_password(octets: &[u8], empty_allowed: bool) -> Verdict<'_> {
 /// | 1  |   1    |
 /// +----+--------+
 /// ```
-pub(crate) fn status(octets: &[u8]) -> Verdict<'_> {
-    Reader::read(octets, |reader| {
+pub(crate) fn status(bytes: &[u8]) -> Verdict<'_> {
+    Reader::read(bytes, |reader| {
         reader.next_decision_in(2);
         reader.version(1)?;
-        let status = reader.octet()?;
+        let status = reader.byte()?;
         Ok(Message::Status(status))
     })
 }
@@ -158,11 +158,11 @@ pub(crate) fn status(octets: &[u8]) -> Verdict<'_> {
 /// | 1  |  1  | X'00' |  1   | Variable |    2     |
 /// +----+-----+-------+------+----------+----------+
 /// ```
-pub(crate) fn request(octets: &[u8]) -> Verdict<'_> {
-    Reader::read(octets, |reader| {
+pub(crate) fn request(bytes: &[u8]) -> Verdict<'_> {
+    Reader::read(bytes, |reader| {
         reader.next_decision_in(4);
         reader.version(5)?;
-        let cmd = reader.octet()?;
+        let cmd = reader.byte()?;
         reader.reserved()?;
         let (addr, port) = reader.address(EmptyName::Fault)?;
         Ok(Message::Request(cmd, addr, port))
@@ -178,11 +178,11 @@ pub(crate) fn request(octets: &[u8]) -> Verdict<'_> {
 /// | 1  |  1  | X'00' |  1   | Variable |    2     |
 /// +----+-----+-------+------+----------+----------+
 /// ```
-pub(crate) fn reply(octets: &[u8]) -> Verdict<'_> {
-    Reader::read(octets, |reader| {
+pub(crate) fn reply(bytes: &[u8]) -> Verdict<'_> {
+    Reader::read(bytes, |reader| {
         reader.next_decision_in(2);
         reader.version(5)?;
-        let rep = reader.octet()?;
+        let rep = reader.byte()?;
         reader.next_decision_in(2);
         reader.reserved()?;
         let (addr, port) = reader.address(EmptyName::NoAddress)?;
@@ -199,12 +199,12 @@ pub(crate) fn reply(octets: &[u8]) -> Verdict<'_> {
 /// | 2  |  1   |  1   | Variable |    2     | Variable |
 /// +----+------+------+----------+----------+----------+
 /// ```
-pub(crate) fn datagram(octets: &[u8]) -> Verdict<'_> {
-    let verdict = Reader::read(octets, |reader| {
+pub(crate) fn datagram(bytes: &[u8]) -> Verdict<'_> {
+    let verdict = Reader::read(bytes, |reader| {
         reader.next_decision_in(4);
         reader.reserved()?;
         reader.reserved()?;
-        let frag = reader.octet()?;
+        let frag = reader.byte()?;
         let (addr, port) = reader.address(EmptyName::Fault)?;
         let data = reader.all_that_is_left();
         Ok(Message::Datagram(frag, addr, port, data))
@@ -224,22 +224,22 @@ pub(crate) fn datagram(octets: &[u8]) -> Verdict<'_> {
 /// + 0x01 |  1   |  2   | up to 2^16 - 1 octets |     + 0x01 | 0xff |
 /// +------+------+------+.......................+     +------+------+
 /// ```
-pub(crate) fn frame(octets: &[u8]) -> Verdict<'_> {
-    Reader::read(octets, |reader| {
+pub(crate) fn frame(bytes: &[u8]) -> Verdict<'_> {
+    Reader::read(bytes, |reader| {
         reader.next_decision_in(2);
         reader.version(1)?;
-        let mtyp = reader.octet()?;
+        let mtyp = reader.byte()?;
         match mtyp {
             1..=3 => {}
             0xff => return Ok(Message::Abort),
             unknown => return Err(Stop::Fault(Malformed::MessageType(unknown))),
         }
         reader.next_decision_in(2);
-        let high = reader.octet()?;
-        let low = reader.octet()?;
+        let high = reader.byte()?;
+        let low = reader.byte()?;
         let len = usize::from(high) * 256 + usize::from(low);
         reader.next_decision_in(len);
-        let token = reader.octets(len)?;
+        let token = reader.bytes(len)?;
         Ok(Message::Frame(mtyp, token))
     })
 }
@@ -254,18 +254,18 @@ pub(crate) fn frame(octets: &[u8]) -> Verdict<'_> {
 /// ```
 ///
 /// Neither text limits USERID or the name; 255 bytes each is the crate's limit (R-221, R-237).
-pub(crate) fn socks4_request(octets: &[u8]) -> Verdict<'_> {
-    Reader::read(octets, |reader| {
+pub(crate) fn socks4_request(bytes: &[u8]) -> Verdict<'_> {
+    Reader::read(bytes, |reader| {
         // The shortest request has an empty USERID: 8 bytes and NULL.
         reader.next_decision_in(9);
         reader.version(4)?;
-        let cd = reader.octet()?;
-        let high = reader.octet()?;
-        let low = reader.octet()?;
+        let cd = reader.byte()?;
+        let high = reader.byte()?;
+        let low = reader.byte()?;
         let port = u16::from(high) * 256 + u16::from(low);
         let mut ip = [0; 4];
-        for octet in &mut ip {
-            *octet = reader.octet()?;
+        for byte in &mut ip {
+            *byte = reader.byte()?;
         }
         // "If it represent address 0.0.0.x with nonzero x, the server must read in the domain name"
         let named = ip[0] == 0 && ip[1] == 0 && ip[2] == 0 && ip[3] != 0;
@@ -294,20 +294,20 @@ pub(crate) fn socks4_request(octets: &[u8]) -> Verdict<'_> {
 /// ```
 ///
 /// "VN is the version of the reply code and should be 0": 4 is accepted, too (Q-134).
-pub(crate) fn socks4_reply(octets: &[u8]) -> Verdict<'_> {
-    Reader::read(octets, |reader| {
+pub(crate) fn socks4_reply(bytes: &[u8]) -> Verdict<'_> {
+    Reader::read(bytes, |reader| {
         reader.next_decision_in(2);
-        let vn = reader.octet()?;
+        let vn = reader.byte()?;
         if vn != 0 && vn != 4 {
             return Err(Stop::Fault(wrong_version(0, vn)));
         }
-        let cd = reader.octet()?;
+        let cd = reader.byte()?;
         reader.next_decision_in(6);
-        let high = reader.octet()?;
-        let low = reader.octet()?;
+        let high = reader.byte()?;
+        let low = reader.byte()?;
         let mut ip = [0; 4];
-        for octet in &mut ip {
-            *octet = reader.octet()?;
+        for byte in &mut ip {
+            *byte = reader.byte()?;
         }
         Ok(Message::Socks4Reply(
             cd,
@@ -334,16 +334,16 @@ enum Stop {
 
 /// Takes bytes from the front, one at a time.
 struct Reader<'a> {
-    octets: &'a [u8],
+    bytes: &'a [u8],
     taken: usize,
     /// Where the next decision falls, counted from the first byte.
     decision: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn read(octets: &'a [u8], message: impl FnOnce(&mut Self) -> Result<Message<'a>, Stop>) -> Verdict<'a> {
+    fn read(bytes: &'a [u8], message: impl FnOnce(&mut Self) -> Result<Message<'a>, Stop>) -> Verdict<'a> {
         let mut reader = Self {
-            octets,
+            bytes,
             taken: 0,
             decision: 0,
         };
@@ -354,24 +354,24 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn next_decision_in(&mut self, octets: usize) {
-        self.decision = self.taken + octets;
+    fn next_decision_in(&mut self, bytes: usize) {
+        self.decision = self.taken + bytes;
     }
 
-    fn octet(&mut self) -> Result<u8, Stop> {
-        if self.taken == self.octets.len() {
+    fn byte(&mut self) -> Result<u8, Stop> {
+        if self.taken == self.bytes.len() {
             return Err(Stop::Short(self.decision - self.taken));
         }
         self.taken += 1;
-        Ok(self.octets[self.taken - 1])
+        Ok(self.bytes[self.taken - 1])
     }
 
-    fn octets(&mut self, n: usize) -> Result<&'a [u8], Stop> {
+    fn bytes(&mut self, n: usize) -> Result<&'a [u8], Stop> {
         let start = self.taken;
         for _ in 0..n {
-            self.octet()?;
+            self.byte()?;
         }
-        Ok(&self.octets[start..self.taken])
+        Ok(&self.bytes[start..self.taken])
     }
 
     /// A field that a NULL ends, without the NULL. The fault is that of more than 255 bytes.
@@ -384,8 +384,8 @@ impl<'a> Reader<'a> {
             // Where the next byte must be the NULL, any other is a fault.
             let full = len == 255;
             self.next_decision_in(if full { 1 } else { 1 + after });
-            match self.octet()? {
-                0 => return Ok(&self.octets[start..start + len]),
+            match self.byte()? {
+                0 => return Ok(&self.bytes[start..start + len]),
                 _ if full => return Err(Stop::Fault(too_long)),
                 _ => {}
             }
@@ -394,12 +394,12 @@ impl<'a> Reader<'a> {
 
     fn all_that_is_left(&mut self) -> &'a [u8] {
         let start = self.taken;
-        self.taken = self.octets.len();
-        &self.octets[start..]
+        self.taken = self.bytes.len();
+        &self.bytes[start..]
     }
 
     fn version(&mut self, expected: u8) -> Result<(), Stop> {
-        let got = self.octet()?;
+        let got = self.byte()?;
         if got != expected {
             return Err(Stop::Fault(wrong_version(expected, got)));
         }
@@ -408,19 +408,19 @@ impl<'a> Reader<'a> {
 
     /// RSV: X'00' by the RFC, and not looked at here (R-025, Q-048).
     fn reserved(&mut self) -> Result<(), Stop> {
-        self.octet()?;
+        self.byte()?;
         Ok(())
     }
 
     /// RFC 1928 section 5: ATYP, the address, and the port (R-026 to R-030).
     fn address(&mut self, empty: EmptyName) -> Result<(Addr<'a>, u16), Stop> {
-        let addr = match self.octet()? {
+        let addr = match self.byte()? {
             // "a version-4 IP address, with a length of 4 octets"
             1 => {
                 self.next_decision_in(4 + 2);
                 let mut ip = [0; 4];
-                for octet in &mut ip {
-                    *octet = self.octet()?;
+                for byte in &mut ip {
+                    *byte = self.byte()?;
                 }
                 Addr::V4(ip)
             }
@@ -428,12 +428,12 @@ impl<'a> Reader<'a> {
             // terminating NUL octet."
             3 => {
                 self.next_decision_in(1);
-                let n = usize::from(self.octet()?);
+                let n = usize::from(self.byte()?);
                 if n == 0 && empty == EmptyName::Fault {
                     return Err(Stop::Fault(Malformed::EmptyDomain));
                 }
                 self.next_decision_in(n + 2);
-                match self.octets(n)? {
+                match self.bytes(n)? {
                     [] => Addr::V4([0, 0, 0, 0]),
                     name => Addr::Name(name),
                 }
@@ -442,16 +442,16 @@ impl<'a> Reader<'a> {
             4 => {
                 self.next_decision_in(16 + 2);
                 let mut ip = [0; 16];
-                for octet in &mut ip {
-                    *octet = self.octet()?;
+                for byte in &mut ip {
+                    *byte = self.byte()?;
                 }
                 Addr::V6(ip)
             }
             unknown => return Err(Stop::Fault(Malformed::AddressType(unknown))),
         };
         // "in network octet order"
-        let high = self.octet()?;
-        let low = self.octet()?;
+        let high = self.byte()?;
+        let low = self.byte()?;
         Ok((addr, u16::from(high) * 256 + u16::from(low)))
     }
 }

@@ -195,9 +195,9 @@ pub fn allocations(rows: &[Row], measure: impl Fn(&mut dyn FnMut()) -> [u64; 3])
     for (row, job) in cells(rows, None) {
         (row.repeat)(job, 1, &mut context);
         let [_, _, held] = measure(&mut || (row.repeat)(job, 1, &mut context));
-        let [count, octets, _] = measure(&mut || (row.repeat)(job, TIMES, &mut context));
+        let [count, bytes, _] = measure(&mut || (row.repeat)(job, TIMES, &mut context));
         println!("{}\t{job:?}\tallocations\t{}", row.name, count.div_ceil(TIMES));
-        println!("{}\t{job:?}\tallocated\t{}", row.name, octets.div_ceil(TIMES));
+        println!("{}\t{job:?}\tallocated\t{}", row.name, bytes.div_ceil(TIMES));
         println!("{}\t{job:?}\theld\t{held}", row.name);
     }
 }

@@ -76,8 +76,8 @@ impl Job {
             Self::J9b => {
                 expect_bound(told);
                 let greetings = [GREETING_BOTH, b"\x05\x02\x02\x00", b"\x05\x01\x02"];
-                let possible = greetings.map(|greeting| [greeting, LOGIN_OCTETS, REQUEST_NAME].concat());
-                assert!(possible.iter().any(|octets| octets == written), "{written:02x?}");
+                let possible = greetings.map(|greeting| [greeting, LOGIN_BYTES, REQUEST_NAME].concat());
+                assert!(possible.iter().any(|bytes| bytes == written), "{written:02x?}");
             }
         }
     }
@@ -115,9 +115,9 @@ impl Told {
     }
 
     #[must_use]
-    pub fn with_payload(mut self, octets: &[u8]) -> Self {
+    pub fn with_payload(mut self, bytes: &[u8]) -> Self {
         if let Self::Message { payload, .. } = &mut self {
-            payload.extend_from_slice(octets);
+            payload.extend_from_slice(bytes);
         }
         self
     }
@@ -126,7 +126,7 @@ impl Told {
 /// One direction of a handshake: its messages, each of which arrives as a chunk.
 #[derive(Clone, Copy)]
 pub struct Script {
-    pub octets: &'static [u8],
+    pub bytes: &'static [u8],
     /// Where each chunk ends.
     pub ends: &'static [usize],
 }
@@ -139,7 +139,7 @@ impl Script {
             Some(*end)
         });
         Self {
-            octets: messages.concat().leak(),
+            bytes: messages.concat().leak(),
             ends: ends.collect::<Vec<_>>().leak(),
         }
     }
@@ -151,7 +151,7 @@ impl Script {
     #[must_use]
     pub fn chunk(&self, index: usize) -> &'static [u8] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        &self.octets[start..self.ends[index]]
+        &self.bytes[start..self.ends[index]]
     }
 
     #[inline]
@@ -185,7 +185,7 @@ pub const GREETING_NONE: &[u8] = b"\x05\x01\x00";
 const GREETING_BOTH: &[u8] = b"\x05\x02\x00\x02";
 const SELECTION_NONE: &[u8] = b"\x05\x00";
 const SELECTION_LOGIN: &[u8] = b"\x05\x02";
-const LOGIN_OCTETS: &[u8] = b"\x01\x09benchuser\x15correct-horse-battery";
+const LOGIN_BYTES: &[u8] = b"\x01\x09benchuser\x15correct-horse-battery";
 const LOGIN_ACCEPTED: &[u8] = b"\x01\x00";
 pub const REQUEST_IP: &[u8] = b"\x05\x01\x00\x01\xcb\x00\x71\x07\x01\xbb";
 pub const REQUEST_NAME: &[u8] = b"\x05\x01\x00\x03\x0fwww.example.com\x01\xbb";
@@ -198,7 +198,7 @@ pub static DATAGRAM_NAME: LazyLock<Vec<u8>> =
 
 static SERVER_NONE: LazyLock<Script> = LazyLock::new(|| Script::new(&[GREETING_NONE, REQUEST_NAME]));
 static SERVER_LOGIN: LazyLock<Script> =
-    LazyLock::new(|| Script::new(&[GREETING_BOTH, LOGIN_OCTETS, REQUEST_NAME]));
+    LazyLock::new(|| Script::new(&[GREETING_BOTH, LOGIN_BYTES, REQUEST_NAME]));
 static CLIENT_NONE: LazyLock<Script> = LazyLock::new(|| Script::new(&[SELECTION_NONE, REPLY]));
 static CLIENT_LOGIN: LazyLock<Script> =
     LazyLock::new(|| Script::new(&[SELECTION_LOGIN, LOGIN_ACCEPTED, REPLY]));

@@ -27,7 +27,7 @@ pub trait Peer {
     const MISSING: &[(&[Job], &str)] = &[];
 
     /// J1, J2. What the crate returns is witnessed as it is, a `Result` too.
-    fn decode_request(octets: &'static [u8], context: &mut Context, witness: &mut impl Witness) {
+    fn decode_request(bytes: &'static [u8], context: &mut Context, witness: &mut impl Witness) {
         missing::<Self>()
     }
 
@@ -37,7 +37,7 @@ pub trait Peer {
     }
 
     /// J4, J5, likewise.
-    fn decode_datagram(octets: &'static [u8], witness: &mut impl Witness) {
+    fn decode_datagram(bytes: &'static [u8], witness: &mut impl Witness) {
         missing::<Self>()
     }
 
@@ -62,7 +62,7 @@ pub trait Peer {
     }
 
     /// J10, J11: the same, a byte at a time.
-    fn serve_octetwise(
+    fn serve_bytewise(
         script: Script,
         login: &Login,
         context: &mut Context,
@@ -113,7 +113,7 @@ pub trait Witness {
     fn read<T>(&mut self, message: &T, told: impl FnOnce(&T) -> Told);
 
     /// Everything written so far, at the point where a real program would have to send it.
-    fn wrote(&mut self, octets: &[u8]);
+    fn wrote(&mut self, bytes: &[u8]);
 }
 
 /// Nobody, but the compiler must not know.
@@ -126,8 +126,8 @@ impl Witness for Nobody {
     }
 
     #[inline(always)]
-    fn wrote(&mut self, octets: &[u8]) {
-        black_box(octets.as_ptr());
+    fn wrote(&mut self, bytes: &[u8]) {
+        black_box(bytes.as_ptr());
     }
 }
 
@@ -142,8 +142,8 @@ impl Witness for Checker {
         self.told = Some(told(message));
     }
 
-    fn wrote(&mut self, octets: &[u8]) {
-        self.written = octets.to_vec();
+    fn wrote(&mut self, bytes: &[u8]) {
+        self.written = bytes.to_vec();
     }
 }
 
@@ -202,12 +202,12 @@ impl<'a> Output<'a> {
     }
 
     #[inline(always)]
-    pub fn put(&mut self, octets: &[u8]) -> Option<()> {
+    pub fn put(&mut self, bytes: &[u8]) -> Option<()> {
         self.slice
             .get_mut(self.len..)?
-            .get_mut(..octets.len())?
-            .copy_from_slice(octets);
-        self.len += octets.len();
+            .get_mut(..bytes.len())?
+            .copy_from_slice(bytes);
+        self.len += bytes.len();
         Some(())
     }
 
@@ -277,21 +277,21 @@ impl Row {
 
 fn run<P: Peer, W: Witness>(job: Job, times: u64, context: &mut Context, witness: &mut W) {
     match job {
-        Job::J1 => repeat(times, REQUEST_IP, move |octets| {
-            P::decode_request(octets, context, witness);
+        Job::J1 => repeat(times, REQUEST_IP, move |bytes| {
+            P::decode_request(bytes, context, witness);
             Some(())
         }),
-        Job::J2 => repeat(times, REQUEST_NAME, move |octets| {
-            P::decode_request(octets, context, witness);
+        Job::J2 => repeat(times, REQUEST_NAME, move |bytes| {
+            P::decode_request(bytes, context, witness);
             Some(())
         }),
         Job::J3 => repeat(times, (), move |()| P::encode_reply(context, witness)),
-        Job::J4 => repeat(times, &DATAGRAM_IP[..], move |octets| {
-            P::decode_datagram(octets, witness);
+        Job::J4 => repeat(times, &DATAGRAM_IP[..], move |bytes| {
+            P::decode_datagram(bytes, witness);
             Some(())
         }),
-        Job::J5 => repeat(times, &DATAGRAM_NAME[..], move |octets| {
-            P::decode_datagram(octets, witness);
+        Job::J5 => repeat(times, &DATAGRAM_NAME[..], move |bytes| {
+            P::decode_datagram(bytes, witness);
             Some(())
         }),
         Job::J6 => repeat(times, &PAYLOAD[..], move |payload| {
@@ -311,10 +311,10 @@ fn run<P: Peer, W: Witness>(job: Job, times: u64, context: &mut Context, witness
             P::connect(script, Some(&login), context, witness)
         }),
         Job::J10 => repeat(times, (job.script(), LOGIN), move |(script, login)| {
-            P::serve_octetwise(script, &login, context, witness)
+            P::serve_bytewise(script, &login, context, witness)
         }),
         Job::J11 => repeat(times, (job.script(), *LONGEST_LOGIN), move |(script, login)| {
-            P::serve_octetwise(script, &login, context, witness)
+            P::serve_bytewise(script, &login, context, witness)
         }),
     }
 }

@@ -12,7 +12,7 @@ use crate::job::Script;
 /// A stream that reads from a script and keeps what is written.
 #[derive(Default)]
 pub struct Stream {
-    octets: &'static [u8],
+    bytes: &'static [u8],
     ends: &'static [usize],
     pos: usize,
     delivery: Delivery,
@@ -28,7 +28,7 @@ enum Delivery {
     #[default]
     Chunks,
     /// A read gets one byte.
-    Octet,
+    Byte,
     /// A read got one byte: the next is pending.
     Nothing,
 }
@@ -50,14 +50,14 @@ impl Stream {
 
     /// Begins again, a byte at a time, and none between two.
     #[inline]
-    pub fn octets(&mut self, script: Script) -> &mut Self {
-        self.begin(script, Delivery::Octet)
+    pub fn bytes(&mut self, script: Script) -> &mut Self {
+        self.begin(script, Delivery::Byte)
     }
 
     #[inline]
     fn begin(&mut self, script: Script, delivery: Delivery) -> &mut Self {
         let script = black_box(script);
-        self.octets = script.octets;
+        self.bytes = script.bytes;
         self.ends = script.ends;
         self.pos = 0;
         self.delivery = delivery;
@@ -72,12 +72,12 @@ impl Stream {
     fn next(&mut self, room: usize) -> Poll<&'static [u8]> {
         let left = match self.delivery {
             Delivery::Chunks => self.ends.first().map_or(0, |end| end - self.pos),
-            Delivery::Octet => {
+            Delivery::Byte => {
                 self.delivery = Delivery::Nothing;
                 1
             }
             Delivery::Nothing => {
-                self.delivery = Delivery::Octet;
+                self.delivery = Delivery::Byte;
                 return Poll::Pending;
             }
         };
@@ -88,8 +88,8 @@ impl Stream {
         }
         self.reads += 1;
         let start = self.pos;
-        self.pos = (start + left.min(room)).min(self.octets.len());
-        Poll::Ready(&self.octets[start..self.pos])
+        self.pos = (start + left.min(room)).min(self.bytes.len());
+        Poll::Ready(&self.bytes[start..self.pos])
     }
 }
 
@@ -100,8 +100,8 @@ impl AsyncRead for Stream {
         _: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.next(buf.remaining()).map(|octets| {
-            buf.put_slice(octets);
+        self.next(buf.remaining()).map(|bytes| {
+            buf.put_slice(bytes);
             Ok(())
         })
     }
@@ -109,10 +109,10 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     #[inline]
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.writes += 1;
-        self.written.extend_from_slice(octets);
-        Poll::Ready(Ok(octets.len()))
+        self.written.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
     }
 
     #[inline]
@@ -133,8 +133,8 @@ impl hyper::rt::Read for Stream {
         _: &mut Context<'_>,
         mut buf: hyper::rt::ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        self.next(buf.remaining()).map(|octets| {
-            buf.put_slice(octets);
+        self.next(buf.remaining()).map(|bytes| {
+            buf.put_slice(bytes);
             Ok(())
         })
     }
@@ -142,8 +142,8 @@ impl hyper::rt::Read for Stream {
 
 impl hyper::rt::Write for Stream {
     #[inline]
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write(self, cx, octets)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write(self, cx, bytes)
     }
 
     #[inline]
@@ -158,7 +158,7 @@ impl hyper::rt::Write for Stream {
 }
 
 /// Polls `future` in place until it is ready: no runtime, no box, no waker. With [`Stream::chunks`] it polls once, with
-/// [`Stream::octets`] once for each byte.
+/// [`Stream::bytes`] once for each byte.
 #[inline]
 pub fn drive<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
@@ -188,13 +188,13 @@ macro_rules! serve_over_stream {
         }
 
         #[inline(always)]
-        fn serve_octetwise(
+        fn serve_bytewise(
             script: $crate::job::Script,
             login: &$crate::job::Login,
             context: &mut $crate::peer::Context,
             witness: &mut impl $crate::peer::Witness,
         ) -> Option<()> {
-            let request = $crate::stream::drive($server(context.stream.octets(script), Some(login)))?;
+            let request = $crate::stream::drive($server(context.stream.bytes(script), Some(login)))?;
             witness.read(&request, $told);
             witness.wrote(&context.stream.written);
             Some(())

@@ -10,13 +10,13 @@ use sans_socks::client::{Auth, Handshake, Output};
 
 /// The bytes sent through the tunnel, which must be echoed.
 pub(crate) const ECHO: [u8; 1024] = {
-    let mut octets = [0; 1024];
+    let mut bytes = [0; 1024];
     let mut n = 0;
-    while n < octets.len() {
-        octets[n] = (n * 31 % 251) as u8;
+    while n < bytes.len() {
+        bytes[n] = (n * 31 % 251) as u8;
         n += 1;
     }
-    octets
+    bytes
 };
 
 /// A handshake for a tunnel to `target`.
@@ -101,7 +101,7 @@ impl Session {
     pub(crate) fn advance(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         if self.established.is_none() {
             if shake_hands(&mut self.handshake, &mut self.stream, buffer)? != 0 {
-                return Err(io::Error::other("octets from a target that has sent none"));
+                return Err(io::Error::other("bytes from a target that has sent none"));
             }
             self.established = Some(self.age());
         }

@@ -97,21 +97,21 @@ impl Echo {
 }
 
 /// Sends this many bytes to each client, and closes.
-pub(crate) fn source(octets: u64) -> io::Result<SocketAddr> {
+pub(crate) fn source(bytes: u64) -> io::Result<SocketAddr> {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     thread::Builder::new().spawn(move || {
         for stream in listener.incoming() {
             // That a tunnel broke is seen at its other end.
-            let _ = stream.and_then(|stream| send(stream, octets));
+            let _ = stream.and_then(|stream| send(stream, bytes));
         }
     })?;
     Ok(address)
 }
 
-fn send(mut stream: std::net::TcpStream, octets: u64) -> io::Result<()> {
+fn send(mut stream: std::net::TcpStream, bytes: u64) -> io::Result<()> {
     let chunk = [b'.'; 64 * 1024];
-    let mut left = octets;
+    let mut left = bytes;
     while left > 0 {
         let n = left.min(chunk.len() as u64);
         stream.write_all(&chunk[..n as usize])?;

@@ -232,8 +232,8 @@ impl Held {
     }
 }
 
-/// Reads `octets` through a tunnel; gives octets a second.
-pub(crate) fn bulk(proxy: SocketAddr, source: SocketAddr, octets: u64) -> io::Result<f64> {
+/// Reads `bytes` through a tunnel; gives bytes a second.
+pub(crate) fn bulk(proxy: SocketAddr, source: SocketAddr, bytes: u64) -> io::Result<f64> {
     let mut stream = TcpStream::connect(proxy)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut buffer = vec![0; 256 * 1024];
@@ -241,8 +241,8 @@ pub(crate) fn bulk(proxy: SocketAddr, source: SocketAddr, octets: u64) -> io::Re
     let start = Instant::now();
     loop {
         match stream.read(&mut buffer)? as u64 {
-            0 if received == octets => return Ok(octets as f64 / start.elapsed().as_secs_f64()),
-            0 => return Err(io::Error::other(format!("{received} octets of {octets}"))),
+            0 if received == bytes => return Ok(bytes as f64 / start.elapsed().as_secs_f64()),
+            0 => return Err(io::Error::other(format!("{received} bytes of {bytes}"))),
             n => received += n,
         }
     }

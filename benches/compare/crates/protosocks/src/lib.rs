@@ -32,8 +32,8 @@ fn address([a, b, c, d]: [u8; 4]) -> SocksAddr {
 }
 
 #[inline(always)]
-fn request(octets: &[u8]) -> Option<CmdRepr> {
-    CmdRepr::parse(&CmdPacket::new_checked(octets).ok()?).ok()
+fn request(bytes: &[u8]) -> Option<CmdRepr> {
+    CmdRepr::parse(&CmdPacket::new_checked(bytes).ok()?).ok()
 }
 
 /// The next `len` bytes of `out`, to be written to.
@@ -51,8 +51,8 @@ fn success(out: &mut Vec<u8>) {
         rep: Rep::Success,
         addr: address(black_box(BOUND)),
     };
-    let octets = append(out, reply.buffer_len());
-    reply.emit(&mut RepPacket::new_unchecked(octets));
+    let bytes = append(out, reply.buffer_len());
+    reply.emit(&mut RepPacket::new_unchecked(bytes));
 }
 
 impl Peer for Protosocks {
@@ -65,8 +65,8 @@ impl Peer for Protosocks {
     )];
 
     #[inline(always)]
-    fn decode_request(octets: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
-        witness.read(&request(octets), |request| {
+    fn decode_request(bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
+        witness.read(&request(bytes), |request| {
             request_told(request.as_ref().unwrap())
         });
     }
@@ -80,8 +80,8 @@ impl Peer for Protosocks {
     }
 
     #[inline(always)]
-    fn decode_datagram(octets: &'static [u8], witness: &mut impl Witness) {
-        let datagram = UdpPacket::new_checked(octets)
+    fn decode_datagram(bytes: &'static [u8], witness: &mut impl Witness) {
+        let datagram = UdpPacket::new_checked(bytes)
             .and_then(|packet| Ok((UdpRepr::parse(&packet)?, black_box(packet.data()))));
         witness.read(&datagram, |datagram| {
             let (header, payload) = datagram.as_ref().unwrap();
@@ -97,11 +97,11 @@ impl Peer for Protosocks {
             addr: address(black_box(IP)),
             payload_len: payload.len(),
         };
-        let octets = context.slice.get_mut(..header.buffer_len())?;
-        let mut packet = UdpPacket::new_unchecked(&mut *octets);
+        let bytes = context.slice.get_mut(..header.buffer_len())?;
+        let mut packet = UdpPacket::new_unchecked(&mut *bytes);
         header.emit(&mut packet);
         packet.data_mut().copy_from_slice(payload);
-        witness.wrote(octets);
+        witness.wrote(bytes);
         Some(())
     }
 
@@ -115,9 +115,9 @@ impl Peer for Protosocks {
             payload_len,
         };
         let start = start + payload_len - header.buffer_len();
-        let octets = context.slice.get_mut(start..Context::PAYLOAD_END)?;
-        header.emit(&mut UdpPacket::new_unchecked(&mut *octets));
-        witness.wrote(octets);
+        let bytes = context.slice.get_mut(start..Context::PAYLOAD_END)?;
+        header.emit(&mut UdpPacket::new_unchecked(&mut *bytes));
+        witness.wrote(bytes);
         Some(())
     }
 

@@ -218,11 +218,11 @@ fn times(facts: &Facts) -> Option<String> {
 
 fn allocations(facts: &Facts) -> Option<String> {
     facts.by_job("allocated", false, |row, job| {
-        let [count, octets] = ["allocations", "allocated"].map(|what| facts.get(row, name(job), what));
+        let [count, bytes] = ["allocations", "allocated"].map(|what| facts.get(row, name(job), what));
         Some(if count? == "0" {
             "0".to_owned()
         } else {
-            format!("{}: {}", count?, octets?)
+            format!("{}: {}", count?, bytes?)
         })
     })
 }

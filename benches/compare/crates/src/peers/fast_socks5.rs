@@ -73,9 +73,9 @@ impl Peer for FastSocks5 {
 
     /// It reads a request from a stream only: the script has one message.
     #[inline(always)]
-    fn decode_request(octets: &'static [u8], context: &mut Context, witness: &mut impl Witness) {
+    fn decode_request(bytes: &'static [u8], context: &mut Context, witness: &mut impl Witness) {
         let script = Script {
-            octets,
+            bytes,
             ends: &[usize::MAX],
         };
         let protocol =
@@ -85,8 +85,8 @@ impl Peer for FastSocks5 {
     }
 
     #[inline(always)]
-    fn decode_datagram(octets: &'static [u8], witness: &mut impl Witness) {
-        witness.read(&drive(parse_udp_request(octets)), |datagram| {
+    fn decode_datagram(bytes: &'static [u8], witness: &mut impl Witness) {
+        witness.read(&drive(parse_udp_request(bytes)), |datagram| {
             let (frag, address, payload) = datagram.as_ref().unwrap();
             told(*frag, address).with_payload(payload)
         });

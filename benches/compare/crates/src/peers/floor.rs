@@ -27,7 +27,7 @@ struct Message<'a> {
 impl Message<'_> {
     fn told(&self) -> Told {
         let host = match self.host {
-            Host::V4(ip) => ip.map(|octet| octet.to_string()).join("."),
+            Host::V4(ip) => ip.map(|byte| byte.to_string()).join("."),
             Host::V6(ip) => format!("{ip:02x?}"),
             Host::Name(name) => name.escape_ascii().to_string(),
         };
@@ -38,16 +38,16 @@ impl Message<'_> {
 /// Decodes a message whose code is the byte at `CODE`, and ignores RSV. Each arm builds the result itself: a result that is
 /// built after the match is split and joined again.
 #[inline(always)]
-fn message<const CODE: usize>(octets: &[u8]) -> Option<Message<'_>> {
+fn message<const CODE: usize>(bytes: &[u8]) -> Option<Message<'_>> {
     let message = |host, port, rest| {
         Some(Message {
-            code: *octets.get(CODE)?,
+            code: *bytes.get(CODE)?,
             host,
             port: u16::from_be_bytes(port),
             rest,
         })
     };
-    match *octets {
+    match *bytes {
         [_, _, _, 1, a, b, c, d, p, q, ref rest @ ..] => message(Host::V4([a, b, c, d]), [p, q], rest),
         [_, _, _, 3, len, ref rest @ ..] => match rest.split_at_checked(usize::from(len))? {
             (name, &[p, q, ref rest @ ..]) => message(Host::Name(name), [p, q], rest),
@@ -62,24 +62,24 @@ fn message<const CODE: usize>(octets: &[u8]) -> Option<Message<'_>> {
 }
 
 #[inline(always)]
-fn request(octets: &[u8]) -> Option<Message<'_>> {
-    match octets {
-        [5, ..] => message::<1>(octets),
+fn request(bytes: &[u8]) -> Option<Message<'_>> {
+    match bytes {
+        [5, ..] => message::<1>(bytes),
         _ => None,
     }
 }
 
 #[inline(always)]
-fn greeting(octets: &[u8]) -> Option<&[u8]> {
-    match octets {
+fn greeting(bytes: &[u8]) -> Option<&[u8]> {
+    match bytes {
         [5, len, methods @ ..] => methods.get(..usize::from(*len)),
         _ => None,
     }
 }
 
 #[inline(always)]
-fn is_login(octets: &[u8], login: &Login) -> Option<bool> {
-    let [1, len, rest @ ..] = octets else { return None };
+fn is_login(bytes: &[u8], login: &Login) -> Option<bool> {
+    let [1, len, rest @ ..] = bytes else { return None };
     let (username, rest) = rest.split_at_checked(usize::from(*len))?;
     let (len, rest) = rest.split_first()?;
     let password = rest.get(..usize::from(*len))?;
@@ -94,8 +94,8 @@ fn with_ipv4([a, b, c]: [u8; 3], ip: [u8; 4]) -> [u8; 10] {
     [a, b, c, 1, i, j, k, l, p, q]
 }
 
-fn field(octets: &str) -> Option<u8> {
-    octets.len().try_into().ok()
+fn field(bytes: &str) -> Option<u8> {
+    bytes.len().try_into().ok()
 }
 
 impl Peer for Floor {
@@ -104,8 +104,8 @@ impl Peer for Floor {
     const HOW: &str = "by hand, for these jobs only";
 
     #[inline(always)]
-    fn decode_request(octets: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
-        witness.read(&request(octets), |request| request.as_ref().unwrap().told());
+    fn decode_request(bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
+        witness.read(&request(bytes), |request| request.as_ref().unwrap().told());
     }
 
     #[inline(always)]
@@ -117,8 +117,8 @@ impl Peer for Floor {
     }
 
     #[inline(always)]
-    fn decode_datagram(octets: &'static [u8], witness: &mut impl Witness) {
-        witness.read(&message::<2>(octets), |datagram| {
+    fn decode_datagram(bytes: &'static [u8], witness: &mut impl Witness) {
+        witness.read(&message::<2>(bytes), |datagram| {
             datagram.as_ref().unwrap().told()
         });
     }
@@ -172,7 +172,7 @@ impl Peer for Floor {
     }
 
     #[inline(always)]
-    fn serve_octetwise(
+    fn serve_bytewise(
         script: Script,
         login: &Login,
         context: &mut Context,
@@ -185,9 +185,9 @@ impl Peer for Floor {
             needed: 2,
             len: 0,
         };
-        for &octet in script.octets {
+        for &byte in script.bytes {
             arrival();
-            *received.get_mut(usize::from(machine.len))? = octet;
+            *received.get_mut(usize::from(machine.len))? = byte;
             machine.len += 1;
             if machine.len >= machine.needed {
                 machine.advance(received, login, &mut out, witness)?;
@@ -269,8 +269,8 @@ impl Machine {
         out: &mut Output<'_>,
         witness: &mut impl Witness,
     ) -> Option<()> {
-        let octets = received.get(..usize::from(self.len))?;
-        self.needed = match (self.phase, octets) {
+        let bytes = received.get(..usize::from(self.len))?;
+        self.needed = match (self.phase, bytes) {
             (Phase::Greeting, [5, len, ..]) => 2 + u16::from(*len),
             (Phase::Login, [1, len, rest @ ..]) => match rest.get(usize::from(*len)) {
                 Some(second) => 3 + u16::from(*len) + u16::from(*second),
@@ -286,7 +286,7 @@ impl Machine {
         }
         *self = match self.phase {
             Phase::Greeting => {
-                greeting(octets)?.contains(&2).then_some(())?;
+                greeting(bytes)?.contains(&2).then_some(())?;
                 out.put(&[5, 2])?;
                 Self {
                     phase: Phase::Login,
@@ -295,7 +295,7 @@ impl Machine {
                 }
             }
             Phase::Login => {
-                is_login(octets, login)?.then_some(())?;
+                is_login(bytes, login)?.then_some(())?;
                 out.put(&[1, 0])?;
                 Self {
                     phase: Phase::Request,
@@ -304,7 +304,7 @@ impl Machine {
                 }
             }
             Phase::Request => {
-                witness.read(&request(octets)?, Message::told);
+                witness.read(&request(bytes)?, Message::told);
                 out.put(&with_ipv4([5, 0, 0], BOUND))?;
                 Self {
                     phase: Phase::Established,

@@ -101,8 +101,8 @@ impl Peer for RamaSocks5 {
     const HOW: &str = "`proto`: messages over an async stream";
 
     #[inline(always)]
-    fn decode_request(mut octets: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
-        let request = drive(client::Request::read_from(&mut octets));
+    fn decode_request(mut bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
+        let request = drive(client::Request::read_from(&mut bytes));
         witness.read(&request, |request| request_told(request.as_ref().unwrap()));
     }
 
@@ -116,9 +116,9 @@ impl Peer for RamaSocks5 {
 
     /// Datagrams it can read from slices without a future.
     #[inline(always)]
-    fn decode_datagram(mut octets: &'static [u8], witness: &mut impl Witness) {
-        let header = UdpHeader::read_from_sync(&mut octets);
-        let payload = black_box(octets);
+    fn decode_datagram(mut bytes: &'static [u8], witness: &mut impl Witness) {
+        let header = UdpHeader::read_from_sync(&mut bytes);
+        let payload = black_box(bytes);
         witness.read(&header, |header| {
             let header = header.as_ref().unwrap();
             told(header.fragment_number, &header.destination).with_payload(payload)

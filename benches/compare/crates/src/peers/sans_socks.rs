@@ -77,8 +77,8 @@ impl Peer for SansSocks {
     const HOW: &str = "messages; machines";
 
     #[inline(always)]
-    fn decode_request(octets: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
-        witness.read(&Request::decode(octets), |decoded| {
+    fn decode_request(bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
+        witness.read(&Request::decode(bytes), |decoded| {
             let (request, _) = decoded.unwrap().complete().unwrap();
             told(request.command.get(), &request.address)
         });
@@ -93,8 +93,8 @@ impl Peer for SansSocks {
     }
 
     #[inline(always)]
-    fn decode_datagram(octets: &'static [u8], witness: &mut impl Witness) {
-        witness.read(&Datagram::decode(octets), |decoded| {
+    fn decode_datagram(bytes: &'static [u8], witness: &mut impl Witness) {
+        witness.read(&Datagram::decode(bytes), |decoded| {
             let Datagram { header, payload } = decoded.unwrap();
             told(header.frag.get(), &header.address).with_payload(payload)
         });
@@ -139,7 +139,7 @@ impl Peer for SansSocks {
     }
 
     #[inline(always)]
-    fn serve_octetwise(
+    fn serve_bytewise(
         script: Script,
         login: &Login,
         context: &mut Context,
@@ -147,9 +147,9 @@ impl Peer for SansSocks {
     ) -> Option<()> {
         let mut handshake = server::Handshake::new();
         let mut out = context.output();
-        for octet in script.octets {
+        for byte in script.bytes {
             arrival();
-            if handshake.handle_input(slice::from_ref(octet)) != 1 {
+            if handshake.handle_input(slice::from_ref(byte)) != 1 {
                 return None;
             }
             if advance(&mut handshake, Some(login), &mut out, witness)? {

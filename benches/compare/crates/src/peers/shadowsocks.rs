@@ -99,8 +99,8 @@ impl Peer for Shadowsocks {
     const HOW: &str = "`relay::socks5`: messages over an async stream";
 
     #[inline(always)]
-    fn decode_request(mut octets: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
-        let request = drive(TcpRequestHeader::read_from(&mut octets));
+    fn decode_request(mut bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
+        let request = drive(TcpRequestHeader::read_from(&mut bytes));
         witness.read(&request, |request| request_told(request.as_ref().unwrap()));
     }
 
@@ -113,9 +113,9 @@ impl Peer for Shadowsocks {
     }
 
     #[inline(always)]
-    fn decode_datagram(mut octets: &'static [u8], witness: &mut impl Witness) {
-        let header = drive(UdpAssociateHeader::read_from(&mut octets));
-        let payload = black_box(octets);
+    fn decode_datagram(mut bytes: &'static [u8], witness: &mut impl Witness) {
+        let header = drive(UdpAssociateHeader::read_from(&mut bytes));
+        let payload = black_box(bytes);
         witness.read(&header, |header| {
             let header = header.as_ref().unwrap();
             told(header.frag, &header.address).with_payload(payload)

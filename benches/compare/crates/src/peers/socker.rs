@@ -66,8 +66,8 @@ impl Peer for Socker {
     const HOW: &str = "messages; decoded again for each byte";
 
     #[inline(always)]
-    fn decode_request(octets: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
-        witness.read(&Request::decode(octets), |decoded| {
+    fn decode_request(bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
+        witness.read(&Request::decode(bytes), |decoded| {
             let Ok(DecodeStatus::Complete((request, _))) = decoded else {
                 panic!("{decoded:?}")
             };
@@ -84,8 +84,8 @@ impl Peer for Socker {
     }
 
     #[inline(always)]
-    fn decode_datagram(octets: &'static [u8], witness: &mut impl Witness) {
-        witness.read(&UdpDatagram::decode(octets), |decoded| {
+    fn decode_datagram(bytes: &'static [u8], witness: &mut impl Witness) {
+        witness.read(&UdpDatagram::decode(bytes), |decoded| {
             let Ok(DecodeStatus::Complete((datagram, _))) = decoded else {
                 panic!("{decoded:?}")
             };
@@ -152,7 +152,7 @@ impl Peer for Socker {
 
     /// The least of a machine that its user has to write.
     #[inline(always)]
-    fn serve_octetwise(
+    fn serve_bytewise(
         script: Script,
         login: &Login,
         context: &mut Context,
@@ -162,9 +162,9 @@ impl Peer for Socker {
         out.clear();
         received.clear();
         let mut phase = Phase::Greeting;
-        for &octet in script.octets {
+        for &byte in script.bytes {
             arrival();
-            received.push(octet);
+            received.push(byte);
             let used = match phase {
                 Phase::Greeting => match ClientGreeting::decode(received).ok()? {
                     DecodeStatus::Partial => continue,

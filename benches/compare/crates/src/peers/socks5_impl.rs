@@ -53,8 +53,8 @@ fn is_login(attempt: &UserKey, login: &Login) -> bool {
 }
 
 #[inline(always)]
-fn read<T: StreamOperation>(mut octets: &[u8]) -> Option<T> {
-    T::retrieve_from_stream(&mut octets).ok()
+fn read<T: StreamOperation>(mut bytes: &[u8]) -> Option<T> {
+    T::retrieve_from_stream(&mut bytes).ok()
 }
 
 /// Decodes a message at the front of `received`, and removes it. An incomplete one is an error of kind `UnexpectedEof`.
@@ -78,8 +78,8 @@ impl Peer for Socks5Impl {
     const HOW: &str = "messages; decoded again for each byte";
 
     #[inline(always)]
-    fn decode_request(mut octets: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
-        let request = Request::retrieve_from_stream(&mut octets);
+    fn decode_request(mut bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
+        let request = Request::retrieve_from_stream(&mut bytes);
         witness.read(&request, |request| request_told(request.as_ref().unwrap()));
     }
 
@@ -92,9 +92,9 @@ impl Peer for Socks5Impl {
     }
 
     #[inline(always)]
-    fn decode_datagram(mut octets: &'static [u8], witness: &mut impl Witness) {
-        let header = UdpHeader::retrieve_from_stream(&mut octets);
-        let payload = black_box(octets);
+    fn decode_datagram(mut bytes: &'static [u8], witness: &mut impl Witness) {
+        let header = UdpHeader::retrieve_from_stream(&mut bytes);
+        let payload = black_box(bytes);
         witness.read(&header, |header| {
             let header = header.as_ref().unwrap();
             told(header.frag, &header.address).with_payload(payload)
@@ -155,7 +155,7 @@ impl Peer for Socks5Impl {
 
     /// The least of a machine that its user has to write.
     #[inline(always)]
-    fn serve_octetwise(
+    fn serve_bytewise(
         script: Script,
         login: &Login,
         context: &mut Context,
@@ -165,9 +165,9 @@ impl Peer for Socks5Impl {
         out.clear();
         received.clear();
         let mut phase = Phase::Greeting;
-        for &octet in script.octets {
+        for &byte in script.bytes {
             arrival();
-            received.push(octet);
+            received.push(byte);
             match phase {
                 Phase::Greeting => {
                     let Some(greeting) = take::<handshake::Request>(received)? else {
@@ -295,8 +295,8 @@ impl Peer for Socks5ImplAsync {
     )];
 
     #[inline(always)]
-    fn decode_request(mut octets: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
-        let request = drive(Request::retrieve_from_async_stream(&mut octets));
+    fn decode_request(mut bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
+        let request = drive(Request::retrieve_from_async_stream(&mut bytes));
         witness.read(&request, |request| request_told(request.as_ref().unwrap()));
     }
 

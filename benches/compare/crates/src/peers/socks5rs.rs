@@ -15,8 +15,8 @@ pub struct Socks5Rs;
 
 /// It returns the version unchecked.
 #[inline(always)]
-fn request(octets: &[u8]) -> Option<Request> {
-    match parse_client_request(octets) {
+fn request(bytes: &[u8]) -> Option<Request> {
+    match parse_client_request(bytes) {
         Ok((SOCKS5, Command::Connect(request))) => Some(request),
         _ => None,
     }
@@ -49,8 +49,8 @@ impl Peer for Socks5Rs {
     ];
 
     #[inline(always)]
-    fn decode_request(octets: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
-        witness.read(&request(octets), |request| told(request.as_ref().unwrap()));
+    fn decode_request(bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
+        witness.read(&request(bytes), |request| told(request.as_ref().unwrap()));
     }
 
     #[inline(always)]

@@ -95,8 +95,8 @@ fn step<H: Handshake>(
     let mut buffer = Buffer::new();
     loop {
         match handshake.step(&mut buffer).ok()? {
-            NextStep::Send(octets) => {
-                out.extend_from_slice(&octets);
+            NextStep::Send(bytes) => {
+                out.extend_from_slice(&bytes);
                 witness.wrote(out);
             }
             NextStep::Recv(mut receive) => {
@@ -140,15 +140,15 @@ impl Peer for Step {
     }
 
     #[inline(always)]
-    fn serve_octetwise(
+    fn serve_bytewise(
         script: Script,
         login: &Login,
         context: &mut Context,
         witness: &mut impl Witness,
     ) -> Option<()> {
         context.out.clear();
-        let octets = script.octets.chunks(1);
-        let request = step(SocksProxyHandshake::new(), octets, &mut context.out, witness)?;
+        let bytes = script.bytes.chunks(1);
+        let request = step(SocksProxyHandshake::new(), bytes, &mut context.out, witness)?;
         answer(&request, Some(login), &mut context.out, witness)
     }
 
@@ -215,9 +215,9 @@ impl Peer for Deprecated {
     const MISSING: &[(&[Job], &str)] = &[NO_DATAGRAMS];
 
     #[inline(always)]
-    fn decode_request(octets: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
+    fn decode_request(bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
         let mut handshake = black_box(&*AWAITS_REQUEST).clone();
-        let finished = act(&mut handshake, octets, &mut Vec::new());
+        let finished = act(&mut handshake, bytes, &mut Vec::new());
         let request = finished.and_then(|_| handshake.into_request());
         witness.read(&request, |request| request_told(request.as_ref().unwrap()));
     }
@@ -249,7 +249,7 @@ impl Peer for Deprecated {
     }
 
     #[inline(always)]
-    fn serve_octetwise(
+    fn serve_bytewise(
         script: Script,
         login: &Login,
         context: &mut Context,
@@ -259,9 +259,9 @@ impl Peer for Deprecated {
         out.clear();
         received.clear();
         let mut handshake = SocksProxyHandshake::new();
-        for &octet in script.octets {
+        for &byte in script.bytes {
             arrival();
-            received.push(octet);
+            received.push(byte);
             #[expect(deprecated)]
             let Ok(action) = handshake.handshake(received) else {
                 continue;
