@@ -1,12 +1,12 @@
 //! Proof that no panic is reachable from the bytes of a peer.
 //!
-//! Each function below is linked on its own, for any argument: machines and tokens are not only those that a handshake
-//! leads to, but any value of their type. `#[no_panic]` refers to a missing symbol where an unwinding panic would leave
-//! the function. Unless the optimizer proves that none does, linking fails and names the function.
+//! Each function below is linked for any argument. Machines and tokens are any value of their type, even one that no handshake
+//! produces. `#[no_panic]` refers to a missing symbol where an unwinding panic would leave the function. Unless the optimizer
+//! proves that none does, linking fails and names the function.
 //!
-//! This holds for release builds. With `overflow-checks`, as in debug builds, an addition can panic.
+//! The proof is for release builds. With `overflow-checks`, as in debug builds, an addition can panic.
 //!
-//! The documentation of the crate lists under "Panics" which functions are left out, and why.
+//! The section "Panics" in the documentation of the crate lists the functions that are left out, with the reasons.
 
 use std::cmp::Ordering;
 use std::hint::black_box;
@@ -57,7 +57,7 @@ type Growing = Reassembler<Duration, Vec<u8>>;
 type FixedClient = ClientAssociation<Duration, [u8; 4096]>;
 type GrowingClient = ClientAssociation<Duration, Vec<u8>>;
 
-/// A context, which is the caller's code.
+/// The context. It is the caller's code, so it is not checked.
 struct Mechanism {
     services: Services,
     overhead: usize,

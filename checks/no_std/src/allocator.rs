@@ -1,4 +1,4 @@
-//! A heap that is never given back: enough for one run.
+//! A heap that frees nothing, which is enough for one run.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
@@ -12,10 +12,10 @@ struct Bump {
     used: AtomicUsize,
 }
 
-// SAFETY: `used` makes sure that each byte is allocated once.
+// SAFETY: `used` ensures that each byte is allocated only once.
 unsafe impl Sync for Bump {}
 
-// SAFETY: a block is inside of the heap, aligned, and not part of another block.
+// SAFETY: a block is inside the heap, aligned, and not part of another block.
 unsafe impl GlobalAlloc for Bump {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let room = layout.size() + layout.align();
@@ -23,7 +23,7 @@ unsafe impl GlobalAlloc for Bump {
         if start + room > SIZE {
             return ptr::null_mut();
         }
-        // SAFETY: `start + room` is inside of the heap, and aligning takes less than `align` bytes.
+        // SAFETY: `start + room` is inside the heap, and alignment takes fewer than `align` bytes.
         unsafe {
             let block = self.heap.get().cast::<u8>().add(start);
             block.add(block.align_offset(layout.align()))

@@ -1,4 +1,4 @@
-//! Both machines, every message and the UDP side, in a program without std. See Cargo.toml for how to run it.
+//! Both machines, every message and the UDP side, in a program without std. Cargo.toml describes how it is checked.
 
 #![expect(unsafe_code, reason = "a program without std is its own runtime")]
 #![no_std]
@@ -17,7 +17,7 @@ use sans_socks::{
     Address, AddressBuf, Command, Credentials, Method, Reply, ReplyCode, Request, client, server,
 };
 
-// For `main` to be called, and for `memcpy`, which `core` itself wants.
+// For the call of `main`, and for `memcpy`, which `core` itself needs.
 #[link(name = "c")]
 unsafe extern "C" {}
 
@@ -26,7 +26,7 @@ fn panic(_: &PanicInfo<'_>) -> ! {
     loop {}
 }
 
-/// Nothing unwinds here, but `core` as it is shipped refers to it.
+/// No code unwinds here, but the prebuilt `core` refers to this.
 #[unsafe(no_mangle)]
 const extern "C" fn rust_eh_personality() {}
 
@@ -50,7 +50,7 @@ fn clock() {
     core::hint::black_box(clock());
 }
 
-/// Writes every message and reads it back.
+/// Writes every message, and reads it back.
 fn messages(address: Address<'_>) -> Option<()> {
     let mut bytes = [0; 513];
 
@@ -89,7 +89,7 @@ fn messages(address: Address<'_>) -> Option<()> {
     Some(())
 }
 
-/// One machine against the other, with a password, up to the tunnel.
+/// Runs one machine against the other, with a password, up to the tunnel.
 fn handshake(request: &Request<'_>) -> Option<()> {
     let auth = client::Auth::password(Credentials::new("alice", "secret").ok()?);
     let mut client = client::Handshake::new(request, auth);
@@ -134,7 +134,7 @@ fn handshake(request: &Request<'_>) -> Option<()> {
     None
 }
 
-/// A payload in fragments to the relay, and back in one piece.
+/// Sends a payload in fragments to the relay, and back as one datagram.
 fn datagrams(address: Address<'_>) -> Option<()> {
     let payload = [7; 1000];
     let source = "192.0.2.7:4000".parse().ok()?;

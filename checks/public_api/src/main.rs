@@ -1,4 +1,4 @@
-//! Prints the public API that the rustdoc JSON in its argument describes, an item a line.
+//! Prints the public API in the rustdoc JSON file of its argument, one item in each line.
 
 use std::error::Error;
 
