@@ -1,23 +1,23 @@
-//! Compares this crate with `tor-socksproto` 0.47.0: both must consume and send the same bytes, and read the same request
-//! or reply. These differences are known.
+//! Compares this crate with `tor-socksproto` 0.47.0. Both must consume and send the same bytes, and decode the same request or
+//! reply, except for these known differences.
 //!
 //! Its server:
-//! - S1: accepts a user id of any length, and reads a name of SOCKS4a to its end before it fails for its length.
-//! - S2: sends nothing for a wrong version, without a common method, for an unknown ATYP and without methods, and for
-//!   a request of SOCKS4 that is malformed or for a command that it does not have.
+//! - S1: accepts a user id of any length, and reads a name of SOCKS4a to its end before it fails because of the length.
+//! - S2: sends no refusal for a wrong version, for a greeting without methods or without a common one, for an unknown ATYP, and
+//!   for a request of SOCKS4 that is malformed or has an unsupported command.
 //! - S3: fails for commands other than CONNECT, RESOLVE and RESOLVE_PTR.
 //! - S4: fails for CONNECT to port 0.
 //! - S5: fails for a name that is not UTF-8 or has a NUL, before the port is received.
 //! - S6: accepts an empty name.
 //! - S7: accepts empty credentials (here by configuration), and cannot reject any.
-//! - S8: sends a reply without an address in the request's family, and one with an address with the request's port.
+//! - S8: in a reply without an address, uses the request's address family; in one with an address, uses the request's port.
 //!
 //! Its client:
-//! - C1: reads a refusal to its end: it waits for the rest after REP, and fails for an unknown ATYP.
+//! - C1: reads a refusal to its end. It waits for the bytes after REP, and fails for an unknown ATYP.
 //! - C2: treats a name in a reply as in S5 and S6.
 //! - C3: fails for an RFC 1929 status with VER 05 (here by configuration).
 //! - C4: with credentials, always offers no authentication as well (here by the same offer).
-//! - C5: sends an IPv6 address in SOCKS4 as a name, and an address 0.0.0.x as one (here there is none).
+//! - C5: in SOCKS4, sends an IPv6 address as a name, and an address 0.0.0.x as an address (neither is compared).
 //! - C6: fails for a SOCKS4 reply with VN 04.
 
 use std::net::{IpAddr, SocketAddrV4};
@@ -47,7 +47,7 @@ pub enum Peer<'a> {
     Socks4Server(Socks4Wishes<'a>, &'a [u8]),
 }
 
-/// What the clients want.
+/// The requests of the clients.
 #[derive(Arbitrary, Debug)]
 pub struct Wishes {
     command: Resolvable,
@@ -95,7 +95,7 @@ pub fn differential(peer: Peer<'_>) {
 struct Run<T, E> {
     sent: Vec<u8>,
     unread: Vec<u8>,
-    /// `None` if it needs more.
+    /// `None` if it needs more input.
     end: Option<Result<T, E>>,
 }
 
@@ -248,7 +248,7 @@ fn as_servers(bytes: &[u8]) {
     assert_eq!(ours.sent, [&theirs.sent, refusal].concat()); // S2
 }
 
-/// Whether it is a name for them, too.
+/// Returns whether `tor-socksproto` also accepts the name.
 fn known_name(host: Host<'_>) -> bool {
     match host {
         Host::Domain(name) => name.to_str().is_ok_and(|name| !name.contains('\0')),
@@ -256,7 +256,7 @@ fn known_name(host: Host<'_>) -> bool {
     }
 }
 
-/// Whether a name that they do not accept ends at the last byte or the one before: the port is incomplete.
+/// Returns whether a name that they do not accept ends so that the port is incomplete.
 fn ends_in_strange_name(bytes: &[u8]) -> bool {
     let names = [0, 1].into_iter().flat_map(|port| {
         let upto = bytes.len().saturating_sub(port);
@@ -340,14 +340,14 @@ fn our_client(mut handshake: client::Handshake, bytes: &[u8]) -> Run<(ReplyCode,
     Run { sent, unread, end }
 }
 
-/// A target of which the port is not 0 (S4).
+/// Returns a target whose port is not 0 (S4).
 fn reachable(target: Target) -> Address<'static> {
     let Address { host, port } = target.address();
     let port = port.max(1);
     Address { host, port }
 }
 
-/// The host as theirs, if they can have it.
+/// Returns the host as their type, if they support it.
 fn theirs_of(host: Host<'_>) -> Option<SocksAddr> {
     Some(match host {
         Host::Ipv4(ip) => SocksAddr::Ip(ip.into()),

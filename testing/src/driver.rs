@@ -177,7 +177,7 @@ fn transmit(side: &mut Side<'_>, bytes: &[u8], delivery: &Delivery) {
         let due = Due::Transmit(rest.to_vec());
         side.consumes_nothing(&due);
         side.send(0, rest);
-        assert_eq!(side.due(), due, "what was not sent remains");
+        assert_eq!(side.due(), due, "unsent bytes stay pending");
         side.send(delivery.write, rest);
         rest = rest.get(delivery.write..).unwrap_or_default();
     }

@@ -1,4 +1,4 @@
-//! Errors that only the crate can construct, caused as a peer causes them.
+//! Errors that only the crate can construct, obtained from the bytes of a peer.
 
 use sans_socks::client::{Auth, Handshake, Output};
 use sans_socks::message::{AuthStatus, Selection};

@@ -15,11 +15,11 @@ use crate::driver::{self, Caller, Delivery, Due, Eof, Side};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The token of a step is not the one that the other side made.
+    /// The token of a step is not the one that the other side has produced.
     Token,
-    /// A wrapped token was changed, or is of the other direction.
+    /// A wrapped token was changed, or has the wrong direction.
     Checksum,
-    /// A wrapped token is a replay, or not the next.
+    /// A wrapped token is a replay, or out of sequence.
     Sequence,
     /// The test asked for a failure.
     Told,
@@ -33,11 +33,11 @@ impl std::fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// The bytes of a token besides the plaintext: a flag for confidentiality, a number, a checksum.
+/// How many bytes a token adds to the plaintext: a flag for confidentiality, a number, a checksum.
 pub const OVERHEAD: usize = 1 + 8 + 8;
 
-/// A context of `tokens` tokens, the first by the initiator. It checks each token that it receives. After that, messages
-/// have a checksum and a number.
+/// A context that exchanges `tokens` tokens, the first of which is the initiator's. It checks each token that it receives.
+/// Messages after that have a checksum and a number.
 pub struct Fake {
     initiator: bool,
     tokens: usize,
@@ -53,15 +53,15 @@ pub struct Fake {
     sent: u64,
     received: u64,
     numbers: BTreeSet<u64>,
-    /// The overhead that `max_plain` reckons with.
+    /// The overhead that `max_plain` assumes.
     pub claimed_overhead: usize,
-    /// What confidentiality adds to that.
+    /// The additional overhead of confidentiality.
     pub claimed_for_confidentiality: usize,
     /// The number of the message that cannot be wrapped.
     pub failing_wrap: Option<u64>,
     /// Whether `wrap` leaves confidentiality out and reports that, as a library may.
     pub never_confidential: bool,
-    /// Lives as long as the context does.
+    /// A handle that lives as long as the context.
     pub life: Arc<()>,
 }
 
@@ -124,7 +124,7 @@ impl Context for Fake {
         assert_eq!(
             token.is_none(),
             self.initiator && self.seen == 0,
-            "R-110: no token in the first step of an initiator, else one"
+            "R-110: no token in the first step of an initiator, and one in every other step"
         );
         assert!(self.seen < self.tokens, "a step after the last");
         if let Some(token) = token {
@@ -174,7 +174,7 @@ impl Context for Fake {
         let (body, checksum) = token.split_last_chunk::<8>().ok_or(Fault::Checksum)?;
         let (head, sealed) = body.split_first_chunk::<9>().ok_or(Fault::Checksum)?;
         let confidential = head[0] == 1;
-        // Appended before it is verified: the caller must discard it after an error.
+        // The plaintext is appended before it is verified. The caller must discard it after an error.
         out.extend(
             sealed
                 .iter()
@@ -344,8 +344,8 @@ pub fn drive_after_eof<C: Context>(negotiator: Negotiator<C>, wire: &[u8], rest:
     negotiation.outcome(record.sent(), record.unread)
 }
 
-/// the most memory that may be allocated at once when this many bytes have arrived. Each is in two buffers at most,
-/// and one of these may be growing to twice its size.
+/// the most memory that may be allocated at once when this many bytes have arrived. Each byte is in at most two
+/// buffers, and one of these may be growing to twice its size.
 pub fn held(bytes: usize) -> u64 {
     8 * bytes as u64 + 1024
 }

@@ -1,4 +1,4 @@
-//! What the tests, the fuzz targets and the examples' tests of this workspace share. Not published.
+//! The code that the tests, the fuzz targets and the examples' tests of this workspace share. It is not published.
 //!
 //! | module | |
 //! |---|---|
@@ -12,7 +12,7 @@
 #![allow(
     missing_docs,
     missing_debug_implementations,
-    reason = "tests read the code, and print none of it"
+    reason = "only tests use it, and they do not print it"
 )]
 
 pub mod driver;

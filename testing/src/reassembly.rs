@@ -40,7 +40,7 @@ impl<B: Storage> Machine for Reassembler<Duration, B> {
     }
 }
 
-/// What a scenario expects.
+/// The expected outcome of a datagram.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expected {
     Pending,
@@ -56,7 +56,7 @@ impl From<Outcome<'_>> for Expected {
                 assert_eq!(
                     datagram.header.frag,
                     Frag::STANDALONE,
-                    "what is delivered is whole"
+                    "a delivered datagram is whole"
                 );
                 Self::Deliver(datagram.payload.to_vec())
             }
@@ -65,7 +65,7 @@ impl From<Outcome<'_>> for Expected {
     }
 }
 
-/// The model: it stores the pieces and joins them at the end.
+/// The model, which stores the fragments and joins them at the end.
 struct Naive {
     max_datagram: usize,
     room: usize,
@@ -124,7 +124,7 @@ impl Naive {
             });
         }
         let total = self.bytes() + payload.len();
-        // A sequence of one needs no room.
+        // A sequence of one fragment needs no room.
         let no_room = total > self.room && frag != 0x81;
         let fault = if self.pieces.first().is_some_and(|(first, _)| first != address) {
             Some(AddressMismatch)
@@ -159,12 +159,12 @@ pub struct Pair<'m> {
     now: Duration,
     /// Bytes of heap that the machine holds.
     heap: i64,
-    /// The fragments that were accepted: time, position, address, payload.
+    /// The accepted fragments: time, position, address, payload.
     taken: Vec<(Duration, usize, AddressBuf, Vec<u8>)>,
 }
 
 impl<'m> Pair<'m> {
-    /// Sequences of `max_datagram` bytes, of which `room` fit, with a timeout of 5 s.
+    /// Creates both for sequences of `max_datagram` bytes, of which `room` fit, with a timeout of 5 s.
     pub fn new(machine: &'m mut dyn Machine, max_datagram: usize, room: usize) -> Self {
         let naive = Naive {
             max_datagram,
@@ -205,8 +205,8 @@ impl<'m> Pair<'m> {
         self.holds_the_same();
     }
 
-    /// Handles a datagram with both, and checks that a delivery consists of consecutive pieces of one address, all
-    /// within the timeout.
+    /// Handles a datagram with both, and checks that a delivery consists of consecutive fragments of one address, all within
+    /// the timeout.
     pub fn handle_datagram(&mut self, datagram: Datagram<'_>) {
         let Datagram { header, payload } = datagram;
         let (frag, address) = (header.frag.get(), AddressBuf::from(header.address));

@@ -6,7 +6,7 @@ use sans_socks::server;
 use sans_socks::socks4::UserId;
 use sans_socks::{Address, Command, Credentials, Io, Machine, Method, Phase, ReplyCode, Request};
 
-/// What a test searches for.
+/// The secrets that a test searches for.
 pub const USERNAME: &str = "Zq7xKw9vHd3m";
 pub const PASSWORD: &str = "Wj4kYb2qTg8n";
 
@@ -15,7 +15,7 @@ pub const PASSWORD: &str = "Wj4kYb2qTg8n";
 pub struct Session<'a> {
     pub request: Request<'a>,
     pub auth: Auth<'a>,
-    /// The user id where the client speaks version 4.
+    /// The user id, if the client uses version 4.
     pub socks4: Option<UserId<'a>>,
     /// The client's configuration.
     pub config: client::Config,
@@ -24,7 +24,7 @@ pub struct Session<'a> {
     pub end: End,
     /// The most bytes that are sent or offered at a time.
     pub chunk: usize,
-    /// A fault of the connection, and after how many turns of both sides.
+    /// A fault of the connection, and after how many turns of both sides it happens.
     pub fault: Option<(usize, Fault)>,
 }
 
@@ -44,7 +44,7 @@ pub enum End {
 pub enum Fault {
     /// It ends.
     Eof,
-    /// It carries bytes that belong to no message.
+    /// It carries bytes that do not belong to a message.
     Garbage,
 }
 

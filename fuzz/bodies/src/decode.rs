@@ -21,10 +21,10 @@ pub fn decode(input: &[u8]) {
         as_read,
         same_credentials,
     );
-    // RSV is not looked at, and written as 00.
+    // RSV is ignored, and written as 00.
     let request = |_: &Request<'_>, bytes: &mut Vec<u8>| bytes[2] = 0;
     stream(input, out, Request::decode, request, PartialEq::eq);
-    // So is a reply's; and a name of length 0, which means that there is no address, is written as 0.0.0.0.
+    // The same holds for a reply. A name of length 0, which means that there is no address, is written as 0.0.0.0.
     let reply = |_: &Reply<'_>, bytes: &mut Vec<u8>| {
         bytes[2] = 0;
         if bytes[3..5] == [3, 0] {
@@ -33,7 +33,7 @@ pub fn decode(input: &[u8]) {
     };
     stream(input, out, Reply::decode, reply, PartialEq::eq);
     stream(input, out, Frame::decode, as_read, PartialEq::eq);
-    // Any x of 0.0.0.x announces a name, and is written as 1.
+    // Any x in 0.0.0.x announces a name, and is written as 1.
     let socks4_request = |request: &socks4::Request<'_>, bytes: &mut Vec<u8>| {
         if let Host::Domain(_) = request.address().host {
             bytes[7] = 1;
@@ -54,18 +54,18 @@ pub fn decode(input: &[u8]) {
     text(input);
 }
 
-/// Nothing is written otherwise than it was read.
+/// Every byte is written as it was read.
 fn as_read<T>(_: &T, _: &mut Vec<u8>) {}
 
 fn same_credentials(one: &Credentials<'_>, other: &Credentials<'_>) -> bool {
     one.verify(other.username(), other.password())
 }
 
-/// What holds for the decision that `needed` leads to, when only some of these bytes have been received.
+/// Whether a decision point may move while the bytes up to it arrive.
 #[derive(Clone, Copy)]
 enum Decisions {
     Stay,
-    /// A field that a NUL ends can turn out to be longer.
+    /// A field that ends with a NUL can turn out to be longer.
     CanMoveOn,
 }
 
@@ -87,7 +87,7 @@ fn stream_with<'a, T: Encode + Debug>(
     written: impl Fn(&T, &mut Vec<u8>),
     same: impl Fn(&T, &T) -> bool,
 ) {
-    // Byte by byte: each decision is at the place that the one before announced, and none is revoked.
+    // Byte by byte: each decision is at the byte that the previous one announced, and none is revoked.
     let mut decision = 0;
     let mut end = None;
     for have in 0..=input.len() {
@@ -102,24 +102,24 @@ fn stream_with<'a, T: Encode + Debug>(
                 decision = next;
             }
             (Ok(Decoded::Complete { consumed, .. }), None) => {
-                assert_eq!((consumed, decision), (have, have), "whole where it was said");
+                assert_eq!((consumed, decision), (have, have), "complete where it was announced");
                 end = Some(Ok(consumed));
             }
             (Ok(Decoded::Complete { consumed, .. }), Some(whole)) => {
-                assert_eq!(Ok(consumed), whole, "what stands behind changes nothing");
+                assert_eq!(Ok(consumed), whole, "later bytes change nothing");
             }
-            // VER alone is judged before the decision it belongs to.
+            // VER is checked before the decision point to which it belongs.
             (Err(fault), None) => {
                 let early = have == 1 && matches!(fault, Malformed::Version { .. });
                 assert!(
                     have == decision || early,
-                    "{fault:?} after {have}, {decision} due"
+                    "{fault:?} after {have} bytes, expected after {decision}"
                 );
                 end = Some(Err(fault));
                 tells(&fault);
             }
-            (Err(fault), Some(first)) => assert_eq!(Err(fault), first, "what stands behind changes nothing"),
-            (Ok(Decoded::Incomplete { .. }), Some(_)) => panic!("whole or faulty, and then not"),
+            (Err(fault), Some(first)) => assert_eq!(Err(fault), first, "later bytes change nothing"),
+            (Ok(Decoded::Incomplete { .. }), Some(_)) => panic!("complete or faulty, and then incomplete"),
         }
     }
 
@@ -154,7 +154,7 @@ fn stream_with<'a, T: Encode + Debug>(
 
 fn datagram(input: &[u8], out: &mut [u8]) {
     let decoded = Datagram::decode(input);
-    // A datagram is cut off up to the end of its header, and from there on whole; or it is faulty.
+    // A datagram is truncated up to the end of its header, and complete from there on, unless it is faulty.
     let whole = (0..=input.len()).find(|have| Datagram::decode(&input[..*have]) != Err(Malformed::Truncated));
     match (decoded, whole) {
         (Err(Malformed::Truncated), whole) => assert_eq!(whole, None),
@@ -172,7 +172,7 @@ fn datagram(input: &[u8], out: &mut [u8]) {
             );
             assert!(header_len <= Header::MAX_LEN);
             assert_eq!(datagram.encode_into(out), Ok(input.len()));
-            // RSV is not looked at, and written as 0000.
+            // RSV is ignored, and written as 0000.
             assert_eq!(out[..2], [0, 0]);
             assert_eq!(out[2..input.len()], input[2..]);
             assert_eq!(Datagram::decode(&out[..input.len()]), Ok(datagram));
@@ -181,15 +181,14 @@ fn datagram(input: &[u8], out: &mut [u8]) {
     }
 }
 
-/// `host:port` as a person writes it.
+/// Checks the input as text of the form `host:port`.
 fn text(input: &[u8]) {
     if let Some(parsed) = std::str::from_utf8(input)
         .ok()
         .and_then(|text| Address::try_from(text).ok())
     {
         address(parsed);
-        // A name that does not print as it is, is printed otherwise.
-        // Parses as what was printed, or not at all.
+        // Printed text parses as the same address, or not at all.
         let printed = parsed.to_string();
         match Address::try_from(&*printed) {
             Ok(again) => assert_eq!(again, parsed),
@@ -205,7 +204,7 @@ fn address(address: Address<'_>) {
     assert_eq!(canonical.port, address.port);
 }
 
-/// It can be printed, on a line.
+/// Checks that it can be printed on one line.
 fn tells(it: &(impl Debug + Display)) {
     let text = format!("{it} {it:?}");
     assert!(!text.chars().any(char::is_control), "{text}");

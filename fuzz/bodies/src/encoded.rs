@@ -1,4 +1,4 @@
-//! Seeds as the values that [`Arbitrary`] decodes from them, so that they can be read and written.
+//! Seeds, written as the values that [`Arbitrary`] decodes from them, so that people can read and write them.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -36,7 +36,7 @@ impl<const N: usize> Encoded for [u8; N] {
     }
 }
 
-/// Each element follows a `true`. The end of the input ends the last field of a scenario, the only place of a `Vec`.
+/// Each element follows a `true`. A `Vec` is always the last field of a scenario, where the end of the input ends it.
 impl<T: Encoded> Encoded for Vec<T> {
     fn encode(&self, out: &mut Vec<u8>) {
         for element in self {
@@ -46,14 +46,14 @@ impl<T: Encoded> Encoded for Vec<T> {
     }
 }
 
-/// Appends a variant, which is a fraction of the range of `u32`.
+/// Appends a variant, which is encoded as a fraction of the range of `u32`.
 pub(crate) fn variant(name: &str, of: &[&str], out: &mut Vec<u8>) {
     let index = of.iter().position(|other| *other == name).expect("a variant") as u64;
     let first = (index << 32).div_ceil(of.len() as u64);
     out.extend((first as u32).to_le_bytes());
 }
 
-/// Implements [`Encoded`] for types whose fields are named here in their order.
+/// Implements [`Encoded`] for types whose fields are listed here in their order.
 macro_rules! encoded {
     ($(enum $type:ident { $($variant:ident { $($field:ident),* })* })*) => {
         $(impl Encoded for $type {

@@ -17,14 +17,14 @@ use sans_socks_testing::gssapi::{
     Fake, Fault, Negotiation, OVERHEAD, converse, drive, drive_after_eof, frame, held, wrapped,
 };
 
-/// What is tested, and the operations on it.
+/// The objects under test, and the operations on them.
 #[derive(Arbitrary, Clone, Debug)]
 pub enum Scenario {
-    /// A client, and what its peer sends.
+    /// A client, and the messages of its peer.
     Client { client: Client, ops: Vec<Op> },
-    /// A server, and what its peer sends.
+    /// A server, and the messages of its peer.
     Server { server: Server, ops: Vec<Op> },
-    /// The layer, and what its peer sends.
+    /// The layer, and the frames of its peer.
     Stream { level: Level, ops: Vec<StreamOp> },
     /// A client and a server, and the messages after their negotiation.
     Conversation {
@@ -86,14 +86,14 @@ pub enum MaxToken {
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub struct Context {
-    /// The number of tokens, 1 to 6. In a conversation that of the client counts.
+    /// The number of tokens, 1 to 6. In a conversation, only the client's number is used.
     pub tokens: u8,
     pub lacks_integrity: bool,
     pub lacks_confidentiality: bool,
     pub fails: bool,
 }
 
-/// An operation on a negotiator. It does nothing where it does not apply.
+/// An operation on a negotiator. If it does not apply, it does nothing.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Op {
     /// Bytes arrive, unless the input has ended.
@@ -104,14 +104,14 @@ pub enum Op {
     Offer {
         n: u8,
     },
-    /// Offers no more than is needed, all of which must be consumed.
+    /// Offers at most the bytes needed, all of which must be consumed.
     OfferNeeded,
     /// Sends at most this many bytes.
     Send {
         n: u8,
     },
     Step,
-    /// The input ends. The caller announces that first, and then offers what it holds.
+    /// The input ends. The caller first announces the end, and then offers the bytes that it holds.
     End,
     Reject,
 }
@@ -135,7 +135,7 @@ pub enum Piece {
         mtyp: u8,
         token: [u8; 8],
     },
-    /// The first bytes of these.
+    /// The first bytes of this array.
     Raw {
         len: u8,
         bytes: [u8; 8],
@@ -174,7 +174,7 @@ pub enum MessageOp {
     Send {
         len: u8,
     },
-    /// Sends more than fits a frame. Only once, because it is slow.
+    /// Sends more than fits in a frame. Only once, because it is slow.
     SendLong,
     Deliver {
         len: u8,
@@ -323,7 +323,7 @@ impl Peer {
     }
 }
 
-/// The operations lead to the same result as one read of all bytes, with the end announced at its place or before all.
+/// Checks that the operations have the same result as one read of all bytes, with the end announced after them or before.
 fn negotiation(start: impl Fn() -> Negotiator<Fake>, is_client: bool, ops: &[Op]) {
     let mut peer = Peer {
         initiator: !is_client,
@@ -355,7 +355,7 @@ fn negotiation(start: impl Fn() -> Negotiator<Fake>, is_client: bool, ops: &[Op]
 /// What the operations have done.
 #[derive(Default)]
 struct Run {
-    /// All that the peer has sent.
+    /// All bytes that the peer has sent.
     wire: Vec<u8>,
     rejected: bool,
 }
@@ -382,7 +382,7 @@ impl Run {
                 side.inbox_ended = true;
                 side.end(usize::MAX, &due);
             }
-            // The bytes of an agreement may have been sent, and others are then the layer's.
+            // After the agreement, further bytes belong to the layer.
             (Op::Reject, Due::Negotiated) => {}
             (Op::Reject, _) => {
                 side.machine.reject_negotiation();
@@ -404,7 +404,7 @@ fn layer(initiator: bool, level: ProtectionLevel) -> Encapsulation<Fake> {
     Encapsulation::new(context, level)
 }
 
-/// Frames and other bytes give the same plaintext and the same end in every split.
+/// Checks that frames and other bytes have the same plaintext and the same end in every split.
 fn stream(level: Option<ProtectionLevel>, ops: &[StreamOp]) {
     let level = level.unwrap_or(ProtectionLevel::Selective);
     let mut sender = layer(true, ProtectionLevel::Selective);
@@ -434,7 +434,7 @@ fn stream(level: Option<ProtectionLevel>, ops: &[StreamOp]) {
     assert_eq!(decapsulated(layer(false, level), &bytes), whole);
 }
 
-/// Payloads in which the bytes count.
+/// Generates payloads whose bytes count up.
 #[derive(Default)]
 struct Serial(u8);
 
@@ -480,7 +480,7 @@ fn decapsulated(mut layer: Encapsulation<Fake>, pieces: &[&[u8]]) -> (Vec<u8>, R
     (plain, end)
 }
 
-/// A stream that has failed has failed in both directions.
+/// Checks that a stream that has failed has failed in both directions.
 fn has_failed(layer: &mut Encapsulation<Fake>) {
     let mut out = b"before".to_vec();
     for _ in 0..2 {
@@ -496,13 +496,13 @@ fn has_failed(layer: &mut Encapsulation<Fake>) {
     assert_eq!(out, b"before");
 }
 
-/// Two negotiators agree or both fail, and after that their layers understand each other.
+/// Checks that two negotiators agree or both fail, and that their layers then understand each other.
 fn conversation(client: Negotiator<Fake>, server: Negotiator<Fake>, ops: &[Message]) {
     let (client, server) = converse(client, server);
     let ends = (client.facts().2, server.facts().2);
     let stuck = matches!(ends, (Err(Error::Abandoned), Err(Error::Abandoned)));
     assert!(!stuck, "deadlock");
-    // The client alone can refuse what the server has chosen.
+    // Only the client can refuse the level that the server has chosen.
     if ends.0.is_ok() {
         assert_eq!(ends.0, ends.1);
         assert!(client.unread.is_empty() && server.unread.is_empty());
@@ -626,11 +626,11 @@ fn sealed(from: &mut Encapsulation<Fake>, plain: &[u8]) -> Vec<u8> {
     let mut wire = Vec::new();
     from.encapsulate_datagram(plain, &mut wire)
         .expect("a context that works");
-    assert!(from.max_plain(wire.len()) >= plain.len(), "it would have fit");
+    assert!(from.max_plain(wire.len()) >= plain.len(), "the plaintext would have fit");
     wire
 }
 
-/// A datagram is received as it was sent.
+/// Checks that a datagram is received as it was sent.
 fn datagram(from: &mut Encapsulation<Fake>, to: &mut Encapsulation<Fake>, plain: &[u8]) {
     let wire = sealed(from, plain);
     let mut received = b"before".to_vec();
@@ -638,7 +638,7 @@ fn datagram(from: &mut Encapsulation<Fake>, to: &mut Encapsulation<Fake>, plain:
     assert_eq!(received, [b"before", plain].concat());
 }
 
-/// A datagram that was changed, cut or replayed is dropped, with no effect on the original.
+/// Checks that a datagram that was changed, cut or replayed is dropped, with no effect on the original.
 fn datagram_under_attack(
     from: &mut Encapsulation<Fake>,
     to: &mut Encapsulation<Fake>,

@@ -67,7 +67,7 @@ const NEC: Framing = Framing {
     max_token: MaxToken::Exact,
 };
 
-/// A working context of this many tokens.
+/// Returns a working context of this many tokens.
 fn context(tokens: u8) -> Context {
     Context {
         tokens: tokens - 1,
@@ -103,7 +103,7 @@ fn level(byte: u8) -> Piece {
     }
 }
 
-/// The messages of a server to a client, in a context of this many tokens.
+/// Returns the messages of a server to a client, in a context of this many tokens.
 fn to_client(tokens: u8, byte: u8) -> Vec<Piece> {
     let mut pieces = vec![Piece::Token; usize::from(tokens / 2)];
     if tokens % 2 == 1 {
@@ -113,7 +113,7 @@ fn to_client(tokens: u8, byte: u8) -> Vec<Piece> {
     pieces
 }
 
-/// What a client sends to a server.
+/// Returns the messages of a client to a server.
 fn to_server(tokens: u8, byte: u8) -> Vec<Piece> {
     let mut pieces = vec![Piece::Token; usize::from(tokens.div_ceil(2))];
     pieces.push(level(byte));
@@ -124,7 +124,7 @@ fn received(pieces: &[Piece]) -> Vec<Op> {
     pieces.iter().map(|&piece| Op::Receive { piece }).collect()
 }
 
-/// All of these arrive, and the caller takes small steps.
+/// Returns a scenario in which all of these arrive, and the caller reads and writes a few bytes at a time.
 fn slowly(pieces: &[Piece]) -> Vec<Op> {
     let mut ops = received(pieces);
     for _ in 0..20 {
@@ -323,7 +323,7 @@ fn seeds() -> Vec<(String, Scenario)> {
             client(2, Level::Integrity),
             &[Piece::Token, Piece::Ready, Piece::Ready, level(1)],
         ),
-        // What was offered during a step was once counted beyond it: after the end, bytes were needed that no one had.
+        // Bytes offered during a step were once counted after it. After the end, the negotiator then needed missing bytes.
         ops_of_server(
             "server-end-during-a-step",
             3,

@@ -21,7 +21,7 @@ pub struct ClientSplit<'a> {
     input: Input<'a>,
 }
 
-/// What the caller does before it follows the machine's steps, and what the peer sends.
+/// The first operations of the caller, which then follows the machine's steps, and the bytes of the peer.
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
     /// Whether the input ends after `bytes`, or more may be received.

@@ -1,12 +1,12 @@
-//! What each fuzz target does with its input, in functions, so that the crate's own tests (`tests/corpus_replay.rs`) run
-//! them over the committed inputs without a fuzzer.
+//! The bodies of the fuzz targets, as functions. So the crate's own tests (`tests/corpus_replay.rs`) can run them over the
+//! committed inputs without a fuzzer.
 
-// Some need a heap. Without the feature, this is nothing.
+// Some need a heap. Without the feature, this module is empty.
 #![cfg(feature = "alloc")]
 #![allow(
     missing_docs,
     missing_debug_implementations,
-    reason = "tests read the code, and print none of it"
+    reason = "only tests use it, and they do not print it"
 )]
 
 mod decode;

@@ -1,4 +1,4 @@
-//! A client and a server, with a network and a scheduler that do anything.
+//! A client and a server, with an arbitrary network and an arbitrary scheduler.
 
 use arbitrary::Arbitrary;
 use sans_socks::{Error, Malformed};
@@ -25,7 +25,7 @@ enum SideOp {
     Machine(Op),
     /// Sends this many bytes through the tunnel, if there is one.
     UseTunnel(u8),
-    /// Ends the input. What was sent and not consumed is lost from this position on.
+    /// Ends the input. From this position on, sent bytes that are not consumed are lost.
     Cut(u8),
     RejectNegotiation,
 }
@@ -33,7 +33,7 @@ enum SideOp {
 /// Bytes that look like messages.
 const TUNNEL: [u8; 16] = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0, 5, 1, 0, 5, 0, 1];
 
-/// Does `op` on one side. Returns false if its result may differ from that of an undisturbed handshake.
+/// Performs `op` on one side. Returns false if its result may differ from that of an undisturbed handshake.
 fn act(side: &mut Side<'_>, peer: &mut Side<'_>, op: SideOp) -> bool {
     match op {
         SideOp::Machine(op) => peer.receive(&op.act(side)),
@@ -57,13 +57,13 @@ fn act(side: &mut Side<'_>, peer: &mut Side<'_>, op: SideOp) -> bool {
     true
 }
 
-/// Runs both to their end, which they reach.
+/// Runs both sides to their ends, and checks that they end.
 fn run<'a>(client: &mut Side<'a>, server: &mut Side<'a>) {
     conclude(client, server, usize::MAX);
     assert!(client.end.is_some() && server.end.is_some(), "deadlock");
 }
 
-/// Whether both ends belong to the same handshake.
+/// Returns whether both ends belong to the same handshake.
 fn agree(client: &Due, server: &Due) -> bool {
     match (client, server) {
         (Due::Connected(..), Due::Served(_)) => true,
@@ -86,7 +86,7 @@ fn agree(client: &Due, server: &Due) -> bool {
 
 pub fn pair_ops(pair: Pair) {
     let (mut client, mut server) = (pair.client.script(), pair.server.script());
-    // No raw bytes are exchanged: a negotiation only needs both to agree.
+    // The raw negotiation exchanges no bytes. Both sides only have to accept or reject it.
     (client.raw_negotiation, server.raw_negotiation) = (0, 0);
     let (of_client, of_server) = (Script::Client(client), Script::Server(server));
 
@@ -121,10 +121,10 @@ pub fn pair_ops(pair: Pair) {
         assert_eq!(
             client.inbox,
             [0, 1, 0, 0, 0, 0, 0, 0],
-            "a refusal is judged at REP (Q-043)"
+            "a refusal is reported at REP (Q-043)"
         );
     }
     if let Due::Closed(Error::Socks4Refused(_)) = ends.0 {
-        assert_eq!(client.inbox, [0; 6], "a refusal is judged at CD");
+        assert_eq!(client.inbox, [0; 6], "a refusal is reported at CD");
     }
 }

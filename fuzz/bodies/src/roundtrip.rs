@@ -1,4 +1,4 @@
-//! Encodes and decodes any value: the result is the same, and encoding writes the whole message or nothing, and no other
+//! Encodes and decodes any value. The result is the same value. Encoding writes the whole message or nothing, and no other
 //! byte.
 
 use std::fmt::Debug;
@@ -48,7 +48,7 @@ pub fn roundtrip(input: &[u8]) {
     }
 }
 
-/// The bytes of the message, if that is what was read.
+/// Returns the length of the message, if that is what was decoded.
 fn is<T: PartialEq + Debug>(read: Result<Decoded<T>, Malformed>, written: &T) -> Option<usize> {
     let (read, consumed) = read.ok()?.complete()?;
     (read == *written).then_some(consumed)
@@ -61,7 +61,7 @@ fn message<T: Encode>(message: &T, read: impl Fn(&[u8]) -> Option<usize>) {
     assert_eq!(message.encode_into(&mut bytes), Ok(len));
     assert_eq!(read(&bytes), Some(len));
 
-    // A buffer with something else in every place, which must stay where there is no room.
+    // Every byte of this buffer differs from the message. It must not change if there is no room.
     let before: Vec<u8> = bytes.iter().map(|byte| !byte).chain([0xa5; 3]).collect();
     let mut out = before.clone();
     for room in (0..len.min(600)).chain(len.saturating_sub(3)..len) {
@@ -70,8 +70,8 @@ fn message<T: Encode>(message: &T, read: impl Fn(&[u8]) -> Option<usize>) {
     }
     assert_eq!(message.encode_into(&mut out), Ok(len));
     assert!(out[..len] == bytes && out[len..] == [0xa5; 3], "written beyond");
-    assert_eq!(read(&out), Some(len), "with bytes behind");
-    assert_eq!(read(&bytes[..len - 1]), None, "without the last");
+    assert_eq!(read(&out), Some(len), "with bytes after it");
+    assert_eq!(read(&bytes[..len - 1]), None, "without the last byte");
 
     #[cfg(feature = "bytes")]
     {
@@ -88,7 +88,7 @@ fn message<T: Encode>(message: &T, read: impl Fn(&[u8]) -> Option<usize>) {
 fn datagram(datagram: Datagram<'_>) {
     let Datagram { header, payload } = datagram;
     message(&header, |bytes| {
-        // Behind a header there is always a payload; only its length tells where it begins.
+        // A payload always follows a header, and only the header's length shows where it begins.
         let read = Datagram::decode(bytes).ok()?;
         (read.header == header).then_some(bytes.len() - read.payload.len())
     });
@@ -122,7 +122,7 @@ fn datagram(datagram: Datagram<'_>) {
 }
 
 fn reassembled(to: Address<'_>, max: NonZeroUsize, payload: &[u8]) {
-    // Else hardly any would be cut into more than one piece, and fewer than 128.
+    // Otherwise hardly any payload would have between 2 and 127 fragments.
     let max = NonZeroUsize::new(max.get() % 64).unwrap_or(NonZeroUsize::MIN);
     let pieces = payload.len().div_ceil(max.get()).max(1);
     let fragments = match fragments(to, payload, max) {

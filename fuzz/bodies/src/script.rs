@@ -1,4 +1,4 @@
-//! The wishes and answers of the machines' callers, as values that a fuzzer can make.
+//! The requests and answers of the machines' callers, as values that a fuzzer can generate.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU8;
@@ -99,7 +99,7 @@ pub struct ServerCaller {
     /// Rejects every request with this code of version 4.
     socks4_code: Option<u8>,
     prefer: Preference,
-    /// 0 accepts the credentials.
+    /// The credentials are accepted if this is 0.
     status: u8,
     /// How many bytes the caller's own negotiation consumes, modulo 8.
     raw_negotiation: u8,
@@ -175,10 +175,10 @@ impl User {
     }
 }
 
-/// A client's configuration, and the wishes of its caller.
+/// A client's configuration, and the requests of its caller.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub struct ClientCaller {
-    /// Speaks version 4, if it can carry the request.
+    /// Uses version 4, if that can encode the request.
     socks4: Option<User>,
     optimistic: bool,
     strict_reserved: bool,

@@ -1,5 +1,5 @@
 //! Datagrams at a relay and at a client: which are accepted, which association they belong to, and how fragments are
-//! reassembled. Simple models do the same side by side.
+//! reassembled. Simple models run beside the code.
 //!
 //! The input is a list of operations that [`Arbitrary`] decodes, so a finding prints as one.
 
@@ -16,7 +16,7 @@ use sans_socks::{Address, AddressBuf, Domain, InvalidValue, Malformed};
 
 use sans_socks_testing::reassembly::{Machine, Pair};
 
-/// What is tested, and the operations on it.
+/// The objects under test, and the operations on them.
 #[derive(Arbitrary, Clone, Debug)]
 pub enum Scenario {
     /// One association and its reassembler.
@@ -95,12 +95,12 @@ pub enum Memory {
     Slice,
 }
 
-/// A datagram on the wire. No two payloads are the same, so a delivery shows what it consists of.
+/// A datagram on the wire. All payloads differ, so a delivery shows its fragments.
 #[derive(Arbitrary, Clone, Debug)]
 pub enum Wire {
     /// The fragment that the open sequence waits for.
     Next { last: bool, len: u8 },
-    /// The datagram before, with these bits of FRAG flipped.
+    /// The previous datagram, with these bits of FRAG flipped.
     Again { flip: u8 },
     Built {
         reserved: [u8; 2],
@@ -347,7 +347,7 @@ impl Wires {
     }
 
     fn encode(&mut self, reserved: [u8; 2], frag: u8, to: To, len: u8) {
-        // The rest of the header is from an encoder that another target tests.
+        // The encoder of the rest of the header is tested by another target.
         let header = Header::standalone(to.address());
         self.last = vec![0; header.encoded_len()];
         header.encode_into(&mut self.last).expect("room");
@@ -453,7 +453,7 @@ impl Naive {
         Ok(len)
     }
 
-    /// Whether the association does the same: nothing is learned from what was dropped.
+    /// Checks that the association agrees with the model. A dropped datagram changes nothing.
     fn agrees(&self, association: &Association) {
         assert_eq!(association.client(), self.client);
         for source in Source::all() {
@@ -501,7 +501,7 @@ fn relay(mut association: Association, mut naive: Naive, mut pair: Pair<'_>, ops
             }
             (Err(reason), stated) => {
                 assert_eq!(Err(reason), stated);
-                // The reassembler also withstands what it should not get.
+                // The reassembler also gets datagrams that a relay would not pass to it.
                 if let Ok(decoded) = Datagram::decode(datagram) {
                     pair.handle_datagram(decoded);
                 }
@@ -576,8 +576,8 @@ fn table(limit: usize, ops: &[TableOp]) {
     }
 }
 
-/// The association that a datagram belongs to: the one whose client is the source, else an unused one that waits for
-/// the port, for any port, or a used one that accepts any. Of several the first.
+/// Returns the association of a datagram: the one whose client is the source, otherwise an unused one that waits for the port,
+/// or for any port, or a used one that accepts any port. Of several, the first.
 fn best(naive: &[(u8, Naive)], source: SocketAddr) -> Option<usize> {
     let rank = |naive: &Naive| match (naive.client, naive.port) {
         (Some(client), _) if client.port() == source.port() => 0,
@@ -688,7 +688,7 @@ impl<B: Storage> Machine for Client<B> {
     fn handle_datagram<'a>(&'a mut self, now: Duration, datagram: Datagram<'a>) -> Outcome<'a> {
         let len = datagram.encode_into(&mut self.wire).expect("room");
         let wire = &self.wire[..len];
-        // Nothing changes by what is not a datagram of the relay's.
+        // A datagram from another source than the relay changes nothing.
         let state = |client: &ClientAssociation<Duration, B>| {
             (client.poll_timeout(), client.reassembler().buffered())
         };

@@ -125,7 +125,7 @@ fn query(ip: Ip, port: Port) -> TableOp {
     }
 }
 
-/// The cases of `docs/conformance/reassembly.md`, and what they lead to.
+/// The cases of `docs/conformance/reassembly.md`, with their results.
 fn cases() -> Vec<(&'static str, Vec<Op>)> {
     let usuals = |frags: &[u8]| frags.iter().map(|it| usual(frag(*it))).collect::<Vec<_>>();
     let up_to = |last: u8| {
@@ -328,7 +328,7 @@ fn seeds() -> BTreeMap<String, Scenario> {
             ),
         ),
         (
-            // What the natural loop gets wrong: the key of the unused association is the lower one.
+            // A loop over all associations fails here, because the unused association has the lower key.
             "table-second-datagram",
             Scenario::Table {
                 limit: 2,

@@ -1,17 +1,18 @@
-//! A caller that announces the end of input before it has handed over all that it holds, as an event loop may.
+//! A caller that announces the end of input before it has offered all the bytes that it holds, as an event loop may.
 
 use super::{Due, Machine, Record, Script, Side};
 
-/// What happens around the announcement, and how the rest of the input is handed over after it.
+/// The calls around the announcement, and how the rest of the input is offered after it.
 #[derive(Clone, Copy, Debug)]
 pub enum Rest {
-    /// End, then all of the rest whenever it is due.
+    /// Announces the end, then offers all of the rest whenever input is needed.
     Whole,
-    /// End, then single bytes. Polls only when a byte is not consumed.
+    /// Announces the end, then offers single bytes. Polls only when a byte is not consumed.
     ByteByByte,
-    /// All of the rest, which is consumed in part at most, then the end. Then single bytes, polled after each.
+    /// Offers all of the rest, which is not consumed completely, then announces the end. Then offers single bytes, and polls
+    /// after each.
     OfferedThenPolled,
-    /// End, then all of the rest. Then single bytes, polled after each.
+    /// Announces the end, then offers all of the rest. Then offers single bytes, and polls after each.
     WholeThenPolled,
     /// End, then all of the rest twice before each poll, whatever is due.
     BeforeEachPoll,
@@ -28,7 +29,7 @@ pub const RESTS: [Rest; 5] = [
 /// When the end is announced.
 #[derive(Clone, Copy, Debug)]
 pub struct Early {
-    /// How many bytes of the input are consumed before.
+    /// How many bytes of the input are consumed before that.
     pub at: usize,
     /// Whether it is announced only when more is needed, and not as soon as `at` bytes are consumed.
     pub when_asked: bool,
@@ -135,7 +136,7 @@ impl Caller<'_> {
         }
     }
 
-    /// Hands over some of the input that is needed.
+    /// Offers some of the input that is needed.
     fn hand_over(&mut self) {
         let end = if self.side.has_announced() {
             self.len
@@ -145,7 +146,7 @@ impl Caller<'_> {
         let held = end - self.position();
         if held == 0 {
             // The machine has left bytes before, and does not know that the negotiation consumed them.
-            assert!(self.raw > 0, "input is needed where none is left");
+            assert!(self.raw > 0, "input is needed although none is left");
             self.end_again();
             return;
         }
@@ -160,7 +161,7 @@ impl Caller<'_> {
         }
     }
 
-    /// Says in one of two ways that nothing is left, which closes the machine.
+    /// Announces in one of two ways that no bytes are left, which closes the machine.
     fn end_again(&mut self) {
         match self.early.rest {
             Rest::Whole | Rest::ByteByByte | Rest::BeforeEachPoll => self.side.announce(),

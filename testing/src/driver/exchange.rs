@@ -1,4 +1,4 @@
-//! An exchange as the RFCs specify it, and checks that a machine follows it however the bytes are split.
+//! An exchange as the RFCs specify it, with checks that a machine follows it however the bytes are split.
 
 use sans_socks::{Error, Phase};
 
@@ -34,7 +34,7 @@ pub fn next_decision(message: Message, strict_reserved: bool, bytes: &[u8], have
     }
 }
 
-/// The same for a request of version 4. Its fields have no length, so decisions depend on every byte.
+/// Does the same for a request of version 4. Its fields have no length, so decisions depend on every byte.
 fn next_socks4_decision(bytes: &[u8], have: usize) -> usize {
     let Some(fields) = bytes[..have].get(8..) else {
         // The shortest request has an empty user id: 8 bytes and the NULL.
@@ -47,8 +47,8 @@ fn next_socks4_decision(bytes: &[u8], have: usize) -> usize {
     have + 1 + usize::from(second)
 }
 
-/// The decision points of a machine that reads a request of version 4. It looks at the bytes at these points only, so it
-/// may need less than [`next_decision`] in between.
+/// Returns the decision points of a machine that reads a request of version 4. The machine decodes only at these points, so in
+/// between it may need less than [`next_decision`].
 fn socks4_decision_points(bytes: &[u8]) -> Vec<usize> {
     // Until the second byte, it could be a greeting.
     let mut points = vec![2];
@@ -58,7 +58,7 @@ fn socks4_decision_points(bytes: &[u8]) -> Vec<usize> {
     points
 }
 
-/// Returns how many bytes each decision about `message` takes: the sums that `needed` must lead to.
+/// Returns how many bytes each decision about `message` needs. `needed` must lead to these sums.
 ///
 /// `bytes` is a whole message, or one that ends at a fault.
 pub fn decision_points(message: Message, strict_reserved: bool, bytes: &[u8]) -> Vec<usize> {
@@ -85,14 +85,14 @@ pub fn decision_points(message: Message, strict_reserved: bool, bytes: &[u8]) ->
     points
 }
 
-/// A message from the peer, as far as it is consumed, and what is sent before the next one is needed.
+/// A message from the peer, up to the last byte consumed, and the bytes sent before the next message is needed.
 struct Step {
     phase: Phase,
     takes: Vec<u8>,
     sends: Vec<u8>,
 }
 
-/// A script, the input, and everything that must follow from it.
+/// A script, the input, and all results that it must have.
 pub struct Exchange<'a> {
     name: String,
     script: Script<'a>,
@@ -107,7 +107,7 @@ impl<'a> Exchange<'a> {
         Self::new(name.into(), Script::Server(script), "")
     }
 
-    /// `first` is what the client sends before it has received anything.
+    /// `first` has the bytes that the client sends before it has received anything.
     pub fn client(name: impl Into<String>, script: Client<'a>, first: &str) -> Self {
         Self::new(name.into(), Script::Client(script), first)
     }
@@ -132,7 +132,7 @@ impl<'a> Exchange<'a> {
         self
     }
 
-    /// Bytes after the last step, which are not consumed.
+    /// Adds bytes after the last step, which are not consumed.
     pub fn leaves(self, leaves: &str) -> Self {
         let leaves = unhex(leaves);
         Self { leaves, ..self }
@@ -184,7 +184,7 @@ impl<'a> Exchange<'a> {
         self.loses_nothing_to_an_early_end(&whole);
     }
 
-    /// Everything that is received.
+    /// Returns all bytes that are received.
     fn input(&self) -> Vec<u8> {
         [self.taken(), self.leaves.clone()].concat()
     }
@@ -282,7 +282,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The message that is read in `phase`, or `None` during a negotiation.
+    /// Returns the message that is read in `phase`, or `None` during a negotiation.
     fn message(&self, phase: Phase, takes: &[u8]) -> Option<Message> {
         match (phase, &self.script) {
             (Phase::Greeting, Script::Server(server))
@@ -302,7 +302,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// What a machine needs after it has consumed `received`.
+    /// Returns how many bytes a machine needs after it has consumed `received`.
     fn needed(&self, received: &[u8]) -> usize {
         let mut machine = self.script.start();
         let mut side = Side::new(&mut *machine);
@@ -314,7 +314,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Where the input ends in a message, the error names its phase and its length so far.
+    /// Checks that the error names the phase and the received length of the message in which the input ends.
     fn reports_where_input_ends(&self, whole: &Record) {
         let name = &self.name;
         let input = self.input();
@@ -347,7 +347,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// An end of input that is announced before the last bytes are handed over makes no difference.
+    /// Checks that announcing the end of input before the last bytes are offered changes nothing.
     fn loses_nothing_to_an_early_end(&self, whole: &Record) {
         let input = self.input();
         // Every position in short exchanges, and in long ones those around the first bytes of each message.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::process::{Process, example};
 use super::target;
 
-/// The second proxy of `chain`, for tests that play both.
+/// The address of the second proxy of `chain`, for tests that act as both proxies.
 pub const SECOND_PROXY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 1080);
 
 /// Starts a driver. `login` ends its command line: user name and password, `socks4`, or nothing.
@@ -21,8 +21,8 @@ pub fn start(driver: &str, proxy: SocketAddr, login: &[&str], host: &str, port: 
 
 /// Fetches 64 MiB.
 ///
-/// Not an echo: microsocks writes in one direction before it reads in the other, and blocks for ever when both are
-/// full.
+/// An echo would not do: microsocks writes in one direction before it reads in the other, and blocks for ever when both
+/// are full.
 pub fn expect_body(driver: &str, proxy: SocketAddr, login: &[&str]) {
     let origin = target::http(Ipv4Addr::LOCALHOST);
     let mut client = start(driver, proxy, login, "127.0.0.1", origin.port());
@@ -31,7 +31,7 @@ pub fn expect_body(driver: &str, proxy: SocketAddr, login: &[&str]) {
     client.expect(target::body());
     let end = client.finish();
     assert!(end.status.success(), "{}", end.stderr);
-    assert_eq!(end.stdout, b"", "bytes that nobody sent");
+    assert_eq!(end.stdout, b"", "unexpected bytes");
 }
 
 /// Expects a failure, with its reason on stderr.

@@ -1,4 +1,4 @@
-//! Programs under test, and the peers that a test plays: clients, proxies and targets that speak byte by byte.
+//! Programs under test, and their peers, which a test controls byte by byte: clients, proxies and targets.
 //!
 //! Everything is on loopback, on ports that the system chooses.
 
@@ -8,7 +8,7 @@ pub mod raw;
 pub mod server;
 pub mod target;
 
-/// Makes tests of scenarios: functions that take the name of the driver under test.
+/// Defines tests from scenarios, which are functions of the name of the driver under test.
 #[macro_export]
 macro_rules! tests {
     ($driver:ident, ignore = $needs:literal, $($scenario:ident),+ $(,)?) => {

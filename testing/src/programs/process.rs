@@ -1,4 +1,4 @@
-//! Programs that a test starts. They end with the test, however it ends.
+//! Programs that a test starts. They end with the test, even if it fails.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// How long to wait for anything that should happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often to look again where nothing can wake the test.
+/// How often to check for an event that cannot wake the test.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Waits until a condition is true. Panics with `what` if it never is.
@@ -26,19 +26,19 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// The directory of the profile that runs this test, `target/debug` for instance.
+/// Returns the directory of the profile that runs this test, for instance `target/debug`.
 fn profile() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
     let profile = test.ancestors().nth(2).expect("deps/ in the profile's directory");
     profile.to_owned()
 }
 
-/// An example, as `cargo test` or `cargo build --examples` has built it.
+/// Returns an example that `cargo test` or `cargo build --examples` has built.
 pub fn example(name: &str) -> Command {
     built(&format!("examples/{name}"), "cargo build --examples")
 }
 
-/// A program that `how` builds, by its path in the profile's directory.
+/// Returns a program that `how` builds, by its path in the profile's directory.
 pub fn built(name: &str, how: &str) -> Command {
     let path = profile()
         .join(name)
@@ -47,20 +47,20 @@ pub fn built(name: &str, how: &str) -> Command {
     Command::new(path)
 }
 
-/// The target directory.
+/// Returns the target directory.
 fn target_directory() -> PathBuf {
     let profile = profile();
     profile.parent().expect("the target directory").to_owned()
 }
 
-/// A directory for files that tests write.
+/// Returns a directory for files that tests write.
 pub fn scratch() -> PathBuf {
     let path = target_directory().join("tmp");
     fs::create_dir_all(&path).expect("a directory for files");
     path
 }
 
-/// Where `.ci/run` installs what these tests alone need.
+/// Returns the directory where `.ci/run` installs the programs that only these tests need.
 pub fn installed(name: &str) -> PathBuf {
     let path = target_directory().join("interop").join(name);
     assert!(
@@ -83,7 +83,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program with its input and outputs in the hands of the test.
+    /// Starts a program with its input and outputs connected to the test.
     pub fn start(mut command: Command) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
@@ -125,7 +125,7 @@ impl Process {
         }
     }
 
-    /// Asks it to end, so that it can end its own children, and waits for up to 5 s.
+    /// Asks the program to end, so that it can end its own children, and waits for up to 5 s.
     pub fn terminate(&self) {
         let kill = format!("kill {}", self.id());
         let _ = Command::new("sh").args(["-c", &kill]).status();
@@ -153,7 +153,7 @@ impl Process {
         line.trim_end().to_owned()
     }
 
-    /// Returns what it has written to stderr so far.
+    /// Returns the text that it has written to stderr so far.
     pub fn log(&self) -> String {
         self.stderr.lock().expect("no panic").clone()
     }
@@ -217,7 +217,7 @@ impl Process {
         let mut got = vec![0; data.len()];
         let read = self.stdout.read_exact(&mut got);
         assert!(read.is_ok(), "{read:?} {}: {}", self.name, self.log());
-        assert!(got == data, "what came out of {} differs", self.name);
+        assert!(got == data, "the output of {} differs", self.name);
     }
 
     /// Sends `data` into the tunnel between its stdin and stdout, and expects it back from a target that echoes.
@@ -231,7 +231,7 @@ impl Process {
                 io::Result::Ok(stdin)
             });
             self.expect(data);
-            writer.join().expect("no panic").expect("all of it taken")
+            writer.join().expect("no panic").expect("all of it is written")
         });
         drop(stdin);
         let end = self.finish();
@@ -256,7 +256,7 @@ impl Process {
         }
         let end = self.finish();
         assert!(end.status.success(), "{}", end.stderr);
-        assert_eq!(end.stdout, b"", "answers that nobody sent");
+        assert_eq!(end.stdout, b"", "unexpected answers");
     }
 }
 
@@ -276,13 +276,13 @@ impl Drop for Process {
 pub struct Finished {
     /// Its exit status.
     pub status: ExitStatus,
-    /// What was left of stdout.
+    /// The rest of stdout.
     pub stdout: Vec<u8>,
     /// All of stderr.
     pub stderr: String,
 }
 
-/// Starts a server that cannot choose its port: on a free one, and on another when that was taken meanwhile.
+/// Starts a server that cannot choose its port. Uses a free port, and another one if that was taken in the meantime.
 pub fn start_on_free_port(mut start: impl FnMut(u16) -> Process) -> (Process, SocketAddr) {
     for _ in 0..5 {
         let released = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());

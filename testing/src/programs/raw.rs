@@ -51,7 +51,7 @@ pub fn login(user: &str, password: &str) -> Vec<u8> {
     bytes
 }
 
-/// Returns a failure reply as the servers here send it: zeros follow the code.
+/// Returns a failure reply of the servers in this repository, with an address of zeros.
 pub fn failure(code: u8) -> [u8; 10] {
     [0x05, code, 0x00, 0x01, 0, 0, 0, 0, 0, 0]
 }
@@ -97,7 +97,7 @@ impl Raw {
             .expect("a connection that is open");
     }
 
-    /// Sends back what it receives, up to the end of input.
+    /// Sends back the bytes that it receives, up to the end of input.
     pub fn echo(mut self) {
         let mut input = self.0.try_clone().expect("a second handle");
         io::copy(&mut input, &mut self.0).expect("a connection that is open");
@@ -136,13 +136,13 @@ impl Raw {
         }
     }
 
-    /// Expects the end of the stream, and nothing before it.
+    /// Expects the end of the stream, and no bytes before it.
     #[track_caller]
     pub fn expect_end(&mut self) {
         assert_eq!(hex::encode(self.rest()), "");
     }
 
-    /// Expects the end of the connection, and nothing before it. A server with unread input may reset it.
+    /// Expects the end of the connection, and no bytes before it. A server with unread input may reset it.
     #[track_caller]
     pub fn expect_closed(&mut self) {
         let mut got = Vec::new();
@@ -176,7 +176,7 @@ pub fn udp(ip: impl Into<IpAddr>) -> UdpSocket {
     patient(UdpSocket::bind((ip.into(), 0)).expect("a port on loopback"))
 }
 
-/// Opens a UDP socket on a port that was released. Another process may have it for a moment.
+/// Opens a UDP socket on a port that was released. Another process may use the port for a moment.
 pub fn udp_on_released(address: SocketAddr) -> UdpSocket {
     let mut socket = None;
     wait_until(&format!("{address} is free"), || {
@@ -202,7 +202,7 @@ pub fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
 
 /// Expects that no datagram is waiting.
 ///
-/// Call it when a later datagram has been received: an earlier one would be there by now.
+/// Call it after a later datagram was received: an earlier one would have arrived.
 #[track_caller]
 pub fn expect_nothing(socket: &UdpSocket) {
     socket.set_nonblocking(true).expect("a socket");
@@ -220,12 +220,12 @@ pub struct Association {
 }
 
 impl Association {
-    /// Opens one for a client that does not state its address.
+    /// Opens an association for a client that does not state its address.
     pub fn open(server: SocketAddr) -> Self {
         Self::open_for(server, (Ipv4Addr::UNSPECIFIED, 0).into())
     }
 
-    /// Opens one for the client address `client`.
+    /// Opens an association for the client address `client`.
     pub fn open_for(server: SocketAddr, client: SocketAddr) -> Self {
         let mut control = Raw::greeted(server);
         control.send(&request(UDP_ASSOCIATE, client));

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::process::{Process, built, example};
 
-/// The user name that servers accept where they ask for one.
+/// The user name that servers with a login accept.
 pub const USER: &str = "alice";
 /// Its password.
 pub const PASSWORD: &str = "correct horse";
@@ -19,12 +19,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Accepts every client, of SOCKS4 as well.
+    /// Starts a server that accepts every client, including those of SOCKS4.
     pub fn open(name: &str) -> Self {
         Self::on(name, "127.0.0.1:0")
     }
 
-    /// Accepts clients that know [`USER`] and [`PASSWORD`].
+    /// Starts a server that accepts clients with [`USER`] and [`PASSWORD`].
     pub fn with_login(name: &str) -> Self {
         let mut command = listening(name, "127.0.0.1:0");
         match name {
@@ -34,7 +34,7 @@ impl Server {
         Self::run(command)
     }
 
-    /// Accepts every client, on an address that the test chooses.
+    /// Starts a server that accepts every client, on an address that the test chooses.
     pub fn on(name: &str, listen: &str) -> Self {
         let mut command = listening(name, listen);
         if name == "proxy" {
@@ -43,7 +43,7 @@ impl Server {
         Self::run(command)
     }
 
-    /// Accepts every client, and cannot have more than `limit` files open.
+    /// Starts a server that accepts every client, and can have at most `limit` files open.
     #[cfg(target_os = "linux")]
     pub fn with_descriptors(name: &str, limit: u32) -> Self {
         let server = listening(name, "127.0.0.1:0");
@@ -78,7 +78,7 @@ fn listening(name: &str, address: &str) -> Command {
     command
 }
 
-/// Returns the hosts to which a server relays datagrams: the thin relays know IPv4 only, and one no names.
+/// Returns the hosts to which a server relays datagrams. The thin relays support only IPv4, and one of them no names.
 pub fn udp_hosts(name: &str) -> &'static [&'static str] {
     match name {
         "udp_relay" => &["127.0.0.1"],

@@ -9,7 +9,7 @@ use std::thread;
 
 use super::process::scratch;
 
-/// 64 MiB in which no aligned group of eight bytes occurs twice, so a lost, doubled or moved piece shows.
+/// Returns 64 MiB in which every aligned group of eight bytes is different, so that a lost, doubled or moved part is detected.
 pub fn body() -> &'static [u8] {
     static BODY: OnceLock<Vec<u8>> = OnceLock::new();
     BODY.get_or_init(|| {
@@ -19,7 +19,7 @@ pub fn body() -> &'static [u8] {
     })
 }
 
-/// [`body`] as a file, for programs that send files.
+/// Returns a file with [`body`], for programs that send files.
 pub fn body_file() -> &'static PathBuf {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
     FILE.get_or_init(|| {
@@ -58,7 +58,7 @@ pub fn udp_echo(ip: impl Into<IpAddr>) -> SocketAddr {
     serve_udp(UdpSocket::bind((ip.into(), 0)).expect("a port on loopback"))
 }
 
-/// Echoes each datagram, at the same port of IPv4 and IPv6, since a name may resolve to either.
+/// Echoes each datagram, at the same port of IPv4 and IPv6, because a name may resolve to either.
 pub fn udp_echo_on_both() -> u16 {
     let pair = (0..20).find_map(|_| {
         let v4 = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
@@ -84,7 +84,7 @@ fn serve_udp(socket: UdpSocket) -> SocketAddr {
     address
 }
 
-/// Sends `greeting` and the end, reads up to the end of input, and passes that on.
+/// Sends `greeting` and ends its side, reads up to the end of input, and reports the bytes.
 pub fn collect(greeting: &'static [u8]) -> (SocketAddr, mpsc::Receiver<Vec<u8>>) {
     let (sender, collected) = mpsc::channel();
     let address = listen(Ipv4Addr::LOCALHOST, move |mut stream| {
@@ -105,7 +105,7 @@ pub fn answer(answer: &'static [u8]) -> SocketAddr {
     })
 }
 
-/// An HTTP origin: answers GET with [`body`], and PUT with `equal` if it received that.
+/// Starts an HTTP server that answers GET with [`body`], and PUT with `equal` if it received that body.
 pub fn http(ip: impl Into<IpAddr>) -> SocketAddr {
     listen(ip, |stream| {
         let mut input = BufReader::new(stream.try_clone()?);
