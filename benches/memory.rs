@@ -1,5 +1,5 @@
-//! The memory of a server that holds 1,000,000 clients in the middle of the handshake: the size of a machine times their
-//! number, in one allocation, and nothing more. For Linux, which reports resident memory.
+//! The memory of a server that holds 1,000,000 clients in the middle of the handshake. It is one allocation, of the size of a
+//! machine times their number. For Linux, which reports resident memory.
 
 use std::{env, fs};
 
@@ -12,10 +12,10 @@ use slab::Slab;
 const PAGES: usize = 2 * 2 * 1024 * 1024;
 
 fn main() {
-    // Where cargo only wants to know whether it runs, fewer do.
+    // `cargo test` only checks that this runs, with fewer machines.
     let bench = env::args().any(|argument| argument == "--bench");
     let number = if bench { 1_000_000 } else { 10_000 };
-    // A slab keeps the next free place where there is no machine, so its places are aligned to that.
+    // A free place of the slab holds the index of the next one, so places are aligned for an index.
     let size = size_of::<Handshake>().next_multiple_of(align_of::<usize>());
 
     let mut slab = Slab::new();
@@ -45,7 +45,7 @@ fn main() {
     assert!((number * size..number * size + PAGES).contains(&resident));
 }
 
-/// Up to the middle of a password.
+/// Advances the handshake to the middle of a password.
 fn half_way(handshake: &mut Handshake) {
     for bytes in [&b"\x05\x01\x02"[..], b"\x01\x05alice\x06sec"] {
         assert_eq!(handshake.handle_input(bytes), bytes.len());
@@ -62,12 +62,12 @@ fn half_way(handshake: &mut Handshake) {
     }
 }
 
-/// The bytes of this process that are in memory, and not a file's.
+/// Returns the resident bytes of this process that do not belong to files.
 fn resident() -> usize {
     let status = fs::read_to_string("/proc/self/status").expect("Linux");
     let kibibytes = status
         .lines()
         .find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"))
-        .expect("a kernel that tells");
+        .expect("Linux reports it");
     1024 * kibibytes.trim().parse::<usize>().expect("a number")
 }

@@ -1,4 +1,4 @@
-//! How long the jobs take: `cargo bench --bench time`, with a part of a name for those that have it.
+//! The time of each job: `cargo bench --bench time`. Part of a name after `--` selects jobs.
 
 use criterion::Criterion;
 

@@ -1,13 +1,13 @@
-//! The file of ceilings: a comment, then a line for each job, with its name, its ceiling and the reason for that.
+//! The file of ceilings: a comment, then a line for each job, with its name, its ceiling and the reason for its cost.
 
 use std::fmt;
 
 use crate::Error;
 
-/// Before the compiler's version.
+/// The text before the compiler's version.
 const COMPILER: &str = "# Recorded with ";
 
-/// For a job without one.
+/// The reason of a job that has none yet.
 const NO_REASON: &str = "?";
 
 pub(crate) struct Ceilings {
@@ -54,7 +54,7 @@ impl Ceilings {
         self.jobs.iter().find(|ceiling| ceiling.job == job)
     }
 
-    /// What does not hold.
+    /// Returns the ceilings that are exceeded, missing or wrong.
     pub(crate) fn faults(&self, counts: &[(String, u64)]) -> Vec<String> {
         let mut faults = Vec::new();
         for (job, count) in counts {
@@ -80,7 +80,7 @@ impl Ceilings {
         faults
     }
 
-    /// Makes each ceiling its job's count and a fiftieth; the reasons stay.
+    /// Sets each ceiling to the count of its job plus 2 %, and keeps the reasons.
     pub(crate) fn record(&mut self, counts: &[(String, u64)], compiler: &str) {
         self.compiler = compiler.into();
         self.jobs = counts

@@ -1,4 +1,4 @@
-//! Whether comparing credentials costs the same wherever they differ.
+//! Checks that comparing credentials costs the same wherever they differ.
 
 use std::hint::black_box;
 
@@ -25,7 +25,7 @@ const DIFFERENCES: [(Option<usize>, Option<usize>); 6] = [
     (Some(USERNAME.len() / 2), Some(PASSWORD.len() / 2)),
 ];
 
-/// The sizes that stand for [`DIFFERENCES`], since a size of 0 stands for a job without one.
+/// The sizes that stand for [`DIFFERENCES`]. They start at 1, because size 0 stands for a job without a size.
 pub(crate) const CASES: [u8; DIFFERENCES.len()] = [1, 2, 3, 4, 5, 6];
 
 pub(crate) fn is_constant(counts: [u64; CASES.len()]) -> bool {

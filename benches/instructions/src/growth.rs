@@ -1,23 +1,23 @@
-//! Whether the cost of what a peer sends grows in proportion to it.
+//! Checks that the cost of a peer's input grows in proportion to its length.
 
 use std::hint::black_box;
 
 use sans_socks_operations::Bench;
 
-/// Each twice the one before.
+/// Each size is twice the previous one.
 pub(crate) const SIZES: [u8; 3] = [30, 60, 120];
 
 /// The job that [`in_proportion`] must refuse.
 pub(crate) const CONTROL: &str = "control";
 
-/// Whether doubling the size a second time added twice what the first time did, within a twentieth. What every
-/// size has in common plays no part; of a cost that grows with the square, it would be four times.
+/// Returns whether the second doubling of the size has added twice the cost of the first, within 5 %. Constant cost does not
+/// matter. Cost that grows with the square would add four times as much.
 pub(crate) fn in_proportion([small, middle, large]: [u64; 3]) -> bool {
     let (first, second) = (middle.saturating_sub(small), large.saturating_sub(middle));
     second * 20 <= first * 2 * 21
 }
 
-/// Quadratic cost, as a control: with every byte, all bytes before it are read again.
+/// A control with quadratic cost: for every byte, all bytes before it are read again.
 pub(crate) fn control(bench: &mut impl Bench, size: u8) {
     let bytes = vec![0x5a; usize::from(size)];
     bench.job(

@@ -1,8 +1,8 @@
 //! Counts the instructions of each job with valgrind's callgrind. A job runs N times in one process and 2 N times in
 //! another, and the difference is divided by N. With one compiler the result is the same every time.
 //!
-//! Each count is compared with its ceiling in `../ceilings.txt`. The counts at growing sizes are compared with each other,
-//! and so are those of comparing credentials that differ in different places.
+//! Each count is compared with its ceiling in `../ceilings.txt`. Counts at growing sizes are compared with each other. So are
+//! the counts of comparing credentials that differ in different places.
 
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -18,7 +18,7 @@ use sans_socks_operations::Bench;
 const USAGE: &str = "counts            holds every count against its ceiling
 counts --record   makes the ceilings those of now";
 
-/// As many digits as its double: both processes have the same stack.
+/// It has as many digits as its double, so that both processes have the same stack.
 const TIMES: u32 = 100;
 
 type Error = Box<dyn std::error::Error>;
@@ -72,7 +72,7 @@ fn check(record: bool) -> Result<(), Error> {
         }
         println!("{name:26} {counts:?}");
         match (growth::in_proportion(counts), &name[..]) {
-            (true, growth::CONTROL) => faults.push("growth out of proportion is not seen".into()),
+            (true, growth::CONTROL) => faults.push("the control with quadratic growth was not detected".into()),
             (false, growth::CONTROL) | (true, _) => {}
             (false, _) => faults.push(format!("{name}: {counts:?} is out of proportion")),
         }
@@ -86,7 +86,7 @@ fn check(record: bool) -> Result<(), Error> {
         }
         println!("{name:26} {counts:?}");
         match (constant::is_constant(counts), name) {
-            (true, constant::CONTROL) => faults.push("a comparison that stops early is not seen".into()),
+            (true, constant::CONTROL) => faults.push("the control, a comparison that stops early, was not detected".into()),
             (false, constant::CONTROL) | (true, _) => {}
             (false, _) => faults.push(format!("{name}: {counts:?} depends on where credentials differ")),
         }
@@ -105,14 +105,14 @@ fn compiler() -> Result<String, Error> {
     Ok(String::from_utf8(output.stdout)?.trim().into())
 }
 
-/// The instructions that a job takes; `size` is 0 for one that has none.
+/// Returns the instructions of a job. `size` is 0 for a job without a size.
 fn count(size: u8, name: &str) -> Result<u64, Error> {
     let [once, twice] = [TIMES, 2 * TIMES].map(|times| start(times, size, name));
     let (once, twice) = (collected(once?)?, collected(twice?)?);
     Ok(twice.saturating_sub(once).div_ceil(TIMES.into()))
 }
 
-/// This program again under callgrind, without anything of this place that would move its stack.
+/// Returns a command that runs this program under callgrind, without an environment that would move its stack.
 fn start(times: u32, size: u8, name: &str) -> Result<Child, Error> {
     let this = env::current_exe()?;
     let (directory, program) = this.parent().zip(this.file_name()).ok_or("no path")?;
@@ -127,7 +127,7 @@ fn start(times: u32, size: u8, name: &str) -> Result<Child, Error> {
         .map_err(|error| format!("valgrind: {error}").into())
 }
 
-/// The count that callgrind reports in the end.
+/// Returns the count that callgrind reports at the end.
 fn collected(child: Child) -> Result<u64, Error> {
     let output = child.wait_with_output()?;
     let report = String::from_utf8_lossy(&output.stderr);
@@ -138,7 +138,7 @@ fn collected(child: Child) -> Result<u64, Error> {
     }
 }
 
-/// What runs under callgrind.
+/// The part that runs under callgrind.
 fn repeat(times: u32, size: u8, name: &str) -> Result<(), Error> {
     let mut repeat = Repeat {
         times,
@@ -155,7 +155,7 @@ fn repeat(times: u32, size: u8, name: &str) -> Result<(), Error> {
     if repeat.found { Ok(()) } else { Err(USAGE.into()) }
 }
 
-/// Carries one job out.
+/// Runs one job.
 struct Repeat<'a> {
     times: u32,
     name: &'a str,

@@ -1,4 +1,4 @@
-//! RFC 1961's framing, over a context that protects nothing: what is counted is this crate's.
+//! The framing of RFC 1961, over a context that protects nothing, so that only this crate is measured.
 
 use std::convert::Infallible;
 use std::hint::black_box;
@@ -11,7 +11,7 @@ use super::Bench;
 
 const LEVEL: ProtectionLevel = ProtectionLevel::Integrity;
 
-/// A context whose token is the plaintext. One token of each side establishes it.
+/// A context whose tokens are the plaintext. One token of each side establishes it.
 struct Clear;
 
 impl Context for Clear {
@@ -76,7 +76,7 @@ pub(super) fn all(bench: &mut impl Bench) {
     negotiate(bench, "gssapi/negotiate", 1200, usize::MAX);
 }
 
-/// Tokens of ten times `size` bytes, in pieces; and `size` frames.
+/// Measures tokens of ten times `size` bytes, in pieces, and `size` frames.
 pub(super) fn growth(bench: &mut impl Bench, size: u8) {
     let bytes = vec![0x5a; usize::from(size) * 10];
     let wire = frame(3, &bytes);
@@ -117,7 +117,7 @@ fn decapsulate(bench: &mut impl Bench, name: &str, wire: &[u8], len: usize) {
     );
 }
 
-/// A server's negotiation: a token of `token` bytes, then the level, in reads of `len` bytes.
+/// Runs a server's negotiation: a token of `token` bytes, then the level, in reads of `len` bytes.
 fn negotiate(bench: &mut impl Bench, name: &str, token: usize, len: usize) {
     let messages = [frame(1, &vec![0x5a; token]), frame(2, &[LEVEL.get()])];
     bench.job(

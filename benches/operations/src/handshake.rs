@@ -16,7 +16,7 @@ use super::message::{
 };
 use super::{Bench, LONGEST_HOST, PORT};
 
-/// What a driver has sent.
+/// The bytes that a driver has sent.
 struct Sent {
     bytes: [u8; 1024],
     len: usize,
@@ -44,7 +44,7 @@ impl Sent {
     }
 }
 
-/// Each byte as a read of its own: the compiler cannot make one copy of several.
+/// Returns each byte as a separate read, so that the compiler cannot join their copies.
 #[inline(always)]
 fn one_by_one(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.iter().map(|byte| {
@@ -53,7 +53,7 @@ fn one_by_one(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// A server's driver: `reads` is what it reads, never beyond the end of a message.
+/// Drives a server. No read in `reads` extends beyond the end of a message.
 #[inline(always)]
 fn serve<'a>(
     config: server::Config,
@@ -125,7 +125,7 @@ fn connect_socks4<'a>(reads: impl Iterator<Item = &'a [u8]>, sent: &mut Sent) ->
     drive(&mut handshake, reads, sent)
 }
 
-/// A client's driver. What it gives is where the server is bound, if that is an IP address.
+/// Drives a client. Returns where the server is bound, if that is an IP address.
 #[inline(always)]
 fn drive<'a>(
     handshake: &mut client::Handshake,
@@ -155,10 +155,10 @@ fn drive<'a>(
     }
 }
 
-/// The messages of one side, and what the other has to send.
+/// The messages of one side, and the bytes that the other must send.
 struct Exchange {
     messages: Vec<Vec<u8>>,
-    /// The messages one after the other.
+    /// Returns all messages in one read.
     stream: Vec<u8>,
     answers: Vec<u8>,
 }
@@ -172,19 +172,19 @@ impl Exchange {
         }
     }
 
-    /// A read for each message.
+    /// Returns a read for each message.
     #[inline(always)]
     fn whole(&self) -> impl Iterator<Item = &[u8]> {
         black_box(&self.messages[..]).iter().map(Vec::as_slice)
     }
 
-    /// A read for each byte.
+    /// Returns a read for each byte.
     #[inline(always)]
     fn bytes(&self) -> impl Iterator<Item = &[u8]> {
         one_by_one(black_box(&self.stream[..]))
     }
 
-    /// Reads of this many bytes.
+    /// Returns reads of this many bytes.
     #[inline(always)]
     fn pieces(&self, len: usize) -> impl Iterator<Item = &[u8]> {
         self.whole().flat_map(move |message| message.chunks(len))
@@ -249,7 +249,7 @@ pub(super) fn all(bench: &mut impl Bench) {
     });
 }
 
-/// The same of SOCKS4a.
+/// Measures SOCKS4a.
 pub(super) fn socks4(bench: &mut impl Bench) {
     let served = Exchange::new(&[REQUEST_SOCKS4], &[REPLY_SOCKS4]);
     let config = VERSION_5.with_socks4(true);
@@ -266,7 +266,7 @@ pub(super) fn socks4(bench: &mut impl Bench) {
     });
 }
 
-/// Messages with `size` bytes in every field, in reads of several lengths.
+/// Measures messages with `size` bytes in every field, in reads of several lengths.
 pub(super) fn growth(bench: &mut impl Bench, size: u8) {
     let field = vec![b'x'; usize::from(size)];
     let login: Login<'_> = (&field, &field);
@@ -294,7 +294,7 @@ pub(super) fn growth(bench: &mut impl Bench, size: u8) {
     }
 }
 
-/// What a server reads of a client with such credentials and such a target.
+/// Returns the bytes of a client with these credentials and this target.
 fn long(greeting: &[u8], (username, password): Login<'_>, host: &[u8]) -> Exchange {
     let field = |bytes: &[u8]| [&[bytes.len() as u8], bytes].concat();
     Exchange::new(

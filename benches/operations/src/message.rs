@@ -27,7 +27,7 @@ pub(super) fn bound() -> Address<'static> {
     SocketAddr::from((black_box(BOUND), black_box(PORT))).into()
 }
 
-/// DST.ADDR and DST.PORT, out of a name.
+/// DST.ADDR and DST.PORT, with a name.
 #[inline(always)]
 pub(super) fn target() -> Option<Address<'static>> {
     Some(Address::from((
@@ -117,7 +117,7 @@ pub(super) fn all(bench: &mut impl Bench) {
     });
 }
 
-/// A value is made and written.
+/// Measures building a value and writing it.
 fn encode<M: Encode>(name: &str, bench: &mut impl Bench, bytes: &[u8], message: impl Fn() -> Option<M>) {
     bench.job(
         name,

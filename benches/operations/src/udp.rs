@@ -69,7 +69,7 @@ pub(super) fn all(bench: &mut impl Bench) {
         |start, buf| assert_eq!(&buf.0[start.expect("room")..MAX_HEADER_LEN], IPV4),
     );
 
-    // There and back: received, judged, sent on; received, a header before it, sent back.
+    // One datagram from the client is accepted and forwarded. Another one gets a header and is sent back.
     let source = SocketAddr::from(([192, 0, 2, 7], 4000));
     let association = Association::new(source, &Address::UNSPECIFIED);
     bench.job(
@@ -129,7 +129,7 @@ fn pieces(payload: &[u8], len: usize) -> Vec<Datagram<'_>> {
     fragments(to, payload, len).expect("127 at most").collect()
 }
 
-/// The bytes delivered for `piece`.
+/// Returns the number of bytes delivered for `piece`.
 #[inline(always)]
 fn delivered_by<B: Storage>(reassembler: &mut Reassembler<Duration, B>, piece: Datagram<'_>) -> usize {
     match reassembler.handle_datagram(now(), piece) {

@@ -1,4 +1,4 @@
-//! Draws a bar chart as SVG, which follows the light or dark colors of the system.
+//! Draws a bar chart as SVG, in the light or dark colors of the system.
 
 use std::error::Error;
 use std::fs;
@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use clap::Parser;
 use tagu::elem::Elem;
 
-/// Draw a bar chart of lines "LABEL<TAB>NUMBER" on standard input
+/// Draw a bar chart of the lines "LABEL<TAB>NUMBER" in standard input
 #[derive(Parser)]
 struct Options {
-    /// Title of the chart
+    /// Set the title of the chart
     title: String,
-    /// What the numbers are
+    /// Set the unit of the numbers
     unit: String,
-    /// File to write
+    /// Write this file
     output: PathBuf,
 }
 
@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .append(colors),
         )
         .render_string()?;
-    // Screen readers get the bars in words. The view has room for long labels, and none for a legend.
+    // Screen readers get the bars as text. The view has room for long labels, but not for a legend.
     let words = format!(
         "role=\"img\">\n<title>{}</title>\n<desc>{description}</desc>",
         options.title
@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A number with as many digits as help to compare it.
+/// Formats a number with as many digits as a comparison needs.
 fn shown(number: f64) -> String {
     if number < 100.0 && number.fract() != 0.0 {
         format!("{number:.1}")

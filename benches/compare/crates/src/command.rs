@@ -1,4 +1,4 @@
-//! The program that does the jobs for the rows that it is given. It prints one fact in each line: row, job or side, what,
+//! The program that does the jobs of the rows in its arguments. It prints one fact in each line: row, job or side, measure,
 //! value, separated by tabs.
 
 use std::env;
@@ -21,13 +21,13 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Do every job once and check the results
+    /// Do every job once, and check the results
     Check,
-    /// What need not be measured
+    /// Print the facts that need no measurement
     Facts,
-    /// Instructions of each job, by callgrind
+    /// Print the instructions of each job, counted by callgrind
     Instructions { row: Option<String> },
-    /// Nanoseconds of each job: the fastest of many samples
+    /// Print the nanoseconds of each job: the fastest of many samples
     Times {
         #[arg(long, default_value_t = 45)]
         samples: usize,
@@ -35,13 +35,13 @@ enum Verb {
         milliseconds: f64,
         row: Option<String>,
     },
-    /// Does a job over and over
+    /// Repeat a job
     Repeat { row: String, job: String, times: u64 },
 }
 
 /// # Panics
 ///
-/// What it runs or is asked for does not exist.
+/// Panics if a program, a row or a job does not exist.
 pub fn run(rows: &[Row]) {
     match Command::parse().verb {
         Verb::Check => check(rows),
@@ -58,7 +58,7 @@ pub fn run(rows: &[Row]) {
             let found = cells(rows, Some(&row))
                 .into_iter()
                 .find(|(_, of)| format!("{of:?}") == job);
-            let (row, job) = found.expect("there is no such cell");
+            let (row, job) = found.expect("no such cell");
             (row.repeat)(job, times, &mut Context::new());
         }
     }
@@ -115,7 +115,7 @@ fn facts(rows: &[Row]) {
     }
 }
 
-/// What 2n times cost, less what n times cost, is n times without all else.
+/// Returns the cost of 2n runs minus the cost of n runs, which is the cost of n runs without the rest of the program.
 fn instructions(cells: &[Cell]) {
     let next = Mutex::new(cells.iter());
     thread::scope(|scope| {
@@ -142,7 +142,7 @@ fn instructions(cells: &[Cell]) {
     });
 }
 
-/// All instructions of a process that does the job so many times.
+/// Returns all instructions of a process that does the job this many times.
 fn collected(row: &Row, job: Job, times: u64) -> u64 {
     let output = Process::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -159,7 +159,7 @@ fn collected(row: &Row, job: Job, times: u64) -> u64 {
         .unwrap_or_else(|| panic!("callgrind failed:\n{log}"))
 }
 
-/// The cells take turns, so that a slow while of the machine hits all of them; the fastest sample was disturbed least.
+/// The cells take turns, so that a slow period of the machine affects all of them. The fastest sample was disturbed least.
 fn times(cells: &[Cell], samples: usize, milliseconds: f64) {
     let mut context = Context::new();
     let mut nanoseconds = |(row, job): &Cell, times| {

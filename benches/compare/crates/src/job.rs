@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-/// What is done once and counted. README.md has the list in words.
+/// The jobs, each of which is done once and counted. README.md describes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
     J1,
@@ -26,11 +26,11 @@ impl Job {
         [J1, J2, J3, J4, J5, J6, J6p, J7, J8, J9a, J9b, J10, J11]
     };
 
-    /// What the peer's side sends.
+    /// Returns the bytes that the peer sends.
     ///
     /// # Panics
     ///
-    /// The job has no handshake.
+    /// Panics if the job has no handshake.
     #[must_use]
     pub fn script(self) -> Script {
         match self {
@@ -43,11 +43,11 @@ impl Job {
         }
     }
 
-    /// Checks what was `told` of the message that was read, if one was, and what was `written`.
+    /// Checks the content `told` of the message that was read, if there was one, and the bytes `written`.
     ///
     /// # Panics
     ///
-    /// It is not what it has to be.
+    /// Panics if one of them is wrong.
     pub fn check(self, told: Option<&Told>, written: &[u8]) {
         let expect = |expected: Told| assert_eq!(told, Some(&expected));
         match self {
@@ -99,7 +99,7 @@ pub enum Told {
         port: u16,
         payload: Vec<u8>,
     },
-    /// That the handshake is through, but not where the proxy is bound.
+    /// The handshake has succeeded. Where the proxy is bound is unknown.
     NotTheAddress,
 }
 
@@ -127,7 +127,7 @@ impl Told {
 #[derive(Clone, Copy)]
 pub struct Script {
     pub bytes: &'static [u8],
-    /// Where each chunk ends.
+    /// The end of each chunk.
     pub ends: &'static [usize],
 }
 
@@ -146,7 +146,7 @@ impl Script {
 
     /// # Panics
     ///
-    /// There are not as many.
+    /// Panics if there are not as many.
     #[inline]
     #[must_use]
     pub fn chunk(&self, index: usize) -> &'static [u8] {
@@ -170,7 +170,7 @@ pub struct Login {
 pub const NAME: &str = "www.example.com";
 pub const IP: [u8; 4] = [203, 0, 113, 7];
 pub const PORT: u16 = 443;
-/// BND.ADDR in the reply. BND.PORT is that of the request, since tor-socksproto can write no other.
+/// BND.ADDR in the reply. BND.PORT is the port of the request, because tor-socksproto can write no other.
 pub const BOUND: [u8; 4] = [198, 51, 100, 7];
 pub const LOGIN: Login = Login {
     username: "benchuser",
@@ -203,12 +203,12 @@ static CLIENT_NONE: LazyLock<Script> = LazyLock::new(|| Script::new(&[SELECTION_
 static CLIENT_LOGIN: LazyLock<Script> =
     LazyLock::new(|| Script::new(&[SELECTION_LOGIN, LOGIN_ACCEPTED, REPLY]));
 
-/// The most bytes that RFC 1929 has room for.
+/// The longest field of RFC 1929.
 pub static LONGEST_LOGIN: LazyLock<Login> = LazyLock::new(|| Login {
     username: "u".repeat(255).leak(),
     password: "p".repeat(255).leak(),
 });
-/// 253 bytes: the longest name that is one to the DNS, since some crates look at that.
+/// 253 bytes: the longest valid DNS name, because some crates check that.
 static LONGEST_NAME: LazyLock<String> =
     LazyLock::new(|| [63, 63, 63, 61].map(|len| "a".repeat(len)).join("."));
 static SERVER_LONGEST: LazyLock<Script> = LazyLock::new(|| {

@@ -1,4 +1,4 @@
-//! What SOCKS5 crates cost on the same bytes: see README.md.
+//! The cost of SOCKS5 crates on the same bytes: see README.md.
 
 pub mod command;
 pub mod job;

@@ -1,4 +1,4 @@
-//! What a crate has to do to have a row in the table.
+//! The jobs that a crate must do to have a row in the table.
 
 use std::hint::black_box;
 use std::sync::atomic::{Ordering, compiler_fence};
@@ -8,25 +8,25 @@ use crate::job::{
     Told,
 };
 
-/// Panics, for a peer that neither does the job nor lists it as missing.
+/// Panics for a peer that neither does the job nor lists it as missing.
 fn missing<P: Peer + ?Sized>() -> ! {
     panic!("{} lacks a job that is not in its `MISSING`", P::NAME)
 }
 
-/// A crate, or one of two ways to use it. Each method does one job once, and is `None` when that fails.
+/// A crate, or one of two ways to use it. Each method does one job once, and returns `None` if that fails.
 ///
-/// What a connection needs is made in the method, since it is a part of a handshake; what a program would keep for the
-/// next, such as its buffers, is in [`Context`]. A method without a body of its own has its job in `MISSING`.
+/// Methods build the objects of a connection, because they are part of a handshake. Objects that a program would reuse, such as
+/// its buffers, are in [`Context`]. If a method is not overridden, its job is in `MISSING`.
 #[expect(unused_variables, reason = "the methods without a body")]
 pub trait Peer {
     const NAME: &str;
     const VERSION: &str;
-    /// How it was used, in a few words.
+    /// How the crate is used, in a few words.
     const HOW: &str;
-    /// What it cannot do, and why.
+    /// The jobs that it cannot do, with the reasons.
     const MISSING: &[(&[Job], &str)] = &[];
 
-    /// J1, J2. What the crate returns is witnessed as it is, a `Result` too.
+    /// J1, J2. The witness gets the crate's own value, even if that is a `Result`.
     fn decode_request(bytes: &'static [u8], context: &mut Context, witness: &mut impl Witness) {
         missing::<Self>()
     }
@@ -36,17 +36,17 @@ pub trait Peer {
         missing::<Self>()
     }
 
-    /// J4, J5, likewise.
+    /// J4, J5, in the same way.
     fn decode_datagram(bytes: &'static [u8], witness: &mut impl Witness) {
         missing::<Self>()
     }
 
-    /// J6: `payload` from [`IP`](crate::job::IP), in a buffer of its own.
+    /// J6: `payload` from [`IP`](crate::job::IP), in a separate buffer.
     fn encode_datagram(payload: &[u8], context: &mut Context, witness: &mut impl Witness) -> Option<()> {
         missing::<Self>()
     }
 
-    /// J6p: as J6, but the payload lies at [`Context::PAYLOAD_START`] of the buffer and stays there.
+    /// J6p: as J6, but the payload is already at [`Context::PAYLOAD_START`] of the buffer, and stays there.
     fn prepend_header(context: &mut Context, witness: &mut impl Witness) -> Option<()> {
         missing::<Self>()
     }
@@ -81,7 +81,7 @@ pub trait Peer {
         missing::<Self>()
     }
 
-    /// What a server has to keep for a connection whose handshake waits for bytes.
+    /// The memory that a server must keep for a connection whose handshake waits for bytes.
     fn server_state() -> Option<State> {
         None
     }
@@ -92,9 +92,9 @@ pub trait Peer {
     }
 }
 
-/// What is kept for a connection, in bytes; the heap is measured.
+/// The memory of a connection, in bytes, except the heap, which is measured.
 pub struct State {
-    /// The machine, the future, or the variables of a loop that has to do without.
+    /// The machine, the future, or the variables of a loop that has neither.
     pub inline: usize,
     /// The caller's own buffer for an incomplete message.
     pub buffer: usize,
@@ -112,11 +112,11 @@ pub trait Witness {
     /// A message was decoded, with this content.
     fn read<T>(&mut self, message: &T, told: impl FnOnce(&T) -> Told);
 
-    /// Everything written so far, at the point where a real program would have to send it.
+    /// Everything written so far, at the point where a real program would send it.
     fn wrote(&mut self, bytes: &[u8]);
 }
 
-/// Nobody, but the compiler must not know.
+/// Ignores the results, but hides that from the compiler.
 struct Nobody;
 
 impl Witness for Nobody {
@@ -147,13 +147,13 @@ impl Witness for Checker {
     }
 }
 
-/// What a program keeps from one handshake, or datagram, to the next.
+/// The objects that a program reuses for the next handshake or datagram.
 pub struct Context {
-    /// Output of what appends to a `Vec`.
+    /// The output of crates that append to a `Vec`.
     pub out: Vec<u8>,
-    /// Output of what writes to a slice.
+    /// The output of crates that write to a slice.
     pub slice: Box<[u8; 2048]>,
-    /// Input that is not yet a whole message.
+    /// Input that is not a complete message yet.
     pub received: Vec<u8>,
     #[cfg(feature = "peers")]
     pub stream: crate::stream::Stream,
@@ -217,8 +217,7 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Stands where a byte arrives. No work can be moved across it by the compiler, nor can copies of single bytes
-/// become one; it costs nothing.
+/// Marks where a byte arrives. The compiler cannot move work across it, or join copies of single bytes. It costs nothing.
 #[inline(always)]
 pub fn arrival() {
     compiler_fence(Ordering::SeqCst);
@@ -233,9 +232,9 @@ pub struct Row {
     pub missing: &'static [(&'static [Job], &'static str)],
     pub server_state: fn() -> Option<State>,
     pub client_state: fn() -> Option<State>,
-    /// Does a job over and over.
+    /// Repeats a job.
     pub repeat: fn(Job, u64, &mut Context),
-    /// Does a job once, and panics if it is not done.
+    /// Does a job once, and panics if it fails.
     pub check: fn(Job, &mut Context),
 }
 
@@ -258,7 +257,7 @@ impl Row {
         }
     }
 
-    /// Why it cannot do the job.
+    /// Returns the reason why it cannot do the job.
     #[must_use]
     pub fn why_missing(&self, job: Job) -> Option<&'static str> {
         self.missing
@@ -267,7 +266,7 @@ impl Row {
             .map(|(_, why)| *why)
     }
 
-    /// What it can do.
+    /// Returns the jobs that it can do.
     pub fn jobs(&self) -> impl Iterator<Item = Job> {
         Job::ALL
             .into_iter()
@@ -319,7 +318,7 @@ fn run<P: Peer, W: Witness>(job: Job, times: u64, context: &mut Context, witness
     }
 }
 
-/// A function of its own for each job of each row, which does not know its input.
+/// A separate function for each job of each row, whose input is hidden from the compiler.
 #[inline(never)]
 fn repeat<I: Copy>(times: u64, input: I, mut work: impl FnMut(I) -> Option<()>) {
     for _ in 0..times {

@@ -1,4 +1,4 @@
-//! For crates that insist on a stream: one in memory, and the least that can drive their futures.
+//! For crates that require a stream: a stream in memory, and the least code that can drive their futures.
 
 use std::hint::black_box;
 use std::io;
@@ -17,19 +17,19 @@ pub struct Stream {
     pos: usize,
     delivery: Delivery,
     pub written: Vec<u8>,
-    /// How often it was read and written: on a socket, each would be a system call.
+    /// How often it was read and written. On a socket, each would be a system call.
     pub reads: u32,
     pub writes: u32,
 }
 
 #[derive(Default)]
 enum Delivery {
-    /// A read gets no more than what is left of a chunk.
+    /// A read returns at most the rest of a chunk.
     #[default]
     Chunks,
-    /// A read gets one byte.
+    /// A read returns one byte.
     Byte,
-    /// A read got one byte: the next is pending.
+    /// A read has returned one byte, and the next read is pending.
     Nothing,
 }
 
@@ -42,13 +42,13 @@ impl Stream {
         }
     }
 
-    /// Begins again, a chunk at a time.
+    /// Starts again, with a chunk for each read.
     #[inline]
     pub fn chunks(&mut self, script: Script) -> &mut Self {
         self.begin(script, Delivery::Chunks)
     }
 
-    /// Begins again, a byte at a time, and none between two.
+    /// Starts again, with a byte for each read, and a pending read after each.
     #[inline]
     pub fn bytes(&mut self, script: Script) -> &mut Self {
         self.begin(script, Delivery::Byte)
@@ -67,7 +67,7 @@ impl Stream {
         self
     }
 
-    /// The next bytes, at most `room`.
+    /// Returns the next bytes, at most `room`.
     #[inline]
     fn next(&mut self, room: usize) -> Poll<&'static [u8]> {
         let left = match self.delivery {
@@ -209,7 +209,7 @@ macro_rules! serve_over_stream {
 }
 pub(crate) use serve_over_stream;
 
-/// The same for a client.
+/// Does the same for a client.
 macro_rules! connect_over_stream {
     ($client:path, $told:expr) => {
         #[inline(always)]

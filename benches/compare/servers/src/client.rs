@@ -24,8 +24,7 @@ pub(crate) fn handshake(target: SocketAddr) -> Handshake {
     Handshake::new(&Request::connect(target.into()), Auth::none())
 }
 
-/// Advances a handshake on a stream of either kind; `WouldBlock` is the stream's. Returns how many bytes of the last read
-/// follow the reply.
+/// Advances a handshake on a blocking or non-blocking stream. Returns how many bytes of the last read follow the reply.
 pub(crate) fn shake_hands(
     handshake: &mut Handshake,
     stream: &mut (impl Read + Write),
@@ -72,7 +71,7 @@ pub(crate) struct Session {
     pub(crate) stream: TcpStream,
     handshake: Handshake,
     started: Instant,
-    /// How long it took from the start to the server's reply.
+    /// The time from the start to the server's reply.
     pub(crate) established: Option<Duration>,
     sent: usize,
     received: usize,
@@ -96,8 +95,8 @@ impl Session {
 
     /// Advances until the end of the echo, or `WouldBlock`.
     ///
-    /// The target closes first, so TIME_WAIT is at its port and at the proxy's listening port. At a client's port, it would
-    /// block one of the few ephemeral ports for a minute.
+    /// The target closes first, so its port and the proxy's listening port get the state TIME_WAIT. At a client's port, that
+    /// state would block one of the few ephemeral ports for a minute.
     pub(crate) fn advance(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         if self.established.is_none() {
             if shake_hands(&mut self.handshake, &mut self.stream, buffer)? != 0 {
@@ -124,7 +123,7 @@ impl Session {
         Ok(())
     }
 
-    /// Goes on, up to the middle of the handshake: the server has selected a method, and waits for the request.
+    /// Advances to the middle of the handshake, where the server has selected a method and waits for the request.
     pub(crate) fn advance_half_way(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         while !self.is_half_way() {
             step(&mut self.handshake, &mut self.stream, buffer)?;
@@ -136,7 +135,7 @@ impl Session {
         self.handshake.method().is_some()
     }
 
-    /// Whether the server has ended it; `WouldBlock` while it has not.
+    /// Checks that the server has ended the connection. Returns `WouldBlock` while it has not.
     pub(crate) fn end(&mut self) -> io::Result<()> {
         match self.stream.read(&mut [0]) {
             Ok(0) => Ok(()),

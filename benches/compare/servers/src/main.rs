@@ -1,4 +1,4 @@
-//! Loads SOCKS5 servers on this machine, each in turn, and prints the figures as tables.
+//! Loads SOCKS5 servers on this machine, one after another, and prints the figures as tables.
 
 mod client;
 mod report;
@@ -22,27 +22,27 @@ use server::{Places, Program, Server, own_processor_time};
 use tcp::{Held, Plan};
 use udp::{Associations, Shape};
 
-/// How long after their deadline the connections that are held are waited for.
+/// How long to wait for the end of held connections after their deadline.
 const DROP_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long after it they may end.
+/// How long after their deadline they may end.
 const LATENESS: Duration = Duration::from_secs(5);
 
 /// Loads SOCKS5 servers on loopback and prints tables
 ///
-/// TCP: connections open and close (handshake, 1 KiB there and back), others are held open in the middle of the
-/// handshake, connections open and close beside these, and one carries a large download. UDP: associations keep
-/// datagrams in flight to a target and back. Each server is started, loaded and ended in turn, in every round; the
-/// tables show medians. An error of one of this crate's servers, or a missed deadline, fails the run.
+/// TCP: connections open and close (handshake, 1 KiB there and back), first alone, then while others are held open in the middle
+/// of the handshake. Another connection carries a large download. UDP: associations keep datagrams in flight to a target and
+/// back. In every round, each server is started, loaded and stopped. The tables show medians. An error of one of this crate's
+/// servers, or a missed deadline, fails the run.
 #[derive(Parser)]
 struct Options {
-    /// Servers to load [default: all that are installed]
+    /// Load these servers [default: all that are installed]
     #[arg(value_name = "SERVER")]
     servers: Vec<Program>,
-    /// Protocols to measure
+    /// Measure these protocols
     #[arg(long, value_delimiter = ',', default_value = "tcp,udp")]
     protocols: Vec<Protocol>,
-    /// Number of rounds
+    /// Run this many rounds
     #[arg(long, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Limit connections that open and close in one run
@@ -51,16 +51,16 @@ struct Options {
     /// Limit the time of one run
     #[arg(long, value_name = "SECONDS", default_value_t = 1)]
     seconds: u64,
-    /// Connections at a time
+    /// Open this many connections at a time
     #[arg(long, value_name = "COUNT", default_value_t = 64)]
     in_flight: usize,
-    /// Connections held in the middle of the handshake
+    /// Hold this many connections in the middle of the handshake
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     held: usize,
-    /// Size of the download
+    /// Download this many MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     bulk: u64,
-    /// UDP loads: ASSOCIATIONSxIN_FLIGHTxBYTES; +flood adds datagrams of another host
+    /// Run these UDP loads: ASSOCIATIONSxIN_FLIGHTxBYTES[+flood]
     #[arg(
         long,
         value_name = "LOAD",
@@ -84,7 +84,7 @@ enum Protocol {
     Udp,
 }
 
-/// What failed, and how often.
+/// Errors, and how often each occurred.
 type Errors = BTreeMap<String, usize>;
 
 fn note(errors: &mut Errors, error: &io::Error) {
@@ -152,7 +152,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// This program and the server need one descriptor for each connection that is held, and some more.
+/// This program and the server need one descriptor for each held connection, and some more.
 fn allow_descriptors(held: usize) -> Result<(), Box<dyn Error>> {
     let limit = getrlimit(Resource::Nofile);
     let needed = held as u64 + 1024;
@@ -170,7 +170,7 @@ fn allow_descriptors(held: usize) -> Result<(), Box<dyn Error>> {
 }
 
 impl Options {
-    /// Returns the servers that were named, or else those that are installed.
+    /// Returns the servers that were named, or otherwise those that are installed.
     fn programs(&self) -> Result<Vec<Program>, Box<dyn Error>> {
         let named = !self.servers.is_empty();
         let mut programs = Vec::new();
@@ -191,7 +191,7 @@ impl Options {
     }
 }
 
-/// Where the tunnels and associations lead to.
+/// The targets of the tunnels and associations.
 struct Targets {
     echo: SocketAddr,
     source: SocketAddr,
@@ -212,12 +212,12 @@ type UdpRow = Row<Shape, UdpSample>;
 
 struct TcpSample {
     alone: tcp::Run,
-    /// Of the server, and of this program, for each connection of `alone`; in seconds.
+    /// The processor time of the server and of this program for each connection of `alone`, in seconds.
     processor_time: f64,
     own_processor_time: f64,
     /// Bytes a second.
     bulk: f64,
-    /// Of the server, for one byte; in seconds.
+    /// The processor time of the server for one byte, in seconds.
     bulk_processor_time: f64,
     held: Held,
     /// Bytes for each connection held.
@@ -227,7 +227,7 @@ struct TcpSample {
 
 struct UdpSample {
     run: udp::Run,
-    /// Of the server, for each round trip; in seconds.
+    /// The processor time of the server for each round trip, in seconds.
     processor_time: f64,
 }
 
@@ -287,13 +287,13 @@ fn measure_udp(
 ) -> io::Result<UdpSample> {
     let server = Server::start(program, &options.places)?;
     let mut associations = Associations::open(server.address, targets.udp_echo, shape)?;
-    // The first datagrams open sockets and touch buffers.
+    // The first datagrams open sockets and allocate buffers.
     associations.run(Duration::from_millis(100))?;
     let before = server.processor_time()?;
     let run = associations.run(Duration::from_secs(options.seconds))?;
     let processor_time = server.processor_time()?.saturating_sub(before);
     if run.received == 0 {
-        return Err(io::Error::other("no datagram came back"));
+        return Err(io::Error::other("no datagram was answered"));
     }
     Ok(UdpSample {
         processor_time: processor_time.as_secs_f64() / run.received as f64,
@@ -339,7 +339,7 @@ impl<L: Copy, S> Row<L, S> {
 }
 
 impl TcpRow {
-    /// Moves the errors of the samples to the others.
+    /// Adds the errors of the samples to the other errors.
     fn collect_errors(&mut self) {
         for sample in &mut self.samples {
             for errors in [

@@ -39,7 +39,7 @@ pub(crate) fn brief_udp(shape: Shape, sample: &UdpSample) -> String {
     )
 }
 
-/// The same medians for people and for programs.
+/// The same medians, for people and for programs.
 pub(crate) struct Tables {
     pub(crate) markdown: String,
     /// `protocol,load,server,measure,median`.
@@ -138,7 +138,7 @@ impl Tables {
     }
 }
 
-/// When, where and with what.
+/// Writes the date, the machine and the versions.
 fn heading(tcp: &[TcpRow], udp: &[UdpRow], options: &Options) -> String {
     let processor = CpuInfo::current().ok();
     let model = processor
@@ -195,14 +195,14 @@ fn said(program: &str, argument: &str) -> String {
     output(Command::new(program).arg(argument)).unwrap_or_else(|| format!("no {program}"))
 }
 
-/// Returns the median of the finite figures: what failed has none.
+/// Returns the median of the finite figures. A failed sample has none.
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.retain(|figure| figure.is_finite());
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// The processor time of a round trip in proportion to danted's in the same round, as a median.
+/// Returns the median of a server's processor time for a round trip, divided by danted's in the same round.
 fn of_danted(row: &UdpRow, rows: &[UdpRow]) -> String {
     let danted = rows
         .iter()
@@ -219,7 +219,7 @@ fn of_danted(row: &UdpRow, rows: &[UdpRow]) -> String {
     }
 }
 
-/// The ages of the first and the last that were ended, in all rounds.
+/// Returns the ages of the first and the last connection that were ended, in all rounds.
 fn ended(row: &TcpRow) -> String {
     let ages = row.samples.iter().flat_map(|sample| &sample.held.ended);
     match (ages.clone().min(), ages.max()) {
@@ -241,7 +241,7 @@ fn errors<L, S>(row: &Row<L, S>) -> String {
     }
 }
 
-/// Replaces what is between the markers of a file.
+/// Replaces the text between the markers of a file.
 pub(crate) fn write(path: &Path, tables: &str) -> io::Result<()> {
     let text = fs::read_to_string(path)?;
     let parts = text

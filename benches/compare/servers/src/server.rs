@@ -1,4 +1,4 @@
-//! The servers under load: how each is started, what it costs, and that it ends.
+//! The servers under load: how each is started, measured and stopped.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,21 +14,21 @@ use procfs::process::{Process, Stat, all_processes};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// How long a server may take to listen, and to end when it is asked to.
+/// How long a server may take to listen, and to end after a signal.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often to look again where there is nothing to wait on.
+/// How often to check for an event that cannot wake this program.
 const PAUSE: Duration = Duration::from_millis(10);
 
 #[derive(Args)]
 pub(crate) struct Places {
-    /// Where the servers from the registry are
+    /// Find the servers from the registry here
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target/tools/bin"))]
     tools: PathBuf,
-    /// Where `sans-socks-proxy` is, and the directory `examples`
+    /// Find `sans-socks-proxy` and the directory `examples` here
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../target/release"))]
     programs: PathBuf,
-    /// Handshake timeout of `sans-socks-proxy`
+    /// Set the handshake timeout of `sans-socks-proxy`
     #[arg(long, value_name = "SECONDS", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
     handshake_timeout: u32,
 }
@@ -74,7 +74,7 @@ impl Program {
         matches!(self, Self::Proxy | Self::MioServer | Self::StdServer)
     }
 
-    /// Returns how many connections it can hold. A server with a thread for each meets a limit of the system.
+    /// Returns how many connections it can hold. The system limits a server with a thread for each connection.
     pub(crate) const fn max_held(self) -> usize {
         match self {
             Self::StdServer => 4096,
@@ -86,7 +86,7 @@ impl Program {
         matches!(self, Self::Proxy | Self::FastSocks5 | Self::Danted)
     }
 
-    /// Returns the version of another's server, where it is known.
+    /// Returns the version of a server that is not this crate's, if it is known.
     pub(crate) fn version(self, places: &Places) -> Option<String> {
         let package = match self {
             Self::Proxy | Self::MioServer | Self::StdServer => return None,
@@ -145,7 +145,7 @@ impl Program {
     }
 }
 
-/// A server that listens. It ends when this is dropped, and the processes that it has started with it.
+/// A server that listens. Dropping this ends it and the processes that it has started.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
@@ -153,7 +153,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it on a port that is free just now, and on another one when somebody else was faster.
+    /// Starts it on a free port, and on another one if that was taken in the meantime.
     pub(crate) fn start(program: Program, places: &Places) -> io::Result<Self> {
         let mut last = None;
         for _ in 0..3 {
@@ -207,7 +207,7 @@ impl Server {
         let mut children: HashMap<_, Vec<_>> = HashMap::new();
         let mut found = Vec::new();
         for process in all_processes().map_err(io::Error::other)?.flatten() {
-            // What has ended meanwhile is left out.
+            // Processes that have ended in the meantime are left out.
             let Ok(stat) = process.stat() else { continue };
             if u32::try_from(stat.pid) == Ok(self.child.id()) {
                 found.push((process, stat));
@@ -223,7 +223,7 @@ impl Server {
         Ok(found)
     }
 
-    /// Its resident memory, in bytes. What several processes share counts once.
+    /// Returns its resident memory, in bytes. Pages that several processes share count once.
     pub(crate) fn memory(&self) -> io::Result<u64> {
         let mut sum = 0;
         for (process, _) in self.processes()? {
@@ -236,7 +236,7 @@ impl Server {
         Ok(sum)
     }
 
-    /// The processor time that it has used.
+    /// Returns the processor time that it has used.
     pub(crate) fn processor_time(&self) -> io::Result<Duration> {
         Ok(self
             .processes()?
@@ -259,20 +259,20 @@ fn end_with_us(command: &Command) -> Command {
     ending
 }
 
-/// What a program that succeeds prints.
+/// Returns the output of a program that must succeed.
 pub(crate) fn output(command: &mut Command) -> Option<String> {
     let output = command.output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (output.status.success() && !text.is_empty()).then_some(text)
 }
 
-/// The processor time of this program itself.
+/// Returns the processor time of this program itself.
 pub(crate) fn own_processor_time() -> io::Result<Duration> {
     let stat = Process::myself().and_then(|process| process.stat());
     Ok(processor_time(&stat.map_err(io::Error::other)?))
 }
 
-/// Of a process, and of the children that it has buried.
+/// Returns the processor time of a process, and of its children that have ended.
 fn processor_time(stat: &Stat) -> Duration {
     let buried = stat.cutime.unsigned_abs() + stat.cstime.unsigned_abs();
     let ticks = stat.utime + stat.stime + buried;
@@ -280,7 +280,7 @@ fn processor_time(stat: &Stat) -> Duration {
 }
 
 impl Drop for Server {
-    /// danted, when it is asked, ends its children itself; what is left after that is killed.
+    /// After a signal, danted ends its children itself. Remaining processes are killed.
     fn drop(&mut self) {
         let processes = self.processes().unwrap_or_default();
         if !self.has_ended() {
@@ -293,7 +293,7 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         for (process, stat) in processes.iter().skip(1) {
-            // Another process may have got the number since.
+            // Another process may have the number now.
             let is_same = process.stat().is_ok_and(|now| now.starttime == stat.starttime);
             if let (true, Some(pid)) = (is_same, Pid::from_raw(process.pid())) {
                 let _ = kill_process(pid, Signal::KILL);

@@ -1,4 +1,4 @@
-//! Where the tunnels lead to. Each target has a thread, which ends with the program.
+//! The targets of the tunnels. Each has a thread, which ends with the program.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -13,7 +13,7 @@ use crate::client::ECHO;
 
 const LISTENER: Token = Token(usize::MAX);
 
-/// Sends back as much as a client has to send, and closes.
+/// Echoes the bytes of a client, and closes.
 pub(crate) fn echo() -> io::Result<SocketAddr> {
     let mut listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
     let address = listener.local_addr()?;
@@ -31,7 +31,7 @@ pub(crate) fn echo() -> io::Result<SocketAddr> {
 struct Echo {
     stream: TcpStream,
     received: usize,
-    /// What could not be sent yet.
+    /// Bytes that could not be sent yet.
     pending: Vec<u8>,
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn source(bytes: u64) -> io::Result<SocketAddr> {
     let address = listener.local_addr()?;
     thread::Builder::new().spawn(move || {
         for stream in listener.incoming() {
-            // That a tunnel broke is seen at its other end.
+            // The other end of the tunnel reports its errors.
             let _ = stream.and_then(|stream| send(stream, bytes));
         }
     })?;
@@ -137,10 +137,10 @@ pub(crate) fn udp_echo() -> io::Result<SocketAddr> {
     Ok(address)
 }
 
-/// What this program loses must not count as a server's loss.
+/// Enlarges the receive buffer, so that losses of this program do not count as losses of a server.
 pub(crate) fn enlarge_receive_buffer(socket: &UdpSocket) -> io::Result<()> {
     const SIZE: usize = 8 << 20;
-    // Only an administrator's program may exceed the system's limit.
+    // Only a privileged program may exceed the system's limit.
     set_socket_recv_buffer_size_force(socket, SIZE).or_else(|_| set_socket_recv_buffer_size(socket, SIZE))?;
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::{Errors, note};
 /// The time to wait for an event that should be immediate.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many connections are opened at a time that are to be held.
+/// How many held connections are opened at a time.
 const OPENING: usize = 64;
 
 /// Sessions on one thread.
@@ -59,7 +59,7 @@ impl Loop {
         }
         for event in &self.events {
             let key = event.token().0;
-            // An event may be older than the end of its session.
+            // The session of an event may have ended already.
             let Some(session) = self.sessions.get_mut(key) else {
                 continue;
             };
@@ -86,7 +86,7 @@ pub(crate) struct Plan {
 /// Short connections.
 #[derive(Default)]
 pub(crate) struct Run {
-    /// From connecting to the reply, in order.
+    /// The times from connecting to the reply, in order.
     pub(crate) latencies: Vec<Duration>,
     pub(crate) time: Duration,
     pub(crate) errors: Errors,
@@ -104,7 +104,7 @@ impl Run {
     }
 }
 
-/// One connection after the other, several at a time: handshake, 1 KiB there and back, close.
+/// Opens connections, several at a time: handshake, 1 KiB there and back, close.
 pub(crate) fn run(proxy: SocketAddr, echo: SocketAddr, plan: &Plan) -> io::Result<Run> {
     let mut sessions = Loop::new()?;
     let mut run = Run::default();
@@ -117,7 +117,7 @@ pub(crate) fn run(proxy: SocketAddr, echo: SocketAddr, plan: &Plan) -> io::Resul
             left -= 1;
             if let Err(error) = sessions.start(proxy, echo) {
                 note(&mut run.errors, &error);
-                // The next one would hardly do better.
+                // The next connection would probably fail as well.
                 left = 0;
             }
         }
@@ -143,18 +143,18 @@ pub(crate) fn run(proxy: SocketAddr, echo: SocketAddr, plan: &Plan) -> io::Resul
     Ok(run)
 }
 
-/// Connections that are half-way through the handshake, and stay there.
+/// Connections that are held in the middle of the handshake.
 pub(crate) struct Held {
     sessions: Loop,
     /// How many reached the middle of the handshake.
     pub(crate) opened: usize,
-    /// The ages of those that the server has ended since.
+    /// The ages of those that the server has ended.
     pub(crate) ended: Vec<Duration>,
-    /// Why it could not open more, and what else must not be.
+    /// The errors, for instance why no more could be opened.
     pub(crate) errors: Errors,
 }
 
-/// What became of one of them.
+/// Records the result of one of them.
 enum News {
     HalfWay,
     Ended,
@@ -173,7 +173,7 @@ impl Held {
         let mut started = 0;
         while held.opened < count && held.errors.is_empty() {
             while started < count && started < held.opened + OPENING {
-                // The target is never sent.
+                // The request is never sent.
                 if let Err(error) = held.sessions.start(proxy, proxy) {
                     note(&mut held.errors, &error);
                     return Ok(held);
@@ -189,7 +189,7 @@ impl Held {
         Ok(held)
     }
 
-    /// Waits until the server has ended them all, but not for ever.
+    /// Waits until the server has ended all of them, up to a limit.
     pub(crate) fn wait_for_the_end(&mut self, patience: Duration) -> io::Result<()> {
         let deadline = Instant::now() + patience;
         while self.ended.len() < self.opened && Instant::now() < deadline {
@@ -198,17 +198,17 @@ impl Held {
         Ok(())
     }
 
-    /// Notes it as an error where the server has ended some by now: what was measured beside them was beside fewer.
+    /// Records an error if the server has already ended some: then fewer were held during the measurement.
     pub(crate) fn must_all_be_there(&mut self) -> io::Result<()> {
         while self.watch(Instant::now())? {}
         if !self.ended.is_empty() {
             self.errors
-                .insert("ended while others came and went".into(), self.ended.len());
+                .insert("ended while others were opened and closed".into(), self.ended.len());
         }
         Ok(())
     }
 
-    /// Closes those that are still there.
+    /// Closes the remaining ones.
     pub(crate) fn close(&mut self) {
         self.sessions.sessions.clear();
     }
@@ -232,7 +232,7 @@ impl Held {
     }
 }
 
-/// Reads `bytes` through a tunnel; gives bytes a second.
+/// Reads `bytes` through a tunnel. Returns the bytes per second.
 pub(crate) fn bulk(proxy: SocketAddr, source: SocketAddr, bytes: u64) -> io::Result<f64> {
     let mut stream = TcpStream::connect(proxy)?;
     stream.set_read_timeout(Some(PATIENCE))?;

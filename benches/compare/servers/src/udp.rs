@@ -14,7 +14,7 @@ use sans_socks::client::{Auth, Handshake, Output};
 use sans_socks::udp::{Datagram, Header};
 use sans_socks::{Address, Request, Target};
 
-/// Datagrams are lost if no answer at all arrives for this long. Others replace them.
+/// If no answer arrives for this long, all datagrams in flight count as lost, and others replace them.
 const STALL: Duration = Duration::from_millis(100);
 
 /// How long to wait for the last datagrams.
@@ -26,14 +26,14 @@ pub(crate) const FLOOD: u32 = 20_000;
 /// How many datagrams a flood sends at a time.
 const FLOOD_BURST: u32 = 20;
 
-/// How much is in flight at a time.
+/// The shape of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     associations: NonZeroUsize,
     in_flight: NonZeroUsize,
     /// Bytes of payload. The first 8 are a number.
     payload: usize,
-    /// Whether another host sends to the relays meanwhile.
+    /// Whether another host sends to the relays at the same time.
     flood: bool,
 }
 
@@ -79,7 +79,7 @@ impl fmt::Display for Shape {
     }
 }
 
-/// What went there and back.
+/// The results of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Run {
     sent: u64,
@@ -167,7 +167,7 @@ impl Associations {
                 while association.receive(&mut buffer)? {
                     run.received += 1;
                     run.time = start.elapsed();
-                    // One at a time, without batches: the server gets them as a client sends them.
+                    // Datagrams are sent one at a time, as a client sends them.
                     if Instant::now() < end && association.in_flight < in_flight {
                         association.send()?;
                         run.sent += 1;
@@ -186,7 +186,7 @@ struct Association {
     start: usize,
     next: u64,
     in_flight: usize,
-    /// When something was last sent or received.
+    /// When a datagram was last sent or received.
     last: Instant,
     _control: TcpStream,
 }
@@ -225,7 +225,7 @@ impl Association {
         Ok(())
     }
 
-    /// Returns whether an answer was there.
+    /// Returns whether an answer had arrived.
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
         let len = match self.socket.recv(buffer) {
             Ok(len) => len,
@@ -244,7 +244,7 @@ impl Association {
     }
 }
 
-/// Requests an association. Returns where its datagrams are to be sent.
+/// Requests an association. Returns the address of the relay.
 fn associate(control: &mut (impl Read + Write)) -> io::Result<SocketAddr> {
     let request = Request::udp_associate(Address::UNSPECIFIED);
     let mut handshake = Handshake::new(&request, Auth::none());
@@ -254,11 +254,11 @@ fn associate(control: &mut (impl Read + Write)) -> io::Result<SocketAddr> {
     };
     match established.address.to_target().map_err(io::Error::other)? {
         Target::Socket(relay) => Ok(relay),
-        Target::Name(..) => Err(io::Error::other("the relay is at a name")),
+        Target::Name(..) => Err(io::Error::other("the address of the relay is a name")),
     }
 }
 
-/// Datagrams of another host, until it is done.
+/// Sends datagrams from another host until the run has ended.
 fn flood(relays: &[SocketAddr], done: &AtomicBool) -> io::Result<()> {
     let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 2), 0))?;
     let mut relays = relays.iter().cycle();

@@ -1,4 +1,4 @@
-//! protosocks: views of packets in slices, and owned values. (A package of its own, for the reason in Cargo.toml.)
+//! protosocks: views of packets in slices, and owned values. (Cargo.toml has the reason for this separate package.)
 
 use std::hint::black_box;
 
@@ -36,7 +36,7 @@ fn request(bytes: &[u8]) -> Option<CmdRepr> {
     CmdRepr::parse(&CmdPacket::new_checked(bytes).ok()?).ok()
 }
 
-/// The next `len` bytes of `out`, to be written to.
+/// Appends `len` bytes to `out`, and returns them.
 #[inline(always)]
 fn append(out: &mut Vec<u8>, len: usize) -> &mut [u8] {
     let start = out.len();
@@ -61,7 +61,7 @@ impl Peer for Protosocks {
     const HOW: &str = "messages";
     const MISSING: &[(&[Job], &str)] = &[(
         &[Job::J10, Job::J11],
-        "it panics on a request that has not come whole",
+        "it panics on an incomplete request",
     )];
 
     #[inline(always)]
@@ -89,7 +89,7 @@ impl Peer for Protosocks {
         });
     }
 
-    /// RSV it does not write: the buffer has to have zeros there.
+    /// It does not write RSV, so the buffer must have zeros there.
     #[inline(always)]
     fn encode_datagram(payload: &[u8], context: &mut Context, witness: &mut impl Witness) -> Option<()> {
         let header = UdpRepr {
@@ -234,7 +234,7 @@ impl Peer for Protosocks {
 
 #[cfg(test)]
 mod tests {
-    /// Why J10 and J11 are missing.
+    /// The reason why J10 and J11 are missing.
     #[test]
     #[should_panic]
     fn panics_on_a_request_that_has_not_come_whole() {

@@ -1,4 +1,4 @@
-//! Makes markdown of facts (`command.rs` has their form), and writes it into files.
+//! Converts facts, whose form is in `command.rs`, into Markdown, and writes it into files.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use clap::Parser;
 use sans_socks_peers::job::Job;
 
-/// Prints markdown tables of what was measured, or writes them into files
+/// Print Markdown tables of the measurements, or write them into files
 #[derive(Parser)]
 struct Command {
-    /// Files of facts
+    /// Read facts from these files
     #[arg(required = true)]
     facts: Vec<PathBuf>,
-    /// File to write each section into, between <!-- SECTION:begin --> and <!-- SECTION:end -->
+    /// Write sections between the markers of this file
     #[arg(long)]
     into: Vec<PathBuf>,
 }
@@ -52,7 +52,7 @@ fn main() {
     }
 }
 
-/// `text` with `section` between its marks, if it has them.
+/// Returns `text` with `section` between its markers, if it has them.
 fn replaced(text: &str, name: &str, section: &str) -> Option<String> {
     let [begin, end] = ["begin", "end"].map(|which| format!("<!-- {name}:{which} -->\n"));
     let (before, rest) = text.split_once(&begin)?;
@@ -82,7 +82,7 @@ impl Facts {
         self.get(row, of, what)?.parse().ok()
     }
 
-    /// The rows of which there is such a fact, in their order.
+    /// Returns the rows that have such a fact, in their order.
     fn rows(&self, what: &str) -> Vec<&str> {
         let named = self
             .0
@@ -92,7 +92,7 @@ impl Facts {
         named.map(|[row, ..]| &**row).filter(|row| has(row)).collect()
     }
 
-    /// Rows and jobs. The least of a crate is in bold, where less is a merit.
+    /// Returns a table of rows and jobs. If less is better, the lowest value of a crate is in bold.
     fn by_job(&self, what: &str, bold: bool, show: impl Fn(&str, Job) -> Option<String>) -> Option<String> {
         let rows = self.rows(what);
         let least = Job::ALL.map(|job| {
@@ -143,7 +143,7 @@ fn in_bold(text: &str) -> String {
 struct Table(String);
 
 impl Table {
-    /// `rule` is that of every column but the first.
+    /// `rule` is the alignment of every column except the first.
     fn new(head: impl Iterator<Item = String>, rule: &str) -> Self {
         let mut table = Self(String::new());
         let head: Vec<_> = head.collect();
@@ -159,7 +159,7 @@ impl Table {
     }
 }
 
-/// Three rows for readers who want no more.
+/// Returns the three rows of the summary.
 fn summary(facts: &Facts) -> Option<String> {
     let jobs = [
         (Job::J2, "decode a request with a name"),
@@ -190,7 +190,7 @@ fn summary(facts: &Facts) -> Option<String> {
     Some(table.0)
 }
 
-/// Instructions, and heap allocations in brackets if there are any.
+/// Returns instructions, and heap allocations in parentheses if there are any.
 fn instructions_of(facts: &Facts, row: &str, job: Job) -> Option<String> {
     let count = facts.get(row, name(job), "instructions")?;
     Some(match facts.number(row, name(job), "allocations") {
@@ -264,7 +264,7 @@ fn state(facts: &Facts) -> Option<String> {
     (!facts.rows("held").is_empty()).then_some(table.0 + &cost.unwrap_or_default())
 }
 
-/// What each row is, and what is missing in it.
+/// Returns a table that describes each row, and the jobs that are missing in it.
 fn rows(facts: &Facts) -> Option<String> {
     let mut table = Table::new(
         ["", "version", "how", "missing"].into_iter().map(str::to_owned),

@@ -1,5 +1,5 @@
-//! async-socks5: a client over an async stream. (Its documentation puts a `BufStream` around the stream, which saves
-//! system calls and costs two allocations of 8 KiB; without it is the cheaper way here.)
+//! async-socks5: a client over an async stream. (Its documentation puts a `BufStream` around the stream, which saves system
+//! calls, but costs two allocations of 8 KiB. Without it, the jobs here are cheaper.)
 
 use std::hint::black_box;
 
@@ -32,7 +32,7 @@ impl Peer for AsyncSocks5 {
     const HOW: &str = "an async client";
     const MISSING: &[(&[Job], &str)] = &[
         CLIENT_ONLY,
-        (DATAGRAMS, "its datagrams are private, behind a socket"),
+        (DATAGRAMS, "it sends datagrams only over its own socket"),
     ];
 
     connect_over_stream!(client, told);

@@ -1,4 +1,4 @@
-//! fast-socks5: a server, as types that say how far a handshake is, and a client, both over an async stream.
+//! fast-socks5: a server, with a type for each stage of the handshake, and a client, both over an async stream.
 
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -69,9 +69,9 @@ impl Peer for FastSocks5 {
     const NAME: &str = "fast-socks5";
     const VERSION: &str = "1.0.0";
     const HOW: &str = "an async server and client";
-    const MISSING: &[(&[Job], &str)] = &[(&[Job::J3], "replies are private, behind a request that was read")];
+    const MISSING: &[(&[Job], &str)] = &[(&[Job::J3], "replies are private, and need a request that was read")];
 
-    /// It reads a request from a stream only: the script has one message.
+    /// It reads a request only from a stream, so the script has one message.
     #[inline(always)]
     fn decode_request(bytes: &'static [u8], context: &mut Context, witness: &mut impl Witness) {
         let script = Script {
@@ -101,7 +101,7 @@ impl Peer for FastSocks5 {
         Some(())
     }
 
-    /// It returns headers in a `Vec` of their own.
+    /// It returns headers in a new `Vec`.
     #[inline(always)]
     fn prepend_header(context: &mut Context, witness: &mut impl Witness) -> Option<()> {
         let header = new_udp_header(address(IP)).ok()?;

@@ -1,6 +1,6 @@
-//! The least that does each job: written for these jobs, inlined into their loops, every read and write checked, nothing
-//! allocated, nothing copied but the output. No constant-time compare, no wiping, no look at names, and no difference
-//! between bytes that are missing and bytes that are wrong.
+//! The least code that does each job. It is written for these jobs and inlined into their loops. It checks every read and
+//! write, allocates nothing, and copies only the output. It does not compare in constant time, wipe, or check names, and it
+//! does not distinguish missing from wrong bytes.
 
 use std::hint::black_box;
 
@@ -86,7 +86,7 @@ fn is_login(bytes: &[u8], login: &Login) -> Option<bool> {
     Some(username == login.username.as_bytes() && password == login.password.as_bytes())
 }
 
-/// Ten bytes: three, ATYP, address, port.
+/// Writes ten bytes: three, then ATYP, address and port.
 #[inline(always)]
 fn with_ipv4([a, b, c]: [u8; 3], ip: [u8; 4]) -> [u8; 10] {
     let [p, q] = black_box(PORT).to_be_bytes();
@@ -244,8 +244,8 @@ impl Peer for Floor {
     }
 }
 
-/// Which message is awaited, how many bytes of it are here, and at how many there is something new to know. Until then
-/// a byte costs a store and a compare.
+/// The message that is awaited, how many of its bytes have arrived, and how many the next decision needs. Until then a byte
+/// costs a store and a comparison.
 struct Machine {
     phase: Phase,
     needed: u16,

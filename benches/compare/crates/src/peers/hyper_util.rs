@@ -39,7 +39,7 @@ impl Service<Uri> for Connector {
 impl Peer for HyperUtil {
     const NAME: &str = "hyper-util";
     const VERSION: &str = "0.1.21";
-    const HOW: &str = "`SocksV5`: an async client, boxed; does not tell where the proxy is bound";
+    const HOW: &str = "`SocksV5`: an async client, boxed; does not return where the proxy is bound";
     const MISSING: &[(&[Job], &str)] = &[CLIENT_ONLY, NO_DATAGRAMS];
 
     #[inline(always)]

@@ -40,5 +40,5 @@ const DATAGRAMS: &[Job] = &[Job::J4, Job::J5, Job::J6, Job::J6p];
 const NO_DATAGRAMS: (&[Job], &str) = (DATAGRAMS, "it has no UDP");
 const CLIENT_ONLY: (&[Job], &str) = (
     &[Job::J1, Job::J2, Job::J3, Job::J7, Job::J8, Job::J10, Job::J11],
-    "it is a client, its messages are private",
+    "it is a client whose messages are private",
 );

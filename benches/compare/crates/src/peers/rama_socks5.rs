@@ -114,7 +114,7 @@ impl Peer for RamaSocks5 {
         Some(())
     }
 
-    /// Datagrams it can read from slices without a future.
+    /// It can read datagrams from slices without a future.
     #[inline(always)]
     fn decode_datagram(mut bytes: &'static [u8], witness: &mut impl Witness) {
         let header = UdpHeader::read_from_sync(&mut bytes);
@@ -138,7 +138,7 @@ impl Peer for RamaSocks5 {
         Some(())
     }
 
-    /// It does not say how long a header will be, so it is written elsewhere first.
+    /// It does not report the length of a header, so the header is first written elsewhere.
     #[inline(always)]
     fn prepend_header(context: &mut Context, witness: &mut impl Witness) -> Option<()> {
         context.out.clear();

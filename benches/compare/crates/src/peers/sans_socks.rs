@@ -26,7 +26,7 @@ fn address(ip: [u8; 4]) -> Address<'static> {
     SocketAddr::from((black_box(ip), black_box(PORT))).into()
 }
 
-/// All that can be done until bytes are needed; whether the handshake is through.
+/// Does everything that can be done until bytes are needed. Returns whether the handshake has ended.
 #[inline(always)]
 fn advance(
     handshake: &mut server::Handshake,

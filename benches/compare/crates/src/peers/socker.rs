@@ -101,7 +101,7 @@ impl Peer for Socker {
         Some(())
     }
 
-    /// It writes headers to a `Vec` only.
+    /// It writes headers only to a `Vec`.
     #[inline(always)]
     fn prepend_header(context: &mut Context, witness: &mut impl Witness) -> Option<()> {
         context.out.clear();
@@ -150,7 +150,7 @@ impl Peer for Socker {
         Some(())
     }
 
-    /// The least of a machine that its user has to write.
+    /// The least machine that its user must write.
     #[inline(always)]
     fn serve_bytewise(
         script: Script,

@@ -1,4 +1,4 @@
-//! socks5-impl: messages, read from a `std::io::Read` or an `AsyncRead`, written to a `BufMut` or an `AsyncWrite`; and a
+//! socks5-impl: messages, read from a `std::io::Read` or an `AsyncRead`, and written to a `BufMut` or an `AsyncWrite`; also a
 //! client over an async stream.
 
 use std::hint::black_box;
@@ -153,7 +153,7 @@ impl Peer for Socks5Impl {
         Some(())
     }
 
-    /// The least of a machine that its user has to write.
+    /// The least machine that its user must write.
     #[inline(always)]
     fn serve_bytewise(
         script: Script,
@@ -291,7 +291,7 @@ impl Peer for Socks5ImplAsync {
     const HOW: &str = "messages over an async stream, boxed; an async client";
     const MISSING: &[(&[Job], &str)] = &[(
         &[Job::J3, Job::J4, Job::J5, Job::J6, Job::J6p],
-        "as the row above",
+        "as in the row above",
     )];
 
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! socks5rs: what a server without passwords needs, decoded from a slice to owned values.
+//! socks5rs: the messages of a server without passwords, decoded from a slice to owned values.
 
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -44,7 +44,7 @@ impl Peer for Socks5Rs {
         (&[Job::J9a, Job::J9b], "it has no client"),
         (
             &[Job::J10, Job::J11],
-            "it has no passwords, and panics on a greeting that has not come whole",
+            "it has no passwords, and panics on an incomplete greeting",
         ),
     ];
 
@@ -82,7 +82,7 @@ impl Peer for Socks5Rs {
         Some(())
     }
 
-    /// Whether the greeting was received.
+    /// Whether the greeting has been received.
     fn server_state() -> Option<State> {
         Some(State {
             inline: size_of::<bool>(),
@@ -93,7 +93,7 @@ impl Peer for Socks5Rs {
 
 #[cfg(test)]
 mod tests {
-    /// Why J10 and J11 are missing.
+    /// The reason why J10 and J11 are missing.
     #[test]
     #[should_panic = "range end index"]
     fn panics_on_a_greeting_that_has_not_come_whole() {

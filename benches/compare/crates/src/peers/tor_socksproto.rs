@@ -1,5 +1,5 @@
-//! tor-socksproto: machines. They are fed by `step`, with a buffer of their own, or by `handshake`, with a slice, which
-//! is deprecated and cheaper. Any login is accepted: the caller checks it after the request.
+//! tor-socksproto: machines. `step` reads into their own buffer, and `handshake`, which is deprecated and cheaper, takes a
+//! slice. Any login is accepted: the caller checks it after the request.
 
 use std::hint::black_box;
 use std::sync::LazyLock;
@@ -28,7 +28,7 @@ fn reply_told(reply: &SocksReply) -> Told {
     told(reply.status().into(), reply.addr(), reply.port())
 }
 
-/// BND.PORT is always that of the request.
+/// BND.PORT is always the port of the request.
 #[inline(always)]
 fn success(request: &SocksRequest) -> Option<Vec<u8>> {
     request
@@ -49,7 +49,7 @@ fn is_login(request: &SocksRequest, login: &Login) -> bool {
     }
 }
 
-/// A server that has read the whole handshake looks at the login and answers.
+/// A server that has read the whole handshake checks the login and answers.
 #[inline(always)]
 fn answer(
     request: &SocksRequest,
@@ -84,7 +84,7 @@ fn client(login: Option<&Login>) -> Option<SocksClientHandshake> {
     Some(SocksClientHandshake::new(request))
 }
 
-/// Feeds a machine what `pieces` yields when it asks for it.
+/// Passes `pieces` to a machine when it needs input.
 #[inline(always)]
 fn step<H: Handshake>(
     mut handshake: H,
@@ -117,7 +117,7 @@ impl Peer for Step {
     const MISSING: &[(&[Job], &str)] = &[
         (
             &[Job::J1, Job::J2, Job::J3],
-            "messages are private, see the row below",
+            "messages are private, but see the row below",
         ),
         NO_DATAGRAMS,
     ];
@@ -181,7 +181,7 @@ impl Peer for Step {
     }
 }
 
-/// A server that waits for the request: there is no other way to read or answer one.
+/// Returns a server that waits for the request. There is no other way to read or answer one.
 static AWAITS_REQUEST: LazyLock<SocksProxyHandshake> = LazyLock::new(|| {
     let mut handshake = SocksProxyHandshake::new();
     #[expect(deprecated)]
@@ -198,7 +198,7 @@ static REQUEST: LazyLock<SocksRequest> = LazyLock::new(|| {
     handshake.into_request().expect("is whole")
 });
 
-/// Feeds a whole message; whether it was the last.
+/// Passes a whole message to the machine. Returns whether it was the last.
 #[inline(always)]
 fn act<H: Handshake>(handshake: &mut H, message: &[u8], out: &mut Vec<u8>) -> Option<bool> {
     #[expect(deprecated)]
@@ -211,7 +211,7 @@ impl Peer for Deprecated {
     const NAME: &str = "tor-socksproto (deprecated)";
     const VERSION: &str = "0.47.0";
     const HOW: &str =
-        "machines, by `handshake`; decoded again for each byte; J1, J2 clone one that waits for a request";
+        "machines, by `handshake`; decoded again for each byte; J1 and J2 clone one that waits for a request";
     const MISSING: &[(&[Job], &str)] = &[NO_DATAGRAMS];
 
     #[inline(always)]
