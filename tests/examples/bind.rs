@@ -1,4 +1,4 @@
-//! `bind_client` and its peer, through a proxy that the test plays.
+//! `bind_client` and its peer. The test acts as the proxy.
 
 use std::thread;
 

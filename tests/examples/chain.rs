@@ -47,7 +47,7 @@ fn refusal_names_the_hop() {
     );
 }
 
-/// The second proxy wants a password, and `chain` has none.
+/// The second proxy requires a password, and `chain` has none.
 #[test]
 fn missing_password_names_the_hop() {
     let (first, second) = (Server::open("tokio_server"), Server::with_login("std_server"));

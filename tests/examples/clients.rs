@@ -1,4 +1,4 @@
-//! The client drivers and a proxy that the test plays.
+//! The client drivers. The test acts as the proxy.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
@@ -58,13 +58,13 @@ impl Proxied {
         self.control.expect(&request(command, target));
     }
 
-    /// Plays the handshake of `driver`. No reply of the last proxy is sent.
+    /// Acts as the proxies in the handshake of `driver`, up to the last proxy's reply, which is not sent.
     pub(crate) fn until_first_reply(driver: &str) -> Self {
         let mut proxied = Self::start(driver, &[]);
         match driver {
             "bind_client" => proxied.expect_request(BIND, TARGET),
             "chain" => {
-                // The test plays both proxies, since a tunnel through the first leads to the second.
+                // The test acts as both proxies, because a tunnel through the first leads to the second.
                 proxied.expect_request(CONNECT, SECOND_PROXY);
                 proxied.control.send(&success(TARGET));
                 proxied.expect_request(CONNECT, TARGET);
@@ -75,7 +75,7 @@ impl Proxied {
         proxied
     }
 
-    /// Plays the handshake of `driver`. Only the last reply is not sent.
+    /// Acts as the proxies in the handshake of `driver`. Only the last reply is not sent.
     pub(crate) fn shake_hands(driver: &str) -> Self {
         let mut proxied = Self::until_first_reply(driver);
         if driver == "bind_client" {
@@ -85,7 +85,7 @@ impl Proxied {
         proxied
     }
 
-    /// The line that `driver` prints when the tunnel is there, if it prints one.
+    /// Returns the line that `driver` prints when the tunnel is established, if it prints one.
     fn expect_tunnel(&mut self, driver: &str) {
         if driver == "bind_client" {
             assert_eq!(self.client.line(), format!("peer {TARGET}"));
@@ -140,7 +140,7 @@ fn proxy_that_closes_is_reported(driver: &str) {
     proxied.client.expect_failure("connection ended in phase");
 }
 
-/// Q-008..Q-010: the words that a user needs who has typed the wrong port.
+/// Q-008..Q-010: the error names the protocol, for a user who has typed the wrong port.
 fn other_protocol_is_named(driver: &str) {
     for (answer, name) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "HTTP"),
@@ -156,7 +156,7 @@ fn other_protocol_is_named(driver: &str) {
 
 const LOGIN: &[&str] = &["alice", "secret"];
 
-/// Otherwise an attacker who answers in the proxy's place could skip authentication.
+/// Otherwise an attacker who impersonates the proxy could skip authentication.
 fn password_is_the_only_method_offered(driver: &str) {
     let mut proxied = Proxied::start(driver, LOGIN);
     proxied.control.expect(b"\x05\x01\x02");

@@ -87,7 +87,7 @@ fn session_cut_at_every_byte_is_served(driver: &str) {
     }
 }
 
-/// more than a server can be expected to hold while it dials.
+/// more bytes than a server can be expected to buffer while it dials.
 fn early_data_beyond_any_buffer_arrives_whole(driver: &str) {
     let server = Server::open(driver);
     let (target, collected) = target::collect(b"");
@@ -110,7 +110,7 @@ fn banner_behind_the_reply_arrives(driver: &str) {
     client.expect(b"220 banner\r\n");
 }
 
-/// : a name that spells an address, and an IPv4 address in IPv6 clothes.
+/// : a name that spells an address, and an IPv4-mapped IPv6 address.
 fn ip_address_of_every_form_is_reached(driver: &str) {
     let v4 = target::echo(Ipv4Addr::LOCALHOST);
     let v6 = target::echo(Ipv6Addr::LOCALHOST);
@@ -156,7 +156,7 @@ fn client_half_close_leaves_the_answer(driver: &str) {
     client.expect_end();
 }
 
-/// The same when it says so before it has been given a reply.
+/// The client half-closes before it receives the reply.
 fn client_half_close_before_the_reply_leaves_the_answer(driver: &str) {
     let server = Server::open(driver);
     let mut client = Raw::connect(server.address);
@@ -169,7 +169,7 @@ fn client_half_close_before_the_reply_leaves_the_answer(driver: &str) {
     client.expect_end();
 }
 
-/// The client goes on sending when the target has said that it will send no more.
+/// The client continues to send after the target has ended its side.
 fn target_half_close_leaves_the_upload(driver: &str) {
     let server = Server::open(driver);
     let (target, collected) = target::collect(b"that is all");
@@ -186,7 +186,7 @@ fn target_half_close_leaves_the_upload(driver: &str) {
     );
 }
 
-/// Both directions full at once: neither may wait for the other.
+/// Both directions are full at once. Neither may wait for the other.
 fn both_directions_carry_data_at_once(driver: &str) {
     let server = Server::open(driver);
     let data = &target::body()[..8 * 1024 * 1024];
@@ -203,7 +203,7 @@ fn both_directions_carry_data_at_once(driver: &str) {
     });
 }
 
-/// None of them waits for another.
+/// No connection waits for another.
 fn many_tunnels_wait_for_none_of_the_others(driver: &str) {
     let server = Server::open(driver);
     let target = target::echo(Ipv4Addr::LOCALHOST);
@@ -223,7 +223,7 @@ fn many_tunnels_wait_for_none_of_the_others(driver: &str) {
     }
 }
 
-/// a client that waits for nothing, with a login.
+/// a client that sends everything at once, with a login.
 fn login_in_one_segment_is_served(driver: &str) {
     let server = Server::with_login(driver);
     let mut client = Raw::connect(server.address);

@@ -33,7 +33,7 @@ pub(crate) fn sockets(process: &Process) -> usize {
         .count()
 }
 
-/// After tunnels that each side ended, refusals, and clients that said nothing.
+/// After tunnels that each side ended, refusals, and clients that sent nothing.
 fn descriptors_are_closed_after_every_end(driver: &str) {
     let server = Server::open(driver);
     let before = sockets(&server.process);
@@ -62,7 +62,7 @@ fn descriptors_are_closed_after_every_end(driver: &str) {
     });
 }
 
-/// nothing is relayed any more, and the port is free. `end` ends the control connection.
+/// no more datagrams are relayed, and the port is free. `end` ends the control connection.
 fn expect_end_of_association(
     driver: &str,
     relay: impl FnOnce(&mut Raw) -> SocketAddr,
@@ -78,7 +78,7 @@ fn expect_end_of_association(
     let to_target = header(0x00, target.local_addr().expect("bound"));
     association.send(&client, &[&to_target, b"before"]);
     let (_, outer) = receive(&target);
-    // There is a sequence of fragments to be forgotten, and a name that is being looked up.
+    // The relay holds a sequence of fragments, and a name that is being looked up.
     association.send(&client, &[&header(0x01, nowhere()), b"piece"]);
     association.send(&client, &[b"\0\0\0\x03\x12sans-socks.invalid\0\x35", b"lost"]);
     end(association.control);
@@ -95,7 +95,7 @@ fn expect_end_of_association(
     expect_nothing(&client);
 }
 
-/// For what is not meant to arrive.
+/// The target of datagrams that must not arrive.
 fn nowhere() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 9).into()
 }
@@ -115,6 +115,6 @@ fn association_that_is_reset_closes_its_sockets(driver: &str) {
         wait_until("the reply", || control.0.peek(&mut reply).expect("a reply") == 10);
         SocketAddr::from(([127, 0, 0, 1], u16::from_be_bytes([reply[8], reply[9]])))
     };
-    // To close while there is unread input makes the system send a reset.
+    // Closing with unread input makes the system send a reset.
     expect_end_of_association(driver, peek, drop);
 }

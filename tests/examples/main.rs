@@ -1,4 +1,4 @@
-//! The drivers of `examples/` as programs. The test plays their peers, byte by byte.
+//! The drivers of `examples/` as programs. The tests act as their peers, byte by byte.
 //!
 //! `cargo test` builds the drivers. `cargo test --test examples` does not: run `cargo build --examples` first.
 

@@ -1,4 +1,4 @@
-//! The client and the server that share one process and have no heap.
+//! The client and the server that share one process without a heap.
 
 use crate::process::{Process, example};
 

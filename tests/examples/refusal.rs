@@ -1,4 +1,4 @@
-//! What a client sees that a server does not serve, byte by byte, from outside.
+//! The bytes that a refused client receives.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -80,7 +80,7 @@ fn wrong_user_or_password_is_rejected_with_01_01(driver: &str) {
         client.expect(b"\x01\x01");
         client.expect_end();
     }
-    // It is the password that was wrong, not the server: R-064.
+    // A correct password is still accepted: R-064.
     let mut client = Raw::connect(server.address);
     client.send(b"\x05\x01\x02");
     client.expect(b"\x05\x02");
@@ -109,7 +109,7 @@ fn method_00_where_a_login_is_wanted_is_answered_05_ff(driver: &str) {
     client.expect_end();
 }
 
-/// neither GSSAPI nor a private method is what this server can do.
+/// this server supports neither GSSAPI nor a private method.
 fn login_where_none_is_wanted_is_answered_05_ff(driver: &str) {
     let server = Server::open(driver);
     let mut client = Raw::connect(server.address);
@@ -160,7 +160,7 @@ fn name_that_does_not_resolve_is_answered_04(driver: &str) {
     expect_refusal(&server, &request_name("sans-socks.invalid", 80), 0x04);
 }
 
-/// REP=07; Tor's RESOLVE (F0) is one that these servers do not know.
+/// REP=07. These servers do not support Tor's RESOLVE (F0).
 fn unknown_command_is_answered_07(driver: &str) {
     let server = Server::open(driver);
     for command in [0x00, 0x09, 0xF0, 0xFF] {
@@ -187,7 +187,7 @@ fn udp_associate_is_refused(driver: &str) {
     expect_refusal(&server, &request(UDP_ASSOCIATE, unspecified), 0x07);
 }
 
-/// a server that closes on unread input sends a reset, and a reset can overtake the reply.
+/// a server that closes with unread input sends a reset, which can erase the reply.
 fn early_data_does_not_cost_the_reply(driver: &str) {
     let server = Server::open(driver);
     let mut client = Raw::greeted(server.address);
@@ -209,13 +209,13 @@ fn early_data_does_not_cost_the_refusal(driver: &str) {
     client.expect_closed();
 }
 
-/// by a server for UDP ASSOCIATE alone.
+/// by a server for UDP ASSOCIATE only.
 fn connect_is_refused(driver: &str) {
     let server = Server::open(driver);
     expect_refusal(&server, &request(CONNECT, target::refusing()), 0x07);
 }
 
-/// Closed at once, nothing sent, and a log line that names the protocol.
+/// Expects that the server closes at once, sends nothing, and logs the name of the protocol.
 fn expect_other_protocol(server: &Server, bytes: &[u8], name: &str) {
     let mut client = Raw::connect(server.address);
     client.send(bytes);
@@ -238,14 +238,14 @@ fn tls_gets_no_answer(driver: &str) {
     expect_other_protocol(&server, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS");
 }
 
-/// SOCKS4 has no passwords, so it must not be a way around one.
+/// SOCKS4 has no passwords, so it must not be a way around the login.
 fn socks4_where_a_login_is_wanted_gets_no_tunnel(driver: &str) {
     let server = Server::with_login(driver);
     let request = b"\x04\x01\x00\x50\x7f\x00\x00\x01alice\0";
     expect_other_protocol(&server, request, "SOCKS4");
 }
 
-/// A client that goes away in the middle of the handshake is answered with the end of the stream, nothing else.
+/// A client that ends its side in the middle of the handshake receives the end of the stream, and no bytes.
 fn end_of_input_before_the_request_closes(driver: &str) {
     let server = Server::open(driver);
     for sent in [&b""[..], b"\x05", b"\x05\x02\x00"] {

@@ -29,7 +29,7 @@ tests!(
     refused_target_and_bind_are_answered_5b,
 );
 
-/// `04 CD`, port, address and user id.
+/// Returns `04 CD`, port, address and user id.
 fn request(command: u8, target: SocketAddr) -> Vec<u8> {
     let SocketAddr::V4(target) = target else {
         panic!("SOCKS4 has IPv4 addresses only")
@@ -38,7 +38,7 @@ fn request(command: u8, target: SocketAddr) -> Vec<u8> {
     [&[0x04, command], &port[..], &ip, b"user\0"].concat()
 }
 
-/// The same for a name: SOCKS4a.
+/// Returns the same for a name: SOCKS4a.
 fn request_name(name: &str, port: u16) -> Vec<u8> {
     let by_name = request(CONNECT, (Ipv4Addr::new(0, 0, 0, 1), port).into());
     [&by_name, name.as_bytes(), b"\0"].concat()

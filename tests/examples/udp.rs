@@ -67,7 +67,7 @@ fn ipv4_target_is_relayed_in_every_form(driver: &str) {
     association.expect_echo(&client, echo, b"by IPv4");
 }
 
-/// what has no room for a header any more is dropped.
+/// a datagram without room for a header is dropped.
 fn empty_and_largest_payloads_are_relayed(driver: &str) {
     let server = Server::open(driver);
     let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
@@ -87,7 +87,7 @@ fn empty_and_largest_payloads_are_relayed(driver: &str) {
     association.expect(&client, address, b"short");
 }
 
-/// the true source of an answer, which need not be the one that was asked.
+/// the header has the true source of an answer, which may differ from the target.
 fn answer_of_another_host_has_its_own_source(driver: &str) {
     answers_over_ipv4(&Server::open(driver));
 }
@@ -116,7 +116,7 @@ fn fragments_are_dropped(driver: &str) {
     expect_nothing(&client);
 }
 
-/// dropped, no answer, and the association goes on.
+/// dropped without an answer, and the association continues.
 fn malformed_datagrams_are_dropped_without_an_answer(driver: &str) {
     let server = Server::open(driver);
     let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
@@ -145,7 +145,7 @@ fn malformed_datagrams_are_dropped_without_an_answer(driver: &str) {
     expect_nothing(&client);
 }
 
-/// ..Q-082: neither first nor later is a stranger relayed, answered, or taken for the client.
+/// ..Q-082: a stranger's datagram is never relayed or answered, and does not become the client's.
 fn foreign_source_is_neither_relayed_nor_answered(driver: &str) {
     let server = Server::open(driver);
     let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
@@ -155,14 +155,14 @@ fn foreign_source_is_neither_relayed_nor_answered(driver: &str) {
     let exchange = |payload: &[u8]| {
         association.send(&client, &[&to_target, payload]);
         let (got, outer) = receive(&target);
-        assert_eq!(got, payload, "the stranger's was relayed");
+        assert_eq!(got, payload, "the stranger's datagram was relayed");
         target.send_to(b"answer", outer).expect("sent");
         association.expect(&client, target.local_addr().expect("bound"), b"answer");
     };
     association.send(&stranger, &[&to_target, b"first"]);
     exchange(b"the client's first");
     association.send(&stranger, &[&to_target, b"later"]);
-    // The client's host, and not the client.
+    // A datagram from the client's host, but not from the client.
     let neighbour = udp(Ipv4Addr::LOCALHOST);
     association.send(&neighbour, &[&to_target, b"another port"]);
     exchange(b"the client's second");
@@ -190,13 +190,13 @@ fn target_that_refuses_does_not_end_the_association(driver: &str) {
     let server = Server::open(driver);
     let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
     let echo = target::udp_echo(Ipv4Addr::LOCALHOST);
-    // An address that no other test uses, so that the port stays free.
+    // No other test uses this address, so the port stays free.
     let nobody = udp(Ipv4Addr::new(127, 0, 0, 9)).local_addr().expect("bound");
     for _ in 0..3 {
         association.send(&client, &[&header(0x00, nobody), b"lost"]);
         association.expect_echo(&client, echo, b"relayed");
     }
-    // The client may lose its own answers in the same way, and come back.
+    // The client's own port may be closed in the same way, and opened again.
     let port = client.local_addr().expect("bound").port();
     let target = udp(Ipv4Addr::LOCALHOST);
     let address = target.local_addr().expect("bound");
@@ -208,11 +208,11 @@ fn target_that_refuses_does_not_end_the_association(driver: &str) {
     }
     let client = udp_on_released((Ipv4Addr::LOCALHOST, port).into());
     association.send(&client, &[&header(0x00, echo), b"relayed"]);
-    // An answer to the old client that was late reaches the new one.
+    // A late answer to the old client reaches the new one.
     while receive(&client).0 != [&header(0x00, echo)[..], b"relayed"].concat() {}
 }
 
-/// read and thrown away; neither relayed nor sent back, and no end.
+/// bytes on the control connection are discarded, and do not end the association.
 fn bytes_on_the_control_connection_are_discarded(driver: &str) {
     let server = Server::open(driver);
     let (client, mut association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));
@@ -223,7 +223,7 @@ fn bytes_on_the_control_connection_are_discarded(driver: &str) {
     association.control.expect_end();
 }
 
-/// REP=01 where there is no socket to be had; and the server recovers.
+/// Without a free descriptor the reply is REP=01, and the server recovers later.
 fn lack_of_descriptors_is_refused_with_01(driver: &str) {
     // Of the 24 clients some get a relay. `udp_relay_std` has a second handle of each connection.
     let server = Server::with_descriptors(driver, if driver == "udp_relay_std" { 72 } else { 48 });
@@ -273,7 +273,7 @@ fn lines_pass_through_every_relay(driver: &str) {
     }
 }
 
-/// A proxy in the hands of the test, and a client that has an association with it.
+/// A proxy that the test controls, and a client that has an association with it.
 struct Proxied {
     client: Process,
     control: Raw,
@@ -281,7 +281,7 @@ struct Proxied {
 }
 
 impl Proxied {
-    /// `bound`: BND of the reply, where it is not that of the relay.
+    /// `bound` is BND of the reply, if it is not the address of the relay.
     fn new(driver: &str, bound: impl FnOnce(SocketAddr) -> SocketAddr) -> Self {
         let clients::Proxied { client, mut control } = clients::Proxied::start(driver, &[]);
         control.expect(OFFER_NONE);
@@ -298,7 +298,7 @@ impl Proxied {
         }
     }
 
-    /// The client's line has come to the relay. Gives the client's address.
+    /// Receives the client's line at the relay. Returns the client's address.
     fn expect(&self, frag: u8, payload: &[u8]) -> SocketAddr {
         let (bytes, source) = receive(&self.relay);
         assert_eq!(
@@ -321,7 +321,7 @@ fn relay_address_of_zeros_is_the_proxy(driver: &str) {
     proxied.client.expect(b"answer\n");
 }
 
-/// What does not come from the relay is no answer. R-081: nothing is cut that is not asked to be.
+/// A datagram from another source than the relay is not an answer. R-081: the client does not fragment unless asked.
 fn foreign_answers_are_dropped(driver: &str) {
     let mut proxied = Proxied::new(driver, |relay| relay);
     proxied.client.send(b"question\n");
@@ -354,7 +354,7 @@ fn answers_in_fragments_are_reassembled(driver: &str) {
     proxied.client.expect(b"an answer in pieces\nwhole\n");
 }
 
-/// there is nowhere to send to.
+/// the client cannot send to port 0.
 fn relay_without_a_port_is_an_error(driver: &str) {
     let mut proxied = Proxied::new(driver, |relay| (relay.ip(), 0).into());
     proxied.control.expect_end();

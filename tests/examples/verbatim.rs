@@ -1,4 +1,4 @@
-//! What the examples repeat of the documentation is its very text.
+//! Code that the examples share with the documentation is identical.
 
 use std::fs;
 use std::path::Path;

@@ -13,7 +13,7 @@ use sans_socks_testing::driver;
 use sans_socks_testing::driver::{Client, Delivery, Due, Eof, Script, Server, Verdict, address, unhex};
 use sans_socks_testing::faults::{authentication_rejected, wrong_version};
 
-/// What goes wrong. An operation that fails has no effect.
+/// The faults of a stream. An operation that fails has no effect.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     None,
@@ -66,7 +66,7 @@ struct Stream {
     /// Received by the peer.
     received: Vec<u8>,
     operations: usize,
-    /// Which kinds of operation have failed since they last succeeded.
+    /// Which kinds of operation have failed since their last success.
     failed: [bool; 3],
 }
 
@@ -155,7 +155,7 @@ impl Write for Stream {
     }
 }
 
-/// What was read and not consumed: in a carry for `advance`, and nothing for `advance_exact`.
+/// The bytes that were read and not consumed. `advance` has them in a carry, and `advance_exact` has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Carry {
     Held(Vec<u8>),
@@ -269,7 +269,7 @@ impl<'a> Session<'a> {
     /// The caller's own negotiation: `TOKEN` to the peer, and `len` bytes from it.
     fn negotiate(&mut self, len: usize) {
         assert!(self.stream.unflushed.is_empty(), "a decision without a flush");
-        // What goes wrong here would not concern the machine.
+        // Faults here would not affect the machine.
         let fault = std::mem::replace(&mut self.stream.nature.fault, Fault::None);
         self.stream.write_all(TOKEN).unwrap();
         self.stream.flush().unwrap();
@@ -298,10 +298,10 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Sent by either side in the caller's own negotiation.
+/// The bytes that each side sends in the caller's own negotiation.
 const TOKEN: &[u8] = b"\x01\x01\x00\x03key";
 
-/// A handshake, and what must come of it.
+/// A handshake, and its expected result.
 struct Conversation {
     name: &'static str,
     script: Script<'static>,
@@ -344,7 +344,7 @@ impl Conversation {
         self.input().split_off(self.input().len() - self.surplus)
     }
 
-    /// The same with everything sent at once, by a peer that does not wait.
+    /// Returns the same case, with a peer that does not wait and sends everything at once.
     fn pipelined(&self) -> Self {
         Self {
             name: self.name,
@@ -591,7 +591,7 @@ fn clients() -> Vec<Conversation> {
             &format!("{LOGIN} {ALICE}"),
             Due::Closed(authentication_rejected(1)),
         ),
-        // REP is judged before the rest is received.
+        // REP is reported before the rest is received.
         Conversation::new(
             "client, refused",
             Script::Client(connect),
@@ -657,7 +657,7 @@ fn advance_continues_after_every_error() {
     });
 }
 
-/// A single error, at every operation there is. It is returned as it is, once.
+/// A single error, at every possible operation, is returned unchanged and once.
 #[test]
 fn advance_returns_each_error_once() {
     every_conversation(|conversation| {
@@ -702,7 +702,7 @@ fn advance_closes_at_the_end_of_input() {
         for end in 0..=input.len() {
             let delivery = Delivery::reads([&input[..end]]).eof(Eof::WhenAsked);
             let stated = driver::run(&conversation.script, &delivery);
-            // How the caller's own negotiation ends is its own concern.
+            // The end of the caller's own negotiation is not tested here.
             if negotiates && end < input.len() - conversation.surplus {
                 continue;
             }
@@ -732,7 +732,7 @@ fn advance_consumes_the_carry_first() {
         let input = conversation.input();
         let negotiation_is_over = match conversation.script {
             Script::Server(_) => true,
-            // The peer of this client has not received its greeting, and has answered it nevertheless.
+            // This peer has answered the client's greeting before receiving it.
             Script::Client(_) => false,
         };
         for prefilled in 0..=input.len() {
@@ -775,12 +775,12 @@ fn advance_keeps_the_bytes_of_another_protocol() {
         assert_eq!(session.stream.received, []);
         assert_eq!(session.carry.held(), &http[..at_most.min(http.len())]);
 
-        // Without a carry they are lost, but no more than a greeting's first decision.
+        // Without a carry they are lost, up to the first decision about a greeting.
         let mut session = Session::new(&server, Carry::Exact, nature);
         assert_eq!(session.run(), fault(b'G'));
         assert_eq!(session.stream.read, at_most.min(2));
     }
-    // In a later message, what was consumed before is gone, and the rest is there.
+    // In a later message, the bytes consumed before are lost, and the others are kept.
     let credentials = Conversation {
         name: "a request in the place of credentials",
         script: Script::Server(Server {
@@ -821,7 +821,7 @@ fn advance_keeps_a_long_tail() {
     assert_eq!(session.carry.held().len(), 1024 - input.len());
 }
 
-/// A reference to a trait object is enough of a stream.
+/// A reference to a trait object works as a stream.
 #[test]
 fn advance_accepts_a_trait_object() {
     trait Both: Read + Write {}
@@ -902,7 +902,7 @@ fn transmit_write_to_keeps_its_place() {
         assert_eq!(stream.received, [5, 1, 0]);
         assert!(is_sent(&mut handshake));
     }
-    // It does not flush, and takes a trait object.
+    // `write_to` does not flush, and accepts a trait object.
     let nature = Nature {
         buffered: true,
         ..PLAIN

@@ -254,7 +254,7 @@ fn other_protocol_is_named_and_not_consumed() {
     assert_eq!(Malformed::NoMethods.looks_like(), None);
 }
 
-/// R-006, V-010, Q-006: decided at the second byte.
+/// R-006, V-010, Q-006: the fault is reported at the second byte.
 #[test]
 fn server_greeting_without_methods_is_answered_05_ff() {
     Exchange::server("NMETHODS 00", Server::default())
@@ -288,7 +288,7 @@ fn client_selection_that_was_not_offered_closes() {
     }
 }
 
-/// FF is no method. A client cannot offer it. A server ignores it, and cannot select it.
+/// FF is not a method. A client cannot offer it. A server ignores it, and cannot select it.
 #[test]
 fn method_ff_is_neither_offered_nor_selected() {
     for methods in [
@@ -319,7 +319,7 @@ fn method_ff_is_neither_offered_nor_selected() {
         .ends(&Due::Closed(Error::NoAcceptableMethod));
 }
 
-/// selecting a method that was not offered is an error of the caller, and decides nothing.
+/// selecting a method that was not offered is an error of the caller. The decision stays pending.
 #[test]
 fn server_cannot_select_what_was_not_offered() {
     let mut handshake = server::Handshake::new();
@@ -401,7 +401,7 @@ fn client_unknown_atyp_in_a_failure_is_a_refusal() {
             .step(Phase::Reply, "05 04", "")
             .leaves(&format!("00 {atyp:02x} 000000000000"))
             .ends(&Due::Closed(Error::Refused(ReplyCode::HOST_UNREACHABLE)));
-        // The machine judges REP; the decoder does not.
+        // The machine acts on REP. The decoder does not.
         let reply = [5, 4, 0, atyp, 0, 0, 0, 0, 0, 0];
         assert_eq!(Reply::decode(&reply), Err(Malformed::AddressType(atyp)));
     }
@@ -511,7 +511,7 @@ fn value_too_long_for_its_length_byte_cannot_be_built() {
     assert_eq!(password.unwrap_err(), InvalidValue::CredentialsMissing);
 }
 
-/// R-025, V-059, V-092, Q-048: with `strict_reserved`, RSV is judged at its own byte, before ATYP.
+/// R-025, V-059, V-092, Q-048: with `strict_reserved`, RSV is checked at its own byte, before ATYP.
 #[test]
 fn strict_reserved_byte_is_judged_before_atyp() {
     for rsv in all_but(&[0]) {
@@ -549,7 +549,7 @@ fn strict_reserved_byte_is_judged_before_atyp() {
         .step(Phase::SecondReply, &takes, "")
         .leaves("01 7f000001 c001")
         .ends(&malformed(Malformed::Reserved(rsv)));
-        // RSV of a refusal is not judged.
+        // RSV of a refusal is not checked.
         Exchange::client(
             format!("refusal, RSV {rsv:02x}"),
             client(Command::CONNECT),
@@ -686,7 +686,7 @@ fn transmit_all(handshake: &mut client::Handshake) {
     transmit.sent_all();
 }
 
-/// bytes that are received too early are no error. The caller keeps them.
+/// bytes that are received too early are not an error. The caller keeps them.
 #[test]
 fn early_bytes_are_left_to_the_caller() {
     let early = unhex(&format!("05 00 {SUCCESS} 44415441"));
@@ -714,7 +714,7 @@ fn early_bytes_are_left_to_the_caller() {
     assert!(matches!(handshake.poll_output(), client::Output::Established(_)));
 }
 
-/// `reject(SUCCEEDED)` sends and reports GENERAL_FAILURE, also for BIND's second reply.
+/// `reject(SUCCEEDED)` sends and reports GENERAL_FAILURE, even for BIND's second reply.
 #[test]
 fn reject_with_succeeded_sends_general_failure() {
     let end = Due::Closed(Error::Refused(ReplyCode::GENERAL_FAILURE));
@@ -737,8 +737,8 @@ fn reject_with_succeeded_sends_general_failure() {
     // Status 0 does not compile: `reject_with` takes a `NonZeroU8`.
 }
 
-/// A machine that has consumed `first` of `input` and was offered the rest, after which the end was announced. It
-/// needs the next message, of which `needed` bytes lead to the first decision.
+/// A machine that has consumed `first` bytes of `input` and was offered the rest, before the end was announced. It needs the
+/// next message, whose first decision takes `needed` bytes.
 struct Left {
     script: Script<'static>,
     input: String,
@@ -814,7 +814,7 @@ fn eof_with_bytes_left_asks_for_them() {
     }
 }
 
-/// a second announcement, or an empty slice, closes a machine that asks for bytes which are gone.
+/// a second announcement, or an empty slice, closes a machine that asks for bytes that the caller no longer holds.
 #[test]
 fn eof_again_closes_a_machine_that_needs_input() {
     for case in Left::cases() {
@@ -865,7 +865,7 @@ fn eof_before_the_last_bytes_loses_nothing() {
     }
 }
 
-/// a decision and bytes to send survive the end. A machine that then needs input closes.
+/// a pending decision and unsent bytes survive the end. A machine that then needs input closes.
 #[test]
 fn eof_with_nothing_left_closes_at_the_next_need_for_input() {
     for case in Left::cases() {
@@ -908,8 +908,8 @@ fn half_closed_client_receives_both_replies() {
     }
 }
 
-/// a peer that sends nothing is told from one that ends inside a message, for logs. Every other cut is in
-/// [`Exchange::ends`].
+/// the error distinguishes a peer that sends nothing from one that ends inside a message. [`Exchange::ends`] checks
+/// every other cut.
 #[test]
 fn eof_tells_silence_from_a_cut_message() {
     let cases = [
@@ -1079,7 +1079,7 @@ fn two_machines_of_one_role_fail() {
         .ends(&Due::Closed(Error::PeerMisbehaved(unoffered)));
 }
 
-/// What `offered` and `request` return in a phase.
+/// Returns the results of `offered` and `request` in a phase.
 fn known(handshake: &server::Handshake) -> (Option<Vec<u8>>, Option<Request<'_>>) {
     let offered = handshake.offered().map(|it| it.iter().map(Method::get).collect());
     (offered, handshake.request())
@@ -1122,7 +1122,7 @@ fn offered_methods_are_known_after_a_rejection() {
     for reject in [false, true] {
         let mut handshake = server::Handshake::new();
         assert_eq!(known(&handshake), (None, None));
-        // These methods read as a request, if the greeting is taken for one.
+        // These methods would be a request if the greeting were decoded as one.
         assert_eq!(
             handshake.handle_input(&unhex("05 09 00 01 02 03 04 05 06 07 ff")),
             11
@@ -1170,7 +1170,7 @@ fn request_is_unknown_otherwise() {
     send(&mut handshake);
     assert_eq!(known(&handshake), (None, None));
 
-    // BIND: the first reply has overwritten it.
+    // In BIND, the first reply has overwritten the request.
     let mut handshake = server_with_request(BIND, server::Config::new());
     pending(&mut handshake).accept(Address::UNSPECIFIED);
     send(&mut handshake);
@@ -1199,7 +1199,7 @@ fn request_is_unknown_otherwise() {
     assert!(matches!(handshake.poll_output(), server::Output::Closed(_)));
     assert_eq!(known(&handshake), (None, None));
 
-    // Greetings that read as a request: one that ends early, and one without an acceptable method.
+    // Greetings that would also be requests: one that ends early, and one without an acceptable method.
     let greeting = unhex("05 09 00 01 02 03 04 05 06 07 08");
     let mut handshake = server::Handshake::new();
     assert_eq!(handshake.handle_input(&greeting[..10]), 10);

@@ -1,4 +1,4 @@
-//! Both machines over a whole handshake: what they send and report, however their input is cut.
+//! Both machines over a whole handshake: what they send and report, however their input is split.
 
 #[cfg(feature = "std")]
 mod advance;

@@ -12,9 +12,9 @@ use sans_socks::{Address, Command, Credentials, Domain, Error, Method, ReplyCode
 use sans_socks_testing::driver::{Client, Due, Script, Server, Side, Verdict, address, converse};
 use sans_socks_testing::faults::authentication_rejected;
 
-/// Sent by the client's caller right after the request, before the reply.
+/// The bytes that the client's caller sends right after the request, before the reply.
 const EARLY: &[u8] = b"\x05\x01\x00 early";
-/// Sent by the server's caller right after the last reply.
+/// The bytes that the server's caller sends right after the last reply.
 const BANNER: &[u8] = b"\x05\x00\x00\x01 banner";
 
 const NONE: Method = Method::NO_AUTHENTICATION;
@@ -22,7 +22,7 @@ const PASSWORD: Method = Method::USERNAME_PASSWORD;
 const GSSAPI: Method = Method::GSSAPI;
 const PRIVATE: Method = Method::new(0x80);
 
-/// What the client requests, and what the server answers.
+/// The client's request, and the server's answer.
 struct Combination<'a> {
     request: Request<'a>,
     offered: &'a [Method],
@@ -146,7 +146,7 @@ impl Combination<'_> {
             );
             match stated.client {
                 Due::Connected(..) => assert_eq!(client.inbox, BANNER, "{what}: not consumed by the client"),
-                // A refusal is judged at REP: eight of its bytes are not consumed.
+                // A refusal is reported at REP, so eight of its bytes are not consumed.
                 Due::Closed(Error::Refused(_)) => {
                     assert_eq!(client.inbox, [0, 1, 0, 0, 0, 0, 0, 0], "{what}");
                 }
@@ -187,7 +187,7 @@ const PREFERENCES: [&[Method]; 6] = [
 ];
 
 /// every command, form of host, offer, policy and
-/// verdict is granted and refused, optimistic or not.
+/// verdict, granted and refused, optimistic and not.
 #[test]
 fn machines_agree_in_every_combination() {
     let long = [b'x'; 255];

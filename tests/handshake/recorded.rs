@@ -70,7 +70,7 @@ fn transcripts(role: &str) -> BTreeMap<(String, String), Transcript> {
     transcripts
 }
 
-/// Runs every case that `table` lists, and only those there are.
+/// Runs every case that `table` lists. Fails unless the table and the transcripts have the same cases.
 fn replay<T>(role: &str, table: &[(&str, &str, T)], check: impl Fn(&str, &Transcript, &T)) {
     let mut transcripts = transcripts(role);
     for (files, ids, stated) in table {
@@ -80,7 +80,7 @@ fn replay<T>(role: &str, table: &[(&str, &str, T)], check: impl Fn(&str, &Transc
                 let case = (file.to_string(), id.to_string());
                 let transcript = transcripts.remove(&case);
                 let transcript =
-                    transcript.unwrap_or_else(|| panic!("{file} [{id}]: listed twice, or not there"));
+                    transcript.unwrap_or_else(|| panic!("{file} [{id}]: listed twice, or missing"));
                 check(&format!("{file} [{id}]"), &transcript, stated);
             }
         }
@@ -95,19 +95,19 @@ fn alice() -> Credentials<'static> {
 
 // Clients
 
-/// What a client's bytes are to the server machine, which selects what the captured server did.
+/// The result of a client's bytes in the server machine, which selects the method of the captured server.
 enum Asks {
-    /// A request without or with credentials; what is left is the tunnel's, as the client sent it.
+    /// A request without or with credentials. The remaining bytes belong to the tunnel.
     Request(Command, &'static str),
     AsUser(&'static str, &'static str, Command, &'static str),
-    /// It ends in this phase, without more than was taken.
+    /// The input ends in this phase, and all of it is consumed.
     EndsIn(Phase),
     Closed(Error),
-    /// Closed, because the message of version 5 begins with this byte.
+    /// Closed, because the message begins with this byte instead of 05.
     Version(u8),
     /// The credentials were rejected with this status.
     Rejected(u8),
-    /// It is a request, and not the one that was meant.
+    /// It is a request, but not the intended one.
     Misread,
 }
 
@@ -121,7 +121,7 @@ const LONG_NAME: &str = concat!(
 );
 
 const CLIENTS: &[(&str, &str, Asks)] = &[
-    // Literals go as ATYP 1 and 4, names as ATYP 3.
+    // IP addresses are sent with ATYP 1 and 4, names with ATYP 3.
     (
         "curl-socks5 curl-socks5h-ipv4-literal",
         "",
@@ -150,7 +150,7 @@ const CLIENTS: &[(&str, &str, Asks)] = &[
         "",
         Asks::AsUser("alice", "secret", CONNECT, NAME),
     ),
-    // V-055, V-056, Q-088: the address that PySocks asks UDP ASSOCIATE for.
+    // V-055, V-056, Q-088: the address in the UDP ASSOCIATE of PySocks.
     (
         "pysocks-udp",
         "",
@@ -161,13 +161,13 @@ const CLIENTS: &[(&str, &str, Asks)] = &[
         "",
         Asks::Request(Command::UDP_ASSOCIATE, "0.0.0.0:41940"),
     ),
-    // It would not go on after what the server had answered.
+    // The client stopped after the server's answer.
     (
         "curl-auth-status02 pysocks-auth-status02 pysocks-auth-ver05",
         "",
         Asks::EndsIn(Phase::Request),
     ),
-    // The password was wrong, which is the program's to say.
+    // The password was wrong, which is the caller's decision.
     (
         "curl-socks5h-badpass",
         "",
@@ -183,7 +183,7 @@ const CLIENTS: &[(&str, &str, Asks)] = &[
     ("curl-user256", "", Asks::EndsIn(Phase::Authentication)),
     // V-037, Q-039b: a length of 200 as UTF-8. The request and the tunnel bytes disappear in the password.
     ("pysocks-user200", "", Asks::EndsIn(Phase::Authentication)),
-    // The selection that drove it off was no selection, or one that it had not offered.
+    // The client stopped because the selection was malformed, or was not offered.
     (
         "curl-greet-ver4 curl-http-reply curl-method80 curl-socks4-reply pysocks-greet-ver4 pysocks-http-reply
          pysocks-method02-unoffered pysocks-method80 pysocks-socks4-reply",
@@ -202,7 +202,7 @@ const CLIENTS: &[(&str, &str, Asks)] = &[
         "",
         Asks::Version(1),
     ),
-    // curl does not even connect with a name of 256 bytes.
+    // With a name of 256 bytes, curl does not connect.
     ("curl-host256", "", Asks::EndsIn(Phase::Greeting)),
     // Q-010, V-013.
     (
@@ -214,7 +214,7 @@ const CLIENTS: &[(&str, &str, Asks)] = &[
     ("pysocks-host200", "", Asks::Misread),
 ];
 
-/// The server machine, as the captured server decided; where that cannot be repeated, it takes 00.
+/// Returns a server machine with the decisions of the captured server. If these are impossible, it selects 00.
 fn serve(transcript: &Transcript) -> Record {
     let greeting = transcript
         .client
@@ -309,7 +309,7 @@ fn recorded_client_is_understood_or_refused() {
     });
 }
 
-/// Q-010: a SOCKS4 client is named, gets no byte, and can be handed on whole.
+/// Q-010: a SOCKS4 client is recognized, gets no bytes, and can be passed on with its whole stream.
 #[test]
 fn recorded_socks4_client_can_be_handed_on() {
     let transcripts = transcripts("client-");
@@ -321,7 +321,7 @@ fn recorded_socks4_client_can_be_handed_on() {
     }
 }
 
-/// Q-062: with empty fields allowed, curl's empty password reaches the program, and then its request.
+/// Q-062: with empty fields allowed, curl's empty password reaches the caller, and then its request does.
 #[test]
 fn recorded_empty_password_is_accepted_where_allowed() {
     let transcript = &transcripts("client-")[&("curl-emptypass".to_string(), String::new())];
@@ -339,8 +339,8 @@ fn recorded_empty_password_is_accepted_where_allowed() {
     assert_eq!(record.unread, tunnel(transcript, 3));
 }
 
-/// Q-039b: PySocks wrote the length 199 of a name as UTF-8, `c3 87`. That is a name of 195 bytes, the first
-/// of them 87, and a port out of the name's last letters; the rest, with the tunnel's bytes, is left.
+/// Q-039b: PySocks wrote the length 199 of a name as UTF-8, `c3 87`. That reads as a name of 195 bytes that starts with 87,
+/// and a port of the name's last letters. The other bytes are left for the tunnel.
 #[test]
 fn recorded_wrong_length_reads_as_another_name() {
     let transcript = &transcripts("client-")[&("pysocks-host200".to_string(), String::new())];
@@ -364,18 +364,18 @@ fn recorded_wrong_length_reads_as_another_name() {
 
 // Servers
 
-/// What a server's bytes are to the client machine.
+/// The result of a server's bytes in the client machine.
 enum Answers {
-    /// The reply's address (for BIND the second's), and what the tunnel brought.
+    /// The address of the reply (for BIND, of the second), and the bytes of the tunnel.
     Connected(&'static str, &'static [u8]),
-    /// The same, for servers that name a port of their own each time.
+    /// The same, for servers whose port differs in each session.
     ConnectedFrom(&'static str, &'static [u8]),
     Refused(u8),
     Rejected(u8),
     NoMethod,
     EndsIn(Phase),
     Closed(Error),
-    /// Closed, because the message of the first version begins with the second byte.
+    /// Closed, because a message begins with the second byte instead of the first.
     Version(u8, u8),
 }
 
@@ -411,7 +411,7 @@ const SERVERS: &[(&str, &str, Answers)] = &[
         "s26 s26b s26c",
         EndsIn(Phase::MethodSelection),
     ),
-    // What it says to SOCKS4 clients.
+    // Its answers to SOCKS4 clients.
     ("dante-1.4.2", "s26d s26e", Version(5, 0)),
     // Q-023, R-043: the reply and the tunnel's bytes in one segment.
     ("dante-1.4.2", "s32", Connected("127.0.0.1:57507", BANNER)),
@@ -441,7 +441,7 @@ const SERVERS: &[(&str, &str, Answers)] = &[
         "s02 s02b s03 s26 s26b s26c s26d s26e",
         NoMethod,
     ),
-    // It takes one recv() for one message.
+    // It assumes that one recv() returns one message.
     ("microsocks-1.0.3", "s06", EndsIn(Phase::MethodSelection)),
     ("microsocks-1.0.3", "s08", EndsIn(Phase::Reply)),
     (
@@ -461,7 +461,7 @@ const SERVERS: &[(&str, &str, Answers)] = &[
     ("microsocks-1.0.3-auth", "a03 a15", NoMethod),
     ("microsocks-1.0.3-auth", "a13", EndsIn(Phase::Authentication)),
     ("microsocks-1.0.3-auth", "a14", EndsIn(Phase::Authentication)),
-    // OpenSSH: Q-005, Q-051, it closes where others refuse.
+    // OpenSSH: Q-005, Q-051, it closes in cases where others refuse.
     (
         "openssh-9.2p1-D",
         "s01 s06 s07 s08 s08b s09 s10 s12 s14 s15 s15b s27 s28",
@@ -507,7 +507,7 @@ const SERVERS: &[(&str, &str, Answers)] = &[
         Refused(1),
     ),
     ("tor-0.4.9.11-auth", "a15", NoMethod),
-    // Q-021: the selection got lost.
+    // Q-021: the server lost the selection.
     ("tor-0.4.9.11-auth", "a13", Version(5, 1)),
     ("tor-0.4.9.11-exterr", "x1 x2 x3", Refused(0xf6)),
     ("tor-0.4.9.11-exterr", "x4", Refused(4)),
@@ -521,7 +521,7 @@ const SERVERS: &[(&str, &str, Answers)] = &[
     ),
 ];
 
-/// What the captured client said, as far as it can be said by a client of this crate; what cannot is made up.
+/// The messages of the captured client. Messages that a client of this crate cannot send are replaced.
 struct Said<'a> {
     methods: Vec<Method>,
     credentials: Credentials<'a>,
@@ -548,10 +548,10 @@ fn said(mut bytes: &[u8]) -> Said<'_> {
     said
 }
 
-/// Cases where the captured client said what this one cannot: FF offered, RSV other than 00, a wrong length.
+/// Cases in which the captured client sent what this client cannot: FF offered, RSV other than 00, a wrong length.
 const SAID_OTHERWISE: [&str; 4] = ["[s05b]", "[s18]", "[s18b]", "pysocks-user200"];
 
-/// The client machine gets the server's bytes, after it has said what the captured client said.
+/// The client machine sends the messages of the captured client, and then gets the server's bytes.
 fn understands(case: &str, transcript: &Transcript, stated: &Answers) {
     let captured = transcript.client.concat();
     let said = said(&captured);
@@ -617,7 +617,7 @@ const ANSWERS: &[(&str, &str, Answers)] = &[
         "",
         ConnectedFrom("::1", OK),
     ),
-    // Q-048, Q-060: RSV 01 and a status of version 05 are taken.
+    // Q-048, Q-060: RSV 01 and a status of version 05 are accepted.
     (
         "curl-coalesced curl-split curl-rsv1 curl-auth-ver05 curl-emptypass pysocks-coalesced pysocks-split
          pysocks-rsv1 pysocks-user200",
@@ -634,7 +634,7 @@ const ANSWERS: &[(&str, &str, Answers)] = &[
         "",
         Connected("srv.test:8080", b"DATA"),
     ),
-    // Q-047: curl eats three bytes of the data.
+    // Q-047: curl consumes three bytes of the data.
     (
         "curl-bnd-domain0 pysocks-bnd-domain0",
         "",
@@ -669,7 +669,7 @@ const ANSWERS: &[(&str, &str, Answers)] = &[
     ),
     ("curl-greet-ver4 pysocks-greet-ver4", "", Version(5, 4)),
     ("curl-http-reply pysocks-http-reply", "", Version(5, b'H')),
-    // Q-003: curl goes on.
+    // Q-003: curl continues.
     (
         "curl-method02-unoffered pysocks-method02-unoffered",
         "",
@@ -691,7 +691,7 @@ const ANSWERS: &[(&str, &str, Answers)] = &[
     ),
     ("curl-socks5h-badpass", "", Rejected(1)),
     ("curl-auth-status02 pysocks-auth-status02", "", Rejected(2)),
-    // What the captured client did not wait for, or did not ask for.
+    // Answers for which the captured client did not wait, or had not asked.
     ("pysocks-auth-ver05", "", EndsIn(Phase::Reply)),
     ("curl-user256", "", EndsIn(Phase::Authentication)),
     ("curl-host256", "", EndsIn(Phase::MethodSelection)),

@@ -192,7 +192,7 @@ fn client_refusal_is_reported_with_its_code() {
     sends(&mut client, GREETING);
     receives(&mut client, &[5, 0]);
     sends(&mut client, CONNECT);
-    // The code decides. The address stays where it is.
+    // The code is enough. The address is not consumed.
     assert_eq!(client.handle_input(&[5, 4, 0, 1, 0, 0, 0, 0, 0, 0]), 2);
     let error = Error::Refused(ReplyCode::HOST_UNREACHABLE);
     assert_eq!(decision!(client, client::Closed), error);

@@ -409,10 +409,10 @@ fn server_accepts_reserved_bytes() {
     }
 }
 
-/// BND of replies in the wild, and the address that it means.
+/// BND in replies of deployed servers, and the address that it means.
 fn bound() -> Vec<(String, Address<'static>)> {
     let mut bound = hosts();
-    // V-076: a name of length 0 is no address, and makes a reply of seven bytes.
+    // V-076: a name of length 0 means no address, and the reply has seven bytes.
     bound.push(("03 00 0000".to_string(), Address::UNSPECIFIED));
     bound.push(("03 00 1f90".to_string(), address("0.0.0.0:8080")));
     bound
@@ -470,7 +470,7 @@ fn client_reads_every_form_of_bound_address() {
     }
 }
 
-/// REP is judged as soon as it is received. Nothing after it is consumed.
+/// a failure is reported as soon as REP is received. Nothing after it is consumed.
 #[test]
 fn client_refusal_is_judged_at_rep() {
     let after = [
@@ -547,7 +547,7 @@ fn client_status_other_than_00_is_a_rejection() {
     }
 }
 
-/// V-091: by default deviations that are common are accepted. Strict settings accept the RFC's form.
+/// V-091: by default, common deviations are accepted. Strict settings accept the RFC's form.
 #[test]
 fn client_common_deviations_are_accepted_unless_strict() {
     let strict = client::Config::new()
@@ -576,7 +576,7 @@ fn client_common_deviations_are_accepted_unless_strict() {
 }
 
 /// greeting, credentials and request are sent at once, in the RFC's order, if the only method offered is
-/// 00 or 02. The answers are judged as always.
+/// 00 or 02. The answers are checked as always.
 #[test]
 fn client_optimistic_sends_everything_at_once() {
     let request = "05 01 00 03 01 61 0001";
@@ -640,7 +640,7 @@ fn client_optimistic_sends_everything_at_once() {
         .ends(&connected);
 }
 
-/// The most that is sent at once: 3 + 513 + 262 bytes, since an offer of more methods is uncertain.
+/// The most bytes that are sent at once: 3 + 513 + 262. With more methods in the offer, the selection is uncertain.
 #[test]
 fn client_longest_flight_has_778_bytes() {
     let (user, password) = ([b'u'; 255], [b'p'; 255]);
@@ -765,7 +765,7 @@ fn rejected_negotiation_closes() {
     assert_eq!(record.end(), Some(&Due::Closed(Error::Abandoned)));
 }
 
-/// Bytes that often are a message, or the beginning of one.
+/// Generates bytes that often are a message, or the beginning of one.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     let message = prop_oneof![
         Just("05 01 00"),
@@ -793,8 +793,8 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
 }
 
-/// One read, single bytes, reads of `needed` bytes and two pieces have the same result, and so has an end of input that
-/// is announced early.
+/// Checks that one read, single bytes, reads of `needed` bytes and two pieces have the same result, and that announcing the
+/// end of input early does not change it.
 fn is_split_invariant(script: &Script<'_>, input: &[u8], at: prop::sample::Index) {
     let (first, second) = input.split_at(at.index(input.len() + 1));
     for eof in [Eof::Never, Eof::WhenAsked, Eof::AtOnce] {

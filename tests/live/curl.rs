@@ -43,7 +43,7 @@ const PROXY_FAILED: i32 = 97;
 
 fn curl(arguments: &[&str]) -> Finished {
     let mut command = Command::new("curl");
-    // A `no_proxy` in the environment would make these tests pass without a proxy.
+    // With `no_proxy` in the environment, these tests would pass without a proxy.
     command.args(["--silent", "--show-error", "--disable", "--noproxy", ""]);
     Process::start({
         command.args(arguments);

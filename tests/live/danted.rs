@@ -44,10 +44,10 @@ tests!(
     datagrams_are_answered
 );
 
-/// `USER:PASSWORD` of a system user: that is whom danted lets in.
+/// The environment variable with `USER:PASSWORD` of a system user, whom danted authenticates.
 const LOGIN: &str = "SANS_SOCKS_DANTED_LOGIN";
 
-/// A running danted. It has children, which it ends itself when it is asked to end.
+/// A running danted. After a signal it ends its children itself.
 struct Danted {
     process: Process,
     address: SocketAddr,
@@ -89,7 +89,7 @@ impl Drop for Danted {
     }
 }
 
-/// The system's user that danted knows, and its password.
+/// Returns the system user that danted authenticates, and its password.
 fn with_login(test: impl FnOnce(&str, &str)) {
     let login = env::var(LOGIN)
         .unwrap_or_else(|_| panic!("{LOGIN} must be USER:PASSWORD of a system user; see .ci/run"));
@@ -125,7 +125,7 @@ fn refused_target_is_reported(driver: &str) {
     );
 }
 
-/// danted gives the name back in its refusal.
+/// danted returns the name in its refusal.
 fn name_that_does_not_resolve_is_reported(driver: &str) {
     let danted = Danted::start();
     let end = client::start(driver, danted.address, &[], "sans-socks.invalid", 80).finish();
@@ -147,7 +147,7 @@ fn socks4_connect_is_relayed(driver: &str) {
     client::expect_body(driver, danted.address, &["socks4"]);
 }
 
-/// 5B: from a target that refuses, and for a name, since danted tries to connect to 0.0.0.1.
+/// 5B: for a target that refuses, and for a name, because danted tries to connect to 0.0.0.1.
 fn socks4_refusals_are_reported(driver: &str) {
     let danted = Danted::start();
     let echo = target::echo(Ipv4Addr::LOCALHOST);
@@ -168,7 +168,7 @@ fn wrong_password_is_rejected(driver: &str) {
     });
 }
 
-/// R-041..R-043: danted puts the second reply and what the peer sent at once into one segment.
+/// R-041..R-043: danted sends the second reply and the peer's first bytes in one segment.
 fn bind_has_two_replies_and_data(driver: &str) {
     let danted = Danted::start();
     let mut client = client::start(driver, danted.address, &[], "127.0.0.1", 0);

@@ -50,7 +50,7 @@ fn right_password_is_accepted(driver: &str) {
     client::start(driver, proxy, LOGIN, "localhost", port).expect_echo(b"let in");
 }
 
-/// R-065; and R-009 for who has no password to offer.
+/// for a client without a password.
 fn wrong_password_is_rejected(driver: &str) {
     let (_microsocks, proxy) = microsocks(LOGIN);
     let port = target::echo(Ipv4Addr::LOCALHOST).port();

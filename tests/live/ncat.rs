@@ -47,7 +47,7 @@ fn connect_is_relayed(driver: &str) {
     ncat(&server, "socks5", &[], "::1", v6).expect_echo(b"by IPv6");
 }
 
-/// ncat has the proxy resolve names.
+/// ncat lets the proxy resolve names.
 fn names_are_resolved_by_the_server(driver: &str) {
     let server = Server::open(driver);
     let port = target::echo(Ipv4Addr::LOCALHOST).port();

@@ -120,7 +120,7 @@ fn socks4_refused_target_is_reported(driver: &str) {
         .expect_failure("Socks4 Proxy rejected connection - (Failed)");
 }
 
-/// R-041..R-043: both replies, and what the peer sends at once.
+/// R-041..R-043: both replies, and the bytes that the peer sends at once.
 fn bind_has_two_replies_and_data(driver: &str) {
     let server = Server::open(driver);
     expect_bind(node(&server, "bind", "0.0.0.0", 0, &[]));

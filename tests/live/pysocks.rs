@@ -123,7 +123,7 @@ fn socks4_refused_target_is_reported(driver: &str) {
     pysocks4(&server, "127.0.0.1", port).expect_failure("0x5b: Request rejected or failed");
 }
 
-/// PySocks asks with the name "0" and its port..
+/// PySocks sends the name "0" and its port in the request..
 fn datagrams_are_answered(driver: &str) {
     let server = Server::with_login(driver);
     let port = target::udp_echo_on_both();

@@ -20,7 +20,7 @@ tests!(
     socks4_connect_is_relayed
 );
 
-/// A client and a server of ssh, with keys of their own.
+/// A client and a server of ssh, with their own keys.
 struct Ssh {
     address: SocketAddr,
     directory: PathBuf,
@@ -54,7 +54,7 @@ impl Drop for Ssh {
     }
 }
 
-/// One key identifies the server, and lets the client in.
+/// One key identifies the server, and authenticates the client.
 fn make_key(path: &Path) {
     let made = Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-f"])

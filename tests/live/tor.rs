@@ -1,6 +1,6 @@
 //! The client drivers and tor.
 //!
-//! No tor network is needed. tor refuses private addresses at once, and its refusal is what is tested.
+//! No tor network is needed. tor refuses private addresses at once, and the tests check its refusal.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ tests!(
     socks4_refusal_is_reported
 );
 
-/// A running tor, with a directory of its own.
+/// A running tor, with its own directory.
 struct Tor {
     _process: Process,
     address: SocketAddr,
