@@ -1,7 +1,7 @@
 //! Protocol mistakes that do not compile.
 //!
-//! Each case is a program with one wrong line, which must be the only error. Only the error's code or the lint's name is
-//! compared, since its wording may change. The same program with that line corrected must compile, so no other mistake
+//! Each case is a program with one wrong line, which must be the only error. Only the code of the error or the name of the lint
+//! is compared, because the wording may change. The same program with that line corrected must compile, so that no other mistake
 //! causes the error.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ struct Case {
     name: &'static str,
     /// The code of the only error.
     code: &'static str,
-    /// The program, with `LINE` in place of the line.
+    /// The program, in which `LINE` marks the line.
     program: &'static str,
     wrong: &'static str,
     right: &'static str,
@@ -374,9 +374,9 @@ fn protocol_mistakes_do_not_compile() {
             "--message-format=json",
         ])
         .current_dir(&package)
-        // A separate one: the caller of this test may hold the lock on the other.
+        // A separate directory, because the caller of this test may have locked the other one.
         .env("CARGO_TARGET_DIR", package.join("target"))
-        // They would compile the dependencies again.
+        // With these flags, the dependencies would be compiled again.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .output()
@@ -392,7 +392,7 @@ fn protocol_mistakes_do_not_compile() {
         match message["reason"].as_str() {
             Some("compiler-artifact") => compiled.push(target),
             Some("compiler-message") => {
-                // The summary at the end has no code.
+                // The summary at the end has no error code.
                 if let Some(code) = message["message"]["code"]["code"].as_str() {
                     codes.entry(target).or_default().push(code.to_owned());
                 }
@@ -418,7 +418,7 @@ fn protocol_mistakes_do_not_compile() {
 fn write_package(package: &Path) {
     let crate_root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let programs = package.join("src/bin");
-    // Programs of an earlier version of this file.
+    // Removes programs of an earlier version of this file.
     let _ = fs::remove_dir_all(package.join("src"));
     fs::create_dir_all(&programs).unwrap();
     let manifest = format!(
@@ -427,7 +427,7 @@ fn write_package(package: &Path) {
          [workspace]\n"
     );
     fs::write(package.join("Cargo.toml"), manifest).unwrap();
-    // The same versions, so that nothing is fetched.
+    // Uses the same versions, so that nothing is downloaded.
     fs::copy(crate_root.join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
 
     for case in CASES {

@@ -13,7 +13,7 @@ fn fuzz(directory: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(directory)
 }
 
-/// `typed` targets take a value that is made of the input.
+/// `typed` targets take a value that is generated from the input.
 macro_rules! replay {
     (@run typed $target:ident) => { |input| targets::of_bytes(targets::$target, input) };
     (@run bytes $target:ident) => { targets::$target };
@@ -50,7 +50,7 @@ replay! {
     typed gssapi_ops
 }
 
-/// The decoders are fuzzed from all vectors.
+/// The seeds of the decoders include all vectors.
 #[test]
 fn vectors_are_all_inputs_of_decode() {
     let lines = include_str!("data/vectors.tsv").lines();
@@ -61,7 +61,7 @@ fn vectors_are_all_inputs_of_decode() {
     }
 }
 
-/// A new target is replayed.
+/// Every target is replayed, even a new one.
 #[test]
 fn targets_are_all_replayed() {
     let targets = fs::read_dir(fuzz("fuzz_targets")).unwrap();

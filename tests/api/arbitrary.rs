@@ -1,5 +1,5 @@
-//! Feature `arbitrary`: any bytes give values of every kind, which can be encoded and decoded again. Over uniform random
-//! input they lead past the first check.
+//! Feature `arbitrary`: any bytes generate values of every kind, which can be encoded and decoded again. Values from uniform
+//! random input often pass the first check of a server.
 
 use core::fmt::Debug;
 
@@ -18,7 +18,7 @@ fn value<'a, T: Arbitrary<'a>>(input: &'a [u8]) -> Option<T> {
     T::arbitrary(&mut Unstructured::new(input)).ok()
 }
 
-/// Encodes the message that `input` gives, and decodes it again.
+/// Encodes the message that `input` generates, and decodes it again.
 fn round_trip<'a, T: Arbitrary<'a> + Encode>(input: &'a [u8], is_same: impl Fn(&T, &[u8]) -> Option<usize>) {
     if let Some(message) = value::<T>(input) {
         let mut bytes = vec![0; message.encoded_len()];
@@ -48,7 +48,7 @@ fn inputs() -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// Returns what `describe` makes of the values, sorted and without duplicates.
+/// Returns the descriptions of the values, sorted and without duplicates.
 fn kinds<'a, T: Arbitrary<'a>, K: Ord>(inputs: &'a [Vec<u8>], describe: impl Fn(T) -> K) -> Vec<K> {
     let mut kinds: Vec<K> = inputs
         .iter()
@@ -338,7 +338,7 @@ fn arbitrary_uniform_input_leads_to_connect() {
     assert!(reached * 5 >= total, "{reached} of {total}");
 }
 
-/// Short input gives values too, and so does a list of methods that starts with `FF`.
+/// Short input also generates values, and so does a list of methods that starts with `FF`.
 #[test]
 fn arbitrary_values_need_no_input() {
     let all_ff = (0..=64).map(|len| vec![0xff; len]);
@@ -350,7 +350,7 @@ fn arbitrary_values_need_no_input() {
     }
 }
 
-/// Fewer than 5 % of inputs of 64 bytes or more give no value.
+/// Fewer than 5 % of inputs of 64 bytes or more generate no value.
 #[test]
 fn arbitrary_uniform_input_gives_a_value() {
     let total = 5_000;
@@ -379,7 +379,7 @@ fn arbitrary_code_points_are_mostly_named() {
     assert!((2_000..2_300).contains(&connects), "{connects}");
 }
 
-/// Half of the names are host names, and credentials leave something for the next value.
+/// Half of the names are host names, and credentials leave input for the next value.
 #[test]
 fn arbitrary_names_are_host_names_by_half() {
     let inputs: Vec<Vec<u8>> = uniform(64..=128).take(2_000).collect();
@@ -408,7 +408,7 @@ fn arbitrary_names_are_host_names_by_half() {
     }
 }
 
-/// `Other` has a command without a variant of its own.
+/// `Other` has only commands without their own variant.
 #[test]
 fn arbitrary_established_other_is_no_command_with_a_variant() {
     for input in inputs() {
@@ -433,7 +433,7 @@ fn arbitrary_socks4_requests_are_encodable() {
         len
     });
     assert!(lengths.len() > 100);
-    // User ids and ports vary, also where version 4 cannot carry the host.
+    // User ids and ports vary, even if version 4 cannot encode the host.
     let user_ids = kinds(&inputs, |request: socks4::Request<'_>| {
         request.user_id().as_bytes().len()
     });

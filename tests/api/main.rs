@@ -1,4 +1,4 @@
-//! The types that a program meets: their values, sizes and derived inputs.
+//! The public types: their values, sizes and generated inputs.
 
 #[cfg(feature = "arbitrary")]
 mod arbitrary;

@@ -166,7 +166,7 @@ fn ip(text: &str) -> Address<'static> {
     text.parse::<SocketAddr>().unwrap().into()
 }
 
-/// Q-033, Q-034: what is parsed prints as it was, and a dot at the end stays.
+/// Q-033, Q-034: a parsed address prints as the same text, and keeps a dot at the end.
 #[test]
 fn address_text_round_trips() {
     for (text, address) in [
@@ -268,7 +268,7 @@ fn address_malformed_text_is_refused() {
     assert_eq!(Address::try_from(&*long), Err(InvalidValue::DomainLength(256)));
 }
 
-/// R-038, Q-032, Q-033, Q-036: the form that an access list must see. The documentation lists what stays as it is.
+/// R-038, Q-032, Q-033, Q-036: the form that an access list must check. The documentation lists the forms that do not change.
 #[test]
 fn address_canonical_unifies_spellings() {
     for (spelling, expected) in [
@@ -320,8 +320,8 @@ fn address_canonical_unifies_spellings() {
     }
 }
 
-/// R-047, Q-037, Q-040, Q-091, Q-102: an unspecified host means the address at which the proxy was reached. The port
-/// stays.
+/// R-047, Q-037, Q-040, Q-091, Q-102: an unspecified host means the address at which the proxy was reached. The port does not
+/// change.
 #[test]
 fn address_unspecified_host_is_replaced() {
     let proxy = IpAddr::from(Ipv6Addr::LOCALHOST);
@@ -351,7 +351,7 @@ fn address_from_socket_addr_converts_back() {
     assert_eq!(name(b"127.0.0.1", 80).to_socket_addr(), None);
 }
 
-/// Equal, hashed and printed like the borrowed address, at every length.
+/// The owned form compares, hashes and prints like the borrowed one, at every length.
 #[test]
 fn address_buf_equals_what_it_owns() {
     let hasher = RandomState::new();
@@ -376,7 +376,7 @@ fn address_buf_equals_what_it_owns() {
     );
 }
 
-/// Names that would read as something else are quoted, so a log tells ATYP 01 from ATYP 03.
+/// Ambiguous names are quoted, so a log distinguishes ATYP 01 from ATYP 03.
 #[test]
 fn address_ambiguous_names_are_quoted() {
     for (raw, shown) in [
@@ -621,7 +621,7 @@ fn domain_text_is_ascii_graphic() {
     }
 }
 
-/// Hosts of each type; half of the names are what could read as something else.
+/// Generates hosts of each type. Half of the names are ambiguous.
 fn any_host() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         proptest::collection::vec(any::<u8>(), 1..=255),
@@ -635,7 +635,7 @@ fn any_host() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// The bytes of a printed name, quoted or not.
+/// Returns the bytes of a printed name, quoted or not.
 fn unquoted(text: &str) -> Option<Vec<u8>> {
     let Some(inner) = text.strip_prefix('"') else {
         return Some(text.into());
@@ -661,7 +661,7 @@ fn unquoted(text: &str) -> Option<Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// Q-035: what is printed is ASCII graphic, no two names print alike, and it parses as the same address or not at all.
+    /// Q-035: printed text is ASCII graphic, differs for different names, and parses as the same address or not at all.
     #[test]
     fn address_printed_parses_as_itself_or_not(bytes in any_host(), port in any::<u16>()) {
         prop_assume!((1..=255).contains(&bytes.len()));
@@ -695,7 +695,7 @@ proptest! {
         prop_assert_eq!(SocketAddr::new(socket.ip(), socket.port()).to_string(), text);
     }
 
-    /// Q-031: text with a control byte, white space or a delimiter is no address.
+    /// Q-031: text with a control byte, white space or a delimiter is not an address.
     #[test]
     fn address_parsed_is_a_plain_name_or_an_ip(text in "\\PC{0,12}|[ -~]{1,20}|.{1,20}", port in any::<u16>()) {
         for parsed in [Address::try_from(&*text), Address::try_from((&*text, port))] {
@@ -786,7 +786,7 @@ fn error_kind_follows_its_variant() {
     }
 }
 
-/// An error that only a machine can build.
+/// Returns an error that only a machine can build.
 fn unexpected_eof() -> Error {
     let mut handshake = sans_socks::server::Handshake::new();
     handshake.handle_eof();
@@ -870,7 +870,7 @@ fn phase_and_protocol_names_are_padded() {
     }
 }
 
-/// R-010: `FF` in a received list is skipped, and is still there when the list is encoded again.
+/// R-010: `FF` in a received list is skipped, and kept when the list is encoded again.
 #[test]
 fn methods_received_ff_is_skipped() {
     let bytes = [5, 4, 2, 0xff, 0x80, 2];
@@ -1004,7 +1004,7 @@ mod io {
         assert_eq!(ReplyCode::from(refused()), ReplyCode::from(&refused()));
     }
 
-    /// A chained proxy forwards the next one's reply code, named or not. Its other failures are its own.
+    /// A chained proxy forwards the reply code of the next one, named or not. Other failures get their own code.
     #[test]
     fn reply_code_of_chained_refusal_is_kept() {
         for byte in 1..=0xff {

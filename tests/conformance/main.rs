@@ -1,7 +1,7 @@
-//! The tables in `docs/conformance` against the tests: each rule has a test that proves it, or a reason why there is
-//! none; each test that a table names is there and mentions the rule; each rule that a test mentions names the test.
+//! Compares the tables in `docs/conformance` with the tests. Each rule has a test that proves it, or a reason why there is
+//! none. Each test that a table names exists, and mentions the rule. The row of each rule that a test mentions names the test.
 //!
-//! Sources are read as text, line by line, and need no more than what rustfmt makes of them.
+//! Sources are read as text, line by line. It is enough that rustfmt has formatted them.
 
 mod source;
 mod table;
@@ -14,12 +14,12 @@ use source::Source;
 use table::Row;
 
 struct File {
-    /// From the crate's root.
+    /// Reads a file, by its path from the crate's root.
     path: String,
     text: String,
 }
 
-/// All files below `directory` whose names end with `ending`.
+/// Returns all files below `directory` whose names end with `ending`.
 fn files(directory: &str, ending: &str) -> Vec<File> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
@@ -33,7 +33,7 @@ fn files(directory: &str, ending: &str) -> Vec<File> {
             let name = entry.file_name().into_string().unwrap();
             let path = format!("{directory}/{name}");
             if entry.file_type().unwrap().is_dir() {
-                // What is built, and the faults below, which are made on purpose.
+                // Leaves out build results, and this file, whose faults below are intended.
                 if name != "target" && path != "tests/conformance" {
                     directories.push(path);
                 }
@@ -46,7 +46,7 @@ fn files(directory: &str, ending: &str) -> Vec<File> {
     files
 }
 
-/// The ids of rules in `text`: `R-`, `Q-`, `D-`, `F-`, and `V-` of a vector; `A..B` and `A to B` are all from A to B.
+/// Returns the ids of rules in `text`: `R-`, `Q-`, `D-`, `F-`, and `V-` for vectors. `A..B` and `A to B` mean all from A to B.
 fn ids(text: &str) -> BTreeSet<String> {
     let mut ids = BTreeSet::new();
     // Letter, number, how wide that is written, and where it ended.
@@ -77,7 +77,7 @@ fn ids(text: &str) -> BTreeSet<String> {
     ids
 }
 
-/// What is wrong, a sentence each. `vectors` are the `V-` ids, `exists` says whether there is such a file.
+/// Returns the faults, a sentence each. `vectors` has the `V-` ids, and `exists` returns whether a file exists.
 fn faults(
     tables: &[File],
     sources: &[File],
@@ -86,7 +86,7 @@ fn faults(
 ) -> Vec<String> {
     let mut faults = Vec::new();
     let sources: Vec<Source<'_>> = sources.iter().map(Source::scan).collect();
-    // The tests, and the file that each is in.
+    // The tests, and the file of each.
     let mut tests = BTreeMap::new();
     for source in &sources {
         for test in &source.tests {
@@ -150,7 +150,7 @@ fn faults(
     faults
 }
 
-/// The tests that mention `id`: the crate's, then those of the drivers and of other packages.
+/// Returns the tests that mention `id`: those of the crate, then those of the drivers and of other packages.
 fn proving(sources: &[Source<'_>], id: &str) -> Vec<String> {
     let mut names: Vec<_> = sources
         .iter()
@@ -162,14 +162,14 @@ fn proving(sources: &[Source<'_>], id: &str) -> Vec<String> {
     names.into_iter().map(|(_, name)| name).collect()
 }
 
-/// The drivers of `examples/` are not the crate: what only they show has a reason.
+/// Returns whether a test is of the crate itself. A rule that only drivers follow needs a reason.
 fn is_of_driver(path: &str) -> bool {
     ["tests/examples/", "tests/live/", "examples/"]
         .iter()
         .any(|directory| path.starts_with(directory))
 }
 
-/// What the tests mention is written where it is missing, and nothing else is; what they do not mention goes.
+/// The tests that mention a rule are added to its row, and those that do not are removed. Nothing else changes.
 #[test]
 fn generated_column_names_the_tests_that_mention_the_rule() {
     let sources = [("tests/a.rs", TESTS), ("tests/live/b.rs", LIVE)].map(|(path, text)| File {
@@ -275,7 +275,7 @@ fn four(driver: &str) {
 
 const SRC: &str = "// R-002: see there. UTF-8, R-2D-2, X-R-1.";
 
-/// A table and sources without a fault, and what each change to them must be told for: nothing else.
+/// A table and sources without a fault, and the only faults that each change to them must have.
 #[test]
 fn faults_of_every_kind_are_found() {
     let found = |from: &str, to: &str| {
@@ -303,7 +303,7 @@ fn faults_of_every_kind_are_found() {
     assert_eq!(found("# RFC 1", "# RFC 2"), [""; 0]);
 
     let cases: [(&str, &str, &[&str]); 21] = [
-        // Of a row.
+        // Changes of a row.
         (", `a::one`", "", &["R-001: its row does not name a::one"]),
         (
             "`a::one`",
@@ -360,7 +360,7 @@ fn faults_of_every_kind_are_found() {
             "| R-002 |",
             &["R-002: two rows", "R-003: no row, and tests/a.rs mentions it"],
         ),
-        // Of a test.
+        // Changes of a test.
         (
             "/// R-001: one",
             "/// One",
@@ -387,7 +387,7 @@ fn faults_of_every_kind_are_found() {
             "/// R-006: nobody asks",
             &["R-006: no row, and tests/a.rs mentions it"],
         ),
-        // Of what only mentions an id.
+        // Changes of text that only mentions an id.
         ("V-001", "V-002", &["V-002: no row, and tests/a.rs mentions it"]),
         (
             "and V-001",

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::{File, ids};
 
 pub(crate) struct Test {
-    /// As the tables have it: target, modules, function.
+    /// The name in the tables: target, modules, function.
     pub(crate) name: String,
     /// The ids in the name, or in the comment directly above.
     pub(crate) ids: BTreeSet<String>,
@@ -25,7 +25,7 @@ impl<'a> Source<'a> {
         let Some(target) = target(&file.path) else {
             return source;
         };
-        // The modules that a line is in, and how far each is indented.
+        // The modules of a line, and the indentation of each.
         let mut modules: Vec<(usize, &str)> = Vec::new();
         let mut above = String::new();
         let mut is_test = false;
@@ -47,7 +47,7 @@ impl<'a> Source<'a> {
             if let Some(name) = code.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(" {")) {
                 modules.push((indent, name));
             }
-            // The macro `tests!` makes tests of the functions in `tests/examples` and `tests/live` that take a driver's name.
+            // The macro `tests!` defines tests from the functions in `tests/examples` and `tests/live` that take a driver's name.
             is_test |= indent == 0 && code.ends_with("(driver: &str) {");
             if let (true, Some(name)) = (is_test, function(code)) {
                 let path = modules.iter().map(|(_, name)| *name).chain([name]);
@@ -87,7 +87,7 @@ fn function(code: &str) -> Option<&str> {
     Some(name)
 }
 
-/// A test's name with the ids in it as they are elsewhere: `r_079_a_lower_one` is `R-079 a lower one`.
+/// Returns a test's name with its ids in their usual form: `r_079_a_lower_one` becomes `R-079 a lower one`.
 fn spelled(path: &str) -> String {
     let mut text = String::new();
     for word in path.split(['_', ':']) {

@@ -1,19 +1,19 @@
 use super::{File, ids};
 
-/// How a reason begins why a rule has no test of the crate.
+/// The words with which the reason begins why a rule has no test of the crate.
 const REASONS: [&str; 4] = ["driver: ", "documented: ", "no code: ", "not followed: "];
 
 pub(crate) struct Row {
     pub(crate) id: String,
-    /// Where it is enforced.
+    /// The place that enforces it.
     pub(crate) paths: Vec<String>,
     pub(crate) tests: Vec<String>,
-    /// Whether it says why no test of the crate need be among them.
+    /// Whether it has a reason why no test of the crate is among them.
     pub(crate) has_reason: bool,
 }
 
-/// The rows of all tables in a Markdown file. The first cell is the id, the last but one says where the rule is
-/// enforced, the last what proves it.
+/// Returns the rows of all tables in a Markdown file. The first cell is the id, the last but one is the place that enforces the
+/// rule, and the last names the tests that prove it.
 pub(crate) fn rows(file: &File, faults: &mut Vec<String>) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut columns = 0;
@@ -52,8 +52,7 @@ pub(crate) fn rows(file: &File, faults: &mut Vec<String>) -> Vec<Row> {
     rows
 }
 
-/// The table with the last cell of each row as the tests have it: its reason, and the names that `proving` returns for
-/// its id.
+/// Returns the table with a new last cell in each row: its reason, and the names that `proving` returns for its id.
 pub(crate) fn generated(text: &str, proving: impl Fn(&str) -> Vec<String>) -> String {
     let lines = text.lines().map(|line| {
         let row = line
@@ -84,7 +83,7 @@ pub(crate) fn generated(text: &str, proving: impl Fn(&str) -> Vec<String>) -> St
     lines.collect()
 }
 
-/// What stands in the last cell before the names of tests.
+/// Returns the text in the last cell before the names of tests.
 fn reason(proof: &str) -> &str {
     let mut rest = proof.trim();
     while let Some((before, name)) = rest.strip_suffix('`').and_then(|rest| rest.rsplit_once('`')) {
@@ -96,7 +95,7 @@ fn reason(proof: &str) -> &str {
     rest
 }
 
-/// Modules are written small, and types are not.
+/// Returns whether this is the name of a test. Modules are in lower case, and types are not.
 fn is_test(word: &str) -> bool {
     word.contains("::") && word.starts_with(char::is_lowercase)
 }

@@ -1,4 +1,4 @@
-//! Sessions captured between real programs over Kerberos, `tests/data/gssapi/`. A machine plays each side with the tokens
+//! Sessions captured between real programs over Kerberos, `tests/data/gssapi/`. A machine replaces each side, uses the tokens
 //! of the capture, and must send the bytes of the capture.
 
 use sans_socks_testing::faults::wrong_version;
@@ -107,7 +107,7 @@ impl Context for Recorded {
     }
 }
 
-/// Plays one side to the end of the negotiation. Returns its layer and the bytes left over of the peer's.
+/// Runs one side to the end of the negotiation. Returns its layer, and the peer's bytes that are left over.
 fn play<'a>(
     negotiator: impl FnOnce(Recorded) -> Negotiator<Recorded>,
     initiator: bool,
@@ -205,7 +205,7 @@ fn client_config(level: Option<ProtectionLevel>, nec: bool) -> ClientConfig {
         .with_nec(nec)
 }
 
-/// Makes and reads the frames that one side sent after the negotiation. Returns their number and their plaintext.
+/// Encodes and decodes the frames that one side sent after the negotiation. Returns their number and their plaintext.
 fn relay(
     layer: &mut Encapsulation<Recorded>,
     peer_layer: &mut Encapsulation<Recorded>,
@@ -232,7 +232,7 @@ fn relay(
     (frames.len(), all)
 }
 
-/// Dante's client and server at every level. Both roles, with what the
+/// Dante's client and server at every level. Both roles, with the bytes that the
 /// other side of the capture sent.
 #[test]
 fn dante_sessions_are_replayed_byte_for_byte() {

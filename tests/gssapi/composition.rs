@@ -1,4 +1,4 @@
-//! The layer between a stream and the handshakes, which do not know it.
+//! The layer between a stream and the handshakes, which do not know about it.
 
 use sans_socks_testing::faults::wrong_version;
 use std::num::NonZeroUsize;
@@ -147,7 +147,7 @@ fn client_early_bytes_in_the_token_of_replies_are_kept() {
     }
 }
 
-/// D-13, R-121: each fragment is wrapped alone, up to the limit of the network, and unwrapped before reassembly.
+/// D-13, R-121: each fragment is wrapped separately, up to the limit of the network, and unwrapped before reassembly.
 #[test]
 fn fragments_are_wrapped_one_by_one() {
     const LIMIT: usize = 100;

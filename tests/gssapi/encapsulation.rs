@@ -62,8 +62,8 @@ fn opened(layer: &mut Layer, mut wire: &[u8]) -> (Vec<u8>, Result<(), Error<Faul
     (plain, end)
 }
 
-/// ..R-123: level 1 is never confidential, level 2 always, level 3 as selected for each message. The receiver
-/// learns which it was.
+/// ..R-123: level 1 is never confidential, level 2 always is, and level 3 is as selected for each message. The
+/// receiver learns which.
 #[test]
 fn layer_sends_the_protection_of_its_level() {
     for (level, expected) in [
@@ -97,8 +97,8 @@ fn layer_sends_the_protection_of_its_level() {
     }
 }
 
-/// at level 3 the receiver learns how each message was protected, also of the datagrams. What is incomplete or
-/// refused is not a message.
+/// at level 3 the receiver learns the protection of each message and datagram. Incomplete or refused input does not
+/// count as a message.
 #[test]
 fn last_protection_is_that_of_the_last_message() {
     let (mut client, mut server) = datagram_layers(Selective);
@@ -129,7 +129,7 @@ fn last_protection_is_that_of_the_last_message() {
     assert_eq!(server.last_protection(), None);
 }
 
-/// a context that leaves confidentiality out, and reports that, has none of its tokens sent.
+/// if a context leaves confidentiality out, and reports that, its token is not sent.
 #[test]
 fn context_that_leaves_confidentiality_out_is_detected() {
     let never_confidential = |level| {
@@ -167,8 +167,8 @@ fn layer_selective_without_confidentiality_sends_integrity() {
     assert_eq!(sealed(&mut client, b"x")[4], 0);
 }
 
-/// a context is never asked for a service that it lacks. A library may leave it out and report that in
-/// "conf_state" alone.
+/// a context is never asked for a service that it lacks. A library may leave the service out, and report that only in
+/// "conf_state".
 #[test]
 fn layer_without_the_service_sends_nothing() {
     let unprotected = || {
@@ -223,7 +223,7 @@ fn stream_split_anywhere_gives_the_same() {
     let (mut client, _) = layers(Confidentiality);
     let mut wire = sealed(&mut client, b"a request");
     wire.extend(sealed(&mut client, b"and bytes"));
-    // Empty plaintext has no meaning in a stream. It is not the end.
+    // Empty plaintext has no meaning in a stream. In particular, it is not the end.
     wire.extend(frame(3, &{
         let mut token = Vec::new();
         let mut third = Fake::initiator(0);
@@ -249,7 +249,7 @@ fn stream_split_anywhere_gives_the_same() {
     assert_eq!((&plain[..], end), (&b"a requestand bytes"[..], Ok(())));
 }
 
-/// One call consumes the frame in progress and not one byte more, and appends to the plaintext.
+/// One call consumes bytes up to the end of the frame in progress, and appends to the plaintext.
 #[test]
 fn decapsulate_opens_one_frame_a_call() {
     let (mut client, mut server) = layers(Integrity);
@@ -268,7 +268,7 @@ fn decapsulate_opens_one_frame_a_call() {
     assert_eq!(server.decapsulate(b"", &mut plain), Ok(0));
 }
 
-/// a stream is split at what fits a token, and every frame but the last is full.
+/// a stream is split at the longest plaintext of a token, and every frame except the last is full.
 #[test]
 fn long_plaintext_is_split() {
     let room = 65_535 - OVERHEAD;
@@ -289,7 +289,7 @@ fn long_plaintext_is_split() {
     }
 }
 
-/// empty plaintext needs no token, even if not one byte fits.
+/// empty plaintext needs no token, even if no byte would fit.
 #[test]
 fn empty_plaintext_needs_no_token() {
     let mut context = Fake::initiator(0);
@@ -428,7 +428,7 @@ fn bad_datagram_is_not_fatal() {
     assert_eq!(opened(&mut server, &wire), (b"stream".to_vec(), Ok(())));
 }
 
-/// datagrams may arrive in any order, if the context was not asked for sequence.
+/// datagrams may arrive in any order if the context does not provide sequence.
 #[test]
 fn datagrams_in_any_order_are_accepted() {
     let (mut client, mut server) = datagram_layers(Confidentiality);
@@ -571,7 +571,7 @@ fn datagram_with_a_flipped_bit_is_dropped() {
     assert_eq!(plain, b"payload");
 }
 
-/// Frames replayed, swapped, missing or reflected are refused, if the context was asked for sequence.
+/// Frames that are replayed, swapped, missing or reflected are refused if the context provides sequence.
 #[test]
 fn frames_out_of_sequence_are_refused() {
     let (mut client, _) = layers(Confidentiality);
@@ -601,7 +601,7 @@ fn context_that_fails_to_wrap_sends_nothing() {
             |context| context.failing_wrap = Some(0),
             Error::Context(Fault::Told),
         ),
-        // Here the first of two frames has been made.
+        // Here the first of two frames has been encoded.
         (
             |context| context.failing_wrap = Some(1),
             Error::Context(Fault::Told),
@@ -625,7 +625,7 @@ fn context_that_fails_to_wrap_sends_nothing() {
         assert_eq!(layer.encapsulate(b"", &mut wire), Err(Error::Failed));
     }
 
-    // Of datagrams, only that one is lost.
+    // Only that datagram is lost.
     let mut context = Fake::initiator(0);
     context.claimed_overhead = OVERHEAD - 1;
     let mut layer = Encapsulation::new(context, Integrity);

@@ -1,4 +1,4 @@
-//! Errors whose fields only the crate can fill in, made the way a peer or a context makes them.
+//! Errors that only the crate can construct, obtained from the bytes of a peer or from a context.
 
 use sans_socks::gssapi::{
     Context, Encapsulation, Error, MessageType, Negotiator, Output, Progress, Protection, ProtectionLevel,
@@ -8,7 +8,7 @@ use sans_socks::gssapi::{
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
-/// A context that is established at once, and whose sizes are given.
+/// A context that is established at once, with these sizes.
 struct Sizes<E> {
     token: usize,
     max_plain: usize,
@@ -49,7 +49,7 @@ fn layer<E>(token: usize, max_plain: usize) -> Encapsulation<Sizes<E>> {
     Encapsulation::new(context, ProtectionLevel::Integrity)
 }
 
-/// How a server ends that is given `first`, runs the step if there is one, and is given `then`.
+/// Returns the end of a server that consumes `first`, runs the step if there is one, and consumes `then`.
 fn server<E: Debug>(config: ServerConfig, first: &[u8], then: &[u8]) -> Error<E> {
     let context = Sizes {
         token: 0,
@@ -66,7 +66,7 @@ fn server<E: Debug>(config: ServerConfig, first: &[u8], then: &[u8]) -> Error<E>
     server.into_encapsulation().map(drop).expect_err("it is refused")
 }
 
-/// A token of `len` bytes where at most `max` are accepted, or fit.
+/// Returns the error for a token of `len` bytes where at most `max` are accepted or fit.
 pub(crate) fn token_too_long<E: Debug>(len: usize, max: usize) -> Error<E> {
     match (u16::try_from(len), u16::try_from(max)) {
         (Ok(len), Ok(max)) => {
@@ -80,14 +80,14 @@ pub(crate) fn token_too_long<E: Debug>(len: usize, max: usize) -> Error<E> {
     }
 }
 
-/// Plaintext of `len` bytes where `max` fit.
+/// Returns the error for plaintext of `len` bytes where `max` fit.
 pub(crate) fn plain_too_long<E: Debug>(len: usize, max: usize) -> Error<E> {
     layer(0, max)
         .encapsulate_datagram(&vec![0; len], &mut Vec::new())
         .expect_err("it does not fit")
 }
 
-/// A message of type `got` where `expected` is required.
+/// Returns the error for a message of type `got` where `expected` is required.
 pub(crate) fn unexpected_message<E: Debug>(expected: MessageType, got: MessageType) -> Error<E> {
     let message = [1, got.get()];
     match expected {

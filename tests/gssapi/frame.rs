@@ -56,8 +56,8 @@ fn every_vector_is_tested() {
     assert_eq!(tested, all);
 }
 
-/// V-110, V-112, V-113, V-115, V-116, V-125: "mtyp", two bytes of length, the token, and not one byte
-/// more.
+/// V-110, V-112, V-113, V-115, V-116, V-125: a frame has "mtyp", two bytes of length, the token, and no
+/// other bytes.
 #[test]
 fn complete_vectors_decode_and_encode() {
     for (id, mtyp, len) in WHOLE {
@@ -154,7 +154,7 @@ fn encode_into_a_small_buffer_writes_nothing() {
     assert_eq!(out, [0xee; 6]);
 }
 
-/// So does `encode`, also for tokens longer than any other message.
+/// `encode` writes the whole frame or nothing, even for tokens longer than any other message.
 #[cfg(feature = "bytes")]
 #[test]
 fn encode_appends_a_frame_of_any_length() {

@@ -1,4 +1,4 @@
-//! RFC 1961: its rules, the quirks of deployed programs, vectors, and captured sessions.
+//! RFC 1961: its rules, the behaviour of deployed programs, vectors, and captured sessions.
 
 #![allow(missing_docs)]
 

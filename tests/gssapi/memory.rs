@@ -5,7 +5,7 @@ use sans_socks::gssapi::{Encapsulation, Negotiator, Output, ProtectionLevel, Ser
 
 use sans_socks_testing::gssapi::{Fake, OVERHEAD};
 
-/// The limit when ten bytes have arrived, of a frame of the greatest length.
+/// The limit when ten bytes of a frame with the greatest length have arrived.
 const FEW: u64 = 256;
 
 ///

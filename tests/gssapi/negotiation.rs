@@ -22,8 +22,8 @@ use ProtectionLevel::{Confidentiality, Integrity, Selective};
 
 const ABORT: &[u8] = b"\x01\xff";
 const LEVELS: [ProtectionLevel; 3] = [Integrity, Confidentiality, Selective];
-/// With 1, 3 or 5 tokens the client makes the last one, so the server has to send an empty one: "ready". With 2, 4 or 6
-/// the server makes it, and the client completes without one.
+/// With 1, 3 or 5 tokens the last one is the client's, so the server must send an empty one: "ready". With 2, 4 or 6 the last
+/// one is the server's, and the client completes without a token.
 const TOKENS: std::ops::RangeInclusive<usize> = 1..=6;
 
 fn client(tokens: usize, config: ClientConfig) -> Negotiator<Fake> {
@@ -46,7 +46,7 @@ fn level_of(by_initiator: bool, byte: u8) -> Vec<u8> {
     frame(2, &wrapped(by_initiator, INTEG, &[byte]))
 }
 
-/// Returns what a client and a server send, with `tokens` tokens and at `level`.
+/// Returns the bytes that a client and a server send, with `tokens` tokens and at `level`.
 fn exchange(tokens: usize, level: u8) -> (Vec<u8>, Vec<u8>) {
     let (mut from_client, mut from_server) = (Vec::new(), Vec::new());
     for number in 0..tokens {
@@ -78,8 +78,8 @@ fn boundaries(bytes: &[u8]) -> Vec<usize> {
     at
 }
 
-/// 1 to 6 tokens, the last one or an empty one by the server, then the
-/// level of the client and that of the server. Every byte is as the RFC requires.
+/// 1 to 6 tokens, of which the server sends the last one or an empty one,
+/// then the client's level and the server's. Every byte is as the RFC requires.
 #[test]
 fn negotiators_agree_after_every_number_of_tokens() {
     for tokens in TOKENS {
@@ -188,7 +188,7 @@ fn handle_buf_leaves_the_bytes_that_follow() {
     assert_eq!(input, b"");
 }
 
-/// an abort is a refusal in place of any message, and is not answered.
+/// an abort may replace any message. It is a refusal, and is not answered.
 #[test]
 fn abort_in_every_state_is_a_rejection() {
     for tokens in TOKENS {
@@ -210,14 +210,13 @@ fn abort_in_every_state_is_a_rejection() {
                 });
                 assert_eq!(facts.1, b"rest");
                 assert_eq!(facts.2, Err(Error::Rejected));
-                assert!(sent.starts_with(&facts.0), "only what was due before it");
+                assert!(sent.starts_with(&facts.0), "only the bytes before it");
             }
         }
     }
 }
 
-/// the end of input is a refusal in place of any message and inside one. The steps and bytes before it are not
-/// lost.
+/// the end of input is a refusal, before any message and inside one. The steps and bytes before it are not lost.
 #[test]
 fn eof_in_every_state_is_unexpected() {
     for tokens in TOKENS {
@@ -241,8 +240,7 @@ fn eof_in_every_state_is_unexpected() {
     }
 }
 
-/// "for any reason". A server that rejects sends an abort after the bytes that were due, once. A client sends
-/// nothing.
+/// "for any reason". A server that rejects sends one abort after its pending bytes. A client sends nothing.
 #[test]
 fn reject_sends_an_abort_once() {
     for received in [&[][..], &authentication(0)] {
@@ -444,7 +442,7 @@ fn message_of_another_type_is_refused() {
         assert_eq!(
             facts.1,
             input[consumed..],
-            "no byte is consumed after the one that shows it"
+            "no byte after the fault is consumed"
         );
     }
 
@@ -500,8 +498,8 @@ fn bytes_of_another_protocol_are_refused() {
     assert_eq!(outcome.unread, b"HTTP/1.1 400");
 }
 
-/// a client that made the last token waits for one authentication message, with any token.
-/// In place of the level, it accepts one empty authentication message, and not a second.
+/// a client that sent the last token waits for one authentication message, with any token. Before
+/// the level, it accepts one empty authentication message, and not a second one.
 #[test]
 fn client_ready_token_is_accepted_once() {
     let config = proposing(Integrity);
@@ -530,7 +528,7 @@ fn client_ready_token_is_accepted_once() {
     let facts = every_split(&input, |pieces| drive(client(2, config), pieces).facts());
     assert_eq!(facts, (sent, vec![], Ok(Some(Integrity))));
 
-    // One message a call, this one too.
+    // Each call consumes one message, even here.
     let mut negotiator = client(2, config);
     let mut input = &[authentication(1), frame(1, b""), level_of(false, 1)].concat()[..];
     let mut consumed = Vec::new();
@@ -592,7 +590,7 @@ fn level_without_its_services_is_unavailable() {
     );
     assert_eq!(outcome.error(), Error::LevelUnavailable(Confidentiality));
 
-    // The server answers a level that the client accepts, but that its context cannot do.
+    // The server answers a level that the client accepts, but that its context does not support.
     let config = proposing(Integrity).with_accepted(&[Confidentiality]);
     let input = [authentication(1), level_of(false, 2)].concat();
     let outcome = drive(
@@ -632,8 +630,8 @@ fn undefined_level_is_refused() {
     }
 }
 
-/// every answer to every proposal, with every policy of the client. It refuses an answer that was not
-/// asked for, also one with more protection.
+/// every answer to every proposal, with every policy of the client. It refuses an unwanted answer, even one
+/// with more protection.
 #[test]
 fn client_answer_is_accepted_by_policy() {
     for proposed in LEVELS {
@@ -681,7 +679,7 @@ fn server_proposal_is_allowed_by_policy() {
         }
     }
 
-    // There is no counter-offer to a proposal that is allowed.
+    // An allowed proposal gets no counter-offer.
     for proposed in LEVELS {
         for offer in LEVELS {
             let input = [authentication(0), level_of(true, proposed.get())].concat();
@@ -697,7 +695,7 @@ fn server_proposal_is_allowed_by_policy() {
         }
     }
 
-    // The counter-offer is also for a level that the context cannot do, unless it cannot do that one either.
+    // A level that the context does not support also gets the counter-offer, unless the context does not support that either.
     let input = [authentication(0), level_of(true, 2)].concat();
     for (offer, expected) in [
         (Integrity, Ok(Some(Integrity))),
@@ -723,7 +721,7 @@ fn level_00_is_opt_in() {
     assert_eq!(of_client.facts(), (from_client, vec![], Ok(None)));
     assert_eq!(of_server.facts(), (from_server, vec![], Ok(None)));
 
-    // A client that asks for protection does not accept it, and one that asks for none does not accept more.
+    // A client that proposes protection does not accept level 00, and one that proposes level 00 accepts no other.
     let input = [authentication(1), level_of(false, 0)].concat();
     assert_eq!(
         drive(client(2, proposing(Integrity)), &[&input]).error(),
@@ -734,7 +732,7 @@ fn level_00_is_opt_in() {
         drive(client(2, ClientConfig::clear()), &[&input]).error(),
         Error::LevelNotAllowed(2)
     );
-    // The other undefined bytes are not opted in to.
+    // The opt-in does not include the other undefined bytes.
     for byte in 4..=255 {
         let input = [authentication(0), level_of(true, byte)].concat();
         let outcome = drive(server(2, ServerConfig::new().with_clear(true)), &[&input]);
@@ -870,7 +868,7 @@ fn tokens_before_authentication_are_limited() {
         assert_eq!(outcome.unread, long);
         assert_eq!(outcome.error(), token_too_long(len, max));
     }
-    // A token of the greatest length is judged by its contents.
+    // A token of the greatest length is accepted or refused for its content.
     let long = wrapped(true, INTEG, &vec![0; 256 - overhead]);
     let input = [authentication(0), frame(2, &long)].concat();
     assert_eq!(
@@ -930,7 +928,7 @@ impl Context for Scripted {
     }
 }
 
-/// a step to be continued without a token sends nothing, and waits for the next token of the peer. That may be
+/// after a step that continues without a token, nothing is sent, and the peer's next token is awaited. It may be
 /// empty.
 #[test]
 fn step_without_a_token_sends_nothing() {
@@ -951,7 +949,7 @@ fn step_without_a_token_sends_nothing() {
     }
 }
 
-/// a token of 65,535 bytes is sent. One of 65,536 is an error, and no panic.
+/// a token of 65,535 bytes is sent. One of 65,536 bytes is an error, not a panic.
 #[test]
 fn token_of_the_context_beyond_65535_bytes_is_an_error() {
     for (len, fits) in [(65_535, true), (65_536, false)] {
@@ -995,7 +993,7 @@ fn negotiation_with_a_flipped_bit_fails() {
                 assert!(outcome.end.is_err(), "bit {bit} of byte {at}");
             }
         }
-        // No one checks the token of "ready", so its length may swallow the bytes after it. That fails too.
+        // The token of "ready" is not checked, so a wrong length may include the bytes after it. That fails, too.
         for at in 0..from_server.len() {
             for bit in 0..8 {
                 let mut flipped = from_server.clone();
@@ -1007,7 +1005,7 @@ fn negotiation_with_a_flipped_bit_fails() {
     }
 }
 
-/// There is no layer before the end, and before the last byte was sent.
+/// There is no layer before the negotiation has ended, and before its last byte was sent.
 #[test]
 fn into_encapsulation_before_the_end_is_abandoned() {
     assert_eq!(
@@ -1028,7 +1026,7 @@ fn into_encapsulation_before_the_end_is_abandoned() {
     assert_eq!(negotiator.into_encapsulation().unwrap_err(), Error::Abandoned);
 }
 
-/// the context is dropped with the machine or the layer. R-124: nothing is sent for that.
+/// the context is dropped with the machine or the layer. R-124: no message is sent then.
 #[test]
 fn context_is_dropped_with_the_machine() {
     let context = Fake::initiator(2);

@@ -41,10 +41,10 @@ impl Context for Complete {
     }
 }
 
-/// What becomes of a negotiation.
+/// The outcome of a negotiation.
 type End = Result<Option<ProtectionLevel>, Error<()>>;
 
-/// Returns what is sent in answer to `input`, and the end.
+/// Returns the bytes sent in answer to `input`, and the end.
 fn run(mut negotiator: Negotiator<Complete>, input: &[&[u8]]) -> (Vec<u8>, End) {
     let mut input = input.iter();
     let mut sent = Vec::new();
@@ -84,7 +84,7 @@ fn services() -> impl Iterator<Item = Services> {
     })
 }
 
-/// every level requires integrity, level 2 confidentiality too. Level 00 requires nothing.
+/// every level requires integrity, and level 2 also requires confidentiality. Level 00 requires nothing.
 fn is_available(level: Option<ProtectionLevel>, services: Services) -> bool {
     match level {
         None => true,
@@ -157,8 +157,8 @@ fn server_answers_every_proposal_by_its_policy() {
     }
 }
 
-/// a client proposes its level if that is available. It accepts the answer if
-/// it was proposed or is in the set accepted, and is available.
+/// a client proposes its level if that is available. It accepts an answer that is
+/// available, and was proposed or is in the set of accepted levels.
 #[test]
 fn client_accepts_every_answer_by_its_policy() {
     for proposed in LEVEL_OR_NONE {
@@ -204,7 +204,7 @@ fn client_accepts_every_answer_by_its_policy() {
     }
 }
 
-/// A setter replaces what was set before, and leaves the other settings as they are.
+/// A setter replaces the earlier value, and does not change the other settings.
 #[test]
 fn setter_replaces_its_own_setting_only() {
     let server = ServerConfig::new();

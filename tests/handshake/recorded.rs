@@ -304,7 +304,7 @@ fn recorded_client_is_understood_or_refused() {
         assert_eq!(
             record.unread,
             tunnel(transcript, messages),
-            "{case}: the tunnel's bytes"
+            "{case}: bytes of the tunnel"
         );
     });
 }
@@ -572,7 +572,7 @@ fn understands(case: &str, transcript: &Transcript, stated: &Answers) {
             let exact = matches!(stated, Connected(..));
             let got = if exact { address.to_string() } else { host };
             assert_eq!(got, bound, "{case}");
-            assert_eq!(record.unread, tunnel, "{case}: the tunnel's bytes");
+            assert_eq!(record.unread, tunnel, "{case}: bytes of the tunnel");
             let same = captured.starts_with(&record.sent());
             let otherwise = SAID_OTHERWISE.iter().any(|other| case.contains(other));
             assert_eq!(same, !otherwise, "{case}: sent");

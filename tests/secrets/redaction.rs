@@ -11,7 +11,7 @@ use sans_socks::server;
 use sans_socks::{Credentials, CredentialsBuf, Error, Machine, Method};
 use sans_socks_testing::session::{Fault, PASSWORD, Seen, Session, USERNAME, every_session};
 
-/// Four successive bytes of a secret, as they would be printed: as text, as hex, or as a list of numbers.
+/// Four successive bytes of a secret in each printed form: as text, as hex, or as a list of numbers.
 static LEAKS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let list = |part: &[u8], number: fn(&u8) -> String| {
         let numbers: Vec<String> = part.iter().map(number).collect();
@@ -154,7 +154,7 @@ fn values_and_messages_print_no_secret() {
     }
 }
 
-/// What was printed, to be sure that everything was.
+/// The variants that were printed, to check that none is missing.
 type Looked = HashSet<(&'static str, String)>;
 
 fn name(value: &impl Debug) -> String {

@@ -1,8 +1,8 @@
-//! Credentials, and the user id of version 4, do not stay in memory: they are overwritten once they are answered or sent,
-//! when the handshake fails, and when the machine is dropped. `advance` overwrites what it has consumed of its carry, `CredentialsBuf` its fields when it
-//! is dropped.
+//! Credentials, and the user id of version 4, do not stay in memory. They are overwritten once they are answered or sent, when
+//! the handshake fails, and when the machine is dropped. `advance` overwrites the consumed bytes of its carry, and
+//! `CredentialsBuf` overwrites its fields when it is dropped.
 //!
-//! Only the memory itself shows this.
+//! The tests read the memory, because nothing else shows this.
 
 #![expect(
     unsafe_code,
@@ -19,7 +19,7 @@ use sans_socks::server;
 use sans_socks::socks4::{self, UserId};
 use sans_socks::{Address, Credentials, CredentialsBuf, Method, ReplyCode, Request, Transmit};
 
-/// Bytes that no field of a machine has otherwise, so that a single one left over is found.
+/// Bytes that no other field of a machine has, so that a single remaining one is found.
 const USERNAME: &[u8] = &[0xfd; 12];
 const PASSWORD: &[u8] = &[0xfe; 12];
 
@@ -27,11 +27,11 @@ fn is_secret(byte: u8) -> bool {
     byte == USERNAME[0] || byte == PASSWORD[0]
 }
 
-/// A machine in memory that it does not leave and that outlives it.
+/// A machine in a place that it does not leave and that outlives it.
 struct Slot<M> {
     place: Box<MaybeUninit<M>>,
     occupied: bool,
-    /// Where the machine has held credentials.
+    /// The positions at which the machine has held credentials.
     held: BTreeSet<usize>,
 }
 
@@ -128,7 +128,7 @@ fn server() -> Slot<server::Handshake> {
     slot
 }
 
-/// Hands `bytes` over to the server, `chunk` at a time.
+/// Passes `bytes` to the server, `chunk` at a time.
 fn feed(slot: &mut Slot<server::Handshake>, bytes: &[u8], chunk: usize) {
     for piece in bytes.chunks(chunk) {
         assert_eq!(slot.machine().handle_input(piece), piece.len());
@@ -185,7 +185,7 @@ fn server_wipes_credentials_at_the_end_of_input() {
         slot.machine().handle_eof();
         match slot.machine().poll_output() {
             server::Output::Closed(_) => slot.assert_wiped(),
-            // A complete message still has to be judged.
+            // A complete message still awaits the verdict.
             server::Output::Authenticate(authenticate) => {
                 authenticate.reject();
                 slot.assert_wiped();
@@ -289,7 +289,7 @@ fn client_wipes_credentials_when_drained_as_a_buf() {
         let mut bytes = transmit(&mut slot);
         bytes.advance(bytes.remaining() - 1);
         slot.assert_holds();
-        // As with `sent`, more than is left means all.
+        // As with `sent`, a larger number means all.
         let mut last = transmit(&mut slot);
         last.advance(2);
         last.advance(1);
@@ -385,8 +385,8 @@ fn server_wipes_the_user_id_when_answered() {
     }
 }
 
-/// what the machine itself refuses is an empty name, a name with a control byte, a user id or name that is too
-/// long, and UDP ASSOCIATE.
+/// the machine itself refuses an empty name, a name with a control byte, a user id or name that is too long, and UDP
+/// ASSOCIATE.
 #[test]
 fn server_wipes_the_user_id_of_a_request_that_it_refuses() {
     let head = |command| [4, command, 0, 80, 0, 0, 0, 1];
@@ -405,7 +405,7 @@ fn server_wipes_the_user_id_of_a_request_that_it_refuses() {
             slot.assert_wiped();
         }
         socks4_server(&message, message.len()).assert_wiped();
-        // What follows in the same input is not kept either.
+        // Later bytes in the same input are not kept either.
         let mut slot = socks4_server(&[], 1);
         let surplus = [&message[..], USERNAME].concat();
         assert_eq!(slot.machine().handle_input(&surplus), message.len());
@@ -451,7 +451,7 @@ fn client_wipes_the_user_id_when_sent_or_dropped() {
     }
 }
 
-/// of every length, and when another value takes the place.
+/// values of every length, also when another value replaces one.
 #[test]
 fn credentials_buf_wipes_both_fields_when_dropped() {
     // Lengths stay, and two of them are bytes of the credentials.
@@ -512,7 +512,7 @@ mod carry {
         (0..carry.capacity()).any(|i| is_secret(unsafe { start.add(i).read_volatile() }))
     }
 
-    /// what `advance` has consumed of its carry is overwritten, for anything that follows.
+    /// the bytes of its carry that `advance` has consumed are overwritten, whatever follows them.
     #[test]
     fn advance_wipes_what_it_consumes() {
         let greeting = [5, 1, 2];

@@ -69,8 +69,8 @@ fn client_is_granted_every_form_of_request() {
     }
 }
 
-/// every CD except `5A` is a failure. It is judged as soon as it is received and kept;
-/// nothing after it is consumed, however short the reply is cut.
+/// every CD except `5A` is a failure. It is reported as soon as it is received, with its value.
+/// Nothing after it is consumed, and the reply may end there.
 #[test]
 fn client_refusal_is_judged_at_cd() {
     for byte in (0..=0xff).filter(|byte| *byte != 0x5a) {
@@ -115,7 +115,7 @@ fn client_closes_on_other_versions() {
     }
 }
 
-/// the address means something to BIND alone, and zeros mean the proxy.
+/// the address has a meaning only for BIND, where zeros mean the proxy.
 #[test]
 fn client_replaces_zeros_by_the_proxy() {
     for reply in ["00 5a 0000 00000000", "00 5a 1f90 00000000"] {

@@ -23,7 +23,7 @@ fn request<'a>(command: Command, address: &'a str, user_id: &'a str) -> Request<
     Request::new(command, address, UserId::new(user_id).unwrap()).unwrap()
 }
 
-/// The beginning of a request up to DSTIP.
+/// Returns the beginning of a request up to DSTIP.
 fn head(ip: [u8; 4]) -> Vec<u8> {
     [&[4, 1, 0, 80][..], &ip].concat()
 }
@@ -31,12 +31,12 @@ fn head(ip: [u8; 4]) -> Vec<u8> {
 const NAMED: [u8; 4] = [0, 0, 0, 1];
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 
-/// How many bytes lead to the next decision about a request.
+/// Returns how many bytes lead to the next decision about a request.
 fn next_decision(bytes: &[u8], have: usize) -> usize {
     exchange::next_decision(Message::Socks4Request, false, bytes, have).unwrap()
 }
 
-/// Checks every cut of a message that consists of `bytes`: what is needed, and where it ends.
+/// Checks every truncation of the message `bytes`: how many bytes are needed, and where the message ends.
 fn decides_where_it_must<'a, T: PartialEq + core::fmt::Debug>(
     bytes: &'a [u8],
     decode: impl Fn(&'a [u8]) -> Result<Decoded<T>, Malformed>,
@@ -85,7 +85,7 @@ mod values {
         assert_eq!(UserId::MAX_LEN, 255);
     }
 
-    /// Equal user ids have equal hashes, and no others.
+    /// User ids have equal hashes if, and only if, they are equal.
     #[test]
     fn user_id_equality_and_hash_agree() {
         use std::collections::HashSet;
@@ -105,7 +105,7 @@ mod values {
         }
     }
 
-    /// what the bytes could not tell from something else cannot be built.
+    /// a request whose bytes would be ambiguous cannot be built.
     #[test]
     fn request_has_only_addresses_with_an_encoding() {
         let new = |host: Host<'static>| {
@@ -153,7 +153,7 @@ mod values {
         }
     }
 
-    /// the four codes by name, and all others by their byte.
+    /// the four named codes, and all others by their byte.
     #[test]
     fn reply_codes_are_named() {
         let codes = [
@@ -193,7 +193,7 @@ mod values {
         }
     }
 
-    /// version 5 has no more to say to a client of version 4 than yes and no; and back, the meaning is kept.
+    /// codes of version 5 become success or failure. Codes of version 4 keep their meaning in version 5.
     #[test]
     fn reply_codes_convert_between_versions() {
         use sans_socks::ReplyCode as Version5;
@@ -214,7 +214,7 @@ mod values {
         }
     }
 
-    /// A user id may be a secret: it is not printed, neither alone nor in a request.
+    /// A user id may be a secret, so it is not printed, alone or in a request.
     #[test]
     fn user_id_is_not_printed() {
         let user_id = UserId::new("hunter2").unwrap();
@@ -261,7 +261,7 @@ mod values {
         }
     }
 
-    /// by the diagrams, and 255 bytes a field.
+    /// the longest messages, by the diagrams and with 255 bytes in each field.
     #[test]
     fn longest_messages_have_max_len() {
         let field = [b'x'; 255];
@@ -283,7 +283,7 @@ mod values {
 mod messages {
     use super::*;
 
-    /// bytes, and what they mean.
+    /// bytes, and their meaning.
     #[test]
     fn request_is_encoded_and_decoded_by_the_diagram() {
         let cases = [
@@ -321,7 +321,7 @@ mod messages {
         }
     }
 
-    /// any x announces a name; it is the name alone that is kept.
+    /// any x announces a name. Only the name is kept.
     #[test]
     fn request_with_any_x_of_0_0_0_x_has_a_name() {
         for x in 1..=255 {
@@ -342,11 +342,11 @@ mod messages {
             let bytes = [&head(ip)[..], b"u\0app.test\0"].concat();
             let (request, consumed) = Request::decode(&bytes).unwrap().complete().unwrap();
             assert_eq!(request.address().host, Host::from(Ipv4Addr::from(ip)));
-            assert_eq!(bytes[consumed..], *b"app.test\0", "what follows is the tunnel's");
+            assert_eq!(bytes[consumed..], *b"app.test\0", "later bytes belong to the tunnel");
         }
     }
 
-    /// CD and DSTPORT have no value that is refused here.
+    /// the decoder refuses no value of CD and DSTPORT.
     #[test]
     fn request_with_any_command_and_port_passes() {
         for command in 0..=255 {
@@ -362,8 +362,8 @@ mod messages {
         }
     }
 
-    /// a field may have any byte but the NULL. What a name means is for others to judge, by
-    /// `Domain::has_control_bytes` and `Address::canonical`.
+    /// a field may have any byte except NULL. `Domain::has_control_bytes` and `Address::canonical` check the content
+    /// of a name.
     #[test]
     fn request_keeps_control_bytes_and_literals() {
         for byte in 1..=255 {
@@ -387,7 +387,7 @@ mod messages {
         }
     }
 
-    /// lengths up to the limit, with everything cut everywhere.
+    /// lengths up to the limit, and every truncation.
     #[test]
     fn request_has_room_for_255_bytes_in_each_field() {
         for user_id in [0, 1, 2, 253, 254, 255] {
@@ -408,7 +408,7 @@ mod messages {
         }
     }
 
-    /// bytes, and what they mean. Every code and every address is one.
+    /// bytes, and their meaning. Every code and every address is valid.
     #[test]
     fn reply_is_encoded_and_decoded_by_the_diagram() {
         let address = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 1), 0x9e35);
@@ -419,7 +419,7 @@ mod messages {
             assert_eq!(Reply::decode(&bytes).unwrap().complete(), Some((reply, 8)));
             decides_where_it_must(&bytes, Reply::decode, |have| if have < 2 { 2 } else { 8 });
         }
-        // what the client is to replace.
+        // an address that the client must replace.
         let bytes = bytes("00 5a 0050 00000000");
         let (reply, _) = Reply::decode(&bytes).unwrap().complete().unwrap();
         assert!(reply.address.ip().is_unspecified());
@@ -428,7 +428,7 @@ mod messages {
         assert_eq!(bound.to_string(), "192.0.2.1:80");
     }
 
-    /// VN 04 is taken for 00, and not sent.
+    /// VN 04 is accepted like 00, and never sent.
     #[test]
     fn reply_with_vn_4_is_accepted() {
         let bytes = bytes("04 5a 1f90 7f000001");
@@ -446,7 +446,7 @@ mod messages {
             .collect()
     }
 
-    /// what curl and Dante said to each other.
+    /// captured messages of curl and Dante.
     #[test]
     fn captured_messages_round_trip() {
         let cases = [
@@ -460,7 +460,7 @@ mod messages {
                 request(Command::CONNECT, "127.0.0.1:8080", "alice"),
                 (ReplyCode::GRANTED, "127.0.0.1:34679"),
             ),
-            // Dante does not speak 4a.
+            // Dante does not support SOCKS4a.
             (
                 include_str!("../data/transcripts/client-curl-socks4a.txt"),
                 request(Command::CONNECT, "app.test:8080", ""),
@@ -489,7 +489,7 @@ mod messages {
 mod bad_input {
     use super::*;
 
-    /// The fault of `bytes`, which the last of them shows and nothing before it.
+    /// Returns the fault of `bytes`, and checks that the last byte shows it and no earlier one does.
     #[track_caller]
     fn fault(bytes: &[u8]) -> Malformed {
         let fault = Request::decode(bytes).unwrap_err();
@@ -497,7 +497,7 @@ mod bad_input {
         fault
     }
 
-    /// seen at the first byte.
+    /// a wrong version is reported at the first byte.
     #[test]
     fn request_of_another_version_is_a_fault() {
         for version in (0..=255).filter(|version| *version != 4) {
@@ -537,7 +537,7 @@ mod bad_input {
             bytes.push(0);
             assert_eq!(Request::decode(&bytes), Err(Malformed::UserIdTooLong));
         }
-        // The NUL is one byte too late.
+        // The NUL is one byte late.
         let late = [&head(LOOPBACK)[..], &[b'u'; 256], b"\0"].concat();
         assert_eq!(Request::decode(&late), Err(Malformed::UserIdTooLong));
     }
@@ -557,7 +557,7 @@ mod bad_input {
         }
     }
 
-    /// as an extra NULL after the user id makes it.
+    /// an extra NULL after the user id makes the name empty.
     #[test]
     fn empty_name_is_a_fault() {
         for user_id in [0, 1, 254, 255] {
@@ -570,7 +570,7 @@ mod bad_input {
         }
     }
 
-    /// the NULL in what would be a user id ends it, and a name can follow only where DSTIP says so.
+    /// a NULL ends the user id, and a name can follow only if DSTIP announces it.
     #[test]
     fn nul_in_a_user_id_does_not_make_a_name() {
         let bytes = [&head(LOOPBACK)[..], b"alice\0evil.test\0"].concat();
@@ -580,7 +580,7 @@ mod bad_input {
         assert_eq!(UserId::new("alice\0evil.test"), Err(InvalidValue::UserId(15)));
     }
 
-    /// A message of version 5 is none of version 4, and the other way round.
+    /// A message of version 5 is not a message of version 4, and the reverse.
     #[test]
     fn message_of_one_version_is_a_fault_in_the_other() {
         use sans_socks::message::Greeting;
@@ -598,7 +598,7 @@ mod bad_input {
     }
 }
 
-/// Checks that a message is decoded as it was encoded, and is written all or nothing.
+/// Checks that a message is decoded as it was encoded, and is written completely or not at all.
 fn round_trip<M: Encode + PartialEq + core::fmt::Debug>(
     message: &M,
     is_same: impl Fn(&[u8]) -> Option<usize>,
@@ -678,7 +678,7 @@ proptest! {
         })?;
     }
 
-    /// A reader that reads byte by byte, or exactly as many bytes as are needed, ends where one with all of them does.
+    /// A reader that reads byte by byte, or the number of bytes needed, ends at the same byte as one that has all of them.
     #[test]
     fn input_of_any_bytes_has_one_outcome(
         start in prop_oneof![Just(4), any::<u8>()],

@@ -9,12 +9,12 @@ use sans_socks::{Address, Command, Domain, Error, Phase, ReplyCode, Version};
 use sans_socks_testing::driver::{Client, Due, Script, Server, Side, address, conclude};
 use sans_socks_testing::faults::wrong_version;
 
-/// Sent by the client's caller right after its request.
+/// The bytes that the client's caller sends right after its request.
 const EARLY: &[u8] = b"\x05\x01\x00 early";
-/// Sent by the server's caller right after the last reply.
+/// The bytes that the server's caller sends right after the last reply.
 const BANNER: &[u8] = b"\x00\x5a\x00\x00 banner";
 
-/// What each side ends with, and what was put to it.
+/// The end of each side, and the decisions that it returned.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     client: (Due, Vec<Due>, Vec<u8>),
@@ -33,7 +33,7 @@ fn run(client: &Script<'_>, server: &Script<'_>, read: usize) -> Outcome {
     }
 }
 
-/// The version's form of the answers.
+/// The form of the answers in each version.
 struct Combination<'a> {
     version: Version,
     command: Command,
@@ -168,7 +168,7 @@ fn machines_agree_in_every_combination() {
     }
 }
 
-/// a server of version 5 alone says nothing to a client of version 4.
+/// a server that accepts only version 5 sends nothing to a client of version 4.
 #[test]
 fn client_of_version_4_is_not_answered_by_version_5() {
     let client = Script::Client(Client::socks4(

@@ -22,7 +22,7 @@ fn server() -> Server<'static> {
 const GRANTED: &str = "00 5a 0000 00000000";
 const REJECTED: &str = "00 5b 0000 00000000";
 
-/// DSTPORT, DSTIP and the name as hex, and the address that they are. Port 0 and `0.0.0.0` are addresses like others.
+/// DSTPORT, DSTIP and the name in hex, and the address that they mean. Port 0 and `0.0.0.0` are valid.
 fn hosts() -> Vec<(&'static str, String, Address<'static>)> {
     const LONG: &[u8] = &[b'a'; 255];
     let named = |name: &'static [u8]| {
@@ -65,7 +65,7 @@ fn server_grants_every_request() {
         let command = Command::new(byte);
         for (place, name, target) in hosts() {
             for user_id in user_ids() {
-                // Every cut of a long request takes seconds.
+                // Testing every truncation of a long request would take seconds.
                 let is_long = name.len() > 255 || user_id.len() == 255;
                 let is_longest = name.len() > 255 && user_id.len() == 255;
                 if is_long && !(is_longest && command == Command::CONNECT) {
@@ -93,7 +93,7 @@ fn server_grants_every_request() {
     }
 }
 
-/// every refusal by a code of version 5 is `5B`, also BIND's second reply.
+/// every refusal by a code of version 5 is `5B`, even in BIND's second reply.
 #[test]
 fn server_refuses_with_5b() {
     for code in 0..=0xff {
@@ -129,7 +129,7 @@ fn server_refuses_with_5b() {
     }
 }
 
-/// the codes of version 4, of which success cannot be sent by mistake. A client of version 5 gets its own.
+/// codes of version 4 are sent, but never success. A client of version 5 gets a code of version 5.
 #[test]
 fn server_refuses_with_codes_of_version_4() {
     for byte in 0..=0xff {
@@ -160,7 +160,7 @@ fn server_refuses_with_codes_of_version_4() {
     }
 }
 
-/// the reply has room for IPv4. Zeros mean another address, which the client replaces.
+/// the reply has room only for IPv4. Zeros stand for any other address, and the client replaces them.
 #[test]
 fn server_sends_ipv4_addresses_only() {
     let long = [b'a'; 255];
@@ -202,7 +202,7 @@ fn server_sends_ipv4_addresses_only() {
     }
 }
 
-/// 03 is no command of version 4, and is not taken for UDP ASSOCIATE.
+/// 03 is not a command of version 4, and not accepted as UDP ASSOCIATE.
 #[test]
 fn server_refuses_udp_associate() {
     for user_id in user_ids() {
@@ -235,8 +235,8 @@ fn server_passes_every_other_command_to_its_caller() {
     }
 }
 
-/// a field without an end and an empty name are refused at the byte that shows it. Nothing
-/// after it is consumed, nor is more buffered.
+/// a field without an end and an empty name are refused at the byte that shows it. No later byte is
+/// consumed or buffered.
 #[test]
 fn server_refuses_malformed_requests() {
     let (user_id, name) = ("75".repeat(256), "6e".repeat(256));
@@ -324,7 +324,7 @@ fn server_closes_on_other_versions() {
     }
 }
 
-/// Version 5 on the same port is what it is without version 4.
+/// Version 5 on the same port behaves as without version 4.
 ///
 #[test]
 fn server_speaks_version_5_as_well() {
@@ -418,7 +418,7 @@ fn server_can_refuse_clients_without_credentials() {
     assert_eq!(handshake.method(), None);
 }
 
-/// By default version 4 is off: nothing is sent to its client.
+/// By default version 4 is off, and its clients get no answer.
 #[test]
 fn server_by_default_does_not_accept_version_4() {
     assert!(!Config::new().socks4());
@@ -433,8 +433,8 @@ fn server_by_default_does_not_accept_version_4() {
     assert_eq!(error, wrong_version(5, 4).into());
 }
 
-/// a request is known while it is pending, and after it was refused, before and after the reply is sent. The
-/// longest too.
+/// a request is known while it is pending, and after it was refused, before and after the reply is sent, even the
+/// longest.
 #[test]
 fn request_is_known_after_a_refusal() {
     let refusals: [fn(PendingRequest<'_>); 2] = [
@@ -457,7 +457,7 @@ fn request_is_known_after_a_refusal() {
             }
         }
     }
-    // What the machine itself refuses, if it is complete.
+    // Complete requests that the machine itself refuses.
     for (bytes, known) in [
         (&b"\x04\x03\0\x50\xc0\0\x02\x09user\0"[..], "192.0.2.9:80"),
         (b"\x04\x01\0\x50\0\0\0\x01user\0a\x7fb\0", ""),

@@ -23,7 +23,7 @@ fn association(peer: &str, requested: &str) -> Association {
     )
 }
 
-/// The port that a request fixes, if any: all of, by hand.
+/// Returns the port that a request determines, if any: all of, written by hand.
 const REQUESTED: &[(&str, &str, Option<u16>)] = &[
     // control connection's peer, DST, port
     ("192.0.2.7", "0.0.0.0:0", None),
@@ -93,14 +93,14 @@ fn association_source_is_compared_with_the_request() {
                     } else {
                         assert_eq!(result, Err(Discard::Source), "{case}");
                     }
-                    assert_eq!(association.client(), client, "{case}: as the socket gave it");
+                    assert_eq!(association.client(), client, "{case}: as the socket reported it");
                 }
             }
         }
     }
 }
 
-/// ..Q-082: a foreign datagram does not take over an association, neither first nor later.
+/// ..Q-082: a foreign datagram does not take over an association, whether it is the first or a later one.
 #[test]
 fn association_is_not_captured_by_a_foreign_datagram() {
     let (client, thief) = (socket("127.0.0.1:4000"), socket("127.0.0.2:4000"));
@@ -204,7 +204,7 @@ fn association_truncated_vector_changes_nothing() {
         }
     });
     let vectors: Vec<_> = vectors.collect();
-    assert_eq!(vectors.len(), 8, "a row got lost");
+    assert_eq!(vectors.len(), 8, "a row is missing");
     let client = socket("192.0.2.7:4000");
     let unknown = association("192.0.2.7", "0.0.0.0:0").with_fragments(true);
     let mut known = unknown.clone();
@@ -244,7 +244,7 @@ fn association_foreign_fragment_does_not_reach_the_queue() {
         receive(thief, b"\0\0\x82\x01\x7f\0\0\x01\x14\xb4x"),
         Err(Discard::Source)
     );
-    // A malformed one of the client's does not either.
+    // Neither does a malformed fragment of the client.
     assert_eq!(
         receive(client, b"\0\0\x82\x01\x7f\0\0\x01\x14"),
         Err(Discard::Malformed(Malformed::Truncated))
@@ -255,7 +255,7 @@ fn association_foreign_fragment_does_not_reach_the_queue() {
     );
 }
 
-/// datagrams that others drop.
+/// datagrams that other programs drop are accepted.
 #[test]
 fn association_empty_payload_and_short_name_are_accepted() {
     let mut association = association("192.0.2.7", "0.0.0.0:0");
@@ -333,7 +333,7 @@ fn association_every_discard_changes_nothing() {
     }
 }
 
-/// names are dropped that the server's handshake refuses, by the same setting.
+/// datagrams are dropped if the server's handshake would refuse their names. A setting of the same name allows them.
 #[test]
 fn association_control_bytes_are_dropped_by_default() {
     let named = b"\0\0\0\x03\x0blocalhost\0x\0\x35query";
@@ -380,7 +380,7 @@ fn association_scopes_are_compared_where_both_have_one() {
     }
 }
 
-/// If the control connection has no scope, the first datagram's is fixed, as its port is.
+/// If the control connection has no scope, the first datagram determines it, as it does the port.
 #[test]
 fn association_scope_of_the_first_datagram_is_fixed() {
     for any_port in [false, true] {
@@ -406,7 +406,7 @@ fn association_name_that_spells_the_peer_fixes_the_port() {
     assert!(!association.admits(socket("192.0.2.7:4001")));
 }
 
-/// RFC 1928 names the IP address alone. Every port of it is accepted, and answers go to the last.
+/// RFC 1928 restricts only the IP address. Every port of it is accepted, and answers go to the last one.
 #[test]
 fn association_with_any_port_follows_the_client() {
     let mut association = association("192.0.2.7", "192.0.2.7:4000").with_any_port(true);

@@ -1,4 +1,4 @@
-//! The client's side of UDP ASSOCIATE: where it sends, and what it accepts.
+//! The client's side of UDP ASSOCIATE: where it sends datagrams, and which it accepts.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -8,7 +8,7 @@ use sans_socks::{Address, InvalidValue, Malformed};
 
 type Client = ClientAssociation<Duration, [u8; 64]>;
 
-/// An association with a proxy whose control connection has the peer address `proxy`.
+/// Returns an association with a proxy whose control connection has the peer address `proxy`.
 fn from_reply(bound: &str, proxy: &str) -> Result<Client, InvalidValue> {
     let bound = Address::try_from(bound).unwrap();
     ClientAssociation::with_reassembler(&bound, socket(proxy), Reassembler::with_storage([0; 64]))
@@ -36,7 +36,7 @@ fn client_sends_to_bnd_or_to_the_proxy() {
     }
 }
 
-/// for a server whose NAT hides the address that it reports.
+/// for a server behind NAT, which reports an address that clients cannot reach.
 #[test]
 fn client_with_proxy_host_sends_to_the_proxy() {
     let client = client("10.0.0.9:4000");
@@ -76,7 +76,7 @@ fn client_link_local_relay_has_the_scope_of_the_proxy() {
     assert!(!client.admits(socket("[fe80::1%3]:4000")));
 }
 
-/// no datagram can be sent to port 0. A name is not looked up on the word of the proxy.
+/// no datagram can be sent to port 0. A name that the proxy reports is not looked up.
 #[test]
 fn client_bnd_that_cannot_be_sent_to_is_an_error() {
     for (bound, error) in [
@@ -172,7 +172,7 @@ fn client_max_payload_goes_by_the_family_of_the_relay() {
     assert_eq!(mapped.max_payload(&to), 65_497);
 }
 
-/// What is buffered stays out of a log line.
+/// `Debug` does not print buffered payloads.
 #[test]
 fn client_debug_shows_no_payload() {
     let mut client = client("192.0.2.9:4000");
@@ -189,7 +189,7 @@ fn client_debug_shows_no_payload() {
     assert!(!shown.contains("165, 165"), "{shown}");
 }
 
-/// `new` needs no annotation, also where the timer is asked first.
+/// `new` needs no type annotation, even if the timer is used first.
 #[cfg(feature = "std")]
 #[test]
 fn client_new_infers_its_types() {

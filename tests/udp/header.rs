@@ -18,7 +18,7 @@ fn rows() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         }
     });
     let rows: Vec<_> = rows.collect();
-    assert_eq!(rows.len(), 10, "a row got lost");
+    assert_eq!(rows.len(), 10, "a row is missing");
     rows
 }
 
@@ -105,7 +105,7 @@ fn header_truncated_at_any_byte_is_a_fault() {
     }
 }
 
-/// Decodes by offsets. Every decoding is compared with it.
+/// A second decoder, by offsets. Every result is compared with it.
 fn by_offsets(bytes: &[u8]) -> Result<(u8, String, &[u8]), Malformed> {
     let header_len = match (bytes.get(3), bytes.get(4)) {
         (None, _) | (Some(3), None) => return Err(Malformed::Truncated),

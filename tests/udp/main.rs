@@ -1,4 +1,4 @@
-//! UDP ASSOCIATE: datagrams and their headers, who may send them, fragments.
+//! UDP ASSOCIATE: datagrams and their headers, their sources, and fragments.
 
 mod association;
 mod client;

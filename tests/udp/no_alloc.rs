@@ -1,4 +1,4 @@
-//! The memory of the UDP side: its own size, and on the heap only fragments that wait for the next, and the table.
+//! The memory of the UDP side. Only the table and waiting fragments use the heap.
 
 use core::time::Duration;
 
@@ -73,7 +73,7 @@ fn client_both_ways<B: Storage>(reassembler: Reassembler<Duration, B>) {
     assert_eq!(info.count_total, 0, "{info:?}");
 }
 
-/// A table allocates for an association that is added, or whose client changes, and not for a datagram.
+/// A table allocates when an association is added, or its client changes, and not for other datagrams.
 #[cfg(feature = "alloc")]
 #[test]
 fn table_known_client_allocates_nothing() {
@@ -138,7 +138,7 @@ fn short_sequences_and_discards_allocate_nothing() {
     assert_eq!(info.count_total, 0, "{info:?}");
 }
 
-/// D-15, D-16: a `Vec` holds exactly the bytes that wait. The call after a delivery releases them.
+/// D-15, D-16: a `Vec` holds exactly the waiting bytes. The call after a delivery releases them.
 #[cfg(feature = "alloc")]
 #[test]
 fn reassembler_memory_is_exact_and_released() {

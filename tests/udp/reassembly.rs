@@ -258,7 +258,7 @@ fn empty_fragments_are_counted() {
     ]);
 }
 
-/// R-079, D-1, D-5: the end bit is not part of the position. A lower position other than 1 is dropped.
+/// R-079, D-1, D-5: the end bit is not part of the position. A fragment at a lower position other than 1 is dropped.
 #[test]
 fn lower_position_other_than_1_empties_the_queue() {
     scenario(&[
@@ -270,7 +270,7 @@ fn lower_position_other_than_1_empties_the_queue() {
     ]);
 }
 
-/// D-2, F-20: FRAG 01 begins a datagram, in any state. The pieces of two are not delivered as one.
+/// D-2, F-20: FRAG 01 begins a datagram, in any state. Fragments of two datagrams are not joined.
 #[test]
 fn first_fragment_with_another_payload_starts_anew() {
     scenario(&[
@@ -308,7 +308,7 @@ fn last_position_with_another_payload_drops_the_sequence() {
     ]);
 }
 
-/// D-2: higher positions too, and with the end bit.
+/// D-2: the same for higher positions, and with the end bit.
 #[test]
 fn duplicate_of_the_highest_position_is_ignored() {
     scenario(&[
@@ -373,12 +373,12 @@ fn std_instant_serves_as_the_clock() {
     let outcome = reassembler.handle_datagram(start + Duration::from_millis(4999), datagram(0x82, TO, b"b"));
     assert_eq!(Expected::from(outcome), deliver("ab"));
 
-    // A sum that it cannot express is far in the future.
+    // A sum beyond its range becomes a time far in the future.
     let century = Duration::from_secs(100 * 365 * 86400);
     assert!(sans_socks::Timestamp::saturating_add(start, Duration::MAX) > start + century);
 }
 
-/// D-15: `max_datagram` limits the payload of sequences alone, and is at most 65535.
+/// D-15: `max_datagram` limits only the payload of sequences, and is at most 65535.
 #[test]
 fn max_datagram_limits_sequences_alone() {
     with_limits::<4>(4, |machine| {
@@ -440,7 +440,7 @@ fn whole_datagram_is_not_copied() {
     });
 }
 
-/// D-16: `buffered` returns what is held, which includes a delivery until the next call.
+/// D-16: `buffered` returns the bytes held, which include a delivery until the next call.
 #[test]
 fn buffered_counts_what_is_held() {
     let now = Duration::ZERO;
@@ -503,7 +503,7 @@ enum Op {
     Datagram(u8, usize, usize),
     /// Whether it is the last, index of the address, length of the payload; at the next position.
     Next(bool, usize, usize),
-    /// The datagram before once more, with these bits of FRAG flipped.
+    /// The previous datagram again, with these bits of FRAG flipped.
     Again(u8),
     /// The caller's timer.
     Tick,
@@ -562,7 +562,7 @@ fn compare(machine: &mut dyn Machine, max_datagram: usize, room: usize, ops: &[(
                 continue;
             }
         };
-        // No two payloads are equal, so a delivery shows what it consists of.
+        // All payloads differ, so a delivery shows its fragments.
         let payload: Vec<u8> = core::iter::repeat_with(|| {
             serial = serial.wrapping_add(1);
             serial
@@ -604,7 +604,7 @@ proptest! {
     }
 }
 
-/// A log line has the amount that is buffered, and not the payload.
+/// `Debug` prints the number of bytes buffered, and not the payload.
 #[test]
 fn reassembler_debug_shows_no_payload() {
     let mut reassembler = Reassembler::with_storage([0; 64]);
@@ -635,11 +635,11 @@ fn reassembler_default_equals_an_empty_one() {
     );
 }
 
-/// D-2, R-079: a link loses, repeats and reorders pieces, but not the first of a datagram. What is delivered is one
-/// datagram that was sent, whole.
+/// D-2, R-079: a link loses, repeats and reorders fragments, except the first one of a datagram. Every delivery is one whole
+/// datagram that was sent.
 ///
-/// Each byte of a piece is from the tag of its datagram. RFC 1928 has no identifier, so a first piece that is lost or
-/// reordered can still mix two datagrams.
+/// Each byte of a fragment has the tag of its datagram. RFC 1928 has no identifier, so if a first fragment is lost or
+/// reordered, two datagrams can still be joined.
 #[test]
 fn reassembler_lossy_link_never_mixes_datagrams() {
     use sans_socks::udp::fragments;
@@ -676,7 +676,7 @@ fn reassembler_lossy_link_never_mixes_datagrams() {
     );
 }
 
-/// `new` needs no annotation, also where the timer is asked first.
+/// `new` needs no type annotation, even if the timer is used first.
 #[cfg(feature = "std")]
 #[test]
 fn reassembler_new_infers_its_types() {

@@ -1,4 +1,4 @@
-//! Many associations on one socket: the table does what a simple model does, and the natural loop is wrong.
+//! Many associations on one socket. The table agrees with a simple model, and the obvious loop is wrong.
 
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
@@ -20,7 +20,8 @@ fn of_host(host: &str) -> Association {
     )
 }
 
-/// The natural loop gives the second datagram of the first client to the unused association, which locks its client out.
+/// A loop over all associations assigns the second datagram of the first client to the unused association, which locks out that
+/// association's own client.
 #[test]
 fn table_second_datagram_of_a_client_stays_with_its_association() {
     let mut table = AssociationTable::new(8);
@@ -72,7 +73,7 @@ fn table_full_or_key_in_use_is_unchanged() {
     assert!(table.accept(socket("192.0.2.9:1"), QUERY).is_ok());
 }
 
-/// Removed with its control connection, an association frees its client's port for the next.
+/// After the removal of an association, another one can use its client's port.
 #[test]
 fn table_port_is_reused_after_removal() {
     let mut table = AssociationTable::new(4);
@@ -136,8 +137,8 @@ fn table_new_port_goes_to_the_oldest_client_of_any_port() {
     }
 }
 
-/// The rule without an index: the client's own; then one that requires the port; then one without a client; then one
-/// that accepts any port. Among equals the oldest.
+/// The rule without an index: first the client's own association, then one that requires the port, then one without a client,
+/// then one that accepts any port. Among equals, the oldest.
 #[derive(Default)]
 struct Model {
     associations: Vec<(u32, Association, Option<u16>)>,
@@ -169,7 +170,7 @@ impl Model {
     }
 }
 
-/// Many clients of few hosts, ports reused, associations that come and go, tables that are full.
+/// Many clients of few hosts, reused ports, associations that are added and removed, and full tables.
 #[test]
 fn table_does_what_the_model_does() {
     let mut random = Rng::with_seed(1928);
@@ -196,7 +197,7 @@ fn table_does_what_the_model_does() {
                     let requested = required.map_or(Address::UNSPECIFIED, |_| source.into());
                     let mut peer = source;
                     peer.set_port(51000);
-                    // Who may come from any port does not require one.
+                    // An association that accepts any port does not require one.
                     let any_port = required.is_none() && random.u8(..4) == 0;
                     let association = Association::new(peer, &requested).with_any_port(any_port);
                     let result = table.insert(step, association.clone());

@@ -1,6 +1,6 @@
-//! Messages and their bytes: vectors, values that come back, and every input there is.
+//! Messages and their bytes: vectors, round trips, and exhaustive inputs.
 
-// The decoders do not depend on features: once is enough.
+// The decoders do not depend on features, so one run is enough.
 #[cfg(feature = "std")]
 mod exhaustive;
 mod roundtrip;

@@ -32,7 +32,7 @@ const ROWS: [(&str, usize); 14] = [
 /// Rows that other tests run.
 const ELSEWHERE: [&str; 2] = ["udp", "gss"];
 
-/// Rows whose bytes are not the ones that an encoder writes: RSV 01, a name of length 0.
+/// Rows whose bytes differ from those that an encoder writes: RSV 01, a name of length 0.
 const WRITTEN_OTHERWISE: [(&str, &str); 3] = [
     ("V-059", "05 01 00 01 7f000001 1f90"),
     ("V-076", "05 00 00 01 00000000 0000"),
@@ -64,13 +64,13 @@ fn rows() -> Vec<Row> {
     rows.collect()
 }
 
-/// The rows of messages' decoders.
+/// Returns the rows for decoders of messages.
 fn messages() -> impl Iterator<Item = Row> {
     let others = |row: &Row| ELSEWHERE.contains(&row.decoder) || row.decoder.starts_with("client-");
     rows().into_iter().filter(move |row| !others(row))
 }
 
-/// What a decoder made of some input: the table's words for it, and the message encoded again.
+/// Returns a decoder's result for an input, in the words of the table, and the message encoded again.
 struct Outcome {
     result: String,
     encoded: Option<Vec<u8>>,
@@ -114,7 +114,7 @@ fn words(fault: Malformed) -> String {
     }
 }
 
-/// The bytes that show a fault.
+/// Returns how many bytes show a fault.
 fn shown_by(decoder: &str, fault: &str) -> usize {
     match fault.split_once(' ').unwrap().0 {
         // The byte that would be the first of the name, after an empty user id.
@@ -209,8 +209,8 @@ fn vectors_decode_as_stated() {
     }
 }
 
-/// an encoder writes what
-/// the decoder read, and needs no more room than it says.
+/// an encoder writes the bytes that the
+/// decoder has read, and needs no more room than it reports.
 #[test]
 fn vectors_encode_to_the_same_bytes() {
     for Row {
@@ -223,14 +223,14 @@ fn vectors_encode_to_the_same_bytes() {
         let otherwise = WRITTEN_OTHERWISE.iter().find(|(other, _)| *other == id);
         match otherwise {
             Some((_, written)) => assert_eq!(encoded, unhex(written), "{id}"),
-            // FF in METHODS is received and not acted on, but it is written as it came.
+            // FF in METHODS is skipped, but encoded again.
             None => assert!(input.starts_with(&encoded), "{id}: {encoded:02x?}"),
         }
     }
 }
 
-/// What is cut off is incomplete, up to the next decision and never past the message's end;
-/// a fault is seen at the byte that shows it, and no byte after it changes that.
+/// A truncated message is incomplete up to its next decision, which is never past its end. A fault is reported at the byte that
+/// shows it, and later bytes do not change that.
 #[test]
 fn truncated_vectors_need_up_to_the_next_decision() {
     for Row {
@@ -264,7 +264,7 @@ fn truncated_vectors_need_up_to_the_next_decision() {
     }
 }
 
-/// An unoffered method, REP before ATYP, and strict RSV are the machine's (R-025, V-022, V-023, V-088,
+/// The machine, not the decoder, checks an unoffered method, REP before ATYP, and strict RSV (R-025, V-022, V-023, V-088,
 /// V-092).
 #[test]
 fn client_judges_its_vectors_as_stated() {
@@ -298,7 +298,7 @@ fn client_judges_its_vectors_as_stated() {
     assert_eq!(judged, 4);
 }
 
-/// Writing can fail for want of room alone, and then nothing was written.
+/// Encoding can fail only if there is too little room, and then nothing is written.
 #[test]
 fn encode_into_a_small_buffer_writes_nothing() {
     fn check(message: &impl Encode) {

@@ -11,11 +11,11 @@ use sans_socks_testing::faults::wrong_version;
 /// The verdict about an input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Verdict<'a> {
-    /// A whole message, and how many bytes it takes.
+    /// A whole message, and its length.
     Whole(Message<'a>, usize),
     /// The beginning of one, and how many further bytes lead to the next decision.
     Short(usize),
-    /// No message begins so.
+    /// Not the beginning of a message.
     Fault(Malformed),
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn credentials(bytes: &[u8]) -> Verdict<'_> {
     username_password(bytes, false)
 }
 
-/// The same, where either field may be empty: beyond the RFC (Q-062).
+/// The same with fields that may be empty, which goes beyond the RFC (Q-062).
 pub(crate) fn credentials_allowing_empty(bytes: &[u8]) -> Verdict<'_> {
     username_password(bytes, true)
 }
@@ -190,7 +190,7 @@ pub(crate) fn reply(bytes: &[u8]) -> Verdict<'_> {
     })
 }
 
-/// RFC 1928 section 7. What ends within its header is a fault, since nothing can follow.
+/// RFC 1928 section 7. A datagram that ends inside its header is a fault, because no more bytes can follow.
 ///
 /// ```text
 /// +----+------+------+----------+----------+----------+
@@ -253,7 +253,7 @@ pub(crate) fn frame(bytes: &[u8]) -> Verdict<'_> {
 ///    1    1      2              4           variable       1
 /// ```
 ///
-/// Neither text limits USERID or the name; 255 bytes each is the crate's limit (R-221, R-237).
+/// The specifications do not limit USERID and the name. The crate's limit is 255 bytes for each (R-221, R-237).
 pub(crate) fn socks4_request(bytes: &[u8]) -> Verdict<'_> {
     Reader::read(bytes, |reader| {
         // The shortest request has an empty USERID: 8 bytes and NULL.
@@ -317,16 +317,16 @@ pub(crate) fn socks4_reply(bytes: &[u8]) -> Verdict<'_> {
     })
 }
 
-/// What an ATYP 03 of length 0 means.
+/// The meaning of an ATYP 03 of length 0.
 #[derive(Clone, Copy, PartialEq)]
 enum EmptyName {
-    /// No name, where one must be (R-030).
+    /// A missing name (R-030).
     Fault,
-    /// No address, as some servers say it in a reply: beyond the RFC (Q-046).
+    /// No address, as in the replies of some servers, which goes beyond the RFC (Q-046).
     NoAddress,
 }
 
-/// Why reading stops before the end of the message.
+/// The reason why reading stops before the end of the message.
 enum Stop {
     Short(usize),
     Fault(Malformed),
@@ -336,7 +336,7 @@ enum Stop {
 struct Reader<'a> {
     bytes: &'a [u8],
     taken: usize,
-    /// Where the next decision falls, counted from the first byte.
+    /// The position of the next decision, counted from the first byte.
     decision: usize,
 }
 
@@ -374,9 +374,9 @@ impl<'a> Reader<'a> {
         Ok(&self.bytes[start..self.taken])
     }
 
-    /// A field that a NULL ends, without the NULL. The fault is that of more than 255 bytes.
+    /// Reads a field that ends with a NULL, and returns it without the NULL. `fault` is for more than 255 bytes.
     ///
-    /// Each byte can be the NULL. `after` is how many more bytes follow a NULL before anything can be decided.
+    /// Each byte can be the NULL. `after` is how many bytes must follow the NULL before the next decision.
     fn up_to_null(&mut self, after: usize, too_long: Malformed) -> Result<&'a [u8], Stop> {
         let start = self.taken;
         loop {
@@ -406,7 +406,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// RSV: X'00' by the RFC, and not looked at here (R-025, Q-048).
+    /// RSV: X'00' in the RFC, and ignored here (R-025, Q-048).
     fn reserved(&mut self) -> Result<(), Stop> {
         self.byte()?;
         Ok(())
