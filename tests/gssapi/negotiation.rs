@@ -439,11 +439,7 @@ fn message_of_another_type_is_refused() {
         assert!(facts.0.ends_with(ABORT), "R-114");
         assert_eq!(facts.2, Err(unexpected_message(expected, got)));
         let consumed = input.len() - messages.last().unwrap().len() + 2;
-        assert_eq!(
-            facts.1,
-            input[consumed..],
-            "no byte after the fault is consumed"
-        );
+        assert_eq!(facts.1, input[consumed..], "no byte after the fault is consumed");
     }
 
     for (tokens, messages, expected, got) in [

@@ -342,7 +342,11 @@ mod messages {
             let bytes = [&head(ip)[..], b"u\0app.test\0"].concat();
             let (request, consumed) = Request::decode(&bytes).unwrap().complete().unwrap();
             assert_eq!(request.address().host, Host::from(Ipv4Addr::from(ip)));
-            assert_eq!(bytes[consumed..], *b"app.test\0", "later bytes belong to the tunnel");
+            assert_eq!(
+                bytes[consumed..],
+                *b"app.test\0",
+                "later bytes belong to the tunnel"
+            );
         }
     }
 

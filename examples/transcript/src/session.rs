@@ -202,9 +202,7 @@ impl Run<'_> {
                     server.reject();
                 }
                 self.layers = layers;
-                self.note(
-                    "A toy replaces Kerberos on both sides. It proves nothing, and protects nothing.",
-                );
+                self.note("A toy replaces Kerberos on both sides. It proves nothing, and protects nothing.");
                 self.events.extend(messages.into_iter().map(Event::Message));
                 if self.layers.is_some() {
                     self.note("All further bytes are encapsulated.");
@@ -308,9 +306,7 @@ impl Run<'_> {
         let source: SocketAddr = CLIENT.parse()?;
         let mut association = Association::new(source, &Address::UNSPECIFIED).with_fragments(true);
         let mut reassembler = Reassembler::<Duration, _>::with_storage([0; 512]);
-        self.note(
-            "The client sends datagrams for the target to the relay. Each starts with a header.",
-        );
+        self.note("The client sends datagrams for the target to the relay. Each starts with a header.");
         self.note(format!(
             "The first is from {source}. The relay now accepts only that port of the client."
         ));

@@ -102,7 +102,11 @@ fn stream_with<'a, T: Encode + Debug>(
                 decision = next;
             }
             (Ok(Decoded::Complete { consumed, .. }), None) => {
-                assert_eq!((consumed, decision), (have, have), "complete where it was announced");
+                assert_eq!(
+                    (consumed, decision),
+                    (have, have),
+                    "complete where it was announced"
+                );
                 end = Some(Ok(consumed));
             }
             (Ok(Decoded::Complete { consumed, .. }), Some(whole)) => {
@@ -132,10 +136,7 @@ fn stream_with<'a, T: Encode + Debug>(
     assert!(len <= T::MAX_LEN);
     out[..len].fill(0xee);
     assert_eq!(value.encode_into(&mut out[..len - 1]).unwrap_err().needed, len);
-    assert!(
-        out[..len - 1].iter().all(|byte| *byte == 0xee),
-        "all or nothing"
-    );
+    assert!(out[..len - 1].iter().all(|byte| *byte == 0xee), "all or nothing");
     assert_eq!(value.encode_into(out), Ok(len));
     assert_eq!(out[..len], expected);
     let again = decode(&out[..len]);

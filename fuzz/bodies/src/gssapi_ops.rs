@@ -626,7 +626,10 @@ fn sealed(from: &mut Encapsulation<Fake>, plain: &[u8]) -> Vec<u8> {
     let mut wire = Vec::new();
     from.encapsulate_datagram(plain, &mut wire)
         .expect("a context that works");
-    assert!(from.max_plain(wire.len()) >= plain.len(), "the plaintext would have fit");
+    assert!(
+        from.max_plain(wire.len()) >= plain.len(),
+        "the plaintext would have fit"
+    );
     wire
 }
 

@@ -202,8 +202,10 @@ impl Held {
     pub(crate) fn must_all_be_there(&mut self) -> io::Result<()> {
         while self.watch(Instant::now())? {}
         if !self.ended.is_empty() {
-            self.errors
-                .insert("ended while others were opened and closed".into(), self.ended.len());
+            self.errors.insert(
+                "ended while others were opened and closed".into(),
+                self.ended.len(),
+            );
         }
         Ok(())
     }

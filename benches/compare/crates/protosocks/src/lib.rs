@@ -59,16 +59,11 @@ impl Peer for Protosocks {
     const NAME: &str = "protosocks";
     const VERSION: &str = "0.7.0";
     const HOW: &str = "messages";
-    const MISSING: &[(&[Job], &str)] = &[(
-        &[Job::J10, Job::J11],
-        "it panics on an incomplete request",
-    )];
+    const MISSING: &[(&[Job], &str)] = &[(&[Job::J10, Job::J11], "it panics on an incomplete request")];
 
     #[inline(always)]
     fn decode_request(bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
-        witness.read(&request(bytes), |request| {
-            request_told(request.as_ref().unwrap())
-        });
+        witness.read(&request(bytes), |request| request_told(request.as_ref().unwrap()));
     }
 
     #[inline(always)]

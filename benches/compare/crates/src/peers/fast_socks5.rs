@@ -69,7 +69,10 @@ impl Peer for FastSocks5 {
     const NAME: &str = "fast-socks5";
     const VERSION: &str = "1.0.0";
     const HOW: &str = "an async server and client";
-    const MISSING: &[(&[Job], &str)] = &[(&[Job::J3], "replies are private, and need a request that was read")];
+    const MISSING: &[(&[Job], &str)] = &[(
+        &[Job::J3],
+        "replies are private, and need a request that was read",
+    )];
 
     /// It reads a request only from a stream, so the script has one message.
     #[inline(always)]

@@ -118,9 +118,7 @@ impl Peer for Floor {
 
     #[inline(always)]
     fn decode_datagram(bytes: &'static [u8], witness: &mut impl Witness) {
-        witness.read(&message::<2>(bytes), |datagram| {
-            datagram.as_ref().unwrap().told()
-        });
+        witness.read(&message::<2>(bytes), |datagram| datagram.as_ref().unwrap().told());
     }
 
     #[inline(always)]
