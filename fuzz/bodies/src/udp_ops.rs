@@ -362,7 +362,7 @@ impl Wires {
 
 fn same_host(one: SocketAddr, other: SocketAddr) -> bool {
     let bytes = |of: SocketAddr| match of.ip() {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped().bytes(),
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
         IpAddr::V6(ip) => ip.octets(),
     };
     let scopes = [one, other].map(|of| match of {
