@@ -842,6 +842,69 @@ fn advance_accepts_a_trait_object() {
     }
 }
 
+/// Input that has arrived, output that is ignored, and the number of reads.
+struct Counted<'a> {
+    input: &'a [u8],
+    reads: usize,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reads += 1;
+        self.input.read(buffer)
+    }
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The documentation promises these numbers.
+#[test]
+fn advance_exact_takes_four_to_eight_reads() {
+    let request = sans_socks::Request::connect(Address::UNSPECIFIED);
+    let login = Credentials::new("user", "password").unwrap();
+    for (auth, input, reads) in [
+        (Auth::none(), &b"\x05\x00\x05\x00\x00\x01\0\0\0\0\0\0"[..], 4),
+        (
+            Auth::password(login),
+            b"\x05\x02\x01\x00\x05\x00\x00\x03\x01a\0\0",
+            6,
+        ),
+    ] {
+        let mut stream = Counted { input, reads: 0 };
+        let mut handshake = client::Handshake::new(&request, auth);
+        let end = handshake.advance_exact(&mut stream).unwrap();
+        assert!(matches!(end, client::Decision::Established(_)), "{end:?}");
+        assert_eq!(stream.reads, reads);
+    }
+    for (input, reads) in [
+        (&b"\x05\x01\x00\x05\x01\x00\x01\0\0\0\0\0\0"[..], 4),
+        (b"\x05\x01\x02\x01\x01u\x01p\x05\x01\x00\x03\x01a\0\0", 8),
+    ] {
+        let mut stream = Counted { input, reads: 0 };
+        let mut handshake = server::Handshake::new();
+        loop {
+            match handshake.advance_exact(&mut stream).unwrap() {
+                server::Decision::SelectMethod(select) => {
+                    select.select_preferred(&[Method::USERNAME_PASSWORD, Method::NO_AUTHENTICATION]);
+                }
+                server::Decision::Authenticate(login) => login.accept(),
+                server::Decision::PendingRequest(pending) => pending.accept(Address::UNSPECIFIED),
+                server::Decision::Established(_) => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(stream.reads, reads);
+    }
+}
+
 /// A client that has its greeting to send.
 fn greeting() -> client::Handshake {
     let request = sans_socks::Request::connect(Address::UNSPECIFIED);
