@@ -26,26 +26,22 @@ const DECODERS: [Decoder; 11] = [
     SOCKS4_REPLY,
     Decoder {
         name: "Greeting::decode",
-        crates: |octets| {
-            stream(Greeting::decode(octets), |it| {
-                Message::Greeting(methods(&it, octets))
+        crates: |bytes| {
+            stream(Greeting::decode(bytes), |it| {
+                Message::Greeting(methods(&it, bytes))
             })
         },
         reference: reference::greeting,
     },
     Decoder {
         name: "Selection::decode",
-        crates: |octets| {
-            stream(Selection::decode(octets), |it| {
-                Message::Selection(it.method.get())
-            })
-        },
+        crates: |bytes| stream(Selection::decode(bytes), |it| Message::Selection(it.method.get())),
         reference: reference::selection,
     },
     Decoder {
         name: "Credentials::decode",
-        crates: |octets| {
-            stream(Credentials::decode(octets), |it| {
+        crates: |bytes| {
+            stream(Credentials::decode(bytes), |it| {
                 Message::Credentials(it.username(), it.password())
             })
         },
@@ -53,8 +49,8 @@ const DECODERS: [Decoder; 11] = [
     },
     Decoder {
         name: "Credentials::decode_allowing_empty",
-        crates: |octets| {
-            stream(Credentials::decode_allowing_empty(octets), |it| {
+        crates: |bytes| {
+            stream(Credentials::decode_allowing_empty(bytes), |it| {
                 Message::Credentials(it.username(), it.password())
             })
         },
@@ -62,13 +58,13 @@ const DECODERS: [Decoder; 11] = [
     },
     Decoder {
         name: "AuthStatus::decode",
-        crates: |octets| stream(AuthStatus::decode(octets), |it| Message::Status(it.get())),
+        crates: |bytes| stream(AuthStatus::decode(bytes), |it| Message::Status(it.get())),
         reference: reference::status,
     },
     Decoder {
         name: "Request::decode",
-        crates: |octets| {
-            stream(Request::decode(octets), |it| {
+        crates: |bytes| {
+            stream(Request::decode(bytes), |it| {
                 Message::Request(it.command.get(), addr(it.address), it.address.port)
             })
         },
@@ -76,8 +72,8 @@ const DECODERS: [Decoder; 11] = [
     },
     Decoder {
         name: "Reply::decode",
-        crates: |octets| {
-            stream(Reply::decode(octets), |it| {
+        crates: |bytes| {
+            stream(Reply::decode(bytes), |it| {
                 Message::Reply(it.code.get(), addr(it.address), it.address.port)
             })
         },
@@ -85,13 +81,13 @@ const DECODERS: [Decoder; 11] = [
     },
     Decoder {
         name: "Datagram::decode",
-        crates: |octets| match Datagram::decode(octets) {
+        crates: |bytes| match Datagram::decode(bytes) {
             Ok(Datagram { header, payload }) => {
                 let (frag, address) = (header.frag.get(), header.address);
                 // A datagram has no length, so it consumes all bytes.
                 Verdict::Whole(
                     Message::Datagram(frag, addr(address), address.port, payload),
-                    octets.len(),
+                    bytes.len(),
                 )
             }
             Err(fault) => Verdict::Fault(fault),
@@ -100,8 +96,8 @@ const DECODERS: [Decoder; 11] = [
     },
     Decoder {
         name: "Frame::decode",
-        crates: |octets| {
-            stream(Frame::decode(octets), |it| match it {
+        crates: |bytes| {
+            stream(Frame::decode(bytes), |it| match it {
                 Frame::Token { message_type, token } => Message::Frame(message_type.get(), token.as_bytes()),
                 Frame::Abort => Message::Abort,
             })
@@ -112,8 +108,8 @@ const DECODERS: [Decoder; 11] = [
 
 const SOCKS4_REQUEST: Decoder = Decoder {
     name: "socks4::Request::decode",
-    crates: |octets| {
-        stream(socks4::Request::decode(octets), |it| {
+    crates: |bytes| {
+        stream(socks4::Request::decode(bytes), |it| {
             let address = it.address();
             Message::Socks4Request(
                 it.command().get(),
@@ -128,8 +124,8 @@ const SOCKS4_REQUEST: Decoder = Decoder {
 
 const SOCKS4_REPLY: Decoder = Decoder {
     name: "socks4::Reply::decode",
-    crates: |octets| {
-        stream(socks4::Reply::decode(octets), |it| {
+    crates: |bytes| {
+        stream(socks4::Reply::decode(bytes), |it| {
             Message::Socks4Reply(it.code.get(), it.address.ip().octets(), it.address.port())
         })
     },
@@ -157,13 +153,13 @@ fn addr(address: Address<'_>) -> Addr<'_> {
 
 /// Returns the bytes of METHODS, after checking that they are the greeting's methods. (The greeting returns methods one by one,
 /// and skips FF, R-010.)
-fn methods<'a>(greeting: &Greeting<'_>, octets: &'a [u8]) -> &'a [u8] {
+fn methods<'a>(greeting: &Greeting<'_>, bytes: &'a [u8]) -> &'a [u8] {
     let len = sans_socks::message::Encode::encoded_len(greeting) - 2;
-    let methods = octets.get(2..2 + len).unwrap_or_default();
+    let methods = bytes.get(2..2 + len).unwrap_or_default();
     let offered = methods.iter().copied().filter(|method| *method != 0xff);
     assert!(
         greeting.methods().iter().map(u8::from).eq(offered),
-        "{greeting:?} of {octets:02x?}"
+        "{greeting:?} of {bytes:02x?}"
     );
     methods
 }
@@ -193,15 +189,15 @@ impl Decoder {
     ///
     /// `fault` is the reference's fault in the first bytes. It has read no further, so its verdict does not depend on later
     /// bytes, and it does not run again.
-    fn check(&self, octets: &[u8], fault: Option<Malformed>, tally: &mut Tally) -> Option<Malformed> {
+    fn check(&self, bytes: &[u8], fault: Option<Malformed>, tally: &mut Tally) -> Option<Malformed> {
         let expected = match fault {
             Some(fault) => Verdict::Fault(fault),
-            None => (self.reference)(octets),
+            None => (self.reference)(bytes),
         };
-        let got = (self.crates)(octets);
+        let got = (self.crates)(bytes);
         assert!(
             got == expected,
-            "{} of {octets:02x?}:\n     got {got:?}\nexpected {expected:?}",
+            "{} of {bytes:02x?}:\n     got {got:?}\nexpected {expected:?}",
             self.name
         );
         tally.count(expected);
@@ -212,7 +208,7 @@ impl Decoder {
         }
     }
 
-    fn check_up_to_3_octets(&self) -> Tally {
+    fn check_up_to_3_bytes(&self) -> Tally {
         let mut tally = Tally::default();
         self.check(&[], None, &mut tally);
         for a in 0..=255 {
@@ -234,14 +230,14 @@ fn input_of_up_to_3_bytes_agrees_with_the_reference() {
     let tallies = thread::scope(|scope| {
         DECODERS
             .each_ref()
-            .map(|decoder| scope.spawn(|| decoder.check_up_to_3_octets()))
+            .map(|decoder| scope.spawn(|| decoder.check_up_to_3_bytes()))
             .map(|thread| thread.join().unwrap())
     });
     let inputs = 1 + 256 + 256 * 256 + 256 * 256 * 256;
     // Two bytes and any third, or without one.
-    let two_octets = 256 * 257;
+    let two_bytes = 256 * 257;
     let abort = 257;
-    let whole = [0, 0, 256, two_octets, 0, 1, two_octets, 0, 0, 0, abort];
+    let whole = [0, 0, 256, two_bytes, 0, 1, two_bytes, 0, 0, 0, abort];
     for ((decoder, tally), whole) in DECODERS.iter().zip(tallies).zip(whole) {
         println!("{}: {tally:?}", decoder.name);
         assert_eq!((tally.inputs, tally.whole), (inputs, whole), "{}", decoder.name);
@@ -253,9 +249,9 @@ const LENGTHS: [u8; 5] = [0, 1, 127, 128, 255];
 
 /// Bytes that differ from their neighbours, for the fields.
 fn filled<const N: usize>(head: &[u8]) -> [u8; N] {
-    let mut octets = core::array::from_fn(|at| (at * 37) as u8);
-    octets[..head.len()].copy_from_slice(head);
-    octets
+    let mut bytes = core::array::from_fn(|at| (at * 37) as u8);
+    bytes[..head.len()].copy_from_slice(head);
+    bytes
 }
 
 /// ..R-030, R-033, R-072, R-086, Q-046, Q-093.
@@ -270,14 +266,14 @@ fn address_of_every_shape_agrees_with_the_reference() {
             for atyp in 0..=255 {
                 let lengths = if atyp == 3 { &LENGTHS[..] } else { &LENGTHS[..1] };
                 for &length in lengths {
-                    let octets: [u8; 264] = filled(&[first, 0, 0, atyp, length]);
+                    let bytes: [u8; 264] = filled(&[first, 0, 0, atyp, length]);
                     let total = match atyp {
                         1 => 10,
                         4 => 22,
                         _ => 7 + usize::from(length),
                     };
                     for len in [4, 5, total - 1, total] {
-                        decoder.check(&octets[..len], fault, &mut tally);
+                        decoder.check(&bytes[..len], fault, &mut tally);
                     }
                 }
             }
@@ -285,9 +281,9 @@ fn address_of_every_shape_agrees_with_the_reference() {
         // Every length byte, and every length up to the whole message and one byte more.
         for (atyp, longest) in [(1, 11), (3, 263), (4, 23)] {
             for length in 0..=255 {
-                let octets: [u8; 264] = filled(&[5, 0, 0, atyp, length]);
+                let bytes: [u8; 264] = filled(&[5, 0, 0, atyp, length]);
                 for len in 0..=longest {
-                    decoder.check(&octets[..len], None, &mut tally);
+                    decoder.check(&bytes[..len], None, &mut tally);
                 }
             }
         }
@@ -303,10 +299,10 @@ fn greeting_of_every_shape_agrees_with_the_reference() {
     for first in 0..=255 {
         let fault = greeting.check(&[first], None, &mut tally);
         for length in 0..=255 {
-            let octets: [u8; 260] = filled(&[first, length]);
-            let lens = if fault.is_none() { 1..=octets.len() } else { 1..=4 };
+            let bytes: [u8; 260] = filled(&[first, length]);
+            let lens = if fault.is_none() { 1..=bytes.len() } else { 1..=4 };
             for len in lens {
-                greeting.check(&octets[..len], fault, &mut tally);
+                greeting.check(&bytes[..len], fault, &mut tally);
             }
         }
     }
@@ -322,7 +318,7 @@ fn credentials_of_every_shape_agree_with_the_reference() {
         for first in 0..=255 {
             let fault = decoder.check(&[first], None, &mut tally);
             for ulen in 0..=255 {
-                let mut octets: [u8; 516] = filled(&[first, ulen]);
+                let mut bytes: [u8; 516] = filled(&[first, ulen]);
                 let behind_uname = 2 + usize::from(ulen);
                 let plens = if fault.is_none() { 0..=255 } else { 0..=1 };
                 for plen in plens {
@@ -330,10 +326,10 @@ fn credentials_of_every_shape_agree_with_the_reference() {
                     if !LENGTHS.contains(&ulen) && !LENGTHS.contains(&plen) {
                         continue;
                     }
-                    octets[behind_uname] = plen;
+                    bytes[behind_uname] = plen;
                     let total = behind_uname + 1 + usize::from(plen);
                     for len in [behind_uname - 1, behind_uname, behind_uname + 1, total - 1, total] {
-                        decoder.check(&octets[..len], fault, &mut tally);
+                        decoder.check(&bytes[..len], fault, &mut tally);
                     }
                 }
             }
@@ -347,11 +343,11 @@ fn credentials_of_every_shape_agree_with_the_reference() {
 fn frame_of_every_shape_agrees_with_the_reference() {
     let mut tally = Tally::default();
     let [.., frame] = &DECODERS;
-    let mut octets = filled::<{ 4 + 65_535 + 1 }>(&[]);
+    let mut bytes = filled::<{ 4 + 65_535 + 1 }>(&[]);
     for first in 0..=255 {
         for mtyp in 0..=255 {
-            octets[..2].copy_from_slice(&[first, mtyp]);
-            let fault = frame.check(&octets[..2], None, &mut tally);
+            bytes[..2].copy_from_slice(&[first, mtyp]);
+            let fault = frame.check(&bytes[..2], None, &mut tally);
             let lengths = if fault.is_none() {
                 &LENGTHS[..]
             } else {
@@ -359,12 +355,12 @@ fn frame_of_every_shape_agrees_with_the_reference() {
             };
             for &high in lengths {
                 for &low in lengths {
-                    octets[2..4].copy_from_slice(&[high, low]);
-                    frame.check(&octets[..3], fault, &mut tally);
-                    frame.check(&octets[..4], fault, &mut tally);
+                    bytes[2..4].copy_from_slice(&[high, low]);
+                    frame.check(&bytes[..3], fault, &mut tally);
+                    frame.check(&bytes[..4], fault, &mut tally);
                     let total = 4 + usize::from(u16::from_be_bytes([high, low]));
                     for len in [total - 1, total, total + 1] {
-                        frame.check(&octets[..len], fault, &mut tally);
+                        frame.check(&bytes[..len], fault, &mut tally);
                     }
                 }
             }
@@ -413,7 +409,7 @@ fn socks4_request_of_every_shape_agrees_with_the_reference() {
         for user_id in lengths {
             for name in lengths {
                 let field = |len: usize| (0..len).map(|at| (at * 37 % 255) as u8 + 1);
-                let octets: Vec<u8> = [4, 1, 0, 80]
+                let bytes: Vec<u8> = [4, 1, 0, 80]
                     .into_iter()
                     .chain(ip)
                     .chain(field(user_id))
@@ -422,8 +418,8 @@ fn socks4_request_of_every_shape_agrees_with_the_reference() {
                     .chain([0, 0xff])
                     .collect();
                 let mut fault = None;
-                for len in 0..=octets.len() {
-                    fault = decoder.check(&octets[..len], fault, &mut tally);
+                for len in 0..=bytes.len() {
+                    fault = decoder.check(&bytes[..len], fault, &mut tally);
                 }
             }
         }
@@ -442,10 +438,10 @@ fn socks4_reply_of_every_shape_agrees_with_the_reference() {
     let decoder = &SOCKS4_REPLY;
     for first in 0..=255 {
         for code in 0..=255 {
-            let octets: [u8; 9] = filled(&[first, code]);
+            let bytes: [u8; 9] = filled(&[first, code]);
             let mut fault = None;
-            for len in 0..=octets.len() {
-                fault = decoder.check(&octets[..len], fault, &mut tally);
+            for len in 0..=bytes.len() {
+                fault = decoder.check(&bytes[..len], fault, &mut tally);
             }
         }
     }
@@ -460,20 +456,20 @@ fn random_and_mutated_inputs_agree_with_the_reference() {
     };
     let mut rng = Rng::with_seed(1928);
     let mut tallies = [Tally::default(); DECODERS.len()];
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for _ in 0..inputs {
-        octets.clear();
+        bytes.clear();
         if rng.u8(..8) == 0 {
-            octets.resize(rng.usize(..600), 0);
-            rng.fill(&mut octets);
+            bytes.resize(rng.usize(..600), 0);
+            rng.fill(&mut bytes);
         } else {
-            message(&mut rng, &mut octets);
+            message(&mut rng, &mut bytes);
             for _ in 0..rng.u8(..4) {
-                mutate(&mut rng, &mut octets);
+                mutate(&mut rng, &mut bytes);
             }
         }
         for (decoder, tally) in DECODERS.iter().zip(&mut tallies) {
-            decoder.check(&octets, None, tally);
+            decoder.check(&bytes, None, tally);
         }
     }
     for (decoder, tally) in DECODERS.iter().zip(tallies) {
@@ -494,74 +490,74 @@ fn random_and_mutated_inputs_agree_with_the_reference() {
 }
 
 /// Appends a message of any kind, and bytes that may follow it.
-fn message(rng: &mut Rng, octets: &mut Vec<u8>) {
-    let field = |rng: &mut Rng, octets: &mut Vec<u8>, len: usize| {
-        let start = octets.len();
-        octets.resize(start + len, 0);
-        rng.fill(&mut octets[start..]);
+fn message(rng: &mut Rng, bytes: &mut Vec<u8>) {
+    let field = |rng: &mut Rng, bytes: &mut Vec<u8>, len: usize| {
+        let start = bytes.len();
+        bytes.resize(start + len, 0);
+        rng.fill(&mut bytes[start..]);
     };
-    let counted = |rng: &mut Rng, octets: &mut Vec<u8>| {
+    let counted = |rng: &mut Rng, bytes: &mut Vec<u8>| {
         let len = LENGTHS[rng.usize(..LENGTHS.len())].min(rng.u8(..));
-        octets.push(len);
-        field(rng, octets, len.into());
+        bytes.push(len);
+        field(rng, bytes, len.into());
     };
-    let until_null = |rng: &mut Rng, octets: &mut Vec<u8>| {
+    let until_null = |rng: &mut Rng, bytes: &mut Vec<u8>| {
         let len = [0, 1, 254, 255, 256][rng.usize(..5)].min(rng.usize(..300));
-        octets.extend((0..len).map(|_| rng.u8(1..)));
-        octets.push(0);
+        bytes.extend((0..len).map(|_| rng.u8(1..)));
+        bytes.push(0);
     };
     match rng.u8(..7) {
         5 => {
-            octets.extend([4, rng.u8(..), rng.u8(..), rng.u8(..)]);
-            octets.extend([[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 1], [127, 0, 0, 1]][rng.usize(..4)]);
-            until_null(rng, octets);
-            until_null(rng, octets);
+            bytes.extend([4, rng.u8(..), rng.u8(..), rng.u8(..)]);
+            bytes.extend([[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 1], [127, 0, 0, 1]][rng.usize(..4)]);
+            until_null(rng, bytes);
+            until_null(rng, bytes);
         }
         6 => {
-            octets.extend([[0, 4][rng.usize(..2)], rng.u8(..)]);
-            field(rng, octets, 6);
+            bytes.extend([[0, 4][rng.usize(..2)], rng.u8(..)]);
+            field(rng, bytes, 6);
         }
         0 => {
-            octets.push(5);
-            counted(rng, octets);
+            bytes.push(5);
+            counted(rng, bytes);
         }
         1 => {
-            octets.push(1);
-            counted(rng, octets);
-            counted(rng, octets);
+            bytes.push(1);
+            counted(rng, bytes);
+            counted(rng, bytes);
         }
         2 => {
-            octets.extend([1, [1, 2, 3, 0xff][rng.usize(..4)], 0]);
-            counted(rng, octets);
+            bytes.extend([1, [1, 2, 3, 0xff][rng.usize(..4)], 0]);
+            counted(rng, bytes);
         }
         _ => {
-            octets.extend([if rng.bool() { 5 } else { 0 }, rng.u8(..), 0]);
+            bytes.extend([if rng.bool() { 5 } else { 0 }, rng.u8(..), 0]);
             let atyp = rng.u8(..5);
-            octets.push(atyp);
+            bytes.push(atyp);
             match atyp {
-                1 => field(rng, octets, 4 + 2),
+                1 => field(rng, bytes, 4 + 2),
                 3 => {
-                    counted(rng, octets);
-                    field(rng, octets, 2);
+                    counted(rng, bytes);
+                    field(rng, bytes, 2);
                 }
-                _ => field(rng, octets, 16 + 2),
+                _ => field(rng, bytes, 16 + 2),
             }
         }
     }
     if rng.bool() {
-        octets.extend(b"GET /");
+        bytes.extend(b"GET /");
     }
 }
 
-fn mutate(rng: &mut Rng, octets: &mut Vec<u8>) {
-    let octet = [0, 1, 3, 4, 5, 0xff, rng.u8(..)][rng.usize(..7)];
+fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
+    let byte = [0, 1, 3, 4, 5, 0xff, rng.u8(..)][rng.usize(..7)];
     // Most decisions are near the front.
-    let at = rng.usize(..=octets.len()).min(rng.usize(..16));
-    match (rng.u8(..4), octets.get_mut(at)) {
-        (0, _) => octets.truncate(rng.usize(..=octets.len())),
-        (1, _) => octets.insert(at.min(octets.len()), octet),
-        (2, Some(_)) => drop(octets.remove(at)),
-        (_, Some(old)) => *old = octet,
-        (_, None) => octets.push(octet),
+    let at = rng.usize(..=bytes.len()).min(rng.usize(..16));
+    match (rng.u8(..4), bytes.get_mut(at)) {
+        (0, _) => bytes.truncate(rng.usize(..=bytes.len())),
+        (1, _) => bytes.insert(at.min(bytes.len()), byte),
+        (2, Some(_)) => drop(bytes.remove(at)),
+        (_, Some(old)) => *old = byte,
+        (_, None) => bytes.push(byte),
     }
 }

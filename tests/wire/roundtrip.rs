@@ -23,52 +23,52 @@ fn round_trip<M: Encode>(
     assert!(len <= M::MAX_LEN);
 
     // The bytes after the message are neither written nor read.
-    let mut octets = vec![0xa5; len + 3];
-    assert_eq!(message.encode_into(&mut octets), Ok(len));
-    assert_eq!(octets[len..], [0xa5; 3]);
+    let mut bytes = vec![0xa5; len + 3];
+    assert_eq!(message.encode_into(&mut bytes), Ok(len));
+    assert_eq!(bytes[len..], [0xa5; 3]);
     let whole = Decoded::Complete {
         value: true,
         consumed: len,
     };
-    assert_eq!(is_same(&octets), Ok(whole));
-    octets.truncate(len);
-    assert_eq!(is_same(&octets), Ok(whole));
+    assert_eq!(is_same(&bytes), Ok(whole));
+    bytes.truncate(len);
+    assert_eq!(is_same(&bytes), Ok(whole));
 
     let mut totals = Vec::new();
     let mut have = 0;
-    while let Decoded::Incomplete { needed } = is_same(&octets[..have]).unwrap() {
+    while let Decoded::Incomplete { needed } = is_same(&bytes[..have]).unwrap() {
         have += needed.get();
         totals.push(have);
     }
     assert_eq!(totals, reads);
-    octets
+    bytes
 }
 
 /// Checks that a message is incomplete up to its last byte, and that `needed` never extends past its end.
-fn is_incomplete_up_to_the_end(octets: &[u8], is_same: impl Fn(&[u8]) -> Result<Decoded<bool>, Malformed>) {
-    for have in 0..octets.len() {
-        match is_same(&octets[..have]) {
-            Ok(Decoded::Incomplete { needed }) => assert!(have + needed.get() <= octets.len()),
-            other => panic!("{other:?} after {have} of {octets:02x?}"),
+fn is_incomplete_up_to_the_end(bytes: &[u8], is_same: impl Fn(&[u8]) -> Result<Decoded<bool>, Malformed>) {
+    for have in 0..bytes.len() {
+        match is_same(&bytes[..have]) {
+            Ok(Decoded::Incomplete { needed }) => assert!(have + needed.get() <= bytes.len()),
+            other => panic!("{other:?} after {have} of {bytes:02x?}"),
         }
     }
 }
 
 /// Checks that a buffer that is too short does not change.
-fn is_written_all_or_nothing(message: &impl Encode, octets: &[u8]) {
-    let mut before: Vec<u8> = octets.iter().map(|octet| !octet).collect();
+fn is_written_all_or_nothing(message: &impl Encode, bytes: &[u8]) {
+    let mut before: Vec<u8> = bytes.iter().map(|byte| !byte).collect();
     before.pop();
     let mut buffer = before.clone();
-    for room in 0..octets.len() {
+    for room in 0..bytes.len() {
         let error = message.encode_into(&mut buffer[..room]).unwrap_err();
-        assert_eq!(error.needed, octets.len());
+        assert_eq!(error.needed, bytes.len());
         assert_eq!(buffer, before);
 
         #[cfg(feature = "bytes")]
         {
             let mut out = &mut buffer[..room];
             let error = message.encode(&mut out).unwrap_err();
-            assert_eq!((error.needed, out.len()), (octets.len(), room));
+            assert_eq!((error.needed, out.len()), (bytes.len(), room));
             assert_eq!(buffer, before);
         }
     }
@@ -76,28 +76,28 @@ fn is_written_all_or_nothing(message: &impl Encode, octets: &[u8]) {
 
 /// `encode` appends what `encode_into` writes.
 #[cfg(feature = "bytes")]
-fn is_appended(message: &impl Encode, octets: &[u8]) {
+fn is_appended(message: &impl Encode, bytes: &[u8]) {
     use bytes::{BufMut, BytesMut};
 
-    let expected = [b"before", octets].concat();
+    let expected = [b"before", bytes].concat();
     let mut growing = b"before".to_vec();
     message.encode(&mut growing).unwrap();
     assert_eq!(growing, expected);
 
-    let mut exact = BytesMut::from(&b"before"[..]).limit(octets.len());
+    let mut exact = BytesMut::from(&b"before"[..]).limit(bytes.len());
     message.encode(&mut exact).unwrap();
     assert_eq!(exact.into_inner(), expected);
 
-    let mut exact = vec![0; octets.len()];
+    let mut exact = vec![0; bytes.len()];
     message.encode(&mut &mut exact[..]).unwrap();
-    assert_eq!(exact, octets);
+    assert_eq!(exact, bytes);
 
     // A buffer that is not contiguous.
-    let (mut front, mut back) = ([0; 1], vec![0; octets.len() - 1]);
+    let (mut front, mut back) = ([0; 1], vec![0; bytes.len() - 1]);
     message
         .encode(&mut (&mut front[..]).chain_mut(&mut back[..]))
         .unwrap();
-    assert_eq!([&front[..], &back].concat(), octets);
+    assert_eq!([&front[..], &back].concat(), bytes);
 }
 
 #[cfg(not(feature = "bytes"))]
@@ -108,32 +108,32 @@ fn check<M: Encode>(
     reads: &[usize],
     is_same: impl Fn(&[u8]) -> Result<Decoded<bool>, Malformed>,
 ) {
-    let octets = round_trip(message, reads, &is_same);
-    is_incomplete_up_to_the_end(&octets, is_same);
-    is_written_all_or_nothing(message, &octets);
-    is_appended(message, &octets);
+    let bytes = round_trip(message, reads, &is_same);
+    is_incomplete_up_to_the_end(&bytes, is_same);
+    is_written_all_or_nothing(message, &bytes);
+    is_appended(message, &bytes);
 }
 
 fn greeting_is<'a>(expected: &'a [Method]) -> impl Fn(&[u8]) -> Result<Decoded<bool>, Malformed> + 'a {
-    |octets| Ok(Greeting::decode(octets)?.map(|got| got.methods().iter().eq(expected.iter().copied())))
+    |bytes| Ok(Greeting::decode(bytes)?.map(|got| got.methods().iter().eq(expected.iter().copied())))
 }
 
 fn credentials_are<'a>(
     username: &'a [u8],
     password: &'a [u8],
 ) -> impl Fn(&[u8]) -> Result<Decoded<bool>, Malformed> + 'a {
-    move |octets| {
-        let decoded = Credentials::decode_allowing_empty(octets)?;
+    move |bytes| {
+        let decoded = Credentials::decode_allowing_empty(bytes)?;
         Ok(decoded.map(|got| got.username() == username && got.password() == password))
     }
 }
 
 fn request_is<'a>(expected: Request<'a>) -> impl Fn(&[u8]) -> Result<Decoded<bool>, Malformed> + 'a {
-    move |octets| Ok(Request::decode(octets)?.map(|got| got == expected))
+    move |bytes| Ok(Request::decode(bytes)?.map(|got| got == expected))
 }
 
 fn reply_is<'a>(expected: Reply<'a>) -> impl Fn(&[u8]) -> Result<Decoded<bool>, Malformed> + 'a {
-    move |octets| Ok(Reply::decode(octets)?.map(|got| got == expected))
+    move |bytes| Ok(Reply::decode(bytes)?.map(|got| got == expected))
 }
 
 /// Returns the totals of the reads of a request. Those of a reply also have a 2 at the front.
@@ -153,21 +153,21 @@ fn reply_reads(address: &Address<'_>) -> Vec<usize> {
 #[test]
 fn code_points_of_every_byte_round_trip() {
     let address = Address::UNSPECIFIED;
-    for octet in 0..=255 {
-        let selection = Selection::new(Method::new(octet));
-        check(&selection, &[2], |octets| {
-            Ok(Selection::decode(octets)?.map(|got| got == selection))
+    for byte in 0..=255 {
+        let selection = Selection::new(Method::new(byte));
+        check(&selection, &[2], |bytes| {
+            Ok(Selection::decode(bytes)?.map(|got| got == selection))
         });
-        let status = AuthStatus::new(octet);
-        check(&status, &[2], |octets| {
-            Ok(AuthStatus::decode(octets)?.map(|got| got == status))
+        let status = AuthStatus::new(byte);
+        check(&status, &[2], |bytes| {
+            Ok(AuthStatus::decode(bytes)?.map(|got| got == status))
         });
-        let request = Request::new(Command::new(octet), address);
+        let request = Request::new(Command::new(byte), address);
         check(&request, &address_reads(&address), request_is(request));
-        let reply = Reply::new(ReplyCode::new(octet), address);
+        let reply = Reply::new(ReplyCode::new(byte), address);
         check(&reply, &reply_reads(&address), reply_is(reply));
-        if octet != 0xff {
-            let methods = [Method::new(octet)];
+        if byte != 0xff {
+            let methods = [Method::new(byte)];
             check(&Greeting::new(&methods).unwrap(), &[2, 3], greeting_is(&methods));
         }
     }
@@ -176,10 +176,10 @@ fn code_points_of_every_byte_round_trip() {
 /// Q-039b: all lengths of a field, each with all values of a byte.
 #[test]
 fn fields_of_every_length_and_byte_round_trip() {
-    for octet in 0..=255 {
-        let octets = [octet; 255];
+    for byte in 0..=255 {
+        let bytes = [byte; 255];
         for len in 0..=255 {
-            let field = &octets[..len];
+            let field = &bytes[..len];
             for (username, password) in [(field, &b"p"[..]), (b"u", field)] {
                 let credentials = Credentials::new_allowing_empty(username, password).unwrap();
                 let (u, p) = (username.len(), password.len());
@@ -265,7 +265,7 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
     (vec(likely, 0..8), vec(any::<u8>(), 0..600)).prop_map(|(head, tail)| [head, tail].concat())
 }
 
-/// What must be true of a decoder's outcome on any input; `octets` encodes what was decoded.
+/// What must be true of a decoder's outcome on any input; `bytes` encodes what was decoded.
 fn decoder_keeps_its_promises(
     input: &[u8],
     decode: impl Fn(&[u8]) -> Result<Decoded<Vec<u8>>, Malformed>,
@@ -276,12 +276,12 @@ fn decoder_keeps_its_promises(
         prop_assert_eq!(value, &input[..*consumed]);
     }
     // Reading byte by byte, or as many bytes as are needed, has the same outcome.
-    for by_octet in [true, false] {
+    for by_byte in [true, false] {
         let mut have = 0;
         let stepwise = loop {
             match decode(&input[..have]) {
                 Ok(Decoded::Incomplete { .. }) if have == input.len() => break None,
-                Ok(Decoded::Incomplete { .. }) if by_octet => have += 1,
+                Ok(Decoded::Incomplete { .. }) if by_byte => have += 1,
                 Ok(Decoded::Incomplete { needed }) => have = input.len().min(have + needed.get()),
                 decided => break Some(decided),
             }
@@ -295,9 +295,9 @@ fn decoder_keeps_its_promises(
 }
 
 fn encoded(message: &impl Encode) -> Vec<u8> {
-    let mut octets = vec![0; message.encoded_len()];
-    message.encode_into(&mut octets).unwrap();
-    octets
+    let mut bytes = vec![0; message.encoded_len()];
+    message.encode_into(&mut bytes).unwrap();
+    bytes
 }
 
 proptest! {
@@ -332,9 +332,9 @@ proptest! {
         let request = Request::new(Command::new(command), address);
         check(&request, &address_reads(&address), request_is(request));
         //
-        let octets = encoded(&request);
-        prop_assert_eq!(octets[2], 0);
-        prop_assert_eq!(&octets[octets.len() - 2..], port.to_be_bytes());
+        let bytes = encoded(&request);
+        prop_assert_eq!(bytes[2], 0);
+        prop_assert_eq!(&bytes[bytes.len() - 2..], port.to_be_bytes());
     }
 
     ///
@@ -399,59 +399,59 @@ proptest! {
 
     #[test]
     fn greeting_decoder_keeps_its_promises_for_any_input(input in input()) {
-        decoder_keeps_its_promises(&input, |octets| {
-            Ok(Greeting::decode(octets)?.map(|greeting| encoded(&greeting)))
+        decoder_keeps_its_promises(&input, |bytes| {
+            Ok(Greeting::decode(bytes)?.map(|greeting| encoded(&greeting)))
         })?;
     }
 
     #[test]
     fn selection_decoder_keeps_its_promises_for_any_input(input in input()) {
-        decoder_keeps_its_promises(&input, |octets| {
-            Ok(Selection::decode(octets)?.map(|selection| encoded(&selection)))
+        decoder_keeps_its_promises(&input, |bytes| {
+            Ok(Selection::decode(bytes)?.map(|selection| encoded(&selection)))
         })?;
     }
 
     #[test]
     fn credentials_decoder_keeps_its_promises_for_any_input(input in input()) {
-        decoder_keeps_its_promises(&input, |octets| {
-            Ok(Credentials::decode(octets)?.map(|credentials| encoded(&credentials)))
+        decoder_keeps_its_promises(&input, |bytes| {
+            Ok(Credentials::decode(bytes)?.map(|credentials| encoded(&credentials)))
         })?;
-        decoder_keeps_its_promises(&input, |octets| {
-            Ok(Credentials::decode_allowing_empty(octets)?.map(|credentials| encoded(&credentials)))
+        decoder_keeps_its_promises(&input, |bytes| {
+            Ok(Credentials::decode_allowing_empty(bytes)?.map(|credentials| encoded(&credentials)))
         })?;
     }
 
     #[test]
     fn status_decoder_keeps_its_promises_for_any_input(input in input()) {
-        decoder_keeps_its_promises(&input, |octets| {
-            Ok(AuthStatus::decode(octets)?.map(|status| encoded(&status)))
+        decoder_keeps_its_promises(&input, |bytes| {
+            Ok(AuthStatus::decode(bytes)?.map(|status| encoded(&status)))
         })?;
     }
 
     /// RSV is ignored, so encoding does not restore it.
     #[test]
     fn request_decoder_keeps_its_promises_for_any_input(input in input()) {
-        decoder_keeps_its_promises(&input, |octets| {
-            let rsv = octets.get(2).copied();
-            Ok(Request::decode(octets)?.map(|request| with_rsv(rsv, encoded(&request))))
+        decoder_keeps_its_promises(&input, |bytes| {
+            let rsv = bytes.get(2).copied();
+            Ok(Request::decode(bytes)?.map(|request| with_rsv(rsv, encoded(&request))))
         })?;
     }
 
     ///
     #[test]
     fn reply_decoder_keeps_its_promises_for_any_input(input in input()) {
-        decoder_keeps_its_promises(&input, |octets| {
-            let rsv = octets.get(2).copied();
-            Ok(Reply::decode(octets)?.map(|reply| match octets {
+        decoder_keeps_its_promises(&input, |bytes| {
+            let rsv = bytes.get(2).copied();
+            Ok(Reply::decode(bytes)?.map(|reply| match bytes {
                 // a name of length 0 is decoded as 0.0.0.0, so encoding does not restore it either.
-                [_, _, _, 3, 0, ..] => octets[..7].to_vec(),
+                [_, _, _, 3, 0, ..] => bytes[..7].to_vec(),
                 _ => with_rsv(rsv, encoded(&reply)),
             }))
         })?;
     }
 }
 
-fn with_rsv(rsv: Option<u8>, mut octets: Vec<u8>) -> Vec<u8> {
-    octets[2] = rsv.unwrap();
-    octets
+fn with_rsv(rsv: Option<u8>, mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes[2] = rsv.unwrap();
+    bytes
 }
