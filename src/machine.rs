@@ -47,7 +47,7 @@ pub enum Io<'a> {
 /// # }
 /// ```
 ///
-/// An asynchronous program has such a function of its own. This one is for tokio:
+/// An asynchronous program needs its own function. This one is for tokio:
 ///
 /// ```
 /// # #[cfg(not(all(feature = "std", feature = "bytes")))] fn main() {}
@@ -219,7 +219,7 @@ fn handle_read(machine: &mut (impl Machine + ?Sized), read: &[u8]) -> usize {
     machine.handle_input(read)
 }
 
-/// Removes the first `n` bytes. Overwrites the bytes that moving the rest leaves behind the new end.
+/// Removes the first `n` bytes. Moving the rest leaves old bytes after the new end, which are overwritten.
 #[cfg(feature = "std")]
 fn consume(carry: &mut alloc::vec::Vec<u8>, n: usize) {
     use zeroize::Zeroize;

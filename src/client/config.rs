@@ -190,7 +190,7 @@ impl Config {
         }
     }
 
-    /// Decodes a reply. Reports a failure as soon as REP is there, whatever follows.
+    /// Decodes a reply. Reports a failure as soon as REP is received.
     #[inline(always)]
     pub(super) fn judge_reply(&self, bytes: &[u8]) -> Result<Decoded<()>, Error> {
         if let [VERSION, code, ..] = *bytes {

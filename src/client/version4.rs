@@ -70,7 +70,7 @@ impl Handshake {
     }
 }
 
-/// Decodes a reply of version 4. Reports a failure as soon as CD is there, whatever follows.
+/// Decodes a reply of version 4. Reports a failure as soon as CD is received.
 pub(super) fn decode_socks4_reply(bytes: &[u8]) -> Result<Decoded<socks4::Reply>, Error> {
     if let [0 | socks4::VERSION, code, ..] = *bytes {
         let code = socks4::ReplyCode::new(code);

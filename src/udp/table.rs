@@ -57,7 +57,7 @@ use super::{Association, Datagram, Discard};
 /// }
 /// assert_eq!(table.accept(second, bytes)?.0, 2);
 ///
-/// // An answer for association 1 goes here.
+/// // Answers for association 1 are sent to this address.
 /// assert_eq!(table.get(&1).and_then(Association::client), Some(first));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -1,6 +1,6 @@
-//! The one driver of the tests. It runs any machine of the crate over a script of bytes ([`run`], [`drive`]), against
-//! another machine ([`converse`]), or by single operations in any order ([`Side`]), and checks what holds for every
-//! machine on the way.
+//! The driver of the tests. It runs any machine of the crate over a script of bytes ([`run`], [`drive`]), against another
+//! machine ([`converse`]), or by single operations in any order ([`Side`]). On the way it checks the invariants of every
+//! machine.
 
 pub mod early;
 pub mod exchange;
@@ -36,7 +36,7 @@ pub enum Eof {
     Never,
     /// When the machine needs more input.
     WhenAsked,
-    /// As soon as the machine has consumed the last byte, whatever the next step is.
+    /// As soon as the machine has consumed the last byte, for any next step.
     AtOnce,
 }
 
@@ -108,15 +108,15 @@ impl Record {
     }
 }
 
-/// Runs `script` over `delivery`, and checks what holds for every exchange.
+/// Runs `script` over `delivery`, and checks the invariants of every exchange.
 pub fn run(script: &Script<'_>, delivery: &Delivery) -> Record {
     drive(&mut *script.start(), delivery)
 }
 
-/// More steps than any exchange has. All that is sent at once is one.
+/// More steps than any exchange has. Bytes that are sent at once are one step.
 const MOST_STEPS: usize = 100;
 
-/// Runs `machine` over `delivery`, and checks what holds for every machine.
+/// Runs `machine` over `delivery`, and checks the invariants of every machine.
 pub fn drive(machine: &mut dyn Machine, delivery: &Delivery) -> Record {
     let mut side = Side::new(machine);
     let mut reads = Reads::new(delivery);
@@ -166,7 +166,7 @@ pub fn drive(machine: &mut dyn Machine, delivery: &Delivery) -> Record {
     Record { trace, waits, unread }
 }
 
-/// Sends all of `bytes` as `delivery` says.
+/// Sends all of `bytes`, as `delivery` specifies.
 fn transmit(side: &mut Side<'_>, bytes: &[u8], delivery: &Delivery) {
     if delivery.drain {
         side.drain(delivery.write, bytes);
@@ -183,7 +183,7 @@ fn transmit(side: &mut Side<'_>, bytes: &[u8], delivery: &Delivery) {
     }
 }
 
-/// What the driver can still read.
+/// The input that the driver can still read.
 struct Reads<'a> {
     delivery: &'a Delivery,
     reads: VecDeque<Vec<u8>>,
@@ -234,7 +234,7 @@ impl<'a> Reads<'a> {
         (!read.is_empty()).then_some(read)
     }
 
-    /// Reads until the side holds all that a negotiation consumes of the raw stream, or nothing is left.
+    /// Reads until the side holds all bytes that a negotiation consumes from the raw stream, or none are left.
     fn fill(&mut self, side: &mut Side<'_>) {
         let len = side.machine.raw_negotiation();
         while side.inbox.len() < len {

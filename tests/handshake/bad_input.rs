@@ -774,8 +774,8 @@ impl Left {
         ]
     }
 
-    /// Returns the machine, and the bytes that it has left. `announce` says when the end is announced: with the first
-    /// decision or the bytes to send pending, or when the next message is needed.
+    /// Returns the machine, and the bytes that it has left. `announce` is when the end is announced: while the first decision
+    /// or the bytes to send are pending, or when the next message is needed.
     fn start(&self, announce: usize) -> (Box<dyn Machine + '_>, Vec<u8>) {
         let input = unhex(&self.input);
         let mut machine = self.script.start();
@@ -851,7 +851,7 @@ fn eof_before_the_last_bytes_loses_nothing() {
         assert_eq!(machine.handle_input(&input[..case.first]), case.first);
         machine.handle_eof();
         let left = &input[case.first..];
-        assert_eq!(machine.handle_input(left), 0, "a selection comes before");
+        assert_eq!(machine.handle_input(left), 0, "a selection is pending");
         while !matches!(machine.due(), Due::NeedInput(_)) {
             match machine.due() {
                 Due::Transmit(_) => machine.sent(usize::MAX),

@@ -174,7 +174,7 @@ fn association_fragments_are_dropped_by_default() {
     association.accept(socket("192.0.2.7:4000"), QUERY).unwrap();
 }
 
-/// fragments are accepted if the setting says so. FRAG 80 is invalid (V-104).
+/// fragments are accepted if the setting allows them. FRAG 80 is invalid (V-104).
 #[test]
 fn association_fragments_are_accepted_by_the_setting() {
     let source = socket("192.0.2.7:4000");

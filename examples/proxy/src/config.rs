@@ -150,7 +150,7 @@ fn seconds(seconds: u32) -> Duration {
     Duration::from_secs(seconds.into())
 }
 
-/// Reads the user name and the password from where the command line says.
+/// Reads the user name and the password, as the command line specifies.
 fn login(options: &Options) -> Result<Option<Box<CredentialsBuf>>, ConfigError> {
     let password = match (&options.password, &options.password_file) {
         (Some(_), Some(_)) => {

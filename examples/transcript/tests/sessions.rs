@@ -171,7 +171,7 @@ fn bind_has_two_replies() {
     assert_eq!(hex(&events), expected);
 }
 
-/// the client says 0.0.0.0:0.: datagrams, in fragments too.
+/// the client sends 0.0.0.0:0.: datagrams, whole and in fragments.
 #[test]
 fn udp_associate_has_datagrams_and_fragments() {
     let events = run(
@@ -203,7 +203,7 @@ fn udp_associate_has_datagrams_and_fragments() {
         assert!(text.lines().any(|printed| printed == line), "{line}\n{text}");
     }
 
-    // An answer comes from an address, whatever the question asked for.
+    // The header of an answer has an address, even if the question had a name.
     let events = run(
         Command::UDP_ASSOCIATE,
         "example.com:53",

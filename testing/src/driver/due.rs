@@ -1,4 +1,4 @@
-//! What a machine needs next, as a value that can be compared.
+//! The next step of a machine, as a value that can be compared.
 
 use sans_socks::client;
 #[cfg(feature = "alloc")]
@@ -41,7 +41,7 @@ impl Due {
         )
     }
 
-    /// The phase of a decision or an end of a handshake. Input and output depend on the exchange.
+    /// Returns the phase of a decision or an end of a handshake. Input and output can be in several phases.
     pub(super) fn phase(&self) -> Option<Phase> {
         match self {
             Self::Transmit(_) | Self::NeedInput(_) | Self::Step | Self::Negotiated | Self::Failed(_) => None,
@@ -55,12 +55,12 @@ impl Due {
         }
     }
 
-    /// The phase of an unexpected end of input.
+    /// Returns the phase of an unexpected end of input.
     pub fn eof_phase(&self) -> Option<Phase> {
         self.eof().map(|(phase, _)| phase)
     }
 
-    /// The phase of an unexpected end of input, and how many bytes of the message had been received.
+    /// Returns the phase of an unexpected end of input, and how many bytes of the message had been received.
     pub fn eof(&self) -> Option<(Phase, usize)> {
         match self {
             Self::Closed(Error::UnexpectedEof { phase, received, .. }) => Some((*phase, (*received).into())),
@@ -68,7 +68,7 @@ impl Due {
         }
     }
 
-    /// Whether it ends at a wrong version byte.
+    /// Returns whether it ends at a wrong version byte.
     pub(super) fn is_version_fault(&self) -> bool {
         matches!(
             self,

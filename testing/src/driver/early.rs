@@ -14,7 +14,7 @@ pub enum Rest {
     OfferedThenPolled,
     /// Announces the end, then offers all of the rest. Then offers single bytes, and polls after each.
     WholeThenPolled,
-    /// End, then all of the rest twice before each poll, whatever is due.
+    /// Announces the end, then offers all of the rest twice before each poll, for any next step.
     BeforeEachPoll,
 }
 
@@ -123,8 +123,8 @@ impl Caller<'_> {
         }
     }
 
-    /// Offers the rest twice. The second call offers bytes that are not due, unless the machine consumes one message after
-    /// another.
+    /// Offers the rest twice. The second call offers bytes that are not needed, unless the machine consumes several messages
+    /// without a poll.
     fn before_each_poll(&mut self) {
         if matches!(self.early.rest, Rest::BeforeEachPoll) && self.side.has_announced() {
             for _ in 0..2 {
@@ -169,7 +169,7 @@ impl Caller<'_> {
                 assert_eq!(self.side.machine.handle_input(&[]), 0);
             }
         }
-        assert!(self.side.poll().is_end(), "nothing is left to hand over");
+        assert!(self.side.poll().is_end(), "a machine without input closes");
     }
 
     /// Offers at most `n` bytes. Returns whether some were consumed.

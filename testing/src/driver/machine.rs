@@ -11,7 +11,7 @@ pub trait Caller {
     fn machine(&mut self) -> &mut Self::Machine;
     /// What `poll_output` returns.
     fn output(&mut self) -> Due;
-    /// What `poll_decision` returns.
+    /// Returns the decision that `poll_decision` returns.
     fn decision(&mut self) -> Option<Due>;
     /// Answers the pending decision according to the script.
     fn decide(&mut self);
@@ -43,9 +43,9 @@ pub trait Machine {
     fn handle_eof(&mut self);
     /// See [`Caller::phase`].
     fn phase(&self) -> Option<Phase>;
-    /// What `poll_output` returns. `poll_io` and `poll_decision` must agree with it.
+    /// Returns the step that `poll_output` returns. Checks that `poll_io` and `poll_decision` agree with it.
     fn due(&mut self) -> Due;
-    /// Calls `Transmit::sent`; panics unless bytes are to be sent.
+    /// Calls `Transmit::sent`. Panics unless bytes must be sent.
     fn sent(&mut self, n: usize);
     /// Drains `Transmit` as a `Buf`, `n` bytes at a time.
     #[cfg(feature = "bytes")]

@@ -4,18 +4,17 @@ use sans_socks::Phase;
 
 use super::{Due, Machine};
 
-/// A machine, the bytes that it has not consumed, and what it did. Each operation checks what holds for every machine.
+/// A machine, the bytes that it has not consumed, and its steps. Each operation checks the invariants of every machine.
 pub struct Side<'a> {
     pub machine: &'a mut dyn Machine,
     pub inbox: Vec<u8>,
     /// Whether the inbox has everything that the peer sends.
     pub inbox_ended: bool,
-    /// What [`converse`] sends as soon as the caller may use the tunnel: a client after its request, a server after its
-    /// last reply.
+    /// The bytes that [`converse`] sends as soon as the caller may use the tunnel: a client after its request, a server after
+    /// its last reply.
     pub tunnel: &'static [u8],
     announced: bool,
-    /// Whether all of the inbox was offered since then. Otherwise each poll must follow an offer that is not
-    /// consumed.
+    /// Whether the whole inbox was offered since then. Otherwise each poll must follow an offer that is not consumed.
     is_known: bool,
     pub sent: Vec<u8>,
     pub decisions: Vec<Due>,
@@ -76,8 +75,8 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Does what the machine needs next, with at most `chunk` bytes. Returns what it sends, or `None` if it has ended or
-    /// needs input that may still be received.
+    /// Performs the machine's next step, with at most `chunk` bytes. Returns the bytes that it sends, or `None` if it has ended
+    /// or needs input that may still be received.
     pub fn advance(&mut self, chunk: usize) -> Option<Vec<u8>> {
         let due = self.poll();
         match &due {
@@ -96,7 +95,7 @@ impl<'a> Side<'a> {
     /// Offers at most `n` bytes, where `due` is the next step. Returns how many were consumed.
     pub fn offer(&mut self, n: usize, due: &Due) -> usize {
         if n == 0 && self.announced && !self.inbox.is_empty() {
-            return 0; // It would mean that nothing is left.
+            return 0; // An empty offer would mean that no bytes are left.
         }
         let offered = n.min(self.inbox.len());
         let mut consumed = self.give(n);
@@ -111,7 +110,7 @@ impl<'a> Side<'a> {
         consumed
     }
 
-    /// Offers no more than is needed, all of which must be consumed. Does nothing if no input is needed.
+    /// Offers at most the bytes needed, all of which must be consumed. Does nothing if no input is needed.
     pub fn offer_needed(&mut self, due: &Due) {
         if let Due::NeedInput(needed) = due {
             let left = self.inbox.len().saturating_sub(*needed);
@@ -176,16 +175,16 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Input is consumed only for `NeedInput`. Otherwise it changes nothing.
+    /// Checks that input is consumed only for `NeedInput`, and otherwise changes nothing.
     pub fn consumes_nothing(&mut self, due: &Due) {
-        // The empty slice comes last: it takes back the others.
+        // The empty slice is the last, because it withdraws the others.
         for early in [b"\x05", &b"\x05\x01\x00"[..], b"\x01\x01\x00\x00", &[0; 600], b""] {
             assert_eq!(self.machine.handle_input(early), 0, "{due:?}");
         }
         assert_eq!(self.machine.due(), *due);
     }
 
-    /// Announces the end of the input. A second time means that nothing is left.
+    /// Announces the end of the input. A second call means that no bytes are left.
     pub fn announce(&mut self) {
         self.machine.handle_eof();
         self.announced = true;
@@ -195,7 +194,7 @@ impl<'a> Side<'a> {
         self.announced
     }
 
-    /// Announces the end of the input, and offers what is left, `n` bytes at a time, until some are not consumed.
+    /// Announces the end of the input, and offers the remaining bytes, `n` at a time, until some are not consumed.
     pub fn end(&mut self, n: usize, due: &Due) {
         if !self.announced || self.inbox.is_empty() {
             self.announce();
@@ -203,7 +202,7 @@ impl<'a> Side<'a> {
         self.offer(n, due);
     }
 
-    /// Sends at most `n` of `bytes`, which the machine has to send. Returns what it sent.
+    /// Sends at most `n` of `bytes`, which the machine must send. Returns the bytes sent.
     pub fn send(&mut self, n: usize, bytes: &[u8]) -> Vec<u8> {
         assert!(!bytes.is_empty(), "`Transmit` is never empty");
         self.machine.sent(n);
@@ -261,7 +260,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Does what it can, and sends to `peer`. Returns whether it did anything.
+    /// Runs as far as it can, and sends to `peer`. Returns whether it did anything.
     fn talk(&mut self, peer: &mut Self, chunk: usize) -> bool {
         let mut done = false;
         for _ in 0..MOST_OPERATIONS {
@@ -280,7 +279,7 @@ impl<'a> Side<'a> {
     }
 }
 
-/// More than any machine requires before it needs input. To send the longest GSSAPI token byte by byte takes 65,539.
+/// More steps than any machine takes before it needs input. Sending the longest GSSAPI token byte by byte takes 65,539.
 const MOST_OPERATIONS: usize = 100_000;
 
 /// Runs one machine against another until neither can continue, with at most `chunk` bytes at a time.
@@ -288,7 +287,7 @@ pub fn converse<'a>(client: &mut Side<'a>, server: &mut Side<'a>, chunk: usize) 
     while client.talk(server, chunk) | server.talk(client, chunk) {}
 }
 
-/// The same, but a side that has closed hangs up.
+/// Does the same, but a side that has closed ends its side of the stream.
 pub fn conclude<'a>(client: &mut Side<'a>, server: &mut Side<'a>, chunk: usize) {
     converse(client, server, chunk);
     client.inbox_ended |= matches!(server.end, Some(Due::Closed(_)));

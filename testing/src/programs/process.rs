@@ -236,7 +236,7 @@ impl Process {
         drop(stdin);
         let end = self.finish();
         assert!(end.status.success(), "{:?}: {}", end.status, end.stderr);
-        assert_eq!(end.stdout, b"", "bytes that nobody sent");
+        assert_eq!(end.stdout, b"", "unexpected bytes");
     }
 
     /// Sends lines, which become datagrams to a target that echoes.

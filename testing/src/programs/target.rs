@@ -29,7 +29,7 @@ pub fn body_file() -> &'static PathBuf {
     })
 }
 
-/// Listens on a port of `ip`, and serves each connection on a thread of its own.
+/// Listens on a port of `ip`, and serves each connection on its own thread.
 pub fn listen(
     ip: impl Into<IpAddr>,
     serve: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static,

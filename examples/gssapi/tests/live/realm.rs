@@ -52,7 +52,7 @@ impl Realm {
     fn start_on(port: u16) -> Self {
         let directory =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("realm-{}-{port}", std::process::id()));
-        fs::create_dir_all(&directory).expect("a directory of its own");
+        fs::create_dir_all(&directory).expect("an own directory");
         let log = fs::File::create(directory.join("kdc.out")).expect("a file");
         // The script executes the key distribution centre in the end, so this is its id.
         let kdc = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/kdc"))

@@ -46,7 +46,7 @@ fn echo() -> (SocketAddr, Receiver<Vec<u8>>) {
 
 /// The outcome of a session.
 struct Outcome {
-    /// What the target received. Empty if no one connected.
+    /// The bytes that the target received. Empty if no client connected.
     at_target: Vec<u8>,
     at_client: Vec<u8>,
     errors: String,

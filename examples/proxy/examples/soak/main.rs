@@ -320,7 +320,7 @@ impl World {
 async fn target(serve: impl AsyncFn(TcpStream) + Copy + Send + Sync + 'static) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
-    // A thread of its own, as an async closure cannot be said to be `Send`.
+    // It needs its own thread, because an async closure cannot be required to be `Send`.
     thread::spawn(move || -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -313,7 +313,7 @@ async fn associate(client: Client<'_>) -> io::Result<()> {
                 break;
             }
         }
-        expect("a datagram did not come back", answered)?;
+        expect("a datagram was not answered", answered)?;
     }
     Ok(())
 }

@@ -106,5 +106,8 @@ fn datagrams_to_denied_targets_are_dropped() {
     let len = target.recv(&mut buffer).expect("the second datagram");
     assert_eq!(&buffer[..len], b"allowed");
     denied.set_nonblocking(true).expect("a socket");
-    assert!(denied.recv(&mut buffer).is_err(), "the first one came before");
+    assert!(
+        denied.recv(&mut buffer).is_err(),
+        "the first datagram was relayed"
+    );
 }

@@ -8,7 +8,7 @@ use sans_socks_proxy::Options;
 
 use crate::common::{Program, Raw, accept, command, eventually, listener, run, write_file};
 
-/// The program ends with code 2, says why, and has opened no port.
+/// The program ends with code 2, prints the reason, and has opened no port.
 #[track_caller]
 fn expect_refused(args: &[&str], reason: &str) {
     let (code, stdout, stderr) = run(command(args));
@@ -218,8 +218,8 @@ fn second_signal_ends_at_once() {
     assert_eq!(program.finish().0.code(), Some(1));
 }
 
-/// Stderr is not read any more: a supervisor that hangs, a terminal after Ctrl-S. Once, about 1,000 failed connections
-/// stopped the whole server. These fill the pipe and the queue, so lines are dropped, and a later one says how many.
+/// Stderr is no longer read, as with a supervisor that hangs or a terminal after Ctrl-S. About 1,000 failed connections once
+/// stopped the whole server. The lines here fill the pipe and the queue, so some are dropped, and a later line has their number.
 #[test]
 fn full_log_stops_nothing() {
     const LINES: usize = 8000;
@@ -248,7 +248,7 @@ fn full_log_stops_nothing() {
         let (count, _) = line.split_once(" log lines were dropped")?;
         count.rsplit(' ').next()?.parse::<usize>().ok()
     });
-    let dropped = dropped.expect("a line that says how many");
+    let dropped = dropped.expect("a line with their number");
     assert!(written > 4096, "{written} lines were kept");
     assert_eq!(written - 1 + dropped, LINES);
 }

@@ -128,7 +128,7 @@ fn client_that_leaves_takes_its_dial_along() {
     assert!(program.threads() < 20, "{} threads", program.threads());
 }
 
-/// One write may hold it all, and a half-close says that no more follows.
+/// One write may hold everything, followed by a half-close.
 #[test]
 fn early_data_reaches_the_target() {
     let proxy = Proxy::start(&[]);

@@ -15,7 +15,7 @@ fn associate(proxy: SocketAddr, client: SocketAddr) -> (Raw, SocketAddr) {
     (control, relay)
 }
 
-/// A datagram with a FRAG of its own.
+/// Returns a datagram with this FRAG.
 fn fragment(frag: u8, target: SocketAddr, payload: &[u8]) -> Vec<u8> {
     [&[0, 0, frag][..], &address(target), payload].concat()
 }

@@ -1,4 +1,4 @@
-//! Memory and descriptors: what is kept, and that all of it comes back.
+//! Memory and descriptors: how much is used, and that it is released.
 
 use std::net::UdpSocket;
 use std::time::Duration;

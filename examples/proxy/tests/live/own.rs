@@ -7,7 +7,7 @@ use crate::common::{
     eventually, listener, request, udp,
 };
 
-/// What is sent early goes through the tunnel, so the handshakes of all levels fit into one write. It once took all
+/// Early bytes are sent through the tunnel, so one write can hold the handshakes of all levels. Such a write once used all
 /// 1,024 descriptors.
 #[test]
 fn nested_handshakes_in_one_write_reach_no_second_level() {

@@ -48,7 +48,7 @@ fn reset_of_either_side_reaches_the_other_as_a_reset() {
     far.expect_reset();
 }
 
-/// A download that is cut must not look complete, and what came before the cut must.
+/// A download that is cut must not look complete, and the data before the cut must arrive.
 #[test]
 fn data_before_a_reset_arrives_whole() {
     let proxy = Proxy::start(&[]);

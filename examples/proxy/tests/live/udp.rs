@@ -364,7 +364,7 @@ fn datagrams_stay_in_order_while_a_lookup_ends() {
     }
 }
 
-/// 1,000 a second, behind a resolver of 50 ms: none is lost, and the name is looked up once.
+/// 1,000 datagrams a second, with a resolver that takes 50 ms: none is lost, and the name is looked up once.
 #[test]
 fn thousand_datagrams_a_second_by_name_arrive() {
     static LOOKUPS: AtomicUsize = AtomicUsize::new(0);

@@ -26,7 +26,7 @@ pub(crate) const CONNECT: u8 = 1;
 pub(crate) const BIND: u8 = 2;
 pub(crate) const UDP_ASSOCIATE: u8 = 3;
 
-/// A proxy in this process, on a runtime of its own. It ends when this is dropped.
+/// A proxy in this process, on its own runtime. It ends when this is dropped.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
