@@ -168,9 +168,9 @@ pub trait Machine: private::Sealed {
 
     /// Sends, flushes and reads until there is a decision, and returns it. Never reads past the handshake.
     ///
-    /// Reads at most [`needed`](Io::NeedInput) bytes at a time, so the next byte in `stream` is the first of the tunnel. Use
-    /// it to pass on the bare stream, for instance to a TLS client or a second proxy. It takes more reads than
-    /// [`advance`](Self::advance): four to eight for a handshake.
+    /// Reads at most [`needed`](Io::NeedInput) bytes at a time, so after the handshake, the next byte in `stream` is the first
+    /// of the tunnel. Use it to pass on the bare stream, for instance to a TLS client or a second proxy. It takes more reads
+    /// than [`advance`](Self::advance): four to eight for a handshake.
     ///
     /// If the peer speaks another protocol, the bytes read up to that point are lost. Use [`advance`](Self::advance) if you
     /// pass such connections to another handler.

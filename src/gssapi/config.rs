@@ -276,8 +276,8 @@ impl ServerConfig {
     /// Sets the answer to a client whose proposal is not allowed, or requires a service that the context lacks.
     ///
     /// The client may accept the answer or close. The default is `None`: the client is refused with `01 FF`. The level
-    /// need not be one of those [allowed](Self::with_allowed). A client that proposes level `00` or an undefined level is
-    /// always refused instead.
+    /// need not be one of those [allowed](Self::with_allowed). A proposal of level `00` or of an undefined level never gets
+    /// this answer.
     #[must_use]
     pub const fn with_counter_offer(mut self, counter_offer: Option<ProtectionLevel>) -> Self {
         self.counter_offer = counter_offer;

@@ -25,8 +25,8 @@ use crate::error::Malformed;
 /// An attacker that can forge the client's address can send the first datagram, and so determine the port. A client prevents
 /// that if its request names its address and port.
 ///
-/// A relay must not send to the sockets of its own associations: such a datagram has the address of the relay's host, and can
-/// pass for one of a client on that host.
+/// A relay must not send to the sockets of its own associations. Such a datagram has the address of the relay's host, so an
+/// association of a client on that host would accept it.
 ///
 /// Drop the association when the control connection closes.
 ///

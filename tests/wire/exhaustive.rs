@@ -1,7 +1,7 @@
 //! Compares every decoder with a second one, written from the RFCs alone (`reference.rs`).
 //!
-//! The value, the bytes consumed, the bytes needed and the fault must be the same for every input of up to 3 bytes, for every
-//! shape of a longer one, and for random ones. `SANS_SOCKS_RANDOM_INPUTS` sets the number of random inputs.
+//! Both must return the same value, bytes consumed, bytes needed and fault. The inputs are all of up to 3 bytes, every shape of
+//! a longer one, and random ones. `SANS_SOCKS_RANDOM_INPUTS` sets the number of random inputs.
 
 mod reference;
 
