@@ -5,6 +5,8 @@
 
 use core::num::NonZeroUsize;
 
+use zeroize::Zeroize;
+
 use crate::message::{Decoded, Encode, copy};
 use crate::transmit::{Cursor, Transmit};
 
@@ -162,7 +164,7 @@ impl<const N: usize> Buffer<N> {
             self.reach = 0;
             return (0, Progress::Partial);
         }
-        self.reach = self.reach.max(short(input.len()).saturating_add(self.received));
+        self.offer(input);
         // The first byte, the version, is also a decision point.
         let mut missing = if self.received == 0 { 1 } else { self.missing };
         let mut rest = input;
@@ -193,6 +195,60 @@ impl<const N: usize> Buffer<N> {
         self.append(rest);
         self.missing = if self.eof { 0 } else { missing - short(rest.len()) };
         (input.len(), Progress::Partial)
+    }
+
+    /// Consumes the bytes of the message in progress as [`receive`](Self::receive) does, but decodes once for all of
+    /// `input`. Returns `None`, and consumes nothing, if there is a fault, whose byte only `receive` finds, or no input.
+    ///
+    /// It is for a message that can end at every byte. `receive` would decode it for each.
+    pub(crate) fn receive_at_once<T, E>(
+        &mut self,
+        input: &[u8],
+        decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
+    ) -> Option<(usize, Progress<T, E>)> {
+        if input.is_empty() {
+            return None;
+        }
+        self.offer(input);
+        let before = self.received;
+        self.append(input.get(..N - usize::from(before)).unwrap_or(input));
+        let offered = self.received;
+        let decoded = decode(self.received());
+        self.received = match decoded {
+            Ok(Decoded::Complete { consumed, .. }) => short(consumed),
+            Ok(Decoded::Incomplete { .. }) => offered,
+            Err(_) => before,
+        };
+        // What follows the message belongs to the tunnel.
+        if let Some(rest) = self.bytes.get_mut(self.received.into()..offered.into()) {
+            rest.zeroize();
+        }
+        let consumed = usize::from(self.received - before);
+        let progress = match decoded.ok()? {
+            Decoded::Complete { value, .. } => {
+                self.missing = 0;
+                self.end_message();
+                Progress::Message(value)
+            }
+            Decoded::Incomplete { needed } => {
+                self.missing = if self.eof { 0 } else { short(needed.get()) };
+                Progress::Partial
+            }
+        };
+        Some((consumed, progress))
+    }
+
+    /// Consumes input, at least a byte, that decides nothing about the message in progress.
+    #[inline]
+    pub(crate) fn take_undecided(&mut self, input: &[u8]) {
+        self.offer(input);
+        self.append(input);
+    }
+
+    /// Notes how far the input reaches.
+    #[inline]
+    fn offer(&mut self, input: &[u8]) {
+        self.reach = self.reach.max(short(input.len()).saturating_add(self.received));
     }
 
     #[inline]

@@ -11,20 +11,26 @@ use crate::socks4::{self, Version};
 
 impl Handshake {
     /// Consumes part of a request.
+    #[inline(never)] // Saves no registers for version 5.
     pub(super) fn receive_socks4(&mut self, input: &[u8]) -> usize {
+        // Most bytes of a request that arrives one byte at a time: a third of the instructions with this.
+        if socks4::Request::is_inside_field(self.buffer.received_len(), input) {
+            self.buffer.take_undecided(input);
+            return input.len();
+        }
         let config = self.config;
         let decode = |bytes: &[u8]| State::after(Message::Greeting, config, bytes);
         let begins = self.buffer.received_len() == 0;
         let (consumed, progress) = match begins.then(|| decode(input)) {
-            // Most requests arrive whole. Others can end at every byte, and are decoded from their start at every byte.
+            // Most requests arrive whole.
             Some(Ok(Decoded::Complete { value, consumed })) => {
                 self.buffer.take_whole(input, consumed);
                 (consumed, Progress::Message(value))
             }
-            _ => {
+            _ => self.buffer.receive_at_once(input, decode).unwrap_or_else(|| {
                 let first = Message::Greeting.first_decision(config);
                 self.buffer.receive(input, first, decode)
-            }
+            }),
         };
         self.buffer.mark_all_secret(); // the user id
         match progress {

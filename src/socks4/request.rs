@@ -213,6 +213,15 @@ impl<'a> Request<'a> {
         })
     }
 
+    /// Returns whether `more`, after `have` bytes of a request, is inside of a field: it ends none, and reaches no limit.
+    pub(crate) fn is_inside_field(have: u16, more: &[u8]) -> bool {
+        let total = usize::from(have).saturating_add(more.len());
+        usize::from(have) >= HEAD_LEN
+            && total < HEAD_LEN + UserId::MAX_LEN
+            && !more.is_empty()
+            && !more.contains(&0)
+    }
+
     /// Returns where the name begins.
     pub(crate) fn name_start(user_id_len: u8) -> usize {
         HEAD_LEN + usize::from(user_id_len) + 1

@@ -261,11 +261,18 @@ fn server_refuses_malformed_requests() {
     }
 }
 
-/// 64 KiB without a NUL, at once and byte by byte.
+/// 64 KiB without a NUL, at once, byte by byte, and with a read that ends before byte 256.
 #[test]
 fn server_consumes_at_most_256_bytes_of_an_endless_user_id() {
-    let input = [&unhex("04 01 0050 7f000001")[..], &[b'u'; 65_536]].concat();
-    for reads in [vec![input.clone()], input.chunks(1).map(<[u8]>::to_vec).collect()] {
+    let input = [&unhex("04 01 0050 00000001")[..], &[b'u'; 65_536]].concat();
+    let (head, user_id) = input.split_at(8);
+    let (longest, rest) = user_id.split_at(255);
+    let pieces = [head, longest].into_iter().chain(rest.chunks(1));
+    for reads in [
+        vec![input.clone()],
+        input.chunks(1).map(<[u8]>::to_vec).collect(),
+        pieces.map(<[u8]>::to_vec).collect(),
+    ] {
         let record = run(&Script::Server(server()), &Delivery::reads(reads));
         assert_eq!(record.sent(), unhex(REJECTED));
         assert_eq!(record.unread, input[8 + 256..]);

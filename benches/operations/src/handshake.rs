@@ -278,6 +278,9 @@ pub(super) fn growth(bench: &mut impl Bench, size: u8) {
         &[b"\x05\x02", b"\x01\x00", &bound],
         &[GREETING, CREDENTIALS, REQUEST_DOMAIN],
     );
+    let head = b"\x04\x01\x01\xbb\0\0\0\x01";
+    let request = [head, &field[..], b"\0", &field, b"\0"].concat();
+    let request = Exchange::new(&[&request], &[REPLY_SOCKS4]);
     for len in [1, 6] {
         server(bench, &format!("server/{len}"), &exchange, |sent| {
             serve(
@@ -290,6 +293,16 @@ pub(super) fn growth(bench: &mut impl Bench, size: u8) {
         });
         client(bench, &format!("client/{len}"), &reply, |sent| {
             connect(reply.pieces(len), Some(LOGIN), sent)
+        });
+        server(bench, &format!("server/socks4/{len}"), &request, |sent| {
+            let method = Method::NO_AUTHENTICATION;
+            serve(
+                VERSION_5.with_socks4(true),
+                request.pieces(len),
+                method,
+                LOGIN,
+                sent,
+            )
         });
     }
 }

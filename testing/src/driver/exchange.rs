@@ -47,27 +47,16 @@ fn next_socks4_decision(bytes: &[u8], have: usize) -> usize {
     have + 1 + usize::from(second)
 }
 
-/// Returns the decision points of a machine that reads a request of version 4. The machine decodes only at these points, so in
-/// between it may need less than [`next_decision`].
-fn socks4_decision_points(bytes: &[u8]) -> Vec<usize> {
-    // Until the second byte, it could be a greeting.
-    let mut points = vec![2];
-    while let Some(point) = points.last().filter(|point| **point < bytes.len()) {
-        points.push(next_socks4_decision(bytes, *point));
-    }
-    points
-}
-
 /// Returns how many bytes each decision about `message` needs. `needed` must lead to these sums.
 ///
 /// `bytes` is a whole message, or one that ends at a fault.
-pub fn decision_points(message: Message, strict_reserved: bool, bytes: &[u8]) -> Vec<usize> {
+fn decision_points(message: Message, strict_reserved: bool, bytes: &[u8]) -> Vec<usize> {
     let byte = |at: usize| bytes.get(at).map_or(0, |byte| usize::from(*byte));
     let mut points = match message {
         Message::Greeting => return vec![2, 2 + byte(1)],
         Message::TwoBytes => return vec![2],
         Message::Socks4Reply => return vec![2, 8],
-        Message::Socks4Request => return socks4_decision_points(bytes),
+        Message::Socks4Request => unreachable!("its decisions depend on every byte"),
         Message::Credentials => return vec![2, 3 + byte(1), 3 + byte(1) + byte(2 + byte(1))],
         Message::Request => vec![4],
         Message::Reply => vec![2, 4],
@@ -266,10 +255,13 @@ impl<'a> Exchange<'a> {
         let mut start = 0;
         for Step { phase, takes, .. } in &self.steps {
             if let Some(message) = self.message(*phase, takes) {
-                let points = decision_points(message, strict, takes);
                 for have in 0..takes.len() {
                     let needed = self.needed(&taken[..start + have]);
-                    let point = points.iter().find(|point| **point > have).copied();
+                    let point = match (message, have) {
+                        // It could be a greeting.
+                        (Message::Socks4Request, 0) => Some(2),
+                        _ => next_decision(message, strict, takes, have),
+                    };
                     assert_eq!(
                         Some(have + needed),
                         point,
