@@ -166,8 +166,11 @@ fn socks4_download_arrives_whole(driver: &str) {
 fn socks4a_download_arrives_whole(driver: &str) {
     let server = Server::open(driver);
     let url = url("localhost", target::http(Ipv4Addr::LOCALHOST));
-    let end = curl(&["--proxy", &format!("socks4a://alice@{}", server.address), &url]);
-    expect(&end, target::body());
+    let proxy = server.address.to_string();
+    let by_option = curl(&["--socks4a", &proxy, "--proxy-user", "alice:", &url]);
+    expect(&by_option, target::body());
+    let by_scheme = curl(&["--proxy", &format!("socks4a://alice@{proxy}"), &url]);
+    expect(&by_scheme, target::body());
 }
 
 /// 5B.

@@ -69,8 +69,8 @@ fn client_is_granted_every_form_of_request() {
     }
 }
 
-/// every CD except `5A` is a failure. It is reported as soon as it is received, with its value.
-/// Nothing after it is consumed, and the reply may end there.
+/// every CD except `5A` is a failure. It is reported as soon as it is received, with its
+/// value. Nothing after it is consumed, and the reply may end there.
 #[test]
 fn client_refusal_is_judged_at_cd() {
     for byte in (0..=0xff).filter(|byte| *byte != 0x5a) {
