@@ -1,4 +1,4 @@
-//! Access rules: applied to what is dialed.
+//! Access rules, which apply to the dialed address.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

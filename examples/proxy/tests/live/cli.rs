@@ -1,4 +1,4 @@
-//! The command line, exit codes, and the orderly end.
+//! The command line, exit codes, and shutdown.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
@@ -253,7 +253,7 @@ fn full_log_stops_nothing() {
     assert_eq!(written - 1 + dropped, LINES);
 }
 
-/// The rate is limited where each turn of a loop would log.
+/// A loop that would log at every turn has a rate limit.
 #[test]
 fn lack_of_descriptors_fills_no_log() {
     let mut program = Program::with_descriptors(24, &["--max-connections", "1000"]);
@@ -269,7 +269,7 @@ fn lack_of_descriptors_fills_no_log() {
     assert_eq!(lines, 1, "{stderr}");
 }
 
-/// The password that is given on the command line is nowhere in the log.
+/// The log does not contain the password of the command line.
 #[test]
 fn password_is_not_logged() {
     let mut program = Program::start(&[

@@ -12,7 +12,7 @@ use crate::common::{
     refusing, silent, silent_at,
 };
 
-/// RFC 8305: the second address answers, the first is silent. Once that took 10 s.
+/// RFC 8305: the second address answers while the first is silent. This once took 10 s.
 #[test]
 fn second_address_answers_when_the_first_is_silent() {
     let silent = silent();
@@ -36,7 +36,7 @@ fn second_address_answers_when_the_first_is_silent() {
     }
 }
 
-/// A refusal is not waited for.
+/// The next attempt starts as soon as one is refused.
 #[test]
 fn next_address_is_tried_at_once_after_a_refusal() {
     let (target, address) = listener();
@@ -54,7 +54,7 @@ fn next_address_is_tried_at_once_after_a_refusal() {
 #[test]
 fn reply_tells_of_the_refusal_whatever_else_failed() {
     let (_refusing, address) = refusing();
-    // 0.0.0.1 is no unicast address: an error at once, of another kind.
+    // 0.0.0.1 is not a unicast address, so it fails at once with another error.
     for order in [[LOCALHOST, [0, 0, 0, 1].into()], [[0, 0, 0, 1].into(), LOCALHOST]] {
         let proxy = Proxy::with_resolver(&["--deny", "127.0.0.9"], Names(move |_: &str| Ok(order.into())));
         let mut client = proxy.client();
@@ -79,7 +79,7 @@ fn unknown_command_is_refused_with_07() {
     client.expect_refusal(7);
 }
 
-/// A client's slow names delay its own names only, and those it has given up are never begun.
+/// A client's slow names delay only its own names. Look-ups that it no longer waits for are never started.
 #[test]
 fn slow_names_of_one_client_delay_nobody_else() {
     let gate = Gate::default();
@@ -97,15 +97,15 @@ fn slow_names_of_one_client_delay_nobody_else() {
     let _client = proxy.client().tunnel(("quick.test", address.port()));
     accept(&target);
     assert!(start.elapsed() < Duration::from_secs(1));
-    // They leave. Their places are taken until the resolver returns, so new ones of the same client wait.
+    // The clients leave. Their look-ups count until the resolver returns, so new ones of the same client wait.
     attackers.into_iter().for_each(Raw::reset);
     let mut waiting = Raw::connect_from([127, 0, 0, 2], proxy.address).greet();
     waiting.request(CONNECT, ("quick.test", address.port()));
     thread::sleep(Duration::from_millis(200));
-    assert_eq!(gate.begun(), 16, "names that no client waits for");
+    assert_eq!(gate.begun(), 16, "look-ups that no client waits for");
     gate.open();
     waiting.expect_success();
-    assert_eq!(gate.begun(), 16, "names that no client waits for");
+    assert_eq!(gate.begun(), 16, "look-ups that no client waits for");
 }
 
 /// 2,000 clients whose dials hang, each reset at once, once left 2,001 threads and 2,004 descriptors.
@@ -123,7 +123,7 @@ fn client_that_leaves_takes_its_dial_along() {
     eventually("sockets are closed", || program.descriptors() <= before);
     assert!(
         start.elapsed() < Duration::from_secs(10),
-        "each dial ended at its deadline"
+        "a dial ended only at its deadline"
     );
     assert!(program.threads() < 20, "{} threads", program.threads());
 }
@@ -152,7 +152,7 @@ fn early_data_reaches_the_target() {
     client.expect(b"answer");
 }
 
-/// 64 MiB are offered while the dial hangs. They stay with the client.
+/// 64 MiB are offered while the dial is pending. Back-pressure keeps them at the client.
 #[test]
 fn early_data_is_bounded_while_dialing() {
     use std::io::Write;
@@ -169,7 +169,7 @@ fn early_data_is_bounded_while_dialing() {
     let sent = (0..1024)
         .take_while(|_| client.0.write_all(&chunk).is_ok())
         .count();
-    assert!(sent < 512, "the system's buffers hold no 32 MiB");
+    assert!(sent < 512, "the system's buffers are smaller than 32 MiB");
     assert!(
         program.memory() - before < 1024,
         "{} KiB",
@@ -177,7 +177,7 @@ fn early_data_is_bounded_while_dialing() {
     );
 }
 
-/// FTP's ABOR and telnet's Synch: the urgent byte stays where it is in the stream.
+/// FTP's ABOR and telnet's Synch: the urgent byte keeps its place in the stream.
 #[test]
 fn urgent_data_keeps_its_byte() {
     let proxy = Proxy::start(&[]);
@@ -257,7 +257,7 @@ fn ipv6_and_dual_stack_are_served() {
     }
 }
 
-/// The deadline is that of the whole request. Takes 20 s, so it is run on demand.
+/// The deadline covers the whole request. The test takes 20 s, so it runs only on demand.
 #[test]
 #[ignore = "takes 20 s"]
 fn silent_target_is_refused_with_06() {

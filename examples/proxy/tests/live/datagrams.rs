@@ -47,8 +47,8 @@ fn every_form_of_address_is_relayed() {
     }
 }
 
-/// the relay has the address at which the client has reached the proxy, also where that is IPv4 on a
-/// socket for both IP versions.
+/// the relay has the address at which the client has reached the proxy, even if that is IPv4 on a socket for both
+/// IP versions.
 #[test]
 fn relay_is_where_the_client_has_reached_the_proxy() {
     let proxy = Proxy::start(&["--listen", "[::]:0", "--open"]);
@@ -107,7 +107,7 @@ fn association_without_a_descriptor_is_refused_with_01() {
     associate(program.address, ANYONE);
 }
 
-/// R-045; and Q-088: a target in place of the client's address fixes nothing.
+/// R-045; and Q-088: a target in place of the client's address does not determine the port.
 #[test]
 fn port_that_the_request_names_is_the_clients() {
     let proxy = Proxy::start(&[]);

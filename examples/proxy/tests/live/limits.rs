@@ -55,7 +55,7 @@ fn tunnel_counts_until_it_ends() {
     });
 }
 
-/// Before the first byte, after the greeting, and however slowly its bytes arrive.
+/// The deadline applies before the first byte, after the greeting, and to bytes that arrive slowly.
 #[test]
 fn handshake_ends_at_its_deadline() {
     let proxy = Proxy::start(&["--handshake-timeout", "1"]);
@@ -86,7 +86,7 @@ fn log_in(mut client: Raw, password: &[u8; 6]) -> u8 {
     client.read(2)[1]
 }
 
-/// A guess a millisecond was possible.
+/// Without the limit, a guess in each millisecond would be possible.
 #[test]
 fn wrong_passwords_are_slowed_down() {
     let proxy = Proxy::start(&["--user", "alice", "--password", "secret"]);
@@ -97,7 +97,7 @@ fn wrong_passwords_are_slowed_down() {
         guesses += 1;
     }
     assert!((4..=8).contains(&guesses), "{guesses} guesses in 4 s");
-    // Another address is served at once. The right password is accepted from the slow one too, in its turn.
+    // Another address is served at once. The right password is also accepted from the slow address, after the delay.
     let start = Instant::now();
     assert_eq!(
         log_in(Raw::connect_from([127, 0, 0, 2], proxy.address), b"secret"),
@@ -107,7 +107,7 @@ fn wrong_passwords_are_slowed_down() {
     assert_eq!(log_in(Raw::connect(proxy.address), b"secret"), 0);
 }
 
-/// In parallel, they are no faster.
+/// Parallel guesses are not faster.
 #[test]
 fn parallel_guesses_wait_for_each_other() {
     let proxy = Proxy::start(&[
@@ -127,7 +127,7 @@ fn parallel_guesses_wait_for_each_other() {
         client.send(&[&[5, 1, 2, 1, 5][..], b"alice", &[6], b"guess2"].concat());
         client.expect(&[5, 2]);
     }
-    // Those without a turn before their deadline are rejected unseen, at once.
+    // Guesses whose turn would be after their deadline are rejected at once, without a check.
     for mut client in clients {
         client
             .0
@@ -138,7 +138,7 @@ fn parallel_guesses_wait_for_each_other() {
     assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
-/// Wrong methods, wrong passwords and nonsense cost a proxy little, and leave nothing.
+/// Wrong methods, wrong passwords and malformed messages cost a proxy little, and leave no resources in use.
 #[test]
 fn refusals_before_login_leave_nothing() {
     let program = Program::start(&["--user", "alice", "--password", "secret", "--log-level", "error"]);
@@ -163,7 +163,7 @@ fn refusals_before_login_leave_nothing() {
     eventually("descriptors are closed", || program.descriptors() <= descriptors);
 }
 
-/// No method, no password: no request.
+/// Without an accepted method and a password, no request is read.
 #[test]
 fn login_cannot_be_skipped() {
     let proxy = Proxy::start(&["--user", "alice", "--password", "secret"]);
@@ -175,7 +175,7 @@ fn login_cannot_be_skipped() {
     assert_eq!(log_in(Raw::connect(proxy.address), b"secret"), 0);
 }
 
-/// A refusal is read although the client sends on; a silent client is closed soon.
+/// A client that continues to send can read its refusal. A silent client is closed soon.
 #[test]
 fn refused_client_can_read_why_and_does_not_stay() {
     let proxy = Proxy::start(&[]);

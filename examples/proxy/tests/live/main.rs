@@ -1,4 +1,4 @@
-//! The proxy, live on loopback: what it must withstand, and what its clients rely on.
+//! The proxy on loopback: the attacks and faults that it must withstand, and the service that its clients need.
 
 mod access;
 mod bind;

@@ -26,7 +26,7 @@ fn held_handshake_is_small() {
     drop((warm, held));
 }
 
-/// A tunnel that was busy and is idle keeps at most 8 KiB, all that it needs included. Once it was 129 KiB.
+/// A tunnel that was busy and is now idle keeps at most 8 KiB in total. It was once 129 KiB.
 #[test]
 fn tunnel_that_was_busy_is_small() {
     const COUNT: i64 = 200;
@@ -89,7 +89,7 @@ fn associations_leave_nothing() {
         eventually("descriptors are closed", || program.descriptors() <= before);
         memory.push(program.memory());
     }
-    // The allocator keeps what the first round needed. The others leave less than 128 bytes for each association.
+    // The allocator keeps the memory of the first round. Each later round leaves less than 128 bytes for each association.
     eprintln!("KiB after each round: {memory:?}");
     assert!((memory[4] - memory[0]) * 1024 <= 4 * COUNT * 128, "{memory:?}");
 }
@@ -114,7 +114,7 @@ fn datagrams_that_wait_for_a_name_are_bounded_in_bytes() {
     for n in 0..40 {
         let waits = datagram(("slow.test", at.port()), &[n; SIZE]);
         client.send_to(&waits, relay).expect("loopback");
-        // The relay has handled it once it relays this one.
+        // When the relay forwards this datagram, it has handled the earlier ones.
         client
             .send_to(&datagram(at, b"by address"), relay)
             .expect("loopback");

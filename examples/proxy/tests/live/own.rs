@@ -1,4 +1,4 @@
-//! The proxy never talks to itself.
+//! The proxy never connects or relays to itself.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -85,7 +85,7 @@ fn datagram_to_an_own_relay_socket_is_dropped() {
             .send_to(&datagram(alias, &inner), far_relay)
             .expect("loopback");
     }
-    // The far relay has handled them once it relays this one.
+    // When the far relay forwards this datagram, it has handled the earlier ones.
     let mut buffer = [0; 200];
     far_client
         .send_to(&datagram(target_at, b"far"), far_relay)
@@ -101,7 +101,7 @@ fn datagram_to_an_own_relay_socket_is_dropped() {
     assert!(buffer[..len].ends_with(b"answer"));
 }
 
-/// Descriptors are back where they began.
+/// All descriptors are released.
 #[test]
 fn refused_nesting_leaves_no_descriptor() {
     let program = Program::start(&[]);

@@ -1,4 +1,4 @@
-//! The tunnel: nothing is lost, and every end is passed on as what it was.
+//! The tunnel: no bytes are lost, a half-close stays a half-close, and a reset stays a reset.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -56,7 +56,7 @@ fn data_before_a_reset_arrives_whole() {
         let (mut client, mut far) = tunnel(&proxy);
         let writer = thread::spawn(move || {
             far.send(&vec![7; len]);
-            // All of it must be with the proxy: a reset discards what is not.
+            // The proxy must have received all data, because a reset discards the rest.
             SockRef::from(&far.0).set_tcp_notsent_lowat(1).expect("Linux");
             far
         });
@@ -67,7 +67,7 @@ fn data_before_a_reset_arrives_whole() {
     }
 }
 
-/// The client does not read yet: the end of the data waits in the proxy and in buffers when the reset arrives.
+/// The client does not read yet, so the end of the data is still in buffers when the reset arrives.
 #[test]
 fn data_before_a_reset_arrives_whole_at_a_slow_reader() {
     let proxy = Proxy::start(&[]);
@@ -79,7 +79,7 @@ fn data_before_a_reset_arrives_whole_at_a_slow_reader() {
     let mut far = accept(&target);
     let len = 60_000;
     far.send(&vec![7; len]);
-    // Until it has reached the proxy, a reset would discard it.
+    // A reset would discard data that has not reached the proxy.
     thread::sleep(Duration::from_millis(200));
     far.reset();
     thread::sleep(Duration::from_millis(200));
@@ -88,8 +88,8 @@ fn data_before_a_reset_arrives_whole_at_a_slow_reader() {
     assert_eq!((got.len(), end), (len, Err(std::io::ErrorKind::ConnectionReset)));
 }
 
-/// A target that answers and closes while the client still uploads, as a server that refuses a large body. Its system
-/// resets the connection because of the unread input. Of 40 answers, 28 were once lost.
+/// The target answers and closes while the client still uploads, like a server that refuses a large body. Its system resets the
+/// connection because of the unread input. Of 40 answers, 28 were once lost.
 fn early_answer(len: usize, paced: bool) {
     let proxy = Proxy::start(&[]);
     let (target, address) = listener();
@@ -113,7 +113,7 @@ fn early_answer(len: usize, paced: bool) {
             }
         });
         if !paced {
-            // A client that is busy with sending, and reads later.
+            // The client reads only after it has sent everything.
             thread::sleep(Duration::from_millis(5));
         }
         let mut got = Vec::new();
@@ -145,7 +145,7 @@ fn early_answer_of_40000_bytes_arrives_paced() {
     early_answer(40_000, true);
 }
 
-/// 64 MiB each way at once, every byte in its place.
+/// 64 MiB in each direction at once, with every byte in its place.
 #[test]
 fn both_directions_carry_all_data_at_once() {
     const LEN: usize = 16 << 20;
@@ -180,7 +180,7 @@ fn slow_reader_stops_the_sender() {
     let mut sent = 0;
     while let Ok(n) = far.0.write(&chunk) {
         sent += n;
-        assert!(sent < 64 << 20, "the system's buffers hold no 64 MiB");
+        assert!(sent < 64 << 20, "the system's buffers are smaller than 64 MiB");
     }
     let got = client.read(sent);
     assert!(got.iter().all(|byte| *byte == 7));
@@ -210,7 +210,7 @@ fn idle_tunnel_is_closed_and_a_busy_one_is_not() {
     busy.expect(b"y");
 }
 
-/// The target is gone, and the client sends on: the upload must fail.
+/// The target has closed, and the client continues to send. The upload must fail.
 #[test]
 fn upload_to_a_target_that_closed_ends() {
     let proxy = Proxy::start(&[]);

@@ -113,7 +113,7 @@ fn largest_datagrams_are_relayed() {
     let outer = expect(&target, &payload);
     target.send_to(&payload, outer).expect("loopback");
     association.expect(at, &payload);
-    // With a header this one is larger than UDP allows. It is dropped, and the next is not.
+    // With a header, this datagram is larger than UDP allows. It is dropped, and the next one is not.
     target.send_to(&[7; 65_507], outer).expect("loopback");
     target.send_to(b"next", outer).expect("loopback");
     association.expect(at, b"next");
@@ -123,7 +123,7 @@ fn largest_datagrams_are_relayed() {
     expect(&target, &payload);
 }
 
-/// What a client can send to make a system call fail, and what a host answers by ICMP.
+/// Datagrams for which a system call fails, or a host answers with ICMP.
 #[test]
 fn targets_that_cannot_be_sent_to_end_nothing() {
     let proxy = Proxy::start(&[]);
@@ -156,7 +156,7 @@ fn client_port_that_refuses_ends_nothing() {
     for _ in 0..20 {
         target.send_to(b"to a closed port", outer).expect("loopback");
     }
-    // The proxy has relayed these when it has relayed the datagrams of another association.
+    // When the proxy has relayed the datagrams of another association, it has also relayed these.
     let other = Association::open(&proxy);
     other.send(at, b"other");
     expect(&target, b"other");
@@ -217,14 +217,14 @@ fn stranger_is_dropped_at_both_sides() {
         .expect("loopback");
     association.send(at, b"from the client");
     let outer = expect(&target, b"from the client");
-    // From another port of the target's host it is an answer; from another host it is not.
+    // A datagram from another port of the target's host is an answer. One from another host is not.
     let (other_port, other_at) = udp(LOCALHOST);
     stranger
         .send_to(b"to the outer socket", SocketAddr::new(LOCALHOST, outer.port()))
         .expect("loopback");
     other_port.send_to(b"another port", outer).expect("loopback");
     association.expect(other_at, b"another port");
-    // The port of the client is fixed by its first datagram.
+    // The client's first datagram determines its port.
     let (second, _) = udp(LOCALHOST);
     second
         .send_to(&datagram(at, b"from another port"), association.relay)
@@ -297,7 +297,7 @@ fn bind_address_is_the_source_of_datagrams() {
     assert_eq!(expect(&target, b"x").ip(), IpAddr::from([127, 0, 0, 3]));
 }
 
-/// A burst that no reader is quick enough for: the receive buffer takes it. Once 241 arrived.
+/// The receive buffer holds a burst for which no reader is fast enough. Only 241 datagrams once arrived.
 #[test]
 fn burst_of_300_datagrams_arrives_whole() {
     let proxy = Proxy::start(&[]);
@@ -323,7 +323,7 @@ fn burst_of_300_datagrams_arrives_whole() {
     reader.join().expect("all of them");
 }
 
-/// 100 in a row by name: once 16 arrived, out of order.
+/// 100 datagrams in a row to a name. Only 16 once arrived, out of order.
 #[test]
 fn datagrams_by_name_arrive_whole_and_in_order() {
     static LOOKUP: RwLock<()> = RwLock::new(());
@@ -346,7 +346,7 @@ fn datagrams_by_name_arrive_whole_and_in_order() {
     }
 }
 
-/// What waited leaves before what arrives when the look-up ends.
+/// Waiting datagrams are sent before datagrams that arrive when the look-up ends.
 #[test]
 fn datagrams_stay_in_order_while_a_lookup_ends() {
     let proxy = Proxy::with_resolver(&[], Names(|_: &str| Ok(vec![LOCALHOST])));
@@ -391,7 +391,7 @@ fn thousand_datagrams_a_second_by_name_arrive() {
     assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
 }
 
-/// Names of the same client that do not resolve; those of another client; addresses.
+/// Slow names of a client do not delay its other names, another client's names, or addresses.
 #[test]
 fn slow_names_disturb_nobody() {
     static SLOW: RwLock<()> = RwLock::new(());
@@ -420,13 +420,13 @@ fn slow_names_disturb_nobody() {
     expect(&target, b"by name");
     association.send(at, b"by address");
     expect(&target, b"by address");
-    // The attacker's own datagrams to addresses go on, too.
+    // The attacker's own datagrams to addresses are also relayed.
     attacker.send(at, b"by address");
     expect(&target, b"by address");
     drop(forever);
 }
 
-/// A name whose addresses rotate: a flow stays with one of them.
+/// If the addresses of a name rotate, a flow keeps one of them.
 #[test]
 fn flow_stays_with_its_address() {
     static TURN: AtomicUsize = AtomicUsize::new(0);
@@ -453,7 +453,7 @@ fn flow_stays_with_its_address() {
     assert!(others.iter().all(is_silent));
 }
 
-/// An address that never answers gives way to the next.
+/// If an address never answers, the next one is used.
 #[test]
 fn silent_address_gives_way() {
     let hosts: [IpAddr; 2] = [[127, 0, 0, 11].into(), [127, 0, 0, 12].into()];
@@ -495,7 +495,7 @@ fn flood_from_a_foreign_source_is_not_forwarded() {
     assert!(is_silent(&target) && is_silent(&association.socket));
 }
 
-/// Runs of one size are sent with segmentation offload; sizes, targets and versions may be mixed nevertheless.
+/// Runs of one size are sent with segmentation offload. Sizes, targets and IP versions may still be mixed.
 #[test]
 fn mixed_sizes_and_targets_arrive_in_order() {
     let proxy = Proxy::start(&[]);
@@ -545,7 +545,7 @@ fn runs_of_equal_datagrams_arrive_in_order() {
     }
 }
 
-/// The kernel refuses segments that are larger than the MTU: the same datagrams are then sent one by one.
+/// The kernel refuses segments that are larger than the MTU. The datagrams are then sent one by one.
 #[test]
 #[cfg(target_os = "linux")]
 fn runs_arrive_without_segmentation_offload() {

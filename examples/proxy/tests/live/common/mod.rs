@@ -1,4 +1,4 @@
-//! The proxy under test, in this process or as a program, and what it is tested with.
+//! The proxy under test, in this process or as a program, and its resolvers and peers.
 
 mod raw;
 
@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use raw::{Raw, Target, address, request};
 
-/// How long anything may take that is expected to happen.
+/// The time limit for expected events.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const CONNECT: u8 = 1;
@@ -249,7 +249,7 @@ pub(crate) fn accept(listener: &TcpListener) -> Raw {
     Raw::over(listener.accept().expect("a connection").0)
 }
 
-/// An address that refuses connections. The socket keeps the port.
+/// Returns an address that refuses connections. The socket keeps the port.
 pub(crate) fn refusing() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket
@@ -259,7 +259,7 @@ pub(crate) fn refusing() -> (Socket, SocketAddr) {
     (socket, address)
 }
 
-/// A listener that answers no more connections: its queue is full.
+/// Returns a listener whose queue is full, so that it answers no more connections.
 pub(crate) struct Silent {
     pub(crate) address: SocketAddr,
     _listener: Socket,
@@ -293,7 +293,7 @@ pub(crate) fn udp(ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
     (socket, address)
 }
 
-/// A datagram of a client.
+/// Returns a datagram of a client.
 pub(crate) fn datagram(target: impl Into<Target>, payload: &[u8]) -> Vec<u8> {
     [&[0, 0, 0][..], &address(target), payload].concat()
 }
@@ -301,7 +301,7 @@ pub(crate) fn datagram(target: impl Into<Target>, payload: &[u8]) -> Vec<u8> {
 pub(crate) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(crate) const LOCALHOST_V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
-/// A resolver of a function.
+/// A resolver that calls a function.
 pub(crate) struct Names<F>(pub(crate) F);
 
 impl<F> Resolve for Names<F>
@@ -316,7 +316,7 @@ where
     }
 }
 
-/// A resolver whose names are all this host. Those that begin with `slow` wait until the test opens the gate.
+/// A resolver that returns this host for every name. Names that begin with `slow` wait until the test opens the gate.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Arc<GateState>);
 
@@ -328,7 +328,7 @@ struct GateState {
 }
 
 impl Gate {
-    /// How many look-ups of slow names have begun.
+    /// Returns how many look-ups of slow names have started.
     pub(crate) fn begun(&self) -> usize {
         self.0.begun.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! A client that speaks to the proxy byte by byte.
+//! A client that the test controls byte by byte.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use super::{CONNECT, PATIENCE};
 
-/// A connection that speaks bytes.
+/// A connection for single bytes.
 #[derive(Debug)]
 pub(crate) struct Raw(pub(crate) TcpStream);
 
@@ -62,7 +62,7 @@ impl Raw {
         assert_eq!(self.read(bytes.len()), bytes);
     }
 
-    /// The end, and not a reset.
+    /// Expects the end of the stream, and not a reset.
     #[track_caller]
     pub(crate) fn expect_end(&mut self) {
         assert_eq!(self.0.read(&mut [0]).expect("not a reset"), 0);
@@ -124,7 +124,7 @@ impl Raw {
         self.expect_end();
     }
 
-    /// Asks for a tunnel to `target`.
+    /// Requests a tunnel to `target`.
     #[track_caller]
     pub(crate) fn tunnel(mut self, target: impl Into<Target>) -> Self {
         self.request(CONNECT, target);
@@ -133,7 +133,7 @@ impl Raw {
     }
 }
 
-/// Where a request leads to.
+/// The target of a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
     Address(SocketAddr),
