@@ -36,6 +36,7 @@ const _: () = assert!(LONGEST % size_of::<Word>() == 0, "a part of a word has no
 /// Enough for greeting, credentials and request of most handshakes together, in bytes.
 ///
 /// They are written to an array that is then moved into the machine. A small array saves a tenth of the instructions.
+/// Overwriting it afterwards would cost 115 instructions with a password, 15 %.
 const SHORT: usize = 64;
 
 /// The client's side of one connection's handshake: no allocation, no clock, at most 1,100 bytes of state.
@@ -44,7 +45,8 @@ const SHORT: usize = 64;
 ///
 /// The machine overwrites credentials when they have been sent, when the server does not ask for them, and when it is
 /// dropped. If it moves before that, for instance because a `Vec` grows, it leaves a copy that nothing overwrites. So
-/// create it where it is to stay.
+/// create it where it is to stay. Creating it also leaves one copy on the stack, which lasts until other calls use that
+/// memory.
 ///
 /// ```
 /// use sans_socks::client::{Auth, Handshake, Output};
