@@ -1,15 +1,16 @@
 //! Datagrams to names.
 //!
 //! Each association has a bounded table of names. Datagrams for a name that is being resolved wait for it in order. The
-//! addresses are kept for a minute, and a flow keeps its address while that answers. The table neither resolves names nor
-//! reads a clock.
+//! addresses are kept for a minute. The table neither resolves names nor reads a clock.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// How many names an association has. A new one replaces the least recently used one.
+use super::addresses::Addresses;
+
+/// Names of an association. The least recently used one makes room for a new one.
 const MAX_NAMES: usize = 256;
 
 /// Look-ups at a time. Datagrams to further names are dropped.
@@ -25,11 +26,6 @@ const KEEP: Duration = Duration::from_secs(60);
 /// How long a failed look-up is not repeated.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How long datagrams may be unanswered before the next address is tried, for an address that has never answered, and for one
-/// that has.
-const NEVER_ANSWERED: Duration = Duration::from_secs(3);
-const NO_LONGER_ANSWERS: Duration = Duration::from_secs(30);
-
 /// The names of an association.
 #[derive(Default)]
 pub(super) struct Names {
@@ -41,12 +37,8 @@ pub(super) struct Names {
 
 struct Name {
     used: Instant,
-    /// Empty until a look-up succeeds. The first is in use.
-    addresses: VecDeque<IpAddr>,
-    /// Whether the address in use has ever answered.
-    has_answered: bool,
-    /// When the first unanswered datagram was sent.
-    unanswered: Option<Instant>,
+    /// None until a look-up succeeds.
+    addresses: Addresses,
     /// When the name is looked up again. `None` while it is being looked up.
     expires: Option<Instant>,
     /// The datagrams that wait for the first look-up.
@@ -95,7 +87,7 @@ impl Names {
             self.lookups += 1;
             answer.look_up = true;
         }
-        answer.ip = entry.use_address(now);
+        answer.ip = entry.addresses.current(now);
         if answer.ip.is_none() && entry.expires.is_none() {
             self.wait(name, port, payload);
         }
@@ -158,7 +150,7 @@ impl Names {
         let waiting = std::mem::take(&mut entry.waiting);
         match addresses {
             Ok(addresses) if !addresses.is_empty() => {
-                entry.update(addresses);
+                entry.addresses.update(addresses);
                 entry.expires = Some(now + KEEP);
             }
             _ => entry.expires = Some(now + RETRY),
@@ -166,16 +158,13 @@ impl Names {
         if waiting.is_empty() {
             return None;
         }
-        Some((entry.use_address(now)?, waiting))
+        Some((entry.addresses.current(now)?, waiting))
     }
 
     /// Notes that a host has answered.
     pub(super) fn answered(&mut self, ip: IpAddr) {
         for name in self.names.values_mut() {
-            if name.addresses.front() == Some(&ip) {
-                name.has_answered = true;
-                name.unanswered = None;
-            }
+            name.addresses.answered(ip);
         }
     }
 }
@@ -184,9 +173,7 @@ impl Name {
     const fn new(now: Instant) -> Self {
         Self {
             used: now,
-            addresses: VecDeque::new(),
-            has_answered: false,
-            unanswered: None,
+            addresses: Addresses::new(),
             expires: Some(now),
             waiting: VecDeque::new(),
         }
@@ -194,40 +181,6 @@ impl Name {
 
     fn waiting_size(&self) -> usize {
         self.waiting.iter().map(|it| Waiting::size(&it.payload)).sum()
-    }
-
-    /// Replaces the addresses. A flow keeps its address while that answers.
-    fn update(&mut self, addresses: Vec<IpAddr>) {
-        let used = self.addresses.front().copied();
-        self.addresses = addresses.into();
-        match used.map(|used| (used, self.addresses.iter().position(|&ip| ip == used))) {
-            Some((_, Some(position))) => self.addresses.rotate_left(position),
-            Some((used, None)) if self.has_answered && self.unanswered.is_none() => {
-                self.addresses.push_front(used);
-            }
-            _ => self.change(),
-        }
-    }
-
-    /// Returns the address for a datagram that is sent now. If the address in use does not answer, the next one is used.
-    fn use_address(&mut self, now: Instant) -> Option<IpAddr> {
-        let patience = if self.has_answered {
-            NO_LONGER_ANSWERS
-        } else {
-            NEVER_ANSWERED
-        };
-        if self.addresses.len() > 1 && self.unanswered.is_some_and(|since| since + patience <= now) {
-            self.addresses.rotate_left(1);
-            self.change();
-        }
-        self.unanswered.get_or_insert(now);
-        self.addresses.front().copied()
-    }
-
-    /// Another address is in use.
-    fn change(&mut self) {
-        self.has_answered = false;
-        self.unanswered = None;
     }
 }
 
@@ -237,9 +190,6 @@ mod tests {
 
     const FIRST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
     const SECOND: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
-    const THIRD: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 3));
-
-    const SECOND_OF_TIME: Duration = Duration::from_secs(1);
 
     const LOOK_UP: Answer = Answer {
         ip: None,
@@ -257,14 +207,12 @@ mod tests {
         }
     }
 
-    /// Names, one of which has these addresses.
-    fn known(now: Instant, addresses: &[IpAddr]) -> Names {
+    /// Names, one of which is known.
+    fn known(now: Instant) -> Names {
         let mut names = Names::default();
         assert_eq!(names.address(now, "name", 9, b"x"), LOOK_UP);
-        let (ip, _) = names
-            .resolved(now, "name", Ok(addresses.into()))
-            .expect("one waits");
-        assert_eq!(ip, addresses[0]);
+        let (ip, _) = names.resolved(now, "name", Ok(vec![FIRST])).expect("one waits");
+        assert_eq!(ip, FIRST);
         names
     }
 
@@ -314,12 +262,10 @@ mod tests {
     #[test]
     fn addresses_are_kept_for_a_minute() {
         let now = Instant::now();
-        let mut names = known(now, &[FIRST]);
+        let mut names = known(now);
         let expired = now + KEEP;
-        assert_eq!(
-            names.address(expired - SECOND_OF_TIME, "name", 9, b"x"),
-            send(FIRST)
-        );
+        let before = expired - Duration::from_secs(1);
+        assert_eq!(names.address(before, "name", 9, b"x"), send(FIRST));
         // The known address is used until the next look-up ends.
         let again = Answer {
             ip: Some(FIRST),
@@ -345,63 +291,10 @@ mod tests {
     #[test]
     fn failed_lookup_leaves_known_addresses() {
         let now = Instant::now();
-        let mut names = known(now, &[FIRST]);
+        let mut names = known(now);
         assert!(names.address(now + KEEP, "name", 9, b"x").look_up);
         names.resolved(now + KEEP, "name", not_found());
         assert_eq!(names.address(now + KEEP, "name", 9, b"x"), send(FIRST));
-    }
-
-    /// Name servers rotate addresses, and some return only one of many.
-    #[test]
-    fn flow_stays_with_an_address_that_answers() {
-        for later in [&[SECOND, THIRD, FIRST][..], &[SECOND, THIRD], &[THIRD]] {
-            let now = Instant::now();
-            let mut names = known(now, &[FIRST, SECOND]);
-            names.answered(FIRST);
-            names.address(now + KEEP, "name", 9, b"x");
-            names.answered(FIRST);
-            names.resolved(now + KEEP, "name", Ok(later.into()));
-            assert_eq!(
-                names.address(now + KEEP, "name", 9, b"x"),
-                send(FIRST),
-                "{later:?}"
-            );
-        }
-        // One that has not answered is given up for those that the name has now.
-        let now = Instant::now();
-        let mut names = known(now, &[FIRST]);
-        names.address(now + KEEP, "name", 9, b"x");
-        names.resolved(now + KEEP, "name", Ok(vec![THIRD, SECOND]));
-        assert_eq!(names.address(now + KEEP, "name", 9, b"x"), send(THIRD));
-    }
-
-    #[test]
-    fn silent_address_gives_way_to_the_next() {
-        let now = Instant::now();
-        let mut names = known(now, &[FIRST, SECOND]);
-        let at = |names: &mut Names, seconds| {
-            names
-                .address(now + SECOND_OF_TIME * seconds, "name", 9, b"x")
-                .ip
-                .expect("known")
-        };
-        assert_eq!([0, 2].map(|s| at(&mut names, s)), [FIRST; 2]);
-        assert_eq!([3, 4, 5].map(|s| at(&mut names, s)), [SECOND; 3]);
-        // After the last address, the first has its turn again.
-        assert_eq!(at(&mut names, 6), FIRST);
-        names.answered(SECOND); // late, and no answer of the first
-        assert_eq!(at(&mut names, 9), SECOND);
-        // An address that has answered is left much later.
-        names.answered(SECOND);
-        assert_eq!([10, 13, 39].map(|s| at(&mut names, s)), [SECOND; 3]);
-        assert_eq!(at(&mut names, 40), FIRST);
-    }
-
-    #[test]
-    fn only_address_stays_in_use() {
-        let now = Instant::now();
-        let mut names = known(now, &[FIRST]);
-        assert_eq!(names.address(now + KEEP / 2, "name", 9, b"x"), send(FIRST));
     }
 
     #[test]

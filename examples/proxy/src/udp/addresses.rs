@@ -1,0 +1,139 @@
+//! Which of a name's addresses a flow of datagrams uses.
+//!
+//! A flow keeps its address while that answers. Name servers rotate addresses, and two hosts of one name share no state.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// How long datagrams may be unanswered before the next address is tried, for an address that has never answered, and for one
+/// that has.
+const NEVER_ANSWERED: Duration = Duration::from_secs(3);
+const NO_LONGER_ANSWERS: Duration = Duration::from_secs(30);
+
+/// The addresses of a name.
+pub(super) struct Addresses {
+    /// The first is in use.
+    all: VecDeque<IpAddr>,
+    /// Whether the address in use has ever answered.
+    has_answered: bool,
+    /// When the first unanswered datagram was sent.
+    unanswered: Option<Instant>,
+}
+
+impl Addresses {
+    pub(super) const fn new() -> Self {
+        Self {
+            all: VecDeque::new(),
+            has_answered: false,
+            unanswered: None,
+        }
+    }
+
+    /// Replaces the addresses. The one in use stays while it answers.
+    pub(super) fn update(&mut self, addresses: Vec<IpAddr>) {
+        let used = self.all.front().copied();
+        self.all = addresses.into();
+        match used.map(|used| (used, self.all.iter().position(|&ip| ip == used))) {
+            Some((_, Some(position))) => self.all.rotate_left(position),
+            Some((used, None)) if self.has_answered && self.unanswered.is_none() => {
+                self.all.push_front(used);
+            }
+            _ => self.change(),
+        }
+    }
+
+    /// Returns the address for a datagram that is sent now. If the address in use does not answer, the next one is used.
+    pub(super) fn current(&mut self, now: Instant) -> Option<IpAddr> {
+        let patience = if self.has_answered {
+            NO_LONGER_ANSWERS
+        } else {
+            NEVER_ANSWERED
+        };
+        if self.all.len() > 1 && self.unanswered.is_some_and(|since| since + patience <= now) {
+            self.all.rotate_left(1);
+            self.change();
+        }
+        self.unanswered.get_or_insert(now);
+        self.all.front().copied()
+    }
+
+    /// Notes that a host has answered.
+    pub(super) fn answered(&mut self, ip: IpAddr) {
+        if self.all.front() == Some(&ip) {
+            self.has_answered = true;
+            self.unanswered = None;
+        }
+    }
+
+    /// Another address is in use.
+    fn change(&mut self) {
+        self.has_answered = false;
+        self.unanswered = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const SECOND: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+    const THIRD: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 3));
+
+    fn of(ips: &[IpAddr]) -> Addresses {
+        let mut addresses = Addresses::new();
+        addresses.update(ips.into());
+        addresses
+    }
+
+    /// Name servers rotate addresses, and some return only one of many.
+    #[test]
+    fn address_that_answers_survives_an_update() {
+        for later in [&[SECOND, THIRD, FIRST][..], &[SECOND, THIRD], &[THIRD]] {
+            let now = Instant::now();
+            let mut addresses = of(&[FIRST, SECOND]);
+            assert_eq!(addresses.current(now), Some(FIRST));
+            addresses.answered(FIRST);
+            addresses.update(later.into());
+            assert_eq!(addresses.current(now), Some(FIRST), "{later:?}");
+        }
+    }
+
+    #[test]
+    fn address_that_has_not_answered_is_replaced_by_an_update() {
+        let now = Instant::now();
+        let mut addresses = of(&[FIRST]);
+        assert_eq!(addresses.current(now), Some(FIRST));
+        addresses.update(vec![THIRD, SECOND]);
+        assert_eq!(addresses.current(now), Some(THIRD));
+    }
+
+    #[test]
+    fn silent_address_gives_way_to_the_next() {
+        let now = Instant::now();
+        let mut addresses = of(&[FIRST, SECOND]);
+        let at = |addresses: &mut Addresses, seconds| {
+            let now = now + Duration::from_secs(seconds);
+            addresses.current(now).expect("there are two")
+        };
+        assert_eq!([0, 2].map(|s| at(&mut addresses, s)), [FIRST; 2]);
+        assert_eq!([3, 4, 5].map(|s| at(&mut addresses, s)), [SECOND; 3]);
+        // After the last address, the first has its turn again.
+        assert_eq!(at(&mut addresses, 6), FIRST);
+        addresses.answered(SECOND); // late, and no answer of the first
+        assert_eq!(at(&mut addresses, 9), SECOND);
+        // An address that has answered is left much later.
+        addresses.answered(SECOND);
+        assert_eq!([10, 13, 39].map(|s| at(&mut addresses, s)), [SECOND; 3]);
+        assert_eq!(at(&mut addresses, 40), FIRST);
+    }
+
+    #[test]
+    fn only_address_stays_in_use() {
+        let now = Instant::now();
+        let mut addresses = of(&[FIRST]);
+        assert_eq!(addresses.current(now), Some(FIRST));
+        assert_eq!(addresses.current(now + NO_LONGER_ANSWERS * 2), Some(FIRST));
+    }
+}
