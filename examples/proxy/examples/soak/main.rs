@@ -17,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use sans_socks_proxy::{Config, Logging, Options, Resolve, Server};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,6 +35,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// How much allocators and tables may grow after the first minute, in KiB.
 const ALLOWED_GROWTH: i64 = 2048;
+
+/// As the program has.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> io::Result<ExitCode> {
     let mut args = std::env::args().skip(1);
