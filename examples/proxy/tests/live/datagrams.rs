@@ -1,10 +1,10 @@
 //! UDP ASSOCIATE byte by byte: forms of addresses, fragments, and what is dropped.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::common::{
     ANYONE, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, Target, UDP_ASSOCIATE, address, datagram,
-    eventually, udp,
+    eventually, expect, udp,
 };
 
 /// Opens an association for the client address that the request names.
@@ -18,14 +18,6 @@ fn associate(proxy: SocketAddr, client: SocketAddr) -> (Raw, SocketAddr) {
 /// Returns a datagram with this FRAG.
 fn fragment(frag: u8, target: SocketAddr, payload: &[u8]) -> Vec<u8> {
     [&[0, 0, frag][..], &address(target), payload].concat()
-}
-
-#[track_caller]
-fn expect(socket: &UdpSocket, expected: &[u8]) -> SocketAddr {
-    let mut buffer = vec![0; 65_535];
-    let (len, from) = socket.recv_from(&mut buffer).expect("a datagram");
-    assert_eq!(&buffer[..len], expected);
-    from
 }
 
 /// names, text and IPv4 in IPv6 reach the target; the answer names the IP address.

@@ -9,6 +9,7 @@ mod datagrams;
 mod limits;
 mod link_local;
 mod memory;
+mod names;
 mod own;
 mod readme;
 mod relay;

@@ -1,5 +1,6 @@
 //! The proxy under test, in this process or as a program, and its resolvers and peers.
 
+mod association;
 mod raw;
 
 use std::fs;
@@ -17,6 +18,7 @@ use sans_socks_proxy::{Config, Options, Resolve, Server, SystemResolver};
 use socket2::{Domain, Socket, Type};
 use tokio::sync::oneshot;
 
+pub(crate) use association::{Association, expect, is_silent};
 pub(crate) use raw::{Raw, Target, address, request};
 
 /// The time limit for expected events.
