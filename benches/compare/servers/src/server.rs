@@ -33,6 +33,20 @@ pub(crate) struct Places {
     handshake_timeout: u32,
 }
 
+impl Places {
+    /// Returns the version of a package among the tools.
+    fn installed_version(&self, package: &str) -> Option<String> {
+        let mut command = Command::new("cargo");
+        command.args(["install", "--list", "--root"]);
+        let installed = output(command.arg(self.tools.parent()?))?;
+        let version = installed.lines().find_map(|line| {
+            let (name, version) = line.split_once(" v")?;
+            (name == package).then_some(version)
+        })?;
+        Some(version.trim_end_matches(':').to_owned())
+    }
+}
+
 /// The handshake timeout of the thin examples.
 const THIN_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -47,6 +61,7 @@ pub(crate) enum Program {
     FastSocks5,
     Microsocks,
     Danted,
+    Sslocal,
 }
 
 impl Program {
@@ -58,6 +73,7 @@ impl Program {
             Self::FastSocks5 => "fast-socks5",
             Self::Microsocks => "microsocks",
             Self::Danted => "danted",
+            Self::Sslocal => "sslocal",
         }
     }
 
@@ -66,7 +82,7 @@ impl Program {
         match self {
             Self::Proxy => Some(Duration::from_secs(places.handshake_timeout.into())),
             Self::MioServer | Self::StdServer => Some(THIN_DEADLINE),
-            Self::FastSocks5 | Self::Microsocks | Self::Danted => None,
+            Self::FastSocks5 | Self::Microsocks | Self::Danted | Self::Sslocal => None,
         }
     }
 
@@ -83,22 +99,15 @@ impl Program {
     }
 
     pub(crate) const fn relays_udp(self) -> bool {
-        matches!(self, Self::Proxy | Self::FastSocks5 | Self::Danted)
+        !matches!(self, Self::MioServer | Self::StdServer | Self::Microsocks)
     }
 
     /// Returns the version of a server that is not this crate's, if it is known.
     pub(crate) fn version(self, places: &Places) -> Option<String> {
         let package = match self {
             Self::Proxy | Self::MioServer | Self::StdServer => return None,
-            Self::FastSocks5 => {
-                let mut command = Command::new("cargo");
-                command.args(["install", "--list", "--root"]);
-                let installed = output(command.arg(places.tools.parent()?))?;
-                let version = installed
-                    .lines()
-                    .find_map(|line| line.strip_prefix("fast-socks5 v"))?;
-                return Some(version.trim_end_matches(':').to_owned());
-            }
+            Self::FastSocks5 => return places.installed_version("fast-socks5"),
+            Self::Sslocal => return places.installed_version("shadowsocks-rust"),
             Self::Microsocks => "microsocks",
             Self::Danted => "dante-server",
         };
@@ -139,6 +148,16 @@ impl Program {
                 fs::write(&configuration, text)?;
                 let mut command = Command::new("danted");
                 command.arg("-f").arg(configuration);
+                command
+            }
+            Self::Sslocal => {
+                // It reaches targets through a server of its own protocol, here without encryption. The server is its
+                // child, so that both count.
+                let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+                let mut command = Command::new("sh");
+                command.args(["-c", "\"$0\" $2 -s $4 & exec \"$1\" $2 -s $4 -b $3"]);
+                command.args(["ssserver", "sslocal"].map(|name| places.tools.join(name)));
+                command.args(["-U -m none -k none", &address.to_string(), &server.to_string()]);
                 command
             }
         })
