@@ -151,7 +151,7 @@ impl Program {
                 command
             }
             Self::Sslocal => {
-                // It reaches targets through a server of its own protocol, here without encryption. The server is its
+                // It reaches targets through a server with its own protocol, here without encryption. The server is its
                 // child, so that both count.
                 let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
                 let mut command = Command::new("sh");

@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How much allocators and tables may grow after the first minute, in KiB.
 const ALLOWED_GROWTH: i64 = 2048;
 
-/// As the program has.
+/// The allocator of the program.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -119,7 +119,7 @@ mod tests {
         };
         assert_eq!([0, 2].map(|s| at(&mut addresses, s)), [FIRST; 2]);
         assert_eq!([3, 4, 5].map(|s| at(&mut addresses, s)), [SECOND; 3]);
-        // After the last address, the first has its turn again.
+        // After the last address, the first is used again.
         assert_eq!(at(&mut addresses, 6), FIRST);
         addresses.answered(SECOND); // late, and no answer of the first
         assert_eq!(at(&mut addresses, 9), SECOND);

@@ -21,7 +21,7 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    /// Opens the socket at the address at which `control` has reached the proxy, or where the settings say.
+    /// Opens the socket at the address at which `control` has reached the proxy, or at the address in the settings.
     pub(super) fn open(shared: &Shared, control: &TcpStream) -> io::Result<Self> {
         let config = &shared.config.udp;
         let local = local_address(control)?;

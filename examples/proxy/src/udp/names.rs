@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::addresses::Addresses;
 
-/// Names of an association. The least recently used one makes room for a new one.
+/// How many names an association has. A new one replaces the least recently used one.
 const MAX_NAMES: usize = 256;
 
 /// Look-ups at a time. Datagrams to further names are dropped.

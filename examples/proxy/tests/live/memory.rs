@@ -12,7 +12,7 @@ use crate::common::{
 };
 
 /// Starts the program with a number of worker threads, each of which keeps buffers and some memory for what it opens
-/// next. Memory that is not needed is given back at once, not at some later time.
+/// next. Unused memory is returned to the system at once.
 fn start(threads: u32, args: &[&str]) -> Program {
     let mut command = command(&[&["--listen", "127.0.0.1:0"], args].concat());
     command.env("TOKIO_WORKER_THREADS", threads.to_string());
@@ -129,7 +129,7 @@ fn thousands_of_clients_at_once_leave_nothing() {
     );
 }
 
-/// Allows this process at least so many descriptors.
+/// Allows this process at least this many descriptors.
 fn allow_descriptors(count: usize) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
