@@ -98,8 +98,8 @@ pub trait Machine: private::Sealed {
     /// The machine still consumes the bytes that you received before the end. If it has left some of the bytes that you
     /// offered, it asks for them. Offer bytes that you have not offered yet before you poll again.
     ///
-    /// A second call, or an empty slice passed to [`handle_input`](Self::handle_input), means that you hold no more bytes.
-    /// Make it if your own negotiation has consumed the bytes that the machine had left.
+    /// If your own negotiation has used those bytes, call this again, or pass an empty slice to
+    /// [`handle_input`](Self::handle_input). Either means that you hold no more bytes.
     fn handle_eof(&mut self);
 
     /// Returns the pending input or output, or `None` if a decision is pending.

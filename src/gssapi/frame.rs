@@ -198,9 +198,11 @@ impl<'a> Frame<'a> {
     }
 }
 
+const _: () = assert!(Frame::MAX_LEN == HEADER_LEN + Token::MAX_LEN);
+
 impl private::Sealed for Frame<'_> {}
 impl Encode for Frame<'_> {
-    const MAX_LEN: usize = HEADER_LEN + Token::MAX_LEN;
+    const MAX_LEN: usize = 65_539;
 
     fn encoded_len(&self) -> usize {
         self.header().1 + self.token().len()

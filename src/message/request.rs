@@ -95,9 +95,11 @@ impl Request<'_> {
     pub(crate) const NAME_START: usize = addressing::TO_ATYP + 1;
 }
 
+const _: () = assert!(Request::MAX_LEN == addressing::MAX_LEN && Reply::MAX_LEN == addressing::MAX_LEN);
+
 impl private::Sealed for Request<'_> {}
 impl Encode for Request<'_> {
-    const MAX_LEN: usize = addressing::MAX_LEN;
+    const MAX_LEN: usize = 262;
 
     #[inline]
     fn encoded_len(&self) -> usize {
@@ -174,7 +176,7 @@ impl<'a> Reply<'a> {
 
 impl private::Sealed for Reply<'_> {}
 impl Encode for Reply<'_> {
-    const MAX_LEN: usize = addressing::MAX_LEN;
+    const MAX_LEN: usize = 262;
 
     #[inline]
     fn encoded_len(&self) -> usize {

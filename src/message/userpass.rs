@@ -79,9 +79,11 @@ pub(crate) fn decode(input: &[u8], version: u8, min: u8) -> Result<Decoded<Crede
     }
 }
 
+const _: () = assert!(Credentials::MAX_LEN == FIXED_LEN + 2 * Credentials::MAX_FIELD_LEN);
+
 impl private::Sealed for Credentials<'_> {}
 impl Encode for Credentials<'_> {
-    const MAX_LEN: usize = FIXED_LEN + 2 * Self::MAX_FIELD_LEN;
+    const MAX_LEN: usize = 513;
 
     #[inline]
     fn encoded_len(&self) -> usize {

@@ -260,9 +260,11 @@ fn field(bytes: &[u8], max: usize, too_long: Malformed) -> Result<Field<'_>, Mal
     }
 }
 
+const _: () = assert!(Request::MAX_LEN == HEAD_LEN + UserId::MAX_LEN + 1 + Domain::MAX_LEN + 1);
+
 impl private::Sealed for Request<'_> {}
 impl Encode for Request<'_> {
-    const MAX_LEN: usize = HEAD_LEN + UserId::MAX_LEN + 1 + Domain::MAX_LEN + 1;
+    const MAX_LEN: usize = 520;
 
     #[inline]
     fn encoded_len(&self) -> usize {

@@ -63,9 +63,10 @@ impl Association {
     /// Creates the association of a client. `control_peer` is the peer address of the control connection, and `requested` is
     /// the address in the request.
     ///
-    /// The port in `requested` counts only if the host is the peer's own address, or a name that spells it. Many clients
-    /// request the target instead, and a NAT on the way may change a port with the host `0.0.0.0`. To require a port in any
-    /// case, pass it with the peer's IP address. To accept the first port, pass [`Address::UNSPECIFIED`].
+    /// The port in `requested` counts only if the host is the peer's own address, or a name that spells it. Otherwise the
+    /// first datagram sets the port: many clients request the target, and behind a NAT the port of `0.0.0.0:port` may be
+    /// wrong. To require a port in any case, pass it with the peer's IP address. To accept the first port, pass
+    /// [`Address::UNSPECIFIED`].
     #[must_use]
     pub fn new(control_peer: SocketAddr, requested: &Address<'_>) -> Self {
         let port = match requested.canonical().to_socket_addr() {
