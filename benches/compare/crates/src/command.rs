@@ -91,8 +91,8 @@ fn facts(rows: &[Row]) {
         let name = row.name;
         println!("{name}\t\tversion\t{}", row.version);
         println!("{name}\t\thow\t{}", row.how);
-        for job in Job::ALL {
-            if let Some(why) = row.why_missing(job) {
+        for (jobs, why) in row.missing {
+            for job in *jobs {
                 println!("{name}\t{job:?}\tmissing\t{why}");
             }
         }
@@ -127,7 +127,7 @@ fn instructions(cells: &[Cell]) {
                     };
                     let times = match job {
                         Job::J11 => 20,
-                        Job::J10 => 100,
+                        Job::J10 | Job::S6 => 100,
                         _ => 500,
                     };
                     let [once, twice] = [times, 2 * times].map(|times| collected(row, *job, times));

@@ -18,12 +18,25 @@ pub enum Job {
     J9b,
     J10,
     J11,
+    S1,
+    S2,
+    S3,
+    S4,
+    S5,
+    S6,
 }
 
 impl Job {
-    pub const ALL: [Self; 13] = {
+    /// The jobs of SOCKS5, which every row has unless its crate cannot do them.
+    pub const SOCKS5: &[Self] = {
         use Job::*;
-        [J1, J2, J3, J4, J5, J6, J6p, J7, J8, J9a, J9b, J10, J11]
+        &[J1, J2, J3, J4, J5, J6, J6p, J7, J8, J9a, J9b, J10, J11]
+    };
+
+    /// The jobs of SOCKS4a, for the rows that have it.
+    pub const SOCKS4: &[Self] = {
+        use Job::*;
+        &[S1, S2, S3, S4, S5, S6]
     };
 
     /// Returns the bytes that the peer sends.
@@ -39,6 +52,8 @@ impl Job {
             Self::J9a => *CLIENT_NONE,
             Self::J9b => *CLIENT_LOGIN,
             Self::J11 => *SERVER_LONGEST,
+            Self::S4 | Self::S6 => *SERVER_SOCKS4,
+            Self::S5 => *CLIENT_SOCKS4,
             _ => panic!("{self:?} has no handshake"),
         }
     }
@@ -79,8 +94,23 @@ impl Job {
                 let possible = greetings.map(|greeting| [greeting, LOGIN_BYTES, REQUEST_NAME].concat());
                 assert!(possible.iter().any(|bytes| bytes == written), "{written:02x?}");
             }
+            Self::S1 => expect(request_socks4()),
+            Self::S2 => assert_eq!(written, REQUEST_SOCKS4),
+            Self::S3 => assert_eq!(written, REPLY_SOCKS4),
+            Self::S4 | Self::S6 => {
+                expect(request_socks4());
+                assert_eq!(written, REPLY_SOCKS4);
+            }
+            Self::S5 => {
+                expect_bound(told);
+                assert_eq!(written, REQUEST_SOCKS4);
+            }
         }
     }
+}
+
+fn request_socks4() -> Told {
+    Told::message(1, NAME, PORT).with_payload(LOGIN.username.as_bytes())
 }
 
 fn expect_bound(told: Option<&Told>) {
@@ -97,6 +127,7 @@ pub enum Told {
         code: u8,
         host: String,
         port: u16,
+        /// Of a datagram, or USERID of a SOCKS4 request.
         payload: Vec<u8>,
     },
     /// The handshake has succeeded. Where the proxy is bound is unknown.
@@ -190,6 +221,8 @@ const LOGIN_ACCEPTED: &[u8] = b"\x01\x00";
 pub const REQUEST_IP: &[u8] = b"\x05\x01\x00\x01\xcb\x00\x71\x07\x01\xbb";
 pub const REQUEST_NAME: &[u8] = b"\x05\x01\x00\x03\x0fwww.example.com\x01\xbb";
 const REPLY: &[u8] = b"\x05\x00\x00\x01\xc6\x33\x64\x07\x01\xbb";
+pub const REQUEST_SOCKS4: &[u8] = b"\x04\x01\x01\xbb\0\0\0\x01benchuser\0www.example.com\0";
+const REPLY_SOCKS4: &[u8] = b"\0\x5a\x01\xbb\xc6\x33\x64\x07";
 
 pub static DATAGRAM_IP: LazyLock<Vec<u8>> =
     LazyLock::new(|| [&b"\x00\x00\x00\x01\xcb\x00\x71\x07\x01\xbb"[..], &PAYLOAD].concat());
@@ -202,6 +235,8 @@ static SERVER_LOGIN: LazyLock<Script> =
 static CLIENT_NONE: LazyLock<Script> = LazyLock::new(|| Script::new(&[SELECTION_NONE, REPLY]));
 static CLIENT_LOGIN: LazyLock<Script> =
     LazyLock::new(|| Script::new(&[SELECTION_LOGIN, LOGIN_ACCEPTED, REPLY]));
+static SERVER_SOCKS4: LazyLock<Script> = LazyLock::new(|| Script::new(&[REQUEST_SOCKS4]));
+static CLIENT_SOCKS4: LazyLock<Script> = LazyLock::new(|| Script::new(&[REPLY_SOCKS4]));
 
 /// The longest field of RFC 1929.
 pub static LONGEST_LOGIN: LazyLock<Login> = LazyLock::new(|| Login {

@@ -4,8 +4,8 @@ use std::hint::black_box;
 use std::sync::atomic::{Ordering, compiler_fence};
 
 use crate::job::{
-    DATAGRAM_IP, DATAGRAM_NAME, Job, LOGIN, LONGEST_LOGIN, Login, PAYLOAD, REQUEST_IP, REQUEST_NAME, Script,
-    Told,
+    DATAGRAM_IP, DATAGRAM_NAME, Job, LOGIN, LONGEST_LOGIN, Login, PAYLOAD, REQUEST_IP, REQUEST_NAME,
+    REQUEST_SOCKS4, Script, Told,
 };
 
 /// Panics for a peer that neither does the job nor lists it as missing.
@@ -25,6 +25,8 @@ pub trait Peer {
     const HOW: &str;
     /// The jobs that it cannot do, with the reasons.
     const MISSING: &[(&[Job], &str)] = &[];
+    /// Whether it does the jobs of SOCKS4a.
+    const SOCKS4: bool = false;
 
     /// J1, J2. The witness gets the crate's own value, even if that is a `Result`.
     fn decode_request(bytes: &'static [u8], context: &mut Context, witness: &mut impl Witness) {
@@ -75,6 +77,49 @@ pub trait Peer {
     fn connect(
         script: Script,
         login: Option<&Login>,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        missing::<Self>()
+    }
+
+    /// S1, as J2.
+    fn decode_socks4_request(bytes: &'static [u8], context: &mut Context, witness: &mut impl Witness) {
+        missing::<Self>()
+    }
+
+    /// S2: CONNECT to [`NAME`](crate::job::NAME), with a user id.
+    fn encode_socks4_request(
+        user_id: &'static str,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        missing::<Self>()
+    }
+
+    /// S3, as J3.
+    fn encode_socks4_reply(context: &mut Context, witness: &mut impl Witness) -> Option<()> {
+        missing::<Self>()
+    }
+
+    /// S4: a server's handshake, the request in one piece.
+    fn serve_socks4(script: Script, context: &mut Context, witness: &mut impl Witness) -> Option<()> {
+        missing::<Self>()
+    }
+
+    /// S5: a client's handshake, with the request of S2.
+    fn connect_socks4(
+        script: Script,
+        user_id: &'static str,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        missing::<Self>()
+    }
+
+    /// S6: S4, a byte at a time.
+    fn serve_socks4_bytewise(
+        script: Script,
         context: &mut Context,
         witness: &mut impl Witness,
     ) -> Option<()> {
@@ -230,6 +275,7 @@ pub struct Row {
     pub version: &'static str,
     pub how: &'static str,
     pub missing: &'static [(&'static [Job], &'static str)],
+    pub socks4: bool,
     pub server_state: fn() -> Option<State>,
     pub client_state: fn() -> Option<State>,
     /// Repeats a job.
@@ -246,6 +292,7 @@ impl Row {
             version: P::VERSION,
             how: P::HOW,
             missing: P::MISSING,
+            socks4: P::SOCKS4,
             server_state: P::server_state,
             client_state: P::client_state,
             repeat: |job, times, context| run::<P, _>(job, times, context, &mut Nobody),
@@ -257,20 +304,11 @@ impl Row {
         }
     }
 
-    /// Returns the reason why it cannot do the job.
-    #[must_use]
-    pub fn why_missing(&self, job: Job) -> Option<&'static str> {
-        self.missing
-            .iter()
-            .find(|(jobs, _)| jobs.contains(&job))
-            .map(|(_, why)| *why)
-    }
-
     /// Returns the jobs that it can do.
     pub fn jobs(&self) -> impl Iterator<Item = Job> {
-        Job::ALL
-            .into_iter()
-            .filter(|job| self.why_missing(*job).is_none())
+        let socks4 = if self.socks4 { Job::SOCKS4 } else { &[] };
+        let jobs = Job::SOCKS5.iter().chain(socks4).copied();
+        jobs.filter(|job| !self.missing.iter().any(|(jobs, _)| jobs.contains(job)))
     }
 }
 
@@ -314,6 +352,23 @@ fn run<P: Peer, W: Witness>(job: Job, times: u64, context: &mut Context, witness
         }),
         Job::J11 => repeat(times, (job.script(), *LONGEST_LOGIN), move |(script, login)| {
             P::serve_bytewise(script, &login, context, witness)
+        }),
+        Job::S1 => repeat(times, REQUEST_SOCKS4, move |bytes| {
+            P::decode_socks4_request(bytes, context, witness);
+            Some(())
+        }),
+        Job::S2 => repeat(times, LOGIN.username, move |user_id| {
+            P::encode_socks4_request(user_id, context, witness)
+        }),
+        Job::S3 => repeat(times, (), move |()| P::encode_socks4_reply(context, witness)),
+        Job::S4 => repeat(times, job.script(), move |script| {
+            P::serve_socks4(script, context, witness)
+        }),
+        Job::S5 => repeat(times, (job.script(), LOGIN.username), move |(script, user_id)| {
+            P::connect_socks4(script, user_id, context, witness)
+        }),
+        Job::S6 => repeat(times, job.script(), move |script| {
+            P::serve_socks4_bytewise(script, context, witness)
         }),
     }
 }

@@ -20,11 +20,15 @@ struct Command {
 
 type Section = fn(&Facts) -> Option<String>;
 
-const SECTIONS: [(&str, Section); 7] = [
+const SECTIONS: [(&str, Section); 9] = [
     ("peers-summary", summary),
-    ("peers-instructions", instructions),
+    ("peers-instructions", |facts| instructions(facts, Job::SOCKS5)),
     ("peers-state", state),
-    ("peers-times", times),
+    ("peers-times", |facts| times(facts, Job::SOCKS5)),
+    ("peers-socks4-instructions", |facts| {
+        instructions(facts, Job::SOCKS4)
+    }),
+    ("peers-socks4-times", |facts| times(facts, Job::SOCKS4)),
     ("peers-allocations", allocations),
     ("peers-calls", calls),
     ("peers-rows", rows),
@@ -92,17 +96,26 @@ impl Facts {
         named.map(|[row, ..]| &**row).filter(|row| has(row)).collect()
     }
 
-    /// Returns a table of rows and jobs. If less is better, the lowest value of a crate is in bold.
-    fn by_job(&self, what: &str, bold: bool, show: impl Fn(&str, Job) -> Option<String>) -> Option<String> {
-        let rows = self.rows(what);
-        let least = Job::ALL.map(|job| {
+    /// Returns a table of rows and `jobs`. If less is better, the lowest value of a crate is in bold.
+    fn by_job(
+        &self,
+        jobs: &[Job],
+        what: &str,
+        bold: bool,
+        show: impl Fn(&str, Job) -> Option<String>,
+    ) -> Option<String> {
+        let mut rows = self.rows(what);
+        rows.retain(|row| jobs.iter().any(|job| self.get(row, name(*job), what).is_some()));
+        let least = |job: Job| {
             let crates = rows.iter().filter(|row| **row != FLOOR);
             let numbers = crates.filter_map(|row| self.number(row, name(job), what));
             numbers.min_by(f64::total_cmp)
-        });
-        let mut table = Table::new([String::new()].into_iter().chain(Job::ALL.map(name)), "---:");
+        };
+        let heads = jobs.iter().map(|job| name(*job));
+        let mut table = Table::new([String::new()].into_iter().chain(heads), "---:");
         for row in &rows {
-            let cells = Job::ALL.iter().zip(least).map(|(job, least)| {
+            let cells = jobs.iter().map(|job| {
+                let least = least(*job);
                 let shown = show(row, *job).unwrap_or("–".to_owned());
                 let is_least = *row != FLOOR && self.number(row, name(*job), what) == least;
                 if bold && is_least && least.is_some() {
@@ -199,13 +212,15 @@ fn instructions_of(facts: &Facts, row: &str, job: Job) -> Option<String> {
     })
 }
 
-fn instructions(facts: &Facts) -> Option<String> {
-    let table = facts.by_job("instructions", true, |row, job| instructions_of(facts, row, job))?;
+fn instructions(facts: &Facts, jobs: &[Job]) -> Option<String> {
+    let table = facts.by_job(jobs, "instructions", true, |row, job| {
+        instructions_of(facts, row, job)
+    })?;
     Some(format!("{table}\n{}.\n", facts.measured("valgrind")))
 }
 
-fn times(facts: &Facts) -> Option<String> {
-    let table = facts.by_job("nanoseconds", true, |row, job| {
+fn times(facts: &Facts, jobs: &[Job]) -> Option<String> {
+    let table = facts.by_job(jobs, "nanoseconds", true, |row, job| {
         let time = facts.number(row, name(job), "nanoseconds")?;
         Some(if time < 10.0 {
             format!("{time:.1}")
@@ -217,7 +232,7 @@ fn times(facts: &Facts) -> Option<String> {
 }
 
 fn allocations(facts: &Facts) -> Option<String> {
-    facts.by_job("allocated", false, |row, job| {
+    facts.by_job(Job::SOCKS5, "allocated", false, |row, job| {
         let [count, bytes] = ["allocations", "allocated"].map(|what| facts.get(row, name(job), what));
         Some(if count? == "0" {
             "0".to_owned()
@@ -228,7 +243,7 @@ fn allocations(facts: &Facts) -> Option<String> {
 }
 
 fn calls(facts: &Facts) -> Option<String> {
-    facts.by_job("reads", false, |row, job| {
+    facts.by_job(Job::SOCKS5, "reads", false, |row, job| {
         let [reads, writes] = ["reads", "writes"].map(|what| facts.get(row, name(job), what));
         Some(format!("{} + {}", reads?, writes?))
     })
@@ -272,13 +287,13 @@ fn rows(facts: &Facts) -> Option<String> {
     );
     for row in facts.rows("version") {
         let mut missing: Vec<(&str, Vec<String>)> = Vec::new();
-        for job in Job::ALL {
-            let Some(why) = facts.get(row, name(job), "missing") else {
+        for job in Job::SOCKS5.iter().chain(Job::SOCKS4) {
+            let Some(why) = facts.get(row, name(*job), "missing") else {
                 continue;
             };
             match missing.iter_mut().find(|(other, _)| *other == why) {
-                Some((_, jobs)) => jobs.push(name(job)),
-                None => missing.push((why, vec![name(job)])),
+                Some((_, jobs)) => jobs.push(name(*job)),
+                None => missing.push((why, vec![name(*job)])),
             }
         }
         let missing: Vec<_> = missing

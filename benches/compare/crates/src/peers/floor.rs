@@ -86,6 +86,49 @@ fn is_login(bytes: &[u8], login: &Login) -> Option<bool> {
     Some(username == login.username.as_bytes() && password == login.password.as_bytes())
 }
 
+/// A request of SOCKS4: what version 5 has too, with USERID as the rest.
+#[inline(always)]
+fn socks4_request(bytes: &[u8]) -> Option<Message<'_>> {
+    let [4, code, p, q, a, b, c, d, ref rest @ ..] = *bytes else {
+        return None;
+    };
+    let (user_id, rest) = until_nul(rest)?;
+    let host = match [a, b, c, d] {
+        [0, 0, 0, 1..=255] => Host::Name(until_nul(rest)?.0),
+        ip => Host::V4(ip),
+    };
+    let port = u16::from_be_bytes([p, q]);
+    Some(Message {
+        code,
+        host,
+        port,
+        rest: user_id,
+    })
+}
+
+#[inline(always)]
+fn until_nul(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == 0)?;
+    Some((bytes.get(..end)?, bytes.get(end + 1..)?))
+}
+
+#[inline(always)]
+fn put_socks4_request(user_id: &str, out: &mut Output<'_>) -> Option<()> {
+    let [p, q] = black_box(PORT).to_be_bytes();
+    out.put(&[4, 1, p, q, 0, 0, 0, 1])?;
+    out.put(user_id.as_bytes())?;
+    out.put(&[0])?;
+    out.put(black_box(NAME).as_bytes())?;
+    out.put(&[0])
+}
+
+#[inline(always)]
+fn put_socks4_reply(out: &mut Output<'_>) -> Option<()> {
+    let [p, q] = black_box(PORT).to_be_bytes();
+    let [a, b, c, d] = black_box(BOUND);
+    out.put(&[0, 0x5a, p, q, a, b, c, d])
+}
+
 /// Writes ten bytes: three, then ATYP, address and port.
 #[inline(always)]
 fn with_ipv4([a, b, c]: [u8; 3], ip: [u8; 4]) -> [u8; 10] {
@@ -102,6 +145,7 @@ impl Peer for Floor {
     const NAME: &str = "floor";
     const VERSION: &str = "";
     const HOW: &str = "by hand, for these jobs only";
+    const SOCKS4: bool = true;
 
     #[inline(always)]
     fn decode_request(bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
@@ -232,6 +276,97 @@ impl Peer for Floor {
         let reply = request(script.chunk(next)).filter(|reply| reply.code == 0)?;
         witness.read(&reply, Message::told);
         Some(())
+    }
+
+    #[inline(always)]
+    fn decode_socks4_request(bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
+        witness.read(&socks4_request(bytes), |request| request.as_ref().unwrap().told());
+    }
+
+    #[inline(always)]
+    fn encode_socks4_request(
+        user_id: &'static str,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        let mut out = context.output();
+        put_socks4_request(user_id, &mut out)?;
+        witness.wrote(out.written());
+        Some(())
+    }
+
+    #[inline(always)]
+    fn encode_socks4_reply(context: &mut Context, witness: &mut impl Witness) -> Option<()> {
+        let mut out = context.output();
+        put_socks4_reply(&mut out)?;
+        witness.wrote(out.written());
+        Some(())
+    }
+
+    #[inline(always)]
+    fn serve_socks4(script: Script, context: &mut Context, witness: &mut impl Witness) -> Option<()> {
+        let mut out = context.output();
+        let request = socks4_request(script.chunk(0))?;
+        witness.read(&request, Message::told);
+        put_socks4_reply(&mut out)?;
+        witness.wrote(out.written());
+        Some(())
+    }
+
+    #[inline(always)]
+    fn connect_socks4(
+        script: Script,
+        user_id: &'static str,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        let mut out = context.output();
+        put_socks4_request(user_id, &mut out)?;
+        witness.wrote(out.written());
+        let [0, 0x5a, p, q, a, b, c, d] = *script.chunk(0) else {
+            return None;
+        };
+        let reply = Message {
+            code: 0,
+            host: Host::V4([a, b, c, d]),
+            port: u16::from_be_bytes([p, q]),
+            rest: &[],
+        };
+        witness.read(&reply, Message::told);
+        Some(())
+    }
+
+    /// Each byte after the head is compared with NUL once.
+    #[inline(always)]
+    fn serve_socks4_bytewise(
+        script: Script,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        let (received, out) = context.slice.split_at_mut(1024);
+        let mut out = Output::new(out);
+        let mut len = 0;
+        let mut fields = 0;
+        for &byte in script.bytes {
+            arrival();
+            *received.get_mut(len)? = byte;
+            len += 1;
+            if len <= 8 || byte != 0 {
+                continue;
+            }
+            fields += 1;
+            let needed = match received.get(4..8)? {
+                [0, 0, 0, 1..=255] => 2,
+                _ => 1,
+            };
+            if fields == needed {
+                witness.read(&socks4_request(received.get(..len)?)?, Message::told);
+                put_socks4_reply(&mut out)?;
+                witness.wrote(out.written());
+                return Some(());
+            }
+        }
+        None
     }
 
     fn server_state() -> Option<State> {

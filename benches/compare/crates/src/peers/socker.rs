@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 
+use socker::socks4;
 use socker::socks5::auth::username_password;
 use socker::socks5::{
     Address, AuthenticationMethod, ClientGreeting, CommandType, Reply, Request, Response, ServerChoice,
@@ -40,6 +41,43 @@ fn success() -> Response {
 }
 
 #[inline(always)]
+fn socks4_request(user_id: &'static str) -> socks4::Request {
+    socks4::Request {
+        command: socks4::CommandType::CONNECT,
+        port: black_box(PORT),
+        address: socks4::Address::from(black_box(NAME)),
+        user_id: user_id.as_bytes().into(),
+    }
+}
+
+fn socks4_told(request: &socks4::Request) -> Told {
+    let told = |host| Told::message(request.command.into(), host, request.port);
+    match &request.address {
+        socks4::Address::Ipv4(ip) => told(ip.to_string()),
+        socks4::Address::Domain(name) => told(name.escape_ascii().to_string()),
+    }
+    .with_payload(&request.user_id)
+}
+
+#[inline(always)]
+fn socks4_success() -> socks4::Response {
+    socks4::Response {
+        reply: socks4::Reply::REQUEST_GRANTED,
+        port: black_box(PORT),
+        address: black_box(BOUND).into(),
+    }
+}
+
+/// A server of SOCKS4 has read the request.
+#[inline(always)]
+fn answer_socks4(request: &socks4::Request, out: &mut Vec<u8>, witness: &mut impl Witness) -> Option<()> {
+    witness.read(request, socks4_told);
+    socks4_success().encode(out).ok()?;
+    witness.wrote(out);
+    Some(())
+}
+
+#[inline(always)]
 fn datagram(payload: &[u8]) -> UdpDatagram<'_> {
     UdpDatagram {
         fragment: 0,
@@ -64,6 +102,7 @@ impl Peer for Socker {
     const NAME: &str = "socker";
     const VERSION: &str = "1.0.0";
     const HOW: &str = "messages; decoded again for each byte";
+    const SOCKS4: bool = true;
 
     #[inline(always)]
     fn decode_request(bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
@@ -248,6 +287,78 @@ impl Peer for Socker {
         let reply = whole(Response::decode(script.chunk(next))).filter(|reply| reply.reply.is_success())?;
         witness.read(&reply, |reply| told(0, &reply.address, reply.port));
         Some(())
+    }
+
+    #[inline(always)]
+    fn decode_socks4_request(bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
+        witness.read(&socks4::Request::decode(bytes), |decoded| {
+            let Ok(DecodeStatus::Complete((request, _))) = decoded else {
+                panic!("{decoded:?}")
+            };
+            socks4_told(request)
+        });
+    }
+
+    #[inline(always)]
+    fn encode_socks4_request(
+        user_id: &'static str,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        context.out.clear();
+        socks4_request(user_id).encode(&mut context.out).ok()?;
+        witness.wrote(&context.out);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn encode_socks4_reply(context: &mut Context, witness: &mut impl Witness) -> Option<()> {
+        context.out.clear();
+        socks4_success().encode(&mut context.out).ok()?;
+        witness.wrote(&context.out);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn serve_socks4(script: Script, context: &mut Context, witness: &mut impl Witness) -> Option<()> {
+        context.out.clear();
+        let request = whole(socks4::Request::decode(script.chunk(0)))?;
+        answer_socks4(&request, &mut context.out, witness)
+    }
+
+    #[inline(always)]
+    fn connect_socks4(
+        script: Script,
+        user_id: &'static str,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        context.out.clear();
+        socks4_request(user_id).encode(&mut context.out).ok()?;
+        witness.wrote(&context.out);
+        let reply = whole(socks4::Response::decode(script.chunk(0)))?;
+        reply.reply.is_granted().then_some(())?;
+        witness.read(&reply, |reply| Told::message(0, reply.address, reply.port));
+        Some(())
+    }
+
+    #[inline(always)]
+    fn serve_socks4_bytewise(
+        script: Script,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        let Context { out, received, .. } = context;
+        out.clear();
+        received.clear();
+        for &byte in script.bytes {
+            arrival();
+            received.push(byte);
+            if let DecodeStatus::Complete((request, _)) = socks4::Request::decode(received).ok()? {
+                return answer_socks4(&request, out, witness);
+            }
+        }
+        None
     }
 
     fn server_state() -> Option<State> {

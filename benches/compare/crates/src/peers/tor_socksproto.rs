@@ -10,7 +10,7 @@ use tor_socksproto::{
 };
 
 use super::NO_DATAGRAMS;
-use crate::job::{BOUND, GREETING_NONE, Job, Login, NAME, PORT, REQUEST_IP, Script, Told};
+use crate::job::{BOUND, GREETING_NONE, Job, Login, NAME, PORT, REQUEST_IP, REQUEST_SOCKS4, Script, Told};
 use crate::peer::{Context, Peer, State, Witness, arrival};
 
 pub struct Step;
@@ -21,7 +21,11 @@ fn told(code: u8, address: &SocksAddr, port: u16) -> Told {
 }
 
 fn request_told(request: &SocksRequest) -> Told {
-    told(request.command().into(), request.addr(), request.port())
+    let told = told(request.command().into(), request.addr(), request.port());
+    match request.auth() {
+        SocksAuth::Socks4(user_id) => told.with_payload(user_id),
+        _ => told,
+    }
 }
 
 fn reply_told(reply: &SocksReply) -> Told {
@@ -72,15 +76,18 @@ fn client(login: Option<&Login>) -> Option<SocksClientHandshake> {
         None => SocksAuth::NoAuth,
         Some(&Login { username, password }) => SocksAuth::Username(username.into(), password.into()),
     };
+    client_of(SocksVersion::V5, auth)
+}
+
+#[inline(always)]
+fn socks4_client(user_id: &'static str) -> Option<SocksClientHandshake> {
+    client_of(SocksVersion::V4, SocksAuth::Socks4(user_id.into()))
+}
+
+#[inline(always)]
+fn client_of(version: SocksVersion, auth: SocksAuth) -> Option<SocksClientHandshake> {
     let address = SocksAddr::Hostname(black_box(NAME).to_string().try_into().ok()?);
-    let request = SocksRequest::new(
-        SocksVersion::V5,
-        SocksCmd::CONNECT,
-        address,
-        black_box(PORT),
-        auth,
-    )
-    .ok()?;
+    let request = SocksRequest::new(version, SocksCmd::CONNECT, address, black_box(PORT), auth).ok()?;
     Some(SocksClientHandshake::new(request))
 }
 
@@ -110,17 +117,45 @@ fn step<H: Handshake>(
     }
 }
 
+/// Either version: the machine takes what comes.
+#[inline(always)]
+fn serve_by_step(
+    pieces: impl Iterator<Item = &'static [u8]>,
+    login: Option<&Login>,
+    context: &mut Context,
+    witness: &mut impl Witness,
+) -> Option<()> {
+    context.out.clear();
+    let request = step(SocksProxyHandshake::new(), pieces, &mut context.out, witness)?;
+    answer(&request, login, &mut context.out, witness)
+}
+
+#[inline(always)]
+fn connect_by_step(
+    client: SocksClientHandshake,
+    script: Script,
+    context: &mut Context,
+    witness: &mut impl Witness,
+) -> Option<()> {
+    context.out.clear();
+    let reply = step(client, script.chunks(), &mut context.out, witness)?;
+    (reply.status() == SocksStatus::SUCCEEDED).then_some(())?;
+    witness.read(&reply, reply_told);
+    Some(())
+}
+
 impl Peer for Step {
     const NAME: &str = "tor-socksproto";
     const VERSION: &str = "0.47.0";
     const HOW: &str = "machines, by `step`";
     const MISSING: &[(&[Job], &str)] = &[
         (
-            &[Job::J1, Job::J2, Job::J3],
+            &[Job::J1, Job::J2, Job::J3, Job::S1, Job::S2, Job::S3],
             "messages are private, but see the row below",
         ),
         NO_DATAGRAMS,
     ];
+    const SOCKS4: bool = true;
 
     #[inline(always)]
     fn serve(
@@ -129,14 +164,7 @@ impl Peer for Step {
         context: &mut Context,
         witness: &mut impl Witness,
     ) -> Option<()> {
-        context.out.clear();
-        let request = step(
-            SocksProxyHandshake::new(),
-            script.chunks(),
-            &mut context.out,
-            witness,
-        )?;
-        answer(&request, login, &mut context.out, witness)
+        serve_by_step(script.chunks(), login, context, witness)
     }
 
     #[inline(always)]
@@ -146,10 +174,31 @@ impl Peer for Step {
         context: &mut Context,
         witness: &mut impl Witness,
     ) -> Option<()> {
-        context.out.clear();
-        let bytes = script.bytes.chunks(1);
-        let request = step(SocksProxyHandshake::new(), bytes, &mut context.out, witness)?;
-        answer(&request, Some(login), &mut context.out, witness)
+        serve_by_step(script.bytes.chunks(1), Some(login), context, witness)
+    }
+
+    #[inline(always)]
+    fn serve_socks4(script: Script, context: &mut Context, witness: &mut impl Witness) -> Option<()> {
+        serve_by_step(script.chunks(), None, context, witness)
+    }
+
+    #[inline(always)]
+    fn serve_socks4_bytewise(
+        script: Script,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        serve_by_step(script.bytes.chunks(1), None, context, witness)
+    }
+
+    #[inline(always)]
+    fn connect_socks4(
+        script: Script,
+        user_id: &'static str,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        connect_by_step(socks4_client(user_id)?, script, context, witness)
     }
 
     #[inline(always)]
@@ -159,11 +208,7 @@ impl Peer for Step {
         context: &mut Context,
         witness: &mut impl Witness,
     ) -> Option<()> {
-        context.out.clear();
-        let reply = step(client(login)?, script.chunks(), &mut context.out, witness)?;
-        (reply.status() == SocksStatus::SUCCEEDED).then_some(())?;
-        witness.read(&reply, reply_told);
-        Some(())
+        connect_by_step(client(login)?, script, context, witness)
     }
 
     fn server_state() -> Option<State> {
@@ -198,6 +243,12 @@ static REQUEST: LazyLock<SocksRequest> = LazyLock::new(|| {
     handshake.into_request().expect("is whole")
 });
 
+static SOCKS4_REQUEST: LazyLock<SocksRequest> = LazyLock::new(|| {
+    let mut handshake = SocksProxyHandshake::new();
+    act(&mut handshake, REQUEST_SOCKS4, &mut Vec::new());
+    handshake.into_request().expect("is whole")
+});
+
 /// Passes a whole message to the machine. Returns whether it was the last.
 #[inline(always)]
 fn act<H: Handshake>(handshake: &mut H, message: &[u8], out: &mut Vec<u8>) -> Option<bool> {
@@ -207,19 +258,75 @@ fn act<H: Handshake>(handshake: &mut H, message: &[u8], out: &mut Vec<u8>) -> Op
     Some(action.finished)
 }
 
+#[inline(always)]
+fn read_request(mut handshake: SocksProxyHandshake, bytes: &[u8], witness: &mut impl Witness) {
+    let finished = act(&mut handshake, bytes, &mut Vec::new());
+    let request = finished.and_then(|_| handshake.into_request());
+    witness.read(&request, |request| request_told(request.as_ref().unwrap()));
+}
+
+#[inline(always)]
+fn serve_bytes(
+    script: Script,
+    login: Option<&Login>,
+    context: &mut Context,
+    witness: &mut impl Witness,
+) -> Option<()> {
+    let Context { out, received, .. } = context;
+    out.clear();
+    received.clear();
+    let mut handshake = SocksProxyHandshake::new();
+    for &byte in script.bytes {
+        arrival();
+        received.push(byte);
+        #[expect(deprecated)]
+        let Ok(action) = handshake.handshake(received) else {
+            continue;
+        };
+        let action = action.ok()?;
+        out.extend_from_slice(&action.reply);
+        received.drain(..action.drain);
+        if action.finished {
+            break;
+        }
+        witness.wrote(out);
+    }
+    answer(&handshake.into_request()?, login, out, witness)
+}
+
+#[inline(always)]
+fn connect_by_messages(
+    mut handshake: SocksClientHandshake,
+    script: Script,
+    context: &mut Context,
+    witness: &mut impl Witness,
+) -> Option<()> {
+    context.out.clear();
+    act(&mut handshake, &[], &mut context.out)?;
+    for chunk in script.chunks() {
+        witness.wrote(&context.out);
+        if act(&mut handshake, chunk, &mut context.out)? {
+            break;
+        }
+    }
+    let reply = handshake
+        .into_reply()
+        .filter(|reply| reply.status() == SocksStatus::SUCCEEDED)?;
+    witness.read(&reply, reply_told);
+    Some(())
+}
+
 impl Peer for Deprecated {
     const NAME: &str = "tor-socksproto (deprecated)";
     const VERSION: &str = "0.47.0";
     const HOW: &str =
         "machines, by `handshake`; decoded again for each byte; J1 and J2 clone one that waits for a request";
     const MISSING: &[(&[Job], &str)] = &[NO_DATAGRAMS];
+    const SOCKS4: bool = true;
 
     #[inline(always)]
     fn decode_request(bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
-        let mut handshake = black_box(&*AWAITS_REQUEST).clone();
-        let finished = act(&mut handshake, bytes, &mut Vec::new());
-        let request = finished.and_then(|_| handshake.into_request());
-        witness.read(&request, |request| request_told(request.as_ref().unwrap()));
+        read_request(black_box(&*AWAITS_REQUEST).clone(), bytes, witness);
     }
 
     #[inline(always)]
@@ -228,6 +335,56 @@ impl Peer for Deprecated {
         context.out.extend_from_slice(&success(black_box(&*REQUEST))?);
         witness.wrote(&context.out);
         Some(())
+    }
+
+    #[inline(always)]
+    fn decode_socks4_request(bytes: &'static [u8], _: &mut Context, witness: &mut impl Witness) {
+        read_request(SocksProxyHandshake::new(), bytes, witness);
+    }
+
+    #[inline(always)]
+    fn encode_socks4_request(
+        user_id: &'static str,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        context.out.clear();
+        act(&mut socks4_client(user_id)?, &[], &mut context.out)?;
+        witness.wrote(&context.out);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn encode_socks4_reply(context: &mut Context, witness: &mut impl Witness) -> Option<()> {
+        context.out.clear();
+        let reply = success(black_box(&*SOCKS4_REQUEST))?;
+        context.out.extend_from_slice(&reply);
+        witness.wrote(&context.out);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn serve_socks4(script: Script, context: &mut Context, witness: &mut impl Witness) -> Option<()> {
+        Self::serve(script, None, context, witness)
+    }
+
+    #[inline(always)]
+    fn serve_socks4_bytewise(
+        script: Script,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        serve_bytes(script, None, context, witness)
+    }
+
+    #[inline(always)]
+    fn connect_socks4(
+        script: Script,
+        user_id: &'static str,
+        context: &mut Context,
+        witness: &mut impl Witness,
+    ) -> Option<()> {
+        connect_by_messages(socks4_client(user_id)?, script, context, witness)
     }
 
     #[inline(always)]
@@ -255,26 +412,7 @@ impl Peer for Deprecated {
         context: &mut Context,
         witness: &mut impl Witness,
     ) -> Option<()> {
-        let Context { out, received, .. } = context;
-        out.clear();
-        received.clear();
-        let mut handshake = SocksProxyHandshake::new();
-        for &byte in script.bytes {
-            arrival();
-            received.push(byte);
-            #[expect(deprecated)]
-            let Ok(action) = handshake.handshake(received) else {
-                continue;
-            };
-            let action = action.ok()?;
-            out.extend_from_slice(&action.reply);
-            received.drain(..action.drain);
-            if action.finished {
-                break;
-            }
-            witness.wrote(out);
-        }
-        answer(&handshake.into_request()?, Some(login), out, witness)
+        serve_bytes(script, Some(login), context, witness)
     }
 
     #[inline(always)]
@@ -284,20 +422,7 @@ impl Peer for Deprecated {
         context: &mut Context,
         witness: &mut impl Witness,
     ) -> Option<()> {
-        context.out.clear();
-        let mut handshake = client(login)?;
-        act(&mut handshake, &[], &mut context.out)?;
-        for chunk in script.chunks() {
-            witness.wrote(&context.out);
-            if act(&mut handshake, chunk, &mut context.out)? {
-                break;
-            }
-        }
-        let reply = handshake
-            .into_reply()
-            .filter(|reply| reply.status() == SocksStatus::SUCCEEDED)?;
-        witness.read(&reply, reply_told);
-        Some(())
+        connect_by_messages(client(login)?, script, context, witness)
     }
 
     fn server_state() -> Option<State> {
