@@ -238,7 +238,8 @@ impl<const N: usize> Buffer<N> {
         Some((consumed, progress))
     }
 
-    /// Consumes input, at least a byte, that decides nothing about the message in progress.
+    /// Consumes input, at least a byte, that decides nothing about the message in progress. `missing` stays: it is a minimum
+    /// where the length is not known.
     #[inline]
     pub(crate) fn take_undecided(&mut self, input: &[u8]) {
         self.offer(input);

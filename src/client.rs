@@ -112,7 +112,7 @@ enum Answer {
     Succeeded,
 }
 
-/// How many bytes the first decision about each message needs: a whole selection or status, or a reply up to REP.
+/// How many bytes the decoder needs to find a fault or the length: a whole selection or status, or a reply up to REP.
 const FIRST_DECISION: u16 = 2;
 
 impl Message {

@@ -25,7 +25,7 @@ const fn other_protocol(expected: u8, got: u8) -> &'static str {
 
 /// Bytes that are not the expected message.
 ///
-/// A fault is reported as soon as the byte that shows it is received.
+/// A machine reports a fault as soon as it has received the byte that shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
@@ -82,7 +82,7 @@ pub enum PeerMisbehaved {
 
 /// The phases of a handshake, in their order.
 ///
-/// A handshake never goes back to an earlier phase, so a deadline can compare: `phase < Phase::Reply`.
+/// A handshake never goes back to an earlier phase, so you can compare phases to choose a deadline: `phase < Phase::Reply`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Phase {

@@ -41,13 +41,14 @@
 //!
 //! # Guarantees
 //!
-//! - **Never over-reads.** Bytes after the handshake stay in your buffer, however the input is split. If you read at most
-//!   as many bytes as the machine asks for, they stay in the stream.
-//! - **Refusals reach the peer first.** `05 FF`, `01 01` or the reply is sent; only then do you see `Closed`.
+//! - **Never over-reads.** Bytes after the handshake stay in your buffer, however the input is split. If you never
+//!   read more bytes than the machine asks for, they stay in the stream.
+//! - **Refusals reach the peer first.** A server returns `Closed` only after it has sent the refusal: `05 FF`,
+//!   `01 01`, or a reply with a failure code.
 //! - **Illegal calls do not compile.** The types rule out a second reply, a request before authentication, and an
 //!   accidental success.
-//! - **Secrets do not print.** `Debug` prints only lengths, comparison is constant-time, and the machine overwrites
-//!   credentials once they are sent or answered.
+//! - **Secrets do not print.** `Debug` prints only lengths, comparison is constant-time, and a machine overwrites
+//!   credentials as soon as it has sent them (client) or you have answered them (server).
 //! - **Bounded.** A server's handshake takes at most 560 bytes, a client's at most 1,100. Neither uses the heap.
 //! - **Interoperates.** A client accepts what deployed servers send: truncated refusals, ATYP 00 in a failure, an empty
 //!   name in a reply, and an RFC 1929 answer with version 05.
@@ -82,7 +83,7 @@
 //! - [`Address::canonical`], [`Address::to_target`], `Host::try_from` with text, parsing an [`Address`] or [`AddressBuf`],
 //!   [`udp::Association::new`], and the constructors of [`udp::ClientAssociation`]. They call the IPv6 parser of `core`,
 //!   whose indices are in bounds, but the optimiser cannot prove that.
-//! - `udp::AssociationTable`, which calls the maps of `alloc`, and the `Ord` and `Clone` of your keys.
+//! - `udp::AssociationTable`. It calls the maps of `alloc`, and your implementations of `Ord` and `Clone` for the keys.
 //! - `gssapi::Negotiator` while it handles input, runs a step or rejects, and `gssapi::Encapsulation` while it wraps or
 //!   unwraps. They call your `gssapi::Context`, and grow a `Vec`, which panics beyond `isize::MAX` bytes. Their own
 //!   buffers hold at most the longest message, 65,539 bytes.

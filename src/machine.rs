@@ -18,14 +18,16 @@ pub enum Io<'a> {
     ///
     /// Flush a buffered or encrypted stream before you read.
     NeedInput {
-        /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, the machine consumes all.
+        /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, the machine consumes all,
+        /// except a wrong version byte.
         needed: NonZeroUsize,
     },
 }
 
 /// A state machine of this crate: a handshake of either role, or a GSSAPI negotiation.
 ///
-/// Input and output are the same for every machine. Decisions differ, and are the caller's. With this trait, one function
+/// Input and output are the same for every machine. Decisions differ between machines, and the caller makes
+/// them. With this trait, one function
 /// can do the input and output of all machines. [`advance`](Self::advance) and [`advance_exact`](Self::advance_exact) are
 /// such functions, over any [`Read`](std::io::Read) and [`Write`](std::io::Write). They need feature `std`:
 ///
@@ -92,14 +94,15 @@ pub trait Machine: private::Sealed {
 
     /// Notes that the peer has ended its side of the connection.
     ///
-    /// If the machine needs input, it closes with `UnexpectedEof`. If a decision or a refusal is pending, that is finished
-    /// first, because a client may half-close after its request.
+    /// If the machine needs input, it closes with `UnexpectedEof`. It first waits for the answer to a pending
+    /// decision, and sends a pending refusal, because a client may half-close after its request.
     ///
-    /// The machine still consumes the bytes that you received before the end. If it has left some of the bytes that you
-    /// offered, it asks for them. Offer bytes that you have not offered yet before you poll again.
+    /// The machine still consumes the bytes that you received before the end. If it did not consume all the bytes
+    /// that you offered, it asks for the rest. If you hold received bytes that you have not offered yet, offer them before
+    /// you poll again.
     ///
-    /// If your own negotiation has used those bytes, call this again, or pass an empty slice to
-    /// [`handle_input`](Self::handle_input). Either means that you hold no more bytes.
+    /// If your own negotiation has used the rest, call this again, or pass an empty slice to
+    /// [`handle_input`](Self::handle_input). Either call tells the machine that you hold no more bytes.
     fn handle_eof(&mut self);
 
     /// Returns the pending input or output, or `None` if a decision is pending.
@@ -170,7 +173,8 @@ pub trait Machine: private::Sealed {
     ///
     /// Reads at most [`needed`](Io::NeedInput) bytes at a time, so after the handshake, the next byte in `stream` is the first
     /// of the tunnel. Use it to pass on the bare stream, for instance to a TLS client or a second proxy. It takes more reads
-    /// than [`advance`](Self::advance): four to eight for a handshake.
+    /// than [`advance`](Self::advance): four to eight for CONNECT in SOCKS5. A server of SOCKS4 reads user id and name byte by
+    /// byte.
     ///
     /// If the peer speaks another protocol, the bytes read up to that point are lost. Use [`advance`](Self::advance) if you
     /// pass such connections to another handler.

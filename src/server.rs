@@ -99,7 +99,7 @@ impl Message {
         }
     }
 
-    /// Returns how many bytes the first decision about the message needs.
+    /// Returns how many bytes of the message the decoder needs to find a fault or the length.
     const fn first_decision(self, config: Config) -> u16 {
         match self {
             Self::Greeting | Self::Credentials => 2,

@@ -60,7 +60,8 @@ impl Cursor {
 /// Bytes to send, in this order, before anything else is done.
 ///
 /// They stay pending until you confirm them, for instance with [`sent`](Self::sent). The slice points into the state
-/// machine. If the kernel reads it later, as with io_uring, first copy the bytes into your own buffer, and confirm them then.
+/// machine. If the kernel reads it later, as with io_uring, copy the bytes into your own buffer, and confirm them right
+/// after the copy.
 /// Over an encapsulated or encrypted stream, confirm the bytes that the layer below has accepted.
 ///
 /// With feature `bytes` this is also a `bytes::Buf`, so that `write_all_buf` and similar functions can drain it:

@@ -24,7 +24,8 @@ pub enum Output<'a> {
     ///
     /// Flush a buffered or encrypted stream before you read.
     NeedInput {
-        /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, it consumes all of them.
+        /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, it consumes all of
+        /// them, except a wrong version byte.
         needed: NonZeroUsize,
     },
     /// Perform the method's own sub-negotiation on the raw stream. Methods `00` and `02` do not lead here.
@@ -42,7 +43,7 @@ pub enum Output<'a> {
     Closed(Error),
 }
 
-/// A decision, or the end of the handshake: [`Output`] without input and output.
+/// A decision, or the end of the handshake: every [`Output`] except those for input and output.
 ///
 /// [`Machine::advance`](crate::Machine::advance) and [`Machine::poll_decision`](crate::Machine::poll_decision) return it.
 #[expect(

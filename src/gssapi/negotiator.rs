@@ -178,7 +178,8 @@ pub enum Output<'a, C: Context> {
     ///
     /// Flush a buffered stream before you read.
     NeedInput {
-        /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, it consumes all of them.
+        /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, it consumes all of
+        /// them, except a wrong version byte.
         needed: NonZeroUsize,
     },
     /// Run a step of context establishment, on a thread that may block.

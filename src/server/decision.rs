@@ -32,7 +32,8 @@ pub enum Output<'a> {
     ///
     /// Flush a buffered or encrypted stream before you read.
     NeedInput {
-        /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, it consumes all of them.
+        /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, it consumes all of
+        /// them, except a wrong version byte.
         needed: NonZeroUsize,
     },
     /// Select one of the methods that the client offers.
@@ -56,7 +57,7 @@ pub enum Output<'a> {
     Closed(Error),
 }
 
-/// A decision, or the end of the handshake: [`Output`] without input and output.
+/// A decision, or the end of the handshake: every [`Output`] except those for input and output.
 ///
 /// [`Machine::advance`](crate::Machine::advance) and [`Machine::poll_decision`](crate::Machine::poll_decision) return it.
 #[expect(
@@ -205,7 +206,7 @@ pub struct Authenticate<'a> {
 impl Authenticate<'_> {
     /// Returns the user name and password. [`Credentials::verify`] compares them in constant time.
     ///
-    /// They borrow the token. Copy what you need later, for instance into a [`CredentialsBuf`](crate::CredentialsBuf).
+    /// They borrow the token. If you need them after the answer, first copy them, for instance into a [`CredentialsBuf`](crate::CredentialsBuf).
     #[inline]
     #[must_use]
     pub fn credentials(&self) -> Credentials<'_> {

@@ -11,7 +11,7 @@ use crate::socks4::{self, Version};
 
 impl Handshake {
     /// Consumes part of a request.
-    #[inline(never)] // Saves no registers for version 5.
+    #[inline(never)] // The path of version 5 need not save registers.
     pub(super) fn receive_socks4(&mut self, input: &[u8]) -> usize {
         // Most bytes of a request that arrives one byte at a time: a third of the instructions with this.
         if socks4::Request::is_inside_field(self.buffer.received_len(), input) {

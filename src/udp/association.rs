@@ -64,7 +64,7 @@ impl Association {
     /// the address in the request.
     ///
     /// The port in `requested` counts only if the host is the peer's own address, or a name that spells it. Otherwise the
-    /// first datagram sets the port: many clients request the target, and behind a NAT the port of `0.0.0.0:port` may be
+    /// first datagram sets the port: many clients request the target's address, and behind a NAT the port of `0.0.0.0:port` may be
     /// wrong. To require a port in any case, pass it with the peer's IP address. To accept the first port, pass
     /// [`Address::UNSPECIFIED`].
     #[must_use]

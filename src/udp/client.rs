@@ -119,7 +119,7 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
         })
     }
 
-    /// Sets whether datagrams are sent to the proxy's host instead of BND.ADDR, at BND.PORT.
+    /// Sets whether datagrams are sent to the proxy's host instead of BND.ADDR. The port is BND.PORT in both cases.
     ///
     /// Use it for a server behind NAT, which reports an address that clients cannot reach. It also prevents the proxy from
     /// directing datagrams to other hosts.

@@ -26,14 +26,14 @@ pub enum Discard {
     /// A fragment after the first, while no sequence is open.
     #[error("fragment of a sequence whose first fragment is missing")]
     NoStart,
-    /// A position before the sequence's last one, or the last position with another address or payload. The sequence was
-    /// dropped.
+    /// A position lower than the highest one received, or the highest one again with another address or payload. The
+    /// sequence was dropped.
     #[error("fragment at an earlier position, or different from the last one at its position")]
     Reset,
-    /// The last fragment again. The sequence stays open.
+    /// The most recent fragment once more. The sequence stays open.
     #[error("duplicate fragment")]
     Duplicate,
-    /// A position after the next one. The sequence was dropped.
+    /// A position beyond the one that must come next. The sequence was dropped.
     #[error("fragment out of sequence (gap)")]
     Gap,
     /// Another address than the sequence's. The sequence was dropped.

@@ -57,7 +57,7 @@ pub fn fragments<'a>(
     }))
 }
 
-/// A payload that needs more than 127 fragments, the highest position in FRAG.
+/// A payload that needs more than 127 fragments: 127 is the highest position in FRAG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{pieces} fragments needed, at most 127 are possible")]
 #[non_exhaustive]

@@ -251,7 +251,7 @@ impl<'a> Datagram<'a> {
 /// bytes. Returns 0 if the header is longer than `limit`.
 ///
 /// `limit` is at most 65507 over IPv4, and 65527 over IPv6. Subtract the bytes that an authentication method adds.
-/// [RFC 1928 §7] requires programs to report this size to their users instead of the system's.
+/// [RFC 1928 §7] requires programs to report this size to their users, and not the size that the system reports.
 ///
 /// ```
 /// use sans_socks::udp::max_payload;

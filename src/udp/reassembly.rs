@@ -11,7 +11,7 @@
 //! | p = h, same address and payload | | `Duplicate` |
 //! | p = 1 | starts a sequence | starts a sequence, the open one is dropped |
 //! | 1 < p <= h | `NoStart` | `Reset`, sequence dropped |
-//! | p = h + 1 | `NoStart` | appended, delivered if it is the last; `AddressMismatch`, `TooLarge`, `Unterminated`: sequence dropped |
+//! | p = h + 1 | `NoStart` | appended, and delivered if it is marked as the last; on `AddressMismatch`, `TooLarge` or `Unterminated`, sequence dropped |
 //! | p > h + 1 | `NoStart` | `Gap`, sequence dropped: the missing fragment could only arrive as a lower position |
 //!
 //! Position 1 always begins a datagram. If it did not replace an open sequence, the loss of a single fragment could join the

@@ -7,15 +7,17 @@ use super::{Association, Datagram, Discard};
 
 /// The associations that share one UDP socket. You choose the type of their keys, such as a connection number.
 ///
-/// A datagram belongs to the first of these that exists, or to the oldest of several:
+/// A datagram belongs to the first of these associations that exists. If several fit the same line, it belongs to the
+/// oldest of them:
 ///
 /// 1. the association whose client is the source,
 /// 2. an association without a client, whose request named the source's port,
 /// 3. an association without a client, which accepts any port,
 /// 4. an association with a client that [may use any port](Association::with_any_port).
 ///
-/// A loop that asks each association in turn gets this wrong. If an association without a client precedes that of a client on
-/// the same host, it accepts that client's next datagram. Its port is then determined, and its own client is locked out:
+/// A loop that asks each association in turn gets this wrong. Suppose that two clients on one host have an association each,
+/// and that only the client of the second association has sent a datagram. The first association then accepts that client's
+/// next datagram, and its own client is locked out:
 ///
 /// ```
 /// # use sans_socks::udp::Association;

@@ -73,7 +73,7 @@ fn check(record: bool) -> Result<(), Error> {
         println!("{name:26} {counts:?}");
         match (growth::in_proportion(counts), &name[..]) {
             (true, growth::CONTROL) => {
-                faults.push("the control with quadratic growth was not detected".into())
+                faults.push("the control with quadratic growth was not detected".into());
             }
             (false, growth::CONTROL) | (true, _) => {}
             (false, _) => faults.push(format!("{name}: {counts:?} is out of proportion")),
@@ -89,7 +89,7 @@ fn check(record: bool) -> Result<(), Error> {
         println!("{name:26} {counts:?}");
         match (constant::is_constant(counts), name) {
             (true, constant::CONTROL) => {
-                faults.push("the control, a comparison that stops early, was not detected".into())
+                faults.push("the control, a comparison that stops early, was not detected".into());
             }
             (false, constant::CONTROL) | (true, _) => {}
             (false, _) => faults.push(format!("{name}: {counts:?} depends on where credentials differ")),

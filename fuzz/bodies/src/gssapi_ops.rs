@@ -336,7 +336,7 @@ fn negotiation(start: impl Fn() -> Negotiator<Fake>, is_client: bool, ops: &[Op]
         run.act(*op, &mut side, &mut peer);
     }
     side.inbox_ended = true;
-    while side.advance(usize::MAX).is_some() {}
+    side.finish();
     let (sent, unread) = (side.sent, side.inbox);
 
     let wire = &run.wire;

@@ -59,7 +59,7 @@ fn is_split_invariant(script: &Script<'_>, input: &Input<'_>) {
     for op in &input.ops {
         op.act(&mut side);
     }
-    while side.advance(usize::MAX).is_some() {}
+    side.finish();
     assert_eq!(side.end.as_ref(), whole.end());
     assert_eq!(side.sent, whole.sent());
     assert_eq!(side.decisions, whole.decisions());

@@ -299,7 +299,7 @@ impl<'a> Exchange<'a> {
         let mut machine = self.script.start();
         let mut side = Side::new(&mut *machine);
         side.inbox.extend_from_slice(received);
-        while side.advance(usize::MAX).is_some() {}
+        side.finish();
         match side.due() {
             Due::NeedInput(needed) => needed,
             due => panic!("{}: ends after {received:02x?}: {due:?}", self.name),

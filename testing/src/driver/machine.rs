@@ -110,7 +110,7 @@ impl<C: Caller> Machine for C {
             let n = n.min(transmit.remaining());
             drained.extend_from_slice(&transmit.chunk()[..n]);
             transmit.advance(n);
-            assert!(drained.len() < 10_000, "unlimited output");
+            assert!(drained.len() < 70_000, "unlimited output"); // the longest GSSAPI message has 65,539 bytes
         }
         drained
     }

@@ -260,6 +260,16 @@ impl<'a> Side<'a> {
         }
     }
 
+    /// Runs until it has ended, or needs input that it does not have.
+    pub fn finish(&mut self) {
+        for _ in 0..MOST_OPERATIONS {
+            if self.advance(usize::MAX).is_none() {
+                return;
+            }
+        }
+        panic!("unlimited steps: {:?}", self.decisions);
+    }
+
     /// Runs as far as it can, and sends to `peer`. Returns whether it did anything.
     fn talk(&mut self, peer: &mut Self, chunk: usize) -> bool {
         let mut done = false;

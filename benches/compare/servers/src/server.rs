@@ -155,7 +155,10 @@ impl Program {
                 // child, so that both count.
                 let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
                 let mut command = Command::new("sh");
-                command.args(["-c", "\"$0\" $2 -s $4 & exec \"$1\" $2 -s $4 -b $3"]);
+                command.args([
+                    "-c",
+                    "setpriv --pdeathsig TERM -- \"$0\" $2 -s $4 & exec \"$1\" $2 -s $4 -b $3",
+                ]);
                 command.args(["ssserver", "sslocal"].map(|name| places.tools.join(name)));
                 command.args(["-U -m none -k none", &address.to_string(), &server.to_string()]);
                 command

@@ -31,12 +31,12 @@ impl Addresses {
     }
 
     /// Replaces the addresses. The one in use stays while it answers.
-    pub(super) fn update(&mut self, addresses: Vec<IpAddr>) {
+    pub(super) fn update(&mut self, now: Instant, addresses: Vec<IpAddr>) {
         let used = self.all.front().copied();
         self.all = addresses.into();
         match used.map(|used| (used, self.all.iter().position(|&ip| ip == used))) {
             Some((_, Some(position))) => self.all.rotate_left(position),
-            Some((used, None)) if self.has_answered && self.unanswered.is_none() => {
+            Some((used, None)) if self.has_answered && !self.is_silent(now) => {
                 self.all.push_front(used);
             }
             _ => self.change(),
@@ -45,17 +45,22 @@ impl Addresses {
 
     /// Returns the address for a datagram that is sent now. If the address in use does not answer, the next one is used.
     pub(super) fn current(&mut self, now: Instant) -> Option<IpAddr> {
-        let patience = if self.has_answered {
-            NO_LONGER_ANSWERS
-        } else {
-            NEVER_ANSWERED
-        };
-        if self.all.len() > 1 && self.unanswered.is_some_and(|since| since + patience <= now) {
+        if self.all.len() > 1 && self.is_silent(now) {
             self.all.rotate_left(1);
             self.change();
         }
         self.unanswered.get_or_insert(now);
         self.all.front().copied()
+    }
+
+    /// Returns whether the address in use has left datagrams unanswered for too long.
+    fn is_silent(&self, now: Instant) -> bool {
+        let patience = if self.has_answered {
+            NO_LONGER_ANSWERS
+        } else {
+            NEVER_ANSWERED
+        };
+        self.unanswered.is_some_and(|since| since + patience <= now)
     }
 
     /// Notes that a host has answered.
@@ -83,7 +88,7 @@ mod tests {
 
     fn of(ips: &[IpAddr]) -> Addresses {
         let mut addresses = Addresses::new();
-        addresses.update(ips.into());
+        addresses.update(Instant::now(), ips.into());
         addresses
     }
 
@@ -95,8 +100,14 @@ mod tests {
             let mut addresses = of(&[FIRST, SECOND]);
             assert_eq!(addresses.current(now), Some(FIRST));
             addresses.answered(FIRST);
-            addresses.update(later.into());
+            addresses.update(now, later.into());
             assert_eq!(addresses.current(now), Some(FIRST), "{later:?}");
+            // The name server is faster than the answer to the datagram that caused the look-up.
+            addresses.update(now, later.into());
+            assert_eq!(addresses.current(now), Some(FIRST), "{later:?}");
+            let late = now + NO_LONGER_ANSWERS;
+            addresses.update(late, vec![THIRD]);
+            assert_eq!(addresses.current(late), Some(THIRD), "{later:?}");
         }
     }
 
@@ -105,7 +116,7 @@ mod tests {
         let now = Instant::now();
         let mut addresses = of(&[FIRST]);
         assert_eq!(addresses.current(now), Some(FIRST));
-        addresses.update(vec![THIRD, SECOND]);
+        addresses.update(now, vec![THIRD, SECOND]);
         assert_eq!(addresses.current(now), Some(THIRD));
     }
 

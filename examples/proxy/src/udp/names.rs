@@ -150,7 +150,7 @@ impl Names {
         let waiting = std::mem::take(&mut entry.waiting);
         match addresses {
             Ok(addresses) if !addresses.is_empty() => {
-                entry.addresses.update(addresses);
+                entry.addresses.update(now, addresses);
                 entry.expires = Some(now + KEEP);
             }
             _ => entry.expires = Some(now + RETRY),

@@ -178,7 +178,7 @@ fn summary(facts: &Facts) -> Option<String> {
         (Job::J2, "decode a request with a name"),
         (Job::J8, "server's handshake with a password"),
         (Job::J9b, "client's handshake with a password"),
-        (Job::J10, "server's, one byte at a time"),
+        (Job::J10, "server's handshake with a password, one byte at a time"),
     ];
     let rows = facts.rows("instructions");
     let best = |job| {
