@@ -127,7 +127,7 @@ impl core::fmt::Display for Phase {
 /// A server sends the refusal before it reports the error. Three errors have no refusal: a wrong version byte in the
 /// greeting, an unexpected end of input, and [`Abandoned`](Self::Abandoned).
 ///
-/// With feature `std` it converts into a `std::io::Error`, which holds it as its inner error:
+/// With feature `std`, an `Error` converts into a `std::io::Error`, which keeps the `Error` as its inner error:
 ///
 /// | error | `std::io::ErrorKind` |
 /// |---|---|

@@ -33,7 +33,7 @@
 //!     match handshake.advance(stream, &mut carry)? {
 //!         Decision::Established(_reply) => Ok(carry),
 //!         Decision::Closed(error) => Err(error.into()),
-//!         _ => Err(io::ErrorKind::Unsupported.into()), // other methods and BIND would lead here
+//!         _ => Err(io::ErrorKind::Unsupported.into()), // only other methods and BIND lead here
 //!     }
 //! }
 //! # }

@@ -43,7 +43,7 @@ pub enum Io<'a> {
 ///     match handshake.advance_exact(stream)? {
 ///         Decision::Established(_) => Ok(()),
 ///         Decision::Closed(error) => Err(error.into()),
-///         _ => Err(io::ErrorKind::Unsupported.into()), // other methods and BIND would lead here
+///         _ => Err(io::ErrorKind::Unsupported.into()), // only other methods and BIND lead here
 ///     }
 /// }
 /// # }
@@ -94,15 +94,15 @@ pub trait Machine: private::Sealed {
 
     /// Notes that the peer has ended its side of the connection.
     ///
-    /// If the machine needs input, it closes with `UnexpectedEof`. It first waits for the answer to a pending
-    /// decision, and sends a pending refusal, because a client may half-close after its request.
+    /// If a decision or output is pending, the machine first waits for your answer, or until the bytes are sent, because a
+    /// client may half-close after its request. As soon as the machine needs more input, it closes with `UnexpectedEof`.
     ///
     /// The machine still consumes the bytes that you received before the end. If it did not consume all the bytes
     /// that you offered, it asks for the rest. If you hold received bytes that you have not offered yet, offer them before
     /// you poll again.
     ///
-    /// If your own negotiation has used the rest, call this again, or pass an empty slice to
-    /// [`handle_input`](Self::handle_input). Either call tells the machine that you hold no more bytes.
+    /// If you have consumed the rest elsewhere, when you negotiated a method yourself, call this again, or pass an empty
+    /// slice to [`handle_input`](Self::handle_input). Either call tells the machine that you hold no more bytes.
     fn handle_eof(&mut self);
 
     /// Returns the pending input or output, or `None` if a decision is pending.

@@ -96,7 +96,8 @@ impl<'a> Transmit<'a> {
 }
 
 impl Transmit<'_> {
-    /// Returns the bytes that have not been sent. Never empty if a state machine returned it.
+    /// Returns the bytes that have not been sent. A `Transmit` that a state machine has just returned is never
+    /// empty.
     #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

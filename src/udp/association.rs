@@ -148,7 +148,8 @@ impl Association {
 
     /// Returns whether a datagram from `source` may be the client's.
     ///
-    /// It checks only the address, for instance before you decrypt a datagram. [`accept`](Self::accept) includes this check.
+    /// It checks only the source address and port. Use it, for instance, before you decrypt a datagram.
+    /// [`accept`](Self::accept) includes this check.
     #[inline]
     #[must_use]
     pub fn admits(&self, source: SocketAddr) -> bool {

@@ -44,8 +44,8 @@ macro_rules! reassembler {
         /// Reassembles the fragments of one sender's datagrams, [RFC 1928 §7].
         ///
         /// A relay needs one for each association, and passes it what [`Association::accept`](super::Association::accept)
-        /// returns. A [`ClientAssociation`](super::ClientAssociation) has its own. It holds one sequence at a time, whose
-        /// fragments must arrive in order. [`Discard`] lists the reasons for dropping a sequence. Unfragmented datagrams
+        /// returns. A [`ClientAssociation`](super::ClientAssociation) has its own. A reassembler holds one sequence at a
+        /// time, whose fragments must arrive in order. [`Discard`] lists the reasons for dropping a sequence. Unfragmented datagrams
         /// pass through unchanged.
         ///
         /// `T` is the type of your timestamps. `B` is the storage of fragments: a `Vec<u8>`, or without an allocator your own

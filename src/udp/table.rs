@@ -16,8 +16,8 @@ use super::{Association, Datagram, Discard};
 /// 4. an association with a client that [may use any port](Association::with_any_port).
 ///
 /// A loop that asks each association in turn gets this wrong. Suppose that two clients on one host have an association each,
-/// and that only the client of the second association has sent a datagram. The first association then accepts that client's
-/// next datagram, and its own client is locked out:
+/// and that only the client of the second association has sent a datagram. The first association then accepts the
+/// next datagram of that client, and the first association's own client is locked out:
 ///
 /// ```
 /// # use sans_socks::udp::Association;
