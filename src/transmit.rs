@@ -122,7 +122,8 @@ impl Transmit<'_> {
     /// # Errors
     ///
     /// The error of [`write`](std::io::Write::write), including `WouldBlock` and `Interrupted`, or `WriteZero` if `stream`
-    /// accepts no bytes. The bytes written before that count as sent, so a second call continues after them.
+    /// accepts no bytes. The bytes written before the error are marked as sent, so a second call continues after
+    /// them.
     #[cfg(feature = "std")]
     pub fn write_to(mut self, stream: &mut (impl std::io::Write + ?Sized)) -> std::io::Result<()> {
         while self.cursor.is_sending() {

@@ -86,8 +86,8 @@ impl Association {
         }
     }
 
-    /// Sets whether every port of the client's host is accepted, even after the first datagram. Answers then go to the
-    /// source of the last one.
+    /// Sets whether every port of the client's host is accepted, even after the first datagram. If so, answers go
+    /// to the source of the last datagram accepted.
     ///
     /// RFC 1928 restricts only the IP address. Some clients change their port within an association.
     #[must_use]

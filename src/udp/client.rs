@@ -25,7 +25,7 @@ macro_rules! client_association {
         ///   name resolves to.
         /// - The proxy chooses the host to which you send datagrams, which may be a host in your own network. If that matters,
         ///   compare the IP address of [`relay`](Self::relay) with the proxy's.
-        /// - Ignore errors of `recv_from`. Some systems report there that an earlier datagram was not delivered.
+        /// - Ignore errors of `recv_from`. On some systems, it reports that an earlier datagram was not delivered.
         ///
         /// Keep the control connection open: the association ends when it closes.
         ///
@@ -145,7 +145,7 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
         relay
     }
 
-    /// Returns the largest payload in bytes that a datagram to `to` can carry to the relay.
+    /// Returns the size in bytes of the largest payload that a datagram for the target `to` can have.
     #[must_use]
     pub fn max_payload(&self, to: &Address<'_>) -> usize {
         let limit = match self.relay().ip().to_canonical() {

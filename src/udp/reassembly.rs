@@ -174,7 +174,7 @@ impl<T: Timestamp, B: Storage> Reassembler<T, B> {
         }
     }
 
-    /// Sets how long after its first fragment a sequence expires. The default is [`MIN_REASSEMBLY_TIMEOUT`]. Shorter values
+    /// Sets the time from the first fragment of a sequence until it expires. The default is [`MIN_REASSEMBLY_TIMEOUT`]. Shorter values
     /// become that value.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
@@ -182,7 +182,7 @@ impl<T: Timestamp, B: Storage> Reassembler<T, B> {
         self
     }
 
-    /// Returns how long after its first fragment a sequence expires.
+    /// Returns the time from the first fragment of a sequence until it expires.
     #[inline]
     #[must_use]
     pub const fn timeout(&self) -> Duration {
@@ -219,7 +219,7 @@ impl<T: Timestamp, B: Storage> Reassembler<T, B> {
     ///
     /// A sequence that has expired by `now` is dropped first, even if [`handle_timeout`](Self::handle_timeout) was not called.
     ///
-    /// A delivered datagram borrows `datagram` if that is not fragmented (FRAG `00`, or `81`: position 1 and the last).
+    /// A delivered datagram borrows the argument if that is complete: FRAG `00`, or `81`, a first fragment that is also the last.
     /// Otherwise it borrows the storage.
     pub fn handle_datagram<'a>(&'a mut self, now: T, datagram: Datagram<'a>) -> Outcome<'a> {
         self.handle_timeout(now);
