@@ -63,15 +63,16 @@ impl<'a> Domain<'a> {
     ///
     /// # Errors
     ///
-    /// When the bytes are not UTF-8, which RFC 1928 does not require.
+    /// If the bytes are not UTF-8. RFC 1928 does not require UTF-8.
     pub const fn to_str(self) -> Result<&'a str, Utf8Error> {
         core::str::from_utf8(self.0)
     }
 
     /// Returns whether the name contains an ASCII control byte: `00` to `1F`, or `7F`.
     ///
-    /// Resolvers written in C stop at a NUL. An access list that compares the end of `localhost\0.example.com` allows it,
-    /// and the resolver then returns the address of `localhost`. The server's handshake refuses such names by default.
+    /// Resolvers written in C stop at a NUL. An access list that allows names ending in `.example.com` allows
+    /// `localhost\0.example.com`, and the resolver then returns the address of `localhost`. The server's handshake
+    /// refuses such names by default.
     ///
     /// A name without control bytes need not be a host name: examples are `" "`, `*` and `../../etc/passwd`.
     ///

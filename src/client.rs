@@ -28,8 +28,8 @@ pub use decision::{Bound, Decision, Negotiate, Output};
 
 /// The length of the longest greeting, credentials and request together, in bytes.
 ///
-/// The buffer of every machine has this size and starts zeroed. An enum of two sizes would take fewer instructions. But moving the smaller
-/// one would also copy uninitialized stack bytes, which may hold another machine's password.
+/// The buffer of every machine has this size and starts zeroed. An enum of two sizes would take fewer instructions.
+/// But moving the smaller one would also copy uninitialized stack bytes, which may hold another machine's password.
 const LONGEST: usize = Greeting::MAX_LEN + Credentials::MAX_LEN + Request::MAX_LEN;
 const _: () = assert!(LONGEST % size_of::<Word>() == 0, "a part of a word has no place");
 

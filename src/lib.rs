@@ -49,7 +49,7 @@
 //!   accidental success.
 //! - **Secrets do not print.** `Debug` prints only lengths, comparison is constant-time, and a machine overwrites
 //!   credentials as soon as it has sent them (client) or you have answered them (server).
-//! - **Bounded.** A server's handshake takes at most 560 bytes, a client's at most 1,100. Neither uses the heap.
+//! - **Bounded.** A server's handshake is at most 560 bytes of state, a client's at most 1,100. Neither uses the heap.
 //! - **Interoperates.** A client accepts what deployed servers send: truncated refusals, ATYP 00 in a failure, an empty
 //!   name in a reply, and an RFC 1929 answer with version 05.
 //!
@@ -90,7 +90,7 @@
 //! - Code outside this crate: formatters, the `bytes::Buf` or `bytes::BufMut` that you pass to `handle_buf` or
 //!   `Encode::encode`, the clock of `std::time::Instant`, and the streams that you pass to `advance`.
 //!
-//! Allocation failure aborts, as usual in Rust. A [`udp::Reassembler`] drops the fragment instead.
+//! Allocation failure aborts, as usual in Rust. A [`udp::Reassembler`] drops the sequence instead.
 //!
 //! [RFC 1928]: https://www.rfc-editor.org/rfc/rfc1928
 //! [RFC 1929]: https://www.rfc-editor.org/rfc/rfc1929

@@ -79,7 +79,7 @@ pub enum Io<'a> {
 ///
 /// This trait is sealed.
 pub trait Machine: private::Sealed {
-    /// The decisions of the caller, and the two ends: `Established` and `Closed`.
+    /// The decisions of the caller, and the two final outcomes: `Established` and `Closed`.
     type Decision<'a>
     where
         Self: 'a;
@@ -94,15 +94,17 @@ pub trait Machine: private::Sealed {
 
     /// Notes that the peer has ended its side of the connection.
     ///
-    /// If a decision is pending, the machine first waits for your answer. If output is pending, it waits until the bytes are
-    /// sent. The reason is that a client may half-close after its request. As soon as the machine needs more input, it closes with `UnexpectedEof`.
+    /// If a decision is pending, the machine first waits for your answer. If output is pending, it waits until the
+    /// bytes are sent. The reason is that a client may half-close after its request. As soon as the machine needs more
+    /// input, it closes with `UnexpectedEof`.
     ///
     /// The machine still consumes the bytes that you received before the end. If it did not consume all the bytes
     /// that you offered, it asks for the rest. If you hold received bytes that you have not offered yet, offer them before
     /// you poll again.
     ///
-    /// If you negotiated a method yourself and consumed the rest there, call `handle_eof` again, or pass an empty slice to
-    /// [`handle_input`](Self::handle_input). Either call tells the machine that you hold no more bytes.
+    /// If you negotiated a method yourself, and that negotiation consumed the rest of the bytes, call `handle_eof`
+    /// again, or pass an empty slice to [`handle_input`](Self::handle_input). Either call tells the machine that you
+    /// hold no more bytes.
     fn handle_eof(&mut self);
 
     /// Returns the pending input or output, or `None` if a decision is pending.

@@ -57,12 +57,12 @@ impl Cursor {
     }
 }
 
-/// Bytes to send, in this order, before anything else is done.
+/// Bytes to send before anything else is done.
 ///
 /// They stay pending until you confirm them, for instance with [`sent`](Self::sent). The slice points into the state
 /// machine. If the kernel reads it later, as with io_uring, copy the bytes into your own buffer, and confirm them right
 /// after the copy.
-/// Over an encapsulated or encrypted stream, confirm the bytes that the layer below has accepted.
+/// Over an encapsulated or encrypted stream, confirm the bytes that the encrypting layer has accepted.
 ///
 /// With feature `bytes` this is also a `bytes::Buf`, so that `write_all_buf` and similar functions can drain it:
 ///

@@ -10,7 +10,8 @@ use crate::message::{Decoded, VERSION};
 /// The methods that a client offers, and the credentials for username/password.
 ///
 /// If you offer [`Method::NO_AUTHENTICATION`] beside another method, the server, or an attacker who impersonates it, can skip
-/// authentication. Only [`password_or_none`](Self::password_or_none) and [`new`](Self::new) do that.
+/// authentication. Only [`password_or_none`](Self::password_or_none) and [`new`](Self::new) can
+/// offer it so.
 ///
 /// ```
 /// use sans_socks::client::Auth;
@@ -66,7 +67,7 @@ impl<'a> Auth<'a> {
     ///
     /// [`InvalidValue::MethodCount`] unless there are 1 to 255; [`InvalidValue::NoAcceptableOffered`] when
     /// [`Method::NO_ACCEPTABLE`] is among them; [`InvalidValue::CredentialsMissing`] when
-    /// [`Method::USERNAME_PASSWORD`] is, and `credentials` is `None`.
+    /// [`Method::USERNAME_PASSWORD`] is among them and `credentials` is `None`.
     pub fn new(methods: &'a [Method], credentials: Option<Credentials<'a>>) -> Result<Self, InvalidValue> {
         Self::offering(Greeting::new(methods)?, credentials)
     }
@@ -134,8 +135,8 @@ impl Config {
         }
     }
 
-    /// Sets whether greeting, credentials and request are sent at once. It takes effect only if the client offers a single
-    /// method, `00` or `02`.
+    /// Sets whether greeting, credentials and request are sent together, without waiting for answers. It takes effect
+    /// only if the client offers a single method, `00` or `02`.
     ///
     /// This saves one or two round trips, and keeps the order of the messages. The credentials are sent before the server
     /// asks for them. Some servers lose early bytes: microsocks 1.0.3 does, and tor 0.4.9.11 loses an answer.

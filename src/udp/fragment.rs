@@ -5,7 +5,7 @@ use core::num::NonZeroUsize;
 use super::{Datagram, Frag, Header};
 use crate::address::Address;
 
-/// Splits a payload into datagrams that carry at most `max_payload` bytes of it each, [RFC 1928 §7].
+/// Splits a payload into datagrams, each with at most `max_payload` bytes of the payload, [RFC 1928 §7].
 ///
 /// All have the same address. A payload that fits becomes one datagram with FRAG `00`, even if it is empty. Otherwise the
 /// fragments are numbered from 1, and the last one is marked.

@@ -201,8 +201,8 @@ impl<'a> Datagram<'a> {
 
     /// Decodes a datagram that a socket has received. RSV is ignored, and names may have control bytes.
     ///
-    /// In a relay, use [`Association::accept`](super::Association::accept). It also checks the source, names for control bytes
-    /// (unless [`with_control_bytes`](super::Association::with_control_bytes) is set), and RSV if
+    /// In a relay, use [`Association::accept`](super::Association::accept). It also checks the source. It checks names for
+    /// control bytes unless [`with_control_bytes`](super::Association::with_control_bytes) is set, and RSV if
     /// [`with_strict_reserved`](super::Association::with_strict_reserved) is set.
     ///
     /// # Errors
@@ -249,8 +249,8 @@ impl<'a> Datagram<'a> {
     }
 }
 
-/// Returns the largest payload in bytes of a datagram to or from `address`, if header and payload together may have `limit`
-/// bytes. Returns 0 if the header is longer than `limit`.
+/// Returns the size in bytes of the largest payload that a datagram to or from `address` can have, if header and payload
+/// together may have `limit` bytes. Returns 0 if the header is longer than `limit`.
 ///
 /// `limit` is at most 65507 over IPv4, and 65527 over IPv6. From it, subtract the bytes that an authentication method
 /// adds.

@@ -45,8 +45,8 @@ macro_rules! reassembler {
         ///
         /// A relay needs one for each association, and passes it what [`Association::accept`](super::Association::accept)
         /// returns. A [`ClientAssociation`](super::ClientAssociation) has its own. A reassembler holds one sequence at a
-        /// time, whose fragments must arrive in order. [`Discard`] lists the reasons for dropping a sequence. Unfragmented datagrams
-        /// pass through unchanged.
+        /// time, whose fragments must arrive in order. [`Discard`] lists the reasons for dropping a sequence.
+        /// Unfragmented datagrams pass through unchanged.
         ///
         /// `T` is the type of your timestamps. `B` is the storage of fragments: a `Vec<u8>`, or without an allocator your own
         /// array or slice ([`with_storage`](Self::with_storage)). With feature `std` the defaults are `std::time::Instant`
@@ -55,9 +55,10 @@ macro_rules! reassembler {
         /// A sequence has no identifier in the RFC. If a first fragment is lost, or swapped with another fragment, the
         /// fragments of two datagrams to one address can be joined. So a payload needs its own checksum.
         ///
-        /// No memory is used before a first fragment. Then it is exactly the bytes received, and never more than
-        /// [`max_datagram`](Self::max_datagram). Memory is released when a sequence is dropped, or by the next call after a
-        /// delivery. [`buffered`](Self::buffered) returns the amount, so that you can limit the sum of many reassemblers.
+        /// No memory is used before a first fragment. From then on, it uses as much memory as the bytes received, and
+        /// never more than [`max_datagram`](Self::max_datagram). Memory is released when a sequence is dropped, or by
+        /// the next call after a delivery. [`buffered`](Self::buffered) returns the amount, so that you can limit the
+        /// sum of many reassemblers.
         ///
         /// ```
         /// # #[cfg(not(feature = "std"))] fn main() {}
@@ -174,8 +175,8 @@ impl<T: Timestamp, B: Storage> Reassembler<T, B> {
         }
     }
 
-    /// Sets the time from the first fragment of a sequence until it expires. The default is [`MIN_REASSEMBLY_TIMEOUT`]. Shorter values
-    /// become that value.
+    /// Sets the time from the first fragment of a sequence until it expires. The default is
+    /// [`MIN_REASSEMBLY_TIMEOUT`]. Shorter values become that value.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout.max(MIN_REASSEMBLY_TIMEOUT);
@@ -219,8 +220,8 @@ impl<T: Timestamp, B: Storage> Reassembler<T, B> {
     ///
     /// A sequence that has expired by `now` is dropped first, even if [`handle_timeout`](Self::handle_timeout) was not called.
     ///
-    /// A delivered datagram borrows the argument if that is complete: FRAG `00`, or `81`, a first fragment that is also the last.
-    /// Otherwise it borrows the storage.
+    /// If the argument is complete (FRAG `00`, or `81`: a first fragment that is also the last), the delivered
+    /// datagram borrows it. Otherwise it borrows the storage.
     pub fn handle_datagram<'a>(&'a mut self, now: T, datagram: Datagram<'a>) -> Outcome<'a> {
         self.handle_timeout(now);
         let frag = datagram.header.frag;

@@ -206,8 +206,8 @@ impl<K: Clone + Ord> AssociationTable<K> {
     ///
     /// # Errors
     ///
-    /// [`Discard::Source`] if it belongs to no association. Otherwise those of [`Association::accept`]. The table is then
-    /// unchanged.
+    /// [`Discard::Source`] if it belongs to no association. Otherwise the errors of [`Association::accept`]. The table
+    /// is then unchanged.
     pub fn accept<'a>(
         &mut self,
         source: SocketAddr,
