@@ -75,7 +75,7 @@ fn datagram_with_any_bit_flipped_is_dropped() {
             .expect("the one that was sent");
         assert_eq!(plain, b"sixteen bytes...");
     }
-    inside("contexts::every_bit_counts", || {
+    inside("contexts::datagram_with_any_bit_flipped_is_dropped", || {
         for level in LEVELS {
             let (mut client, mut server) = established(level, true);
             check(&mut client, &mut server);
@@ -88,7 +88,7 @@ fn datagram_with_any_bit_flipped_is_dropped() {
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn datagrams_are_accepted_in_any_order_once() {
-    inside("contexts::datagrams_in_any_order", || {
+    inside("contexts::datagrams_are_accepted_in_any_order_once", || {
         let (mut client, mut server) = established(ProtectionLevel::Confidentiality, true);
         let datagrams = [b"1", b"2", b"3"].map(|plain| {
             let mut datagram = Vec::new();
@@ -115,7 +115,7 @@ fn datagrams_are_accepted_in_any_order_once() {
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn message_at_level_3_has_the_protection_of_its_sender() {
-    inside("contexts::selective", || {
+    inside("contexts::message_at_level_3_has_the_protection_of_its_sender", || {
         let (mut client, mut server) = established(ProtectionLevel::Selective, false);
         let mut plain = Vec::new();
         for protection in [
@@ -142,7 +142,7 @@ fn message_at_level_3_has_the_protection_of_its_sender() {
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn token_without_confidentiality_is_an_error_at_level_2() {
-    inside("contexts::not_confidential", || {
+    inside("contexts::token_without_confidentiality_is_an_error_at_level_2", || {
         let (initiator, acceptor) = contexts(false);
         let mut client = Encapsulation::new(initiator, ProtectionLevel::Integrity);
         let mut server = Encapsulation::new(acceptor, ProtectionLevel::Confidentiality);
@@ -159,7 +159,7 @@ fn token_without_confidentiality_is_an_error_at_level_2() {
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn plaintext_limit_is_that_of_the_library() {
-    inside("contexts::limits", || {
+    inside("contexts::plaintext_limit_is_that_of_the_library", || {
         for level in [ProtectionLevel::Integrity, ProtectionLevel::Confidentiality] {
             let (mut client, mut server) = established(level, false);
             for frame in [100, 1500, 16_384, 65_539] {
@@ -226,7 +226,7 @@ fn associated(proxy: SocketAddr) -> (Link<Initiator>, SocketAddr) {
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn relay_drops_bad_datagrams_and_continues() {
-    inside("contexts::relay_drops", || {
+    inside("contexts::relay_drops_bad_datagrams_and_continues", || {
         let server = Server::listening(process::Command::new(SERVER), &[]);
         let target = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         target.set_read_timeout(Some(PATIENCE)).expect("a socket");
