@@ -115,44 +115,50 @@ fn datagrams_are_accepted_in_any_order_once() {
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn message_at_level_3_has_the_protection_of_its_sender() {
-    inside("contexts::message_at_level_3_has_the_protection_of_its_sender", || {
-        let (mut client, mut server) = established(ProtectionLevel::Selective, false);
-        let mut plain = Vec::new();
-        for protection in [
-            Protection::Integrity,
-            Protection::Confidentiality,
-            Protection::Integrity,
-        ] {
-            client.select(protection);
-            let mut wire = Vec::new();
-            client.encapsulate(b"words", &mut wire).expect("a frame");
-            let readable = wire.windows(5).any(|bytes| bytes == b"words");
-            assert_eq!(readable, protection == Protection::Integrity);
-            assert_eq!(
-                server.decapsulate(&wire, &mut plain).expect("a good frame"),
-                wire.len()
-            );
-            assert_eq!(server.last_protection(), Some(protection));
-        }
-        assert_eq!(plain, b"wordswordswords");
-    });
+    inside(
+        "contexts::message_at_level_3_has_the_protection_of_its_sender",
+        || {
+            let (mut client, mut server) = established(ProtectionLevel::Selective, false);
+            let mut plain = Vec::new();
+            for protection in [
+                Protection::Integrity,
+                Protection::Confidentiality,
+                Protection::Integrity,
+            ] {
+                client.select(protection);
+                let mut wire = Vec::new();
+                client.encapsulate(b"words", &mut wire).expect("a frame");
+                let readable = wire.windows(5).any(|bytes| bytes == b"words");
+                assert_eq!(readable, protection == Protection::Integrity);
+                assert_eq!(
+                    server.decapsulate(&wire, &mut plain).expect("a good frame"),
+                    wire.len()
+                );
+                assert_eq!(server.last_protection(), Some(protection));
+            }
+            assert_eq!(plain, b"wordswordswords");
+        },
+    );
 }
 
 /// at level 2 a token that is not confidential is an error.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn token_without_confidentiality_is_an_error_at_level_2() {
-    inside("contexts::token_without_confidentiality_is_an_error_at_level_2", || {
-        let (initiator, acceptor) = contexts(false);
-        let mut client = Encapsulation::new(initiator, ProtectionLevel::Integrity);
-        let mut server = Encapsulation::new(acceptor, ProtectionLevel::Confidentiality);
-        let mut wire = Vec::new();
-        client.encapsulate(b"words", &mut wire).expect("a frame");
-        let mut plain = Vec::new();
-        let refused = server.decapsulate(&wire, &mut plain);
-        assert!(matches!(refused, Err(Error::NotConfidential)), "{refused:?}");
-        assert_eq!(plain, b"");
-    });
+    inside(
+        "contexts::token_without_confidentiality_is_an_error_at_level_2",
+        || {
+            let (initiator, acceptor) = contexts(false);
+            let mut client = Encapsulation::new(initiator, ProtectionLevel::Integrity);
+            let mut server = Encapsulation::new(acceptor, ProtectionLevel::Confidentiality);
+            let mut wire = Vec::new();
+            client.encapsulate(b"words", &mut wire).expect("a frame");
+            let mut plain = Vec::new();
+            let refused = server.decapsulate(&wire, &mut plain);
+            assert!(matches!(refused, Err(Error::NotConfidential)), "{refused:?}");
+            assert_eq!(plain, b"");
+        },
+    );
 }
 
 /// the limit is that of the library, to the byte.
