@@ -200,6 +200,7 @@ fn datagrams_that_wait_for_a_name_are_bounded_in_bytes() {
             .expect("loopback");
         expect(b"by address");
     }
+    eventually("the look-up has begun", || gate.begun() > 0);
     assert_eq!(gate.begun(), 1);
     gate.open();
     let kept = u8::try_from(128 * 1024 / SIZE).expect("few");
