@@ -280,7 +280,7 @@ impl Session<'_> {
         Turn::Acted
     }
 
-    /// Sends or consumes some bytes, or returns `None` if a decision is due.
+    /// Sends or consumes some bytes, or returns `None` if a decision is pending.
     fn transfer(&self, machine: &mut impl Machine, inbox: &mut Wire, outbox: &mut Wire) -> Option<Turn> {
         match machine.poll_io()? {
             Io::Transmit(transmit) => {

@@ -160,7 +160,8 @@ fn server_refuses_with_codes_of_version_4() {
     }
 }
 
-/// the reply has room only for IPv4. Zeros stand for any other address, and the client replaces them.
+/// the reply has room only for an IPv4 address. For any other address the server sends zeros, which the client
+/// replaces by the proxy's address.
 #[test]
 fn server_sends_ipv4_addresses_only() {
     let long = [b'a'; 255];

@@ -25,7 +25,7 @@ const DIFFERENCES: [(Option<usize>, Option<usize>); 6] = [
     (Some(USERNAME.len() / 2), Some(PASSWORD.len() / 2)),
 ];
 
-/// The sizes that stand for [`DIFFERENCES`]. They start at 1, because size 0 stands for a job without a size.
+/// The size argument that selects each of [`DIFFERENCES`]. They start at 1, because size 0 means a job without a size.
 pub(crate) const CASES: [u8; DIFFERENCES.len()] = [1, 2, 3, 4, 5, 6];
 
 pub(crate) fn is_constant(counts: [u64; CASES.len()]) -> bool {
