@@ -44,7 +44,7 @@ fn listen(
                 return Ok((stream, carry));
             }
             Decision::Closed(error) => return Err(error.into()),
-            Decision::Negotiate(negotiate) => negotiate.reject(), // only other methods lead here
+            Decision::Negotiate(negotiate) => negotiate.reject(), // only if you offer another method
         }
     }
 }

@@ -25,7 +25,7 @@ fn extend(stream: &mut (impl Read + Write), proxy: &str, next: Address<'_>) -> R
     match handshake.advance_exact(stream) {
         Ok(Decision::Established(_reply)) => Ok(()),
         Ok(Decision::Closed(error)) => Err(format!("proxy {proxy}: {error}")),
-        Ok(_) => Err(format!("proxy {proxy}: unsupported")), // only other methods and BIND lead here
+        Ok(_) => Err(format!("proxy {proxy}: unsupported")), // if you offer another method or request BIND
         Err(error) => Err(format!("connection to proxy {proxy}: {error}")),
     }
 }

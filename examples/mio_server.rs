@@ -52,7 +52,7 @@ impl Connection {
                 Decision::PendingRequest(pending) => pending.reject(ReplyCode::COMMAND_NOT_SUPPORTED),
                 Decision::Established(_) => return Ok(()),
                 Decision::Closed(error) => return Err(error.into()),
-                _ => return Err(ErrorKind::Unsupported.into()), // only other methods and BIND lead here
+                _ => return Err(ErrorKind::Unsupported.into()), // if you select another method or accept BIND
             }
         }
     }

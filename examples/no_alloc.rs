@@ -11,7 +11,7 @@ use smoltcp::socket::tcp::{RecvError, Socket, SocketBuffer};
 use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 
-/// Sends and receives until there is a decision, or until the socket can neither send nor receive.
+/// Sends and receives until there is a decision, or until the socket cannot do what the machine needs next.
 ///
 /// The machine never consumes bytes that follow the handshake, so it reads directly from the socket's buffer.
 fn advance<'m, M: Machine>(machine: &'m mut M, socket: &mut Socket<'_>) -> Option<M::Decision<'m>> {

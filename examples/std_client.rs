@@ -22,7 +22,7 @@ fn connect(proxy: &str, mut handshake: Handshake) -> io::Result<(TcpStream, Vec<
     match handshake.advance(&mut stream, &mut carry)? {
         Decision::Established(_reply) => Ok((stream, carry)),
         Decision::Closed(error) => Err(error.into()),
-        _ => Err(io::ErrorKind::Unsupported.into()), // only other methods and BIND lead here
+        _ => Err(io::ErrorKind::Unsupported.into()), // if you offer another method or request BIND
     }
 }
 

@@ -40,7 +40,7 @@ fn shake_hands(mut client: &TcpStream, carry: &mut Vec<u8>, login: Login) -> io:
             Decision::PendingRequest(pending) => pending.reject(ReplyCode::COMMAND_NOT_SUPPORTED),
             Decision::Established(_) => return target.ok_or_else(|| io::ErrorKind::NotConnected.into()),
             Decision::Closed(error) => return Err(error.into()),
-            _ => return Err(io::ErrorKind::Unsupported.into()), // only other methods and BIND lead here
+            _ => return Err(io::ErrorKind::Unsupported.into()), // if you select another method or accept BIND
         }
     }
 }

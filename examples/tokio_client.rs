@@ -23,7 +23,7 @@ async fn connect(proxy: &str, target: Address<'_>, auth: Auth<'_>) -> io::Result
     match advance(&mut handshake, &mut stream, &mut carry).await? {
         Decision::Established(_reply) => Ok((stream, carry)),
         Decision::Closed(error) => Err(error.into()),
-        _ => Err(io::ErrorKind::Unsupported.into()), // only other methods and BIND lead here
+        _ => Err(io::ErrorKind::Unsupported.into()), // if you offer another method or request BIND
     }
 }
 

@@ -44,7 +44,7 @@ async fn shake_hands(client: &mut TcpStream, carry: &mut BytesMut, login: Login)
             Output::PendingRequest(pending) => pending.reject(ReplyCode::COMMAND_NOT_SUPPORTED),
             Output::Established(_) => return target.ok_or_else(|| io::ErrorKind::NotConnected.into()),
             Output::Closed(error) => return Err(error.into()),
-            _ => return Err(io::ErrorKind::Unsupported.into()), // only other methods and BIND lead here
+            _ => return Err(io::ErrorKind::Unsupported.into()), // if you select another method or accept BIND
         }
     }
 }

@@ -26,7 +26,7 @@ fn associate(proxy: &str, auth: Auth<'_>) -> io::Result<(TcpStream, ClientAssoci
             Ok((control, association.map_err(io::Error::other)?))
         }
         Decision::Closed(error) => Err(error.into()),
-        _ => Err(io::ErrorKind::Unsupported.into()), // only other methods and BIND lead here
+        _ => Err(io::ErrorKind::Unsupported.into()), // if you offer another method or request BIND
     }
 }
 

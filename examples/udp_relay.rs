@@ -47,7 +47,7 @@ async fn associate(control: &mut TcpStream, login: Login) -> io::Result<Relay> {
             Output::PendingRequest(pending) => pending.reject(ReplyCode::COMMAND_NOT_SUPPORTED),
             Output::Established(_) => return relay.ok_or_else(|| io::ErrorKind::Unsupported.into()),
             Output::Closed(error) => return Err(error.into()),
-            _ => return Err(io::ErrorKind::Unsupported.into()), // only other methods and BIND lead here
+            _ => return Err(io::ErrorKind::Unsupported.into()), // if you select another method or accept BIND
         }
     }
 }

@@ -41,7 +41,7 @@ fn associate(mut control: &TcpStream, login: Login) -> io::Result<Relay> {
             Decision::PendingRequest(pending) => pending.reject(ReplyCode::COMMAND_NOT_SUPPORTED),
             Decision::Established(_) => return relay.ok_or_else(|| io::ErrorKind::Unsupported.into()),
             Decision::Closed(error) => return Err(error.into()),
-            _ => return Err(io::ErrorKind::Unsupported.into()), // only other methods and BIND lead here
+            _ => return Err(io::ErrorKind::Unsupported.into()), // if you select another method or accept BIND
         }
     }
 }

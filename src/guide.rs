@@ -1,4 +1,4 @@
-//! A guide to this crate. Each page builds on the pages before it.
+//! A guide to this crate. Begin with [`driving`]: all other pages use its terms.
 //!
 //! | page | answers |
 //! |---|---|
@@ -25,7 +25,7 @@ macro_rules! pages {
         #[cfg_attr(all(feature = "std", feature = "bytes"), doc = concat!($(include_str!($picture), "\n",)? $(include_str!($part)),+))]
         #[cfg_attr(
             not(all(feature = "std", feature = "bytes")),
-            doc = "This page is part of the documentation with features `std` and `bytes`."
+            doc = "This page exists only if the documentation is built with the features `std` and `bytes`."
         )]
         pub mod $page {}
     )*};

@@ -26,14 +26,14 @@
 //! use std::io::{self, Read, Write};
 //!
 //! /// Connects to `target` through the proxy at the other end of `stream`.
-//! /// Returns the bytes received after the handshake: the first of the tunnel.
+//! /// Returns the first bytes of the tunnel, if some were received together with the reply.
 //! fn connect(stream: &mut (impl Read + Write), target: Address<'_>) -> io::Result<Vec<u8>> {
 //!     let mut handshake = Handshake::new(&Request::connect(target), Auth::none());
 //!     let mut carry = Vec::new();
 //!     match handshake.advance(stream, &mut carry)? {
 //!         Decision::Established(_reply) => Ok(carry),
 //!         Decision::Closed(error) => Err(error.into()),
-//!         _ => Err(io::ErrorKind::Unsupported.into()), // only other methods and BIND lead here
+//!         _ => Err(io::ErrorKind::Unsupported.into()), // if you offer another method or request BIND
 //!     }
 //! }
 //! # }
@@ -43,10 +43,10 @@
 //!
 //! - **Never over-reads.** Bytes after the handshake stay in your buffer, however the input is split. If you never
 //!   read more bytes than the machine asks for, they stay in the stream.
-//! - **Refusals reach the peer first.** A server returns `Closed` only after it has sent the refusal: `05 FF`,
-//!   `01 01`, or a reply with a failure code.
-//! - **Illegal calls do not compile.** The types rule out a second reply, a request before authentication, and an
-//!   accidental success.
+//! - **Refusals are sent first.** A server returns `Closed` only after it has sent the refusal, if the failure has one:
+//!   `05 FF`, `01 01`, or a reply with a failure code.
+//! - **Illegal calls do not compile.** The types rule out a second reply, a reply before the request, and a request
+//!   before authentication. If you reject a request with the code of success, a failure is sent instead.
 //! - **Secrets do not print.** `Debug` prints only lengths, comparison is constant-time, and a machine overwrites
 //!   credentials as soon as it has sent them (client) or you have answered them (server).
 //! - **Bounded.** A server's handshake is at most 560 bytes of state, a client's at most 1,100. Neither uses the heap.
@@ -68,9 +68,10 @@
 //!
 //! # Panics
 //!
-//! No function of this crate panics, for any input of a peer and any argument. The only exceptions are methods of
-//! `bytes::Buf` whose contract requires a panic. A link-time check proves this for release builds: a program with a
-//! reachable panic does not link. The proof covers:
+//! No function of this crate panics, for any input from a peer and any argument. There are three exceptions: methods of
+//! `bytes::Buf` whose contract requires a panic, a `Vec` of yours that grows beyond `isize::MAX` bytes, and a panic in
+//! code that you supply. For most functions, a link-time check proves this in release builds: a program with a reachable
+//! panic does not link. The proof covers:
 //!
 //! - every decoder, and every [`message::Encode::encode_into`],
 //! - every method of both handshakes and of their tokens,
@@ -90,7 +91,8 @@
 //! - Code outside this crate: formatters, the `bytes::Buf` or `bytes::BufMut` that you pass to `handle_buf` or
 //!   `Encode::encode`, the clock of `std::time::Instant`, and the streams that you pass to `advance`.
 //!
-//! Allocation failure aborts, as usual in Rust. A [`udp::Reassembler`] drops the sequence instead.
+//! Allocation failure aborts, as usual in Rust. A [`udp::Reassembler`] drops the fragments
+//! that it holds instead.
 //!
 //! [RFC 1928]: https://www.rfc-editor.org/rfc/rfc1928
 //! [RFC 1929]: https://www.rfc-editor.org/rfc/rfc1929

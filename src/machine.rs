@@ -43,7 +43,7 @@ pub enum Io<'a> {
 ///     match handshake.advance_exact(stream)? {
 ///         Decision::Established(_) => Ok(()),
 ///         Decision::Closed(error) => Err(error.into()),
-///         _ => Err(io::ErrorKind::Unsupported.into()), // only other methods and BIND lead here
+///         _ => Err(io::ErrorKind::Unsupported.into()), // if you offer another method or request BIND
 ///     }
 /// }
 /// # }
