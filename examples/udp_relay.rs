@@ -68,7 +68,7 @@ async fn serve(mut control: TcpStream, login: Login) -> io::Result<()> {
     }
 }
 
-/// Relays to IPv4 addresses. A production relay has another socket for IPv6, resolves names in other tasks, and reassembles.
+/// Relays to IPv4 addresses. A production relay has a socket for IPv6, resolves in other tasks, and reassembles fragments.
 async fn run((inner, outer, mut association): Relay) -> io::Result<()> {
     let (mut upload, mut download) = (vec![0; 65_535], vec![0; MAX_HEADER_LEN + 65_535]);
     // Anyone can cause errors of `recv_from` and `send_to`, so they must not end the relay.

@@ -46,7 +46,7 @@ impl<'a> Domain<'a> {
         }
     }
 
-    /// Creates a name of 1 to 255 bytes, as a length byte has counted them.
+    /// Creates a name of 1 to 255 bytes without a check: the decoder has checked the length.
     #[inline]
     pub(crate) const fn from_counted(bytes: &'a [u8]) -> Self {
         Self(bytes)
@@ -111,7 +111,7 @@ impl AsRef<[u8]> for Domain<'_> {
     }
 }
 
-/// ATYP and the address of that type.
+/// A host, [RFC 1928 §5]: an IPv4 address, an IPv6 address or a domain name.
 ///
 /// ```
 /// use sans_socks::Host;
@@ -120,13 +120,15 @@ impl AsRef<[u8]> for Domain<'_> {
 /// assert!(matches!(Host::try_from("example.com")?, Host::Domain(_)));
 /// # Ok::<(), sans_socks::InvalidValue>(())
 /// ```
+///
+/// [RFC 1928 §5]: https://www.rfc-editor.org/rfc/rfc1928#section-5
 #[expect(
     clippy::exhaustive_enums,
-    reason = "the grammar: an unknown ATYP has no length, so it can be reported but not represented"
+    reason = "RFC 1928 has these three. With an unknown ATYP, the length is unknown, so it is only reported"
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
-#[repr(u32)] // Not a promise. An IPv4 address is then copied as one word, which saves 2 to 6 % of the instructions.
+#[repr(u32)] // May change. With it, an IPv4 address is copied as one word: 2 to 6 % fewer instructions.
 pub enum Host<'a> {
     /// ATYP `01`: 4 bytes.
     Ipv4(Ipv4Addr),
@@ -225,8 +227,8 @@ pub struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// `0.0.0.0:0`. Failure replies have this address, and so have requests of clients that do not know the source address
-    /// of their datagrams.
+    /// `0.0.0.0:0`. Failure replies have this address. So do UDP ASSOCIATE requests of clients that do not know the
+    /// source address of their datagrams.
     pub const UNSPECIFIED: Self = Self {
         host: Host::Ipv4(Ipv4Addr::UNSPECIFIED),
         port: 0,
@@ -425,7 +427,7 @@ impl TryFrom<Address<'_>> for SocketAddr {
 ///
 /// # Errors
 ///
-/// - `InvalidInput` for a name that is not text
+/// - `InvalidInput` for a name that is not UTF-8 or has control bytes
 /// - `HostUnreachable`, which becomes REP 04, for a name that does not resolve
 #[cfg(feature = "std")]
 impl std::net::ToSocketAddrs for Address<'_> {
@@ -456,7 +458,7 @@ impl std::net::ToSocketAddrs for AddressBuf {
 
 /// An owned [`Address`]. It needs no allocation, so a slab can hold the address of a pending dial.
 ///
-/// It has about 260 bytes, so it is not `Copy`.
+/// Its size is about 260 bytes, so it is not `Copy`.
 ///
 /// ```
 /// use sans_socks::{Address, AddressBuf};

@@ -43,7 +43,7 @@ macro_rules! mostly_named {
 
 mostly_named!(Method, ReplyCode, AuthStatus, Frag, socks4::ReplyCode);
 
-/// Half of them are CONNECT, and half of the others are named.
+/// Half of the generated commands are CONNECT, and half of the others are named.
 impl<'a> Arbitrary<'a> for Command {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         match u.int_in_range(0..=3_u8)? {
@@ -74,7 +74,7 @@ fn up_to<'a>(u: &mut Unstructured<'a>, max: usize) -> Result<&'a [u8]> {
     u.bytes(len)
 }
 
-/// Half of them are host names, and the others are any bytes.
+/// Half of the generated names are host names, and the others are any bytes.
 impl<'a> Arbitrary<'a> for Domain<'a> {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         if !bool::arbitrary(u)? {
@@ -123,7 +123,7 @@ impl<'a> Arbitrary<'a> for CredentialsBuf {
     }
 }
 
-/// `FF` is left out, because it cannot be offered.
+/// The list ends before the first `FF`, because `FF` cannot be offered.
 impl<'a> Arbitrary<'a> for Methods<'a> {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let bytes = counted(u)?;
@@ -164,7 +164,7 @@ impl<'a> Arbitrary<'a> for Auth<'a> {
     }
 }
 
-/// `Other` never has one of the three commands that have their own variant, as in a server's handshake.
+/// `Other` is never CONNECT, BIND or UDP ASSOCIATE, as in a server's handshake: the other variants stand for them.
 impl<'a> Arbitrary<'a> for Established {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         Ok(match u.int_in_range(0..=2_u8)? {

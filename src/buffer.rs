@@ -10,8 +10,8 @@ use zeroize::Zeroize;
 use crate::message::{Decoded, Encode, copy};
 use crate::transmit::{Cursor, Transmit};
 
-/// The initial content of a buffer is moved in words. The compiler moves a few words in registers, and zeroes the rest of
-/// the buffer in place. Moved in bytes, it copies the whole buffer.
+/// The initial content of a buffer is moved in words. The compiler moves a few words in registers, and zeroes the rest
+/// of the buffer in place. If the content were moved in bytes, the compiler would copy the whole buffer.
 pub(crate) type Word = [u8; 8];
 
 /// `N` bytes, and the state of receiving and sending them.
@@ -35,7 +35,8 @@ pub(crate) enum Progress<T, E> {
     Partial,
     /// The message is complete.
     Message(T),
-    /// The last byte consumed shows this fault, or the first byte of the message, which is not consumed.
+    /// The message has this fault. The byte that shows it is the last byte consumed. If it is the first byte of the
+    /// message, it is not consumed.
     Fault(E),
 }
 
@@ -124,7 +125,7 @@ impl<const N: usize> Buffer<N> {
 
     /// Consumes input that does not reach the next decision point. Returns `None` for any other input.
     ///
-    /// With this fast path, a delivery byte by byte takes a third of the instructions that it takes without.
+    /// This fast path cuts the instructions for input that arrives byte by byte to a third.
     #[inline]
     pub(crate) fn take_short(&mut self, input: &[u8]) -> Option<usize> {
         // Before the first byte `missing` is 0. That byte may be a wrong version, which must not be consumed.
@@ -153,7 +154,7 @@ impl<const N: usize> Buffer<N> {
     /// Advances from decision point to decision point, so that nothing is consumed after a fault. `first` is the first
     /// decision point of the message. `decode` gets all of the message so far. If the first byte is the fault, it is not
     /// consumed.
-    #[inline(always)] // One copy for each message and its decoder. Otherwise the result passes through memory.
+    #[inline(always)] // Each caller gets a copy with its decoder. Otherwise the result passes through memory.
     pub(crate) fn receive<T, E>(
         &mut self,
         input: &[u8],
@@ -198,9 +199,10 @@ impl<const N: usize> Buffer<N> {
     }
 
     /// Consumes the bytes of the message in progress as [`receive`](Self::receive) does, but decodes once for all of
-    /// `input`. Returns `None`, and consumes nothing, if there is a fault, whose byte only `receive` finds, or no input.
+    /// `input`. Returns `None`, and consumes nothing, if `input` is empty, or if there is a fault: only `receive` finds
+    /// the byte that shows it.
     ///
-    /// It is for a message that can end at every byte. `receive` would decode it for each.
+    /// It is for a message that can end at any byte. `receive` would decode the message again at each byte.
     pub(crate) fn receive_at_once<T, E>(
         &mut self,
         input: &[u8],
@@ -219,7 +221,7 @@ impl<const N: usize> Buffer<N> {
             Ok(Decoded::Incomplete { .. }) => offered,
             Err(_) => before,
         };
-        // What follows the message belongs to the tunnel.
+        // Bytes that are not consumed must not stay here: they belong to the caller.
         if let Some(rest) = self.bytes.get_mut(self.received.into()..offered.into()) {
             rest.zeroize();
         }
@@ -238,8 +240,8 @@ impl<const N: usize> Buffer<N> {
         Some((consumed, progress))
     }
 
-    /// Consumes input, at least a byte, that decides nothing about the message in progress. `missing` stays: it is a minimum
-    /// where the length is not known.
+    /// Consumes input that contains no decision point of the message in progress, and is not empty. Leaves `missing`
+    /// as it is: as long as the length is unknown, it is only a minimum.
     #[inline]
     pub(crate) fn take_undecided(&mut self, input: &[u8]) {
         self.offer(input);
@@ -361,7 +363,8 @@ impl<const N: usize> Buffer<N> {
         self.outgoing.set_secret(0, self.received + self.missing);
     }
 
-    /// Removes `len` bytes from the message received, and overwrites the bytes that this leaves after its end.
+    /// Removes the `len` bytes from `start` on from the message received, moves the rest of the message forward, and
+    /// zeroes the bytes after its new end.
     pub(crate) fn remove(&mut self, start: usize, len: u8) {
         for at in start..usize::from(self.received) {
             let byte = self.received().get(at + usize::from(len)).copied();

@@ -1,7 +1,7 @@
 //! The client's side of the handshake.
 //!
 //! Create a [`Handshake`] for a [`Request`], and run it with [`Machine::advance`] over a blocking stream, or with
-//! [`Handshake::poll_output`] in an event loop. The guide has [whole clients](crate::guide::client), and
+//! [`Handshake::poll_output`] in an event loop. The guide has [complete clients](crate::guide::client), and
 //! [every way to drive them](crate::guide::driving).
 //!
 #![doc = include_str!("client/transitions.md")]
@@ -28,15 +28,19 @@ pub use decision::{Bound, Decision, Negotiate, Output};
 
 /// The length of the longest greeting, credentials and request together, in bytes.
 ///
-/// The buffer of every machine has this size and starts zeroed. An enum of two sizes would take fewer instructions.
-/// But moving the smaller one would also copy uninitialized stack bytes, which may hold another machine's password.
+/// The buffer of every client has this size and starts zeroed. An enum of a small and a large buffer would take fewer
+/// instructions. But moving the small variant would also copy uninitialized stack bytes, which may hold the password of
+/// another machine.
 const LONGEST: usize = Greeting::MAX_LEN + Credentials::MAX_LEN + Request::MAX_LEN;
-const _: () = assert!(LONGEST % size_of::<Word>() == 0, "a part of a word has no place");
+const _: () = assert!(
+    LONGEST % size_of::<Word>() == 0,
+    "the buffer is written in whole words"
+);
 
 /// Enough for greeting, credentials and request of most handshakes together, in bytes.
 ///
 /// They are written to an array that is then moved into the machine. A small array saves a tenth of the instructions.
-/// Overwriting it afterwards would cost 115 instructions with a password, 15 %.
+/// The array is not overwritten afterwards: with a password, that would cost 115 instructions, 15 %.
 const SHORT: usize = 64;
 
 /// The client's side of one connection's handshake: no allocation, no clock, at most 1,100 bytes of state.
@@ -254,7 +258,7 @@ impl Handshake {
         self.method
     }
 
-    #[inline(always)] // Otherwise a reply is stored in parts and loaded whole: +12 % for a handshake with a password.
+    #[inline(always)] // Otherwise a reply passes through memory: +12 % for a handshake with a password.
     fn poll_action(&mut self) -> Output<'_> {
         if self.buffer.is_sending() {
             return Output::Transmit(self.buffer.transmit());
@@ -351,7 +355,7 @@ impl Handshake {
         }
     }
 
-    #[inline(always)] // One copy for each message, with its decoder.
+    #[inline(always)] // Each message gets a copy of this function, with its own decoder.
     fn receive_part(
         &mut self,
         message: Message,

@@ -43,7 +43,7 @@ macro_rules! code_point {
             }
         }
 
-        /// Parses the name of a constant, in any case, or a number: decimal, or hexadecimal after `0x`.
+        /// Parses the name of a constant, in upper or lower case, or a number: decimal, or hexadecimal after `0x`.
         ///
         /// # Errors
         ///
@@ -71,7 +71,7 @@ macro_rules! code_point {
             }
         }
 
-        /// Prints the constant's name, or the type's with the byte in hexadecimal.
+        /// Prints the name of the constant. If there is none, prints the name of the type and the byte in hexadecimal.
         impl core::fmt::Debug for $type {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 match *self {
@@ -109,7 +109,7 @@ pub(crate) use code_point;
 
 /// Text that is neither the name of a code point nor its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("unknown name, expected a name or a number from 0 to 255")]
+#[error("unknown code point, expected the name of a constant or a number from 0 to 255")]
 pub struct ParseCodePointError(());
 
 /// Parses a number from 0 to 255.

@@ -78,20 +78,20 @@ impl<'a> Credentials<'a> {
         Ok(Self { username, password })
     }
 
-    /// Creates credentials of at most 255 bytes each, as length bytes have counted them.
+    /// Creates credentials of at most 255 bytes each without a check: the decoder has checked the lengths.
     #[inline]
     pub(crate) const fn from_counted(username: &'a [u8], password: &'a [u8]) -> Self {
         Self { username, password }
     }
 
-    /// Returns UNAME.
+    /// Returns the user name: the field UNAME.
     #[inline]
     #[must_use]
     pub const fn username(&self) -> &'a [u8] {
         self.username
     }
 
-    /// Returns PASSWD.
+    /// Returns the password: the field PASSWD.
     #[inline]
     #[must_use]
     pub const fn password(&self) -> &'a [u8] {
@@ -127,7 +127,7 @@ impl fmt::Debug for Credentials<'_> {
 /// Every move can leave a copy of the bytes in memory that nothing overwrites, even the move out of the constructor. Rust
 /// cannot prevent that. Box the value early, and pass references or the box.
 ///
-/// It has 512 bytes, so it is not `Copy`.
+/// Its size is 512 bytes, so it is not `Copy`.
 ///
 /// ```
 /// use sans_socks::CredentialsBuf;

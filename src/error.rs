@@ -1,11 +1,11 @@
 //! Error types, grouped by who is at fault.
 //!
 //! - [`Malformed`]: the peer's bytes are not the expected message.
-//! - [`PeerMisbehaved`]: the peer's message is well-formed and not allowed.
+//! - [`PeerMisbehaved`]: the peer's message is well-formed, but not allowed.
 //! - [`Error`]: why a handshake ended without a tunnel, for instance because of one of the two above.
 //! - [`Discard`](crate::udp::Discard): why a UDP datagram was dropped.
 //! - [`InvalidValue`]: the caller's value has no encoding.
-//! - [`ApiMisuse`]: the state of the handshake does not allow the caller's call.
+//! - [`ApiMisuse`]: the caller made a call that the state of the handshake does not allow.
 //!
 //! Incomplete input is not an error: see [`Decoded`](crate::message::Decoded).
 
@@ -29,7 +29,8 @@ const fn other_protocol(expected: u8, got: u8) -> &'static str {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
-    /// The first byte is not the expected version: `05`, or `01` in the messages of RFC 1929 and RFC 1961.
+    /// The first byte is not the expected version: `05`, `01` in the messages of RFC 1929 and RFC 1961, `04` in a
+    /// request of SOCKS4, or `00` in its reply.
     #[error("unexpected version {got:#04x}, expected {expected:#04x}{}", other_protocol(*.expected, *.got))]
     #[non_exhaustive]
     Version {
@@ -60,14 +61,14 @@ pub enum Malformed {
     /// ULEN or PLEN is `00`.
     #[error("empty user name or password")]
     EmptyCredentials,
-    /// RSV is not `00`, and the configuration requires that.
+    /// RSV is not `00`, and the configuration requires `00`.
     #[error("reserved byte is {0:#04x}, expected 0x00")]
     Reserved(u8),
     /// MTYP of RFC 1961 is not `01`, `02`, `03` or `FF`, so the form of the message is unknown.
     #[error("unknown GSSAPI message type {0:#04x}")]
     MessageType(u8),
     /// A datagram ends inside its header. On a stream, this is incomplete input instead.
-    #[error("truncated")]
+    #[error("truncated datagram header")]
     Truncated,
 }
 
@@ -275,7 +276,7 @@ impl From<Error> for std::io::Error {
 ///
 /// | `std::io::Error` | REP |
 /// |---|---|
-/// | holds an [`Error::Refused`] or `Socks4Refused`: a chained proxy's refusal | that code |
+/// | holds an [`Error::Refused`] or `Socks4Refused`: a chained proxy's refusal | its [`reply_code`](Error::reply_code) |
 /// | `ConnectionRefused` | 05 |
 /// | `NetworkUnreachable`, `NetworkDown` | 03 |
 /// | `HostUnreachable` | 04 |
@@ -333,7 +334,7 @@ pub enum InvalidValue {
     #[error("domain name of {0} bytes, expected 1 to 255")]
     DomainLength(usize),
     /// A domain name that is not UTF-8, or has control bytes.
-    #[error("domain name is not text without control bytes")]
+    #[error("domain name is not UTF-8, or has control bytes")]
     DomainText,
     /// A domain name where an IP address is required.
     #[error("host is a domain name, expected an IP address")]
@@ -382,7 +383,7 @@ const fn length_bound(len: usize) -> &'static str {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApiMisuse {
-    /// The caller of a server selected a method that the client did not offer.
+    /// On a server, the caller selected a method that the client did not offer.
     #[error("{0} was not offered")]
     MethodNotOffered(Method),
 }

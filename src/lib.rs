@@ -5,8 +5,8 @@
 //! You own the connection, on std threads, tokio, mio, io_uring or bare metal. The state machine returns what to send, how
 //! much to read, and what to decide.
 //!
-//! **If you are new here, read the [`guide`]:** [how to drive a machine](guide::driving), a whole [server](guide::server),
-//! a whole [client](guide::client), and everything else that a service needs.
+//! **If you are new here, read the [`guide`]:** [how to drive a machine](guide::driving), a complete
+//! [server](guide::server), a complete [client](guide::client), and everything else that a service needs.
 //!
 //! | you want to | use |
 //! |---|---|
@@ -41,8 +41,8 @@
 //!
 //! # Guarantees
 //!
-//! - **Never over-reads.** Bytes after the handshake stay in your buffer, however the input is split. If you never
-//!   read more bytes than the machine asks for, they stay in the stream.
+//! - **Never over-reads.** Bytes after the handshake stay in your buffer, however the input is split. They even stay in
+//!   the stream if you never read more bytes than the machine asks for.
 //! - **Refusals are sent first.** A server returns `Closed` only after it has sent the refusal, if the failure has one:
 //!   `05 FF`, `01 01`, or a reply with a failure code.
 //! - **Illegal calls do not compile.** The types rule out a second reply, a reply before the request, and a request
@@ -77,7 +77,7 @@
 //! - every method of both handshakes and of their tokens,
 //! - every method of [`udp::Association`] except `new`,
 //! - [`udp::Reassembler`] over any storage, [`udp::Header::prepend`] and [`udp::fragments`],
-//! - the part of `gssapi` that does not grow a `Vec`.
+//! - `gssapi`, except for the calls listed below.
 //!
 //! It does not cover:
 //!
@@ -91,8 +91,8 @@
 //! - Code outside this crate: formatters, the `bytes::Buf` or `bytes::BufMut` that you pass to `handle_buf` or
 //!   `Encode::encode`, the clock of `std::time::Instant`, and the streams that you pass to `advance`.
 //!
-//! Allocation failure aborts, as usual in Rust. A [`udp::Reassembler`] drops the fragments
-//! that it holds instead.
+//! Allocation failure aborts, as usual in Rust. Instead of aborting, a [`udp::Reassembler`] drops the fragments that it
+//! holds.
 //!
 //! [RFC 1928]: https://www.rfc-editor.org/rfc/rfc1928
 //! [RFC 1929]: https://www.rfc-editor.org/rfc/rfc1929
@@ -164,7 +164,7 @@ pub const DEFAULT_PORT: u16 = 1080;
 
 /// The longest time that a server may leave the connection open after a refusal, 10 s: [RFC 1928 §6].
 ///
-/// The machines have no clock, so the driver enforces it.
+/// The machines have no clock, so you must enforce it.
 ///
 /// [RFC 1928 §6]: https://www.rfc-editor.org/rfc/rfc1928#section-6
 pub const REFUSAL_CLOSE_DEADLINE: Duration = Duration::from_secs(10);

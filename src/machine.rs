@@ -206,7 +206,7 @@ pub trait Machine: private::Sealed {
     }
 }
 
-/// The most that `advance` reads at a time.
+/// How many bytes `advance` and `advance_exact` read at most at a time.
 #[cfg(feature = "std")]
 const CHUNK: usize = 1024;
 
@@ -225,7 +225,7 @@ fn handle_read(machine: &mut (impl Machine + ?Sized), read: &[u8]) -> usize {
     machine.handle_input(read)
 }
 
-/// Removes the first `n` bytes. Moving the rest leaves old bytes after the new end, which are overwritten.
+/// Removes the first `n` bytes and moves the rest to the front. Overwrites the old bytes after the new end.
 #[cfg(feature = "std")]
 fn consume(carry: &mut alloc::vec::Vec<u8>, n: usize) {
     use zeroize::Zeroize;

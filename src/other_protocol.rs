@@ -5,11 +5,11 @@ use core::fmt;
 use crate::error::Malformed;
 use crate::message::VERSION;
 
-/// A protocol that is often spoken to the wrong port.
+/// A protocol that peers often speak on a SOCKS port by mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OtherProtocol {
-    /// HTTP/1.
+    /// HTTP.
     Http,
     /// TLS.
     Tls,
@@ -30,8 +30,8 @@ impl fmt::Display for OtherProtocol {
 impl Malformed {
     /// Guesses which protocol the peer speaks, from the byte where version `05` was expected.
     ///
-    /// Use it for a log line, or to pass the connection to another handler. A wrong version byte is not consumed, so that
-    /// handler receives the whole stream.
+    /// Use it for a log line, or to pass the connection to another handler. The machine does not consume a wrong
+    /// version byte, so the other handler receives the whole stream.
     ///
     /// | byte | guess |
     /// |---|---|

@@ -1,7 +1,7 @@
 //! The server's side of the handshake.
 //!
 //! Create a [`Handshake`] for each connection, and run it with [`Machine::advance`] over a blocking stream, or with
-//! [`Handshake::poll_output`] in an event loop. The guide has [whole servers](crate::guide::server), and
+//! [`Handshake::poll_output`] in an event loop. The guide has [complete servers](crate::guide::server), and
 //! [every way to drive them](crate::guide::driving).
 //!
 #![doc = include_str!("server/transitions.md")]
@@ -249,7 +249,7 @@ impl Handshake {
     pub fn request(&self) -> Option<Request<'_>> {
         match self.state {
             State::Reply(ref request) => Some(self.pending(request)),
-            // In every other state, the buffer does not hold a complete request.
+            // After these errors, the buffer holds a complete request, unless the machine has already accepted it.
             State::Closed(
                 Error::Refused(_) | Error::Socks4Refused(_) | Error::Malformed(Malformed::ControlBytes),
             ) => {
@@ -393,7 +393,7 @@ impl Handshake {
         }
     }
 
-    #[inline(always)] // One copy for each message, with its decoder.
+    #[inline(always)] // Each message gets a copy of this function, with its own decoder.
     fn receive_part(
         &mut self,
         message: Message,

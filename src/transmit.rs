@@ -59,10 +59,10 @@ impl Cursor {
 
 /// Bytes to send before anything else is done.
 ///
-/// They stay pending until you confirm them, for instance with [`sent`](Self::sent). The slice points into the state
-/// machine. If the kernel reads it later, as with io_uring, copy the bytes into your own buffer, and confirm them right
-/// after the copy.
-/// Over an encapsulated or encrypted stream, confirm the bytes that the encrypting layer has accepted.
+/// They stay pending until you confirm them, for instance with [`sent`](Self::sent). The slice that
+/// [`as_bytes`](Self::as_bytes) returns points into the state machine. If the kernel reads the slice later, as with
+/// io_uring, copy the bytes into your own buffer, and confirm them right after the copy. Over an encapsulated or
+/// encrypted stream, confirm the bytes that the encrypting layer has accepted.
 ///
 /// With feature `bytes` this is also a `bytes::Buf`, so that `write_all_buf` and similar functions can drain it:
 ///
@@ -173,7 +173,7 @@ impl bytes::Buf for Transmit<'_> {
     }
 }
 
-/// Prints how many bytes are left, and not the bytes: a client's may be a password.
+/// Prints how many bytes are left, but not the bytes themselves, because those of a client may be a password.
 impl fmt::Debug for Transmit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Transmit({} bytes)", self.as_bytes().len())

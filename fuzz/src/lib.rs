@@ -9,14 +9,14 @@
 //! - S4: fails for CONNECT to port 0.
 //! - S5: fails for a name that is not UTF-8 or has a NUL, before the port is received.
 //! - S6: accepts an empty name.
-//! - S7: accepts empty credentials (here by configuration), and cannot reject any.
+//! - S7: accepts empty credentials (this crate is configured to do so, too), and cannot reject any.
 //! - S8: in a reply without an address, uses the request's address family; in one with an address, uses the request's port.
 //!
 //! Its client:
 //! - C1: reads a refusal to its end. It waits for the bytes after REP, and fails for an unknown ATYP.
 //! - C2: treats a name in a reply as in S5 and S6.
-//! - C3: fails for an RFC 1929 status with VER 05 (here by configuration).
-//! - C4: with credentials, always offers no authentication as well (here by the same offer).
+//! - C3: fails for an RFC 1929 status with VER 05 (this crate is configured to do so, too).
+//! - C4: with credentials, always offers no authentication as well (this crate is given the same offer).
 //! - C5: in SOCKS4, sends an IPv6 address as a name, and an address 0.0.0.x as an address (neither is compared).
 //! - C6: fails for a SOCKS4 reply with VN 04.
 
@@ -256,7 +256,7 @@ fn known_name(host: Host<'_>) -> bool {
     }
 }
 
-/// Returns whether a name that they do not accept ends so that the port is incomplete.
+/// Returns whether the input ends with a name that `tor-socksproto` does not accept, and at most one byte of the port.
 fn ends_in_strange_name(bytes: &[u8]) -> bool {
     let names = [0, 1].into_iter().flat_map(|port| {
         let upto = bytes.len().saturating_sub(port);

@@ -9,9 +9,9 @@ use crate::message::{Decoded, VERSION};
 
 /// The methods that a client offers, and the credentials for username/password.
 ///
-/// If you offer [`Method::NO_AUTHENTICATION`] beside another method, the server, or an attacker who impersonates it, can skip
-/// authentication. Only [`password_or_none`](Self::password_or_none) and [`new`](Self::new) can
-/// offer it so.
+/// If you offer [`Method::NO_AUTHENTICATION`] together with another method, the server, or an attacker who
+/// impersonates it, can skip authentication. Only [`password_or_none`](Self::password_or_none) and [`new`](Self::new)
+/// can make such an offer.
 ///
 /// ```
 /// use sans_socks::client::Auth;
@@ -94,7 +94,7 @@ impl<'a> Auth<'a> {
         self.credentials.as_ref()
     }
 
-    /// Returns whether the server can select only one method, because no other is offered.
+    /// Returns whether the only method offered is `00` or `02`, so that the client knows its next messages in advance.
     pub(super) fn is_certain(&self) -> bool {
         let mut methods = self.greeting.methods().iter();
         matches!(
@@ -139,7 +139,8 @@ impl Config {
     /// only if the client offers a single method, `00` or `02`.
     ///
     /// This saves one or two round trips, and keeps the order of the messages. The credentials are sent before the server
-    /// asks for them. Some servers lose early bytes: microsocks 1.0.3 does, and tor 0.4.9.11 loses an answer.
+    /// asks for them. Some servers cannot handle that: microsocks 1.0.3 loses the early bytes, and tor 0.4.9.11 loses
+    /// its method selection.
     #[must_use]
     pub const fn with_optimistic(mut self, optimistic: bool) -> Self {
         self.optimistic = optimistic;
@@ -191,7 +192,7 @@ impl Config {
         }
     }
 
-    /// Decodes a reply. Reports a failure as soon as REP is received (Q-043, Q-045).
+    /// Decodes a reply. Reports a failure as soon as REP is received (Q-043, Q-045 in `docs/conformance/quirks.md`).
     #[inline(always)]
     pub(super) fn judge_reply(&self, bytes: &[u8]) -> Result<Decoded<()>, Error> {
         if let [VERSION, code, ..] = *bytes {

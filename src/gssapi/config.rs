@@ -110,7 +110,8 @@ macro_rules! framing_settings {
     () => {
         /// Sets whether levels are sent and expected unwrapped, as NEC's implementation does. The default is `false`.
         ///
-        /// An attacker on the path can then change them. Wrapped levels are refused: the form is not detected.
+        /// An attacker on the path can then change the levels. If this is set, wrapped levels are refused: the
+        /// negotiator does not detect which form the peer uses.
         #[must_use]
         pub const fn with_nec(mut self, nec: bool) -> Self {
             self.framing.nec = nec;
@@ -136,14 +137,14 @@ macro_rules! framing_settings {
             self.framing.max_token
         }
 
-        /// Sets the length of the longest token with a level that is accepted, in bytes. The default is 256.
+        /// Sets how long a token that contains a level may be, in bytes. The default is 256.
         #[must_use]
         pub const fn with_max_level_token(mut self, max_level_token: u16) -> Self {
             self.framing.max_level_token = max_level_token;
             self
         }
 
-        /// Returns the length of the longest token with a level that is accepted, in bytes.
+        /// Returns how long a token that contains a level may be, in bytes.
         #[must_use]
         pub const fn max_level_token(&self) -> u16 {
             self.framing.max_level_token

@@ -14,7 +14,7 @@ use super::ProtectionLevel;
 /// | flag | |
 /// |---|---|
 /// | `GSS_C_MUTUAL_FLAG`, `GSS_C_REPLAY_FLAG`, `GSS_C_INTEG_FLAG` | always |
-/// | `GSS_C_CONF_FLAG` | unless confidentiality is never wanted |
+/// | `GSS_C_CONF_FLAG` | if any message may need confidentiality |
 /// | `GSS_C_SEQUENCE_FLAG` | for CONNECT and BIND, but not for UDP ASSOCIATE: datagrams can arrive in any order, and share one sequence with the messages of the stream |
 /// | `GSS_C_DELEG_FLAG` | only if the user asks for it, as in Dante: RFC 1961 requires it, but it passes the user's credentials to the proxy |
 ///
@@ -110,7 +110,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Returns no service.
+    /// Returns a value without any service.
     #[must_use]
     pub const fn new() -> Self {
         Self {

@@ -47,13 +47,13 @@ use crate::message::{Decoded, copy};
 /// The first error of a stream ends it, in both directions. From then on, every call returns [`Error::Failed`]. An error
 /// of a datagram affects only that datagram.
 ///
-/// Plaintext is appended only when its whole token has been verified. If the context provides sequence, the plaintext
-/// appended is the plaintext that the peer has wrapped, in the same order.
+/// Plaintext is appended only when its whole token has been verified. If the context checks the sequence of tokens, the
+/// plaintext appended is the plaintext that the peer has wrapped, in the same order.
 ///
 /// # Memory
 ///
-/// It buffers at most one partial frame of up to 65,539 bytes, as the bytes arrive. "len" reserves no memory. Between frames
-/// it buffers nothing.
+/// It buffers at most one partial frame of up to 65,539 bytes, as the bytes arrive. Memory for "len" bytes is not
+/// reserved in advance. Between frames it buffers nothing.
 ///
 /// Dropping it drops the context, and sends no token.
 pub struct Encapsulation<C> {
@@ -145,7 +145,8 @@ impl<C: Context> Encapsulation<C> {
     /// Consumes bytes from the stream, up to the end of the frame in progress. When the frame is complete, appends its
     /// plaintext to `plain`.
     ///
-    /// Returns how many bytes were consumed, at least one of any input. Call it again with the rest until none is left.
+    /// Returns how many bytes were consumed: at least one, unless `wire` is empty. Call it again with the rest until
+    /// none is left.
     /// The plaintext is a stream, so the end of a token has no meaning. One token may hold the last bytes of the handshake
     /// and the first bytes of the tunnel.
     ///
@@ -224,7 +225,8 @@ impl<C: Context> Encapsulation<C> {
     /// - [`Error::LevelUnavailable`] if it lacks a service that the message needs
     /// - [`Error::NotConfidential`] if it did not encrypt although confidentiality was requested
     /// - [`Error::PlainTooLong`] if not even one byte fits in a token
-    /// - [`Error::TokenTooLong`] if a token is longer than [`max_plain`](Context::max_plain) promised
+    /// - [`Error::TokenTooLong`] if a token has more than 65,535 bytes, although [`max_plain`](Context::max_plain)
+    ///   allowed its plaintext
     /// - [`Error::Failed`] after any error of the stream
     pub fn encapsulate(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> Result<(), Error<C::Error>> {
         let start = wire.len();
@@ -275,7 +277,8 @@ impl<C: Context> Encapsulation<C> {
 
     /// Appends `plain` to `datagram` as one frame.
     ///
-    /// The limit is that of a token. For a limit of the network, use [`max_plain`](Self::max_plain).
+    /// `plain` may be as long as the plaintext of one token can be. To keep within the limit of the network, ask
+    /// [`max_plain`](Self::max_plain) first.
     ///
     /// # Errors
     ///

@@ -14,7 +14,7 @@ pub enum Error<E> {
     /// The bytes received are not a frame.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The message received has another type than the one expected.
+    /// The message received does not have the expected type.
     #[error("unexpected message of type {got}, expected {expected}")]
     #[non_exhaustive]
     UnexpectedMessage {

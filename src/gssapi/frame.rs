@@ -66,7 +66,7 @@ impl fmt::Display for MessageType {
 pub struct Token<'a>(&'a [u8]);
 
 impl<'a> Token<'a> {
-    /// 65,535.
+    /// The length of the longest token in bytes: 65,535.
     pub const MAX_LEN: usize = u16::MAX as usize;
 
     /// Creates a token of `bytes` after checking the length.
@@ -117,7 +117,7 @@ impl fmt::Debug for Token<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Frame<'a> {
-    /// A token of this type.
+    /// A token and its type.
     Token {
         /// "mtyp".
         message_type: MessageType,
@@ -131,7 +131,7 @@ pub enum Frame<'a> {
 impl<'a> Frame<'a> {
     /// Decodes the message at the front of `input`.
     ///
-    /// Decides at byte 2 ("ver" and "mtyp"), at byte 4 ("len"), and at the last byte.
+    /// [Decides](crate::message) at byte 2 ("ver" and "mtyp"), at byte 4 ("len"), and at the last byte.
     ///
     /// # Errors
     ///
@@ -141,8 +141,8 @@ impl<'a> Frame<'a> {
         Self::decode_checked(input, |_, _| Ok(()))
     }
 
-    /// Decodes as [`decode`](Self::decode) does. `check` is called with the type at byte 2, and again with the length of the
-    /// token at byte 4.
+    /// Decodes as [`decode`](Self::decode) does. Calls `check` with the type, and with the length of the token if
+    /// `input` includes it.
     fn decode_checked<E: From<Malformed>>(
         input: &'a [u8],
         check: impl FnOnce(MessageType, Option<u16>) -> Result<(), E>,
@@ -239,7 +239,8 @@ pub(super) const fn header(message_type: MessageType, len: u16) -> [u8; HEADER_L
 
 /// Decodes the message at the front of `input`, if the peer may send it now.
 ///
-/// `max` is the limit for a token of each type, or `None` if the type is not allowed. `expected` is for the error.
+/// `max` returns the limit for a token of a type, or `None` if the type is not allowed. The error for such a type
+/// contains `expected`.
 pub(super) fn decode_token<E>(
     input: &[u8],
     expected: MessageType,

@@ -8,7 +8,7 @@
 //! client                                          server
 //!   01 01 len token              ->                            each step of a context makes a token,
 //!                                <-   01 01 len token          as often as the mechanism requires
-//!                                <-   01 01 00 00              instead of a last token: "ready"
+//!                                <-   01 01 00 00              if the server's last step makes no token: "ready"
 //!   01 02 len wrap(level)        ->                            01 integrity, 02 confidentiality, 03 selective
 //!                                <-   01 02 len wrap(level)    the server's choice
 //!   01 03 len wrap(request)      ->

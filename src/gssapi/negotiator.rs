@@ -100,8 +100,8 @@ impl<E> State<E> {
 
 /// The sub-negotiation of method GSSAPI, for either side, over your [`Context`].
 ///
-/// Run it over the raw stream while the handshake returns `Negotiate`. It is a [`Machine`], like the handshakes. The guide
-/// has [whole handshakes](crate::guide::gssapi).
+/// Run it over the raw stream while the handshake returns `Negotiate`. It is a [`Machine`], like the handshakes. The
+/// guide has [complete handshakes](crate::guide::gssapi).
 ///
 /// ```
 /// # mod toy { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/gssapi/toy_context.rs")); }
@@ -121,7 +121,7 @@ impl<E> State<E> {
 /// ```
 ///
 /// An unauthenticated peer can make the negotiator buffer a token of 16,384 bytes, or a level of 256 bytes. Both limits can
-/// be configured. Bytes are buffered as they arrive: "len" reserves no memory.
+/// be configured. Bytes are buffered as they arrive: memory for "len" bytes is not reserved in advance.
 ///
 /// # Transitions
 ///
@@ -156,7 +156,7 @@ pub struct Negotiator<C: Context> {
     context: C,
     role: Role,
     state: State<C::Error>,
-    /// The part received of the message in progress.
+    /// The bytes of the message in progress that have been received.
     received: Vec<u8>,
     outgoing: Vec<u8>,
     /// The part of `outgoing` that is still to be sent.
@@ -380,7 +380,7 @@ impl<C: Context> Negotiator<C> {
         }
     }
 
-    /// Handles the bytes received of `message`. Returns whether no more of it is expected.
+    /// Handles the bytes of `message` that have been received. Returns whether `message` is complete, or failed.
     fn decide(&mut self, message: Message) -> bool {
         let received = take(&mut self.received);
         let outcome = match message.decode(self.role.framing(), &received) {
@@ -468,7 +468,7 @@ impl<C: Context> Negotiator<C> {
         Ok(())
     }
 
-    /// Adds a message to those to send.
+    /// Appends a message to the bytes to send.
     fn push(&mut self, frame: &Frame<'_>) {
         if !self.cursor.is_sending() {
             self.outgoing = Vec::new();

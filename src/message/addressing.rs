@@ -41,13 +41,13 @@ pub(crate) enum EmptyDomain {
     Unspecified,
 }
 
-/// Decodes the address of `message`, which starts with the message's first byte.
+/// Decodes the address in `message`. The slice starts with the first byte of the message, not with ATYP.
 ///
 /// Decides at byte 4 (ATYP), for a name at byte 5 (its length), and at the last byte. `complete` gets the address and the
 /// length of the message. `incomplete` gets the length up to the next decision.
 ///
-/// Each arm builds the result itself. If the arms met first, the address would be stored in parts and then loaded whole,
-/// which stalls the processor.
+/// Each arm builds the result itself. If one place after the arms built it, the address would be stored in parts and
+/// then loaded in one access, which stalls the processor.
 #[inline(always)]
 pub(crate) fn decode<'a, T>(
     message: &'a [u8],

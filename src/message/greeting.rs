@@ -68,7 +68,7 @@ impl<'a> Greeting<'a> {
         }
     }
 
-    /// Decodes a greeting. Decides at byte 1 (VER), at byte 2 (NMETHODS) and at the last.
+    /// Decodes a greeting. [Decides](crate::message) at byte 1 (VER), at byte 2 (NMETHODS) and at the last byte.
     ///
     /// # Errors
     ///
@@ -133,7 +133,7 @@ impl Encode for Greeting<'_> {
     }
 }
 
-/// The methods of a greeting, as a set.
+/// The methods that a greeting offers.
 ///
 /// Clients usually list their preferred method first, but the protocol gives the order no meaning. Duplicates are kept. In a
 /// received list, `FF` is not a method and is skipped.
@@ -225,7 +225,7 @@ impl Iterator for MethodsIter<'_> {
     }
 }
 
-/// `<[T]>::split_off_first` of Rust 1.87.
+/// Does what `<[T]>::split_off_first` does, which needs Rust 1.87.
 #[inline]
 fn split_off_first<'a, T>(list: &mut &'a [T]) -> Option<&'a T> {
     let (first, rest) = list.split_first()?;
@@ -252,7 +252,7 @@ impl Hash for Methods<'_> {
         for method in self.iter() {
             method.hash(state);
         }
-        // Marks the end, so that no list hashes like the beginning of another.
+        // Ends the list with a byte that no list contains. So `[a], [b]` and `[a, b], []` hash differently.
         Method::NO_ACCEPTABLE.hash(state);
     }
 }
@@ -302,7 +302,7 @@ impl Selection {
         Self { method }
     }
 
-    /// Decodes a selection. Decides at byte 1 (VER) and at byte 2.
+    /// Decodes a selection. [Decides](crate::message) at byte 1 (VER) and at byte 2.
     ///
     /// # Errors
     ///

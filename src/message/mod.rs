@@ -2,8 +2,8 @@
 //!
 //! The state machines use them. A driver rarely needs this module.
 //!
-//! The documentation of each decoder lists the bytes at which it *decides*. There it finds a fault, or learns how many more
-//! bytes it needs.
+//! Each decoder *decides* at certain bytes, which its documentation lists, counted from 1. At such a byte, the decoder
+//! finds a fault, or learns how many more bytes it needs.
 //!
 //! | message | RFC | file | bytes |
 //! |---|---|---|---|

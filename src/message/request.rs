@@ -75,8 +75,8 @@ impl<'a> Request<'a> {
         Self::new(Command::UDP_ASSOCIATE, client)
     }
 
-    /// Decodes a request. Decides at byte 1 (VER), at byte 4 (ATYP), for a name at byte 5 (its length), and at the last
-    /// byte. RSV is ignored.
+    /// Decodes a request. [Decides](crate::message) at byte 1 (VER), at byte 4 (ATYP), for a name at byte 5 (its
+    /// length), and at the last byte. RSV is ignored.
     ///
     /// # Errors
     ///
@@ -138,7 +138,7 @@ impl Encode for Request<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Reply<'a> {
-    /// REP.
+    /// The outcome of the request: the field REP.
     pub code: ReplyCode,
     /// BND.ADDR and BND.PORT: the local address of the connection, the listener or the relay, or, in the second reply to
     /// BIND, the address of the peer. Many servers reply to CONNECT with `0.0.0.0:0`.
@@ -153,8 +153,9 @@ impl<'a> Reply<'a> {
         Self { code, address }
     }
 
-    /// Decodes a reply. Decides at byte 1 (VER), at byte 2 (REP), at byte 4 (ATYP), for a name at byte 5 (its length), and
-    /// at the last byte. RSV is ignored. A name of length 0, which some servers send, becomes `0.0.0.0`.
+    /// Decodes a reply. [Decides](crate::message) at byte 1 (VER), at byte 2 (REP), at byte 4 (ATYP), for a name at
+    /// byte 5 (its length), and at the last byte. RSV is ignored. A name of length 0, which some servers send, becomes
+    /// `0.0.0.0`.
     ///
     /// Some servers send only the first two bytes of a refusal. So act on REP as soon as you have it, as the client's
     /// handshake does.

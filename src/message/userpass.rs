@@ -26,7 +26,7 @@ const FIXED_LEN: usize = 3;
 ///
 /// [RFC 1929 §2]: https://www.rfc-editor.org/rfc/rfc1929#section-2
 impl<'a> Credentials<'a> {
-    /// Decodes the message. Decides at byte 1 (VER), at byte 2 (ULEN), at PLEN and at the last.
+    /// Decodes the message. [Decides](crate::message) at byte 1 (VER), at byte 2 (ULEN), at PLEN and at the last byte.
     ///
     /// # Errors
     ///
@@ -107,7 +107,7 @@ impl Encode for Credentials<'_> {
 }
 
 impl AuthStatus {
-    /// Decodes the message of two bytes. Decides at byte 1 (VER) and at byte 2.
+    /// Decodes the message of two bytes. [Decides](crate::message) at byte 1 (VER) and at byte 2.
     ///
     /// # Errors
     ///

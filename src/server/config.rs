@@ -80,8 +80,8 @@ impl Config {
         self.has(STRICT_RESERVED)
     }
 
-    /// Sets whether credentials may begin with version `05` instead of `01`. By default they are rejected with
-    /// `01 01`.
+    /// Sets whether credentials may begin with version `05` instead of `01`. By default, credentials that begin with
+    /// `05` are rejected with `01 01`.
     ///
     /// RFC 1929 requires `01`. Some clients send `05`, and V2Ray accepts it.
     #[must_use]
@@ -101,7 +101,7 @@ impl Config {
     /// **Version 4 has no authentication.** Its request reaches [`PendingRequest`](super::PendingRequest) without
     /// [`SelectMethod`](super::SelectMethod) and [`Authenticate`](super::Authenticate). A server that requires
     /// credentials must leave this off, or reject every request whose
-    /// [`version`](super::PendingRequest::version) is 4.
+    /// [`version`](super::PendingRequest::version) is [`Version::Socks4`](crate::Version::Socks4).
     #[must_use]
     pub const fn with_socks4(self, socks4: bool) -> Self {
         self.with(SOCKS4, socks4)

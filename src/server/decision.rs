@@ -109,7 +109,8 @@ pub enum Established {
     /// UDP ASSOCIATE: the control connection. It carries no data, so discard what it receives. The association ends when
     /// it closes.
     UdpAssociation,
-    /// Any other command. The reply was the answer. Close the connection.
+    /// Any other command, for instance Tor's look-ups. The reply contains the result, and nothing follows. Close the
+    /// connection.
     Other(Command),
 }
 
@@ -334,8 +335,9 @@ impl PendingRequest<'_> {
         self.handshake.pending(&self.request)
     }
 
-    /// Returns the version of the request. It is 4 only if [`Config::with_socks4`](super::Config::with_socks4) is set. A
-    /// client of version 4 **has not been authenticated**.
+    /// Returns the version of the request. It is [`Version::Socks4`] only if
+    /// [`Config::with_socks4`](super::Config::with_socks4) is set. A client of version 4 **has not been
+    /// authenticated**.
     #[inline]
     #[must_use]
     pub const fn version(&self) -> Version {

@@ -10,7 +10,8 @@ use crate::socks4::{self, UserId, Version};
 
 /// The kind of a complete request, and where its parts are.
 ///
-/// It is `Clone` and not `Copy`. A bitwise copy would load at once the fields that were stored one by one, and stall.
+/// It is `Clone` and not `Copy`. A bitwise copy would load all fields in one access, although they were stored one by
+/// one, and the processor would stall.
 #[derive(Clone, Debug)]
 pub(super) struct Received {
     pub(super) command: Command,

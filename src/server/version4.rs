@@ -13,7 +13,7 @@ impl Handshake {
     /// Consumes part of a request.
     #[inline(never)] // The path of version 5 need not save registers.
     pub(super) fn receive_socks4(&mut self, input: &[u8]) -> usize {
-        // Most bytes of a request that arrives one byte at a time: a third of the instructions with this.
+        // If a request arrives one byte at a time, most of its bytes end here. This cuts the instructions to a third.
         if socks4::Request::is_inside_field(self.buffer.received_len(), input) {
             self.buffer.take_undecided(input);
             return input.len();
@@ -45,7 +45,7 @@ impl Handshake {
         consumed
     }
 
-    /// Sends a failure. A complete request stays for [`request`](Self::request), without its user id.
+    /// Sends a failure. Keeps a complete request, without its user id, for [`request`](Self::request).
     pub(super) fn send_socks4_failure(&mut self, code: socks4::ReplyCode) {
         match socks4::Request::decode(self.buffer.received()) {
             Ok(Decoded::Complete { value, .. }) => {
@@ -71,7 +71,7 @@ impl Handshake {
         };
         let bound = match ip {
             Some(ip) => SocketAddrV4::new(ip, address.port),
-            // Any other command asks for the address, which cannot be sent.
+            // A command other than CONNECT and BIND asks for the address, which this reply cannot carry.
             None if matches!(self.state, State::Established(Established::Other(_))) => {
                 return self.reject(Version::Socks4, ReplyCode::ADDRESS_TYPE_NOT_SUPPORTED);
             }

@@ -27,7 +27,7 @@ use crate::message::{BufferTooSmall, Decoded, Encode, private};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Reply {
-    /// CD.
+    /// The outcome of the request: the field CD.
     pub code: ReplyCode,
     /// DSTIP and DSTPORT. For BIND, the listener: `0.0.0.0` means the server's own address. For CONNECT they have no
     /// meaning.
@@ -42,7 +42,8 @@ impl Reply {
         Self { code, address }
     }
 
-    /// Decodes a reply. Decides at byte 1 (VN), at byte 2 (CD) and at byte 8. VN `04`, which some servers send, is accepted.
+    /// Decodes a reply. [Decides](crate::message) at byte 1 (VN), at byte 2 (CD) and at byte 8. VN `04`, which some
+    /// servers send, is accepted.
     ///
     /// # Errors
     ///

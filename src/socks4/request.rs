@@ -39,7 +39,7 @@ impl<'a> UserId<'a> {
     /// The empty user id.
     pub const EMPTY: Self = Self(&[]);
 
-    /// Creates a user id after checking its length, and that it has no NUL, which would end it.
+    /// Creates a user id after checking that it has at most 255 bytes and no NUL. A NUL would end it early.
     ///
     /// # Errors
     ///
@@ -97,8 +97,8 @@ impl fmt::Debug for UserId<'_> {
 /// +----+----+---------+-------+----------+------+----------+------+
 /// ```
 ///
-/// In SOCKS4a, DSTIP is `0.0.0.x` with x other than 0, and a name and its NUL follow. So a request cannot name these
-/// addresses. `0.0.0.0` is an address like any other.
+/// In SOCKS4a, DSTIP is `0.0.0.x` with x other than 0, and a name and its NUL follow. So none of these addresses can
+/// be the target of a request. `0.0.0.0` is an address like any other.
 ///
 /// ```
 /// use sans_socks::message::Encode;
@@ -144,7 +144,8 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// Returns CD. Unknown commands are decoded too, and a server gets them as a pending request.
+    /// Returns the command: the field CD. Unknown commands are decoded too, and a server gets them as a pending
+    /// request.
     #[inline]
     #[must_use]
     pub const fn command(&self) -> Command {
@@ -158,14 +159,15 @@ impl<'a> Request<'a> {
         self.address
     }
 
-    /// Returns USERID.
+    /// Returns the user id: the field USERID.
     #[inline]
     #[must_use]
     pub const fn user_id(&self) -> UserId<'a> {
         self.user_id
     }
 
-    /// Decodes a request. Decides at byte 1 (VN), at byte 9, and then at every byte that can end a field or be a fault.
+    /// Decodes a request. [Decides](crate::message) at byte 1 (VN), at byte 9, and then at every byte that can end a
+    /// field or be a fault.
     ///
     /// # Errors
     ///
@@ -190,7 +192,7 @@ impl<'a> Request<'a> {
         let named = announces_name(ip);
         let (user_id, rest) = match field(rest, UserId::MAX_LEN, Malformed::UserIdTooLong)? {
             Field::Whole(user_id, rest) => (user_id, rest),
-            // The byte after the NUL begins the name, and can be a fault.
+            // At least the NUL and the first byte of the name follow. That byte is a fault if it is a NUL, too.
             Field::Open { full: false } if named => return Ok(Decoded::incomplete(have + 2, have)),
             Field::Open { .. } => return Ok(Decoded::incomplete(have + 1, have)),
         };
@@ -213,7 +215,8 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// Returns whether `more`, after `have` bytes of a request, is inside of a field: it ends none, and reaches no limit.
+    /// Returns whether `more`, which follows `have` bytes of a request, only continues a field: it neither ends the
+    /// field nor reaches its limit.
     pub(crate) fn is_inside_field(have: u16, more: &[u8]) -> bool {
         let total = usize::from(have).saturating_add(more.len());
         usize::from(have) >= HEAD_LEN

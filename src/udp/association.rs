@@ -15,12 +15,12 @@ use crate::error::Malformed;
 /// - **Host.** It must be the peer of the control connection. DST.ADDR in the request does not change that. An IPv4-mapped
 ///   IPv6 address counts as the IPv4 address. IPv6 scopes are compared if both addresses have one. If the peer's address has
 ///   none, the first datagram determines the scope.
-/// - **Port.** If the request names the peer's own address, DST.PORT is the port. Otherwise the first datagram accepted
-///   determines the port. [`with_any_port`](Self::with_any_port) accepts every port.
+/// - **Port.** If the request names the peer's own address and a port other than 0, DST.PORT is the port. Otherwise the
+///   first datagram accepted determines the port. [`with_any_port`](Self::with_any_port) accepts every port.
 /// - **Fragments** are dropped, unless [`with_fragments`](Self::with_fragments) is set for a
 ///   [`Reassembler`](super::Reassembler) that handles them next.
 ///
-/// Any other datagram is dropped and changes nothing.
+/// A datagram that breaks one of these rules is dropped and changes nothing.
 ///
 /// An attacker that can forge the client's address can send the first datagram, and so determine the port. A client prevents
 /// that if its request names its address and port.
@@ -201,8 +201,8 @@ impl Association {
         Ok(decoded)
     }
 
-    /// Returns the client's address, to which answers go. It is the one that the socket reported, not its canonical form.
-    /// Returns `None` until the first datagram is accepted.
+    /// Returns the client's address, to which you send the answers. It is the address as the socket reported it, not
+    /// the canonical form. Returns `None` until the first datagram is accepted.
     #[inline]
     #[must_use]
     pub const fn client(&self) -> Option<SocketAddr> {

@@ -79,7 +79,7 @@ impl ClientAssociation {
     /// Creates an association. `bound` is the address in the reply, and `proxy` is the peer address of the control
     /// connection.
     ///
-    /// If BND.ADDR is unspecified, as many servers send it, the host of `proxy` replaces it. A link-local BND.ADDR gets the
+    /// Many servers send an unspecified BND.ADDR. The host of `proxy` then replaces it. A link-local BND.ADDR gets the
     /// scope of `proxy`.
     ///
     /// # Errors

@@ -4,6 +4,9 @@ use crate::error::Malformed;
 
 /// The reason for dropping a datagram. Count it or log it. Send nothing, and do not end the association.
 ///
+/// A *sequence* is the fragments of one datagram. It is open from the first fragment until the datagram is complete or
+/// the sequence is dropped.
+///
 /// A relay relays "silently, without any notification to the requesting client", [RFC 1928 §7], and also drops silently. An
 /// answer to a datagram with a forged source would reach a third party.
 ///
@@ -14,7 +17,7 @@ pub enum Discard {
     /// The source is not the other side's address, or has port 0.
     #[error("datagram from a foreign source")]
     Source,
-    /// The datagram has no valid header, or a name with control bytes.
+    /// The header is not valid, or the configuration does not accept it: a name with control bytes, or RSV.
     #[error(transparent)]
     Malformed(#[from] Malformed),
     /// FRAG is not `00`, and fragments are not accepted.
@@ -26,9 +29,9 @@ pub enum Discard {
     /// A fragment after the first, while no sequence is open.
     #[error("fragment of a sequence whose first fragment is missing")]
     NoStart,
-    /// A position lower than the highest one received, or the highest one again with another address or payload. The
-    /// sequence was dropped.
-    #[error("fragment at an earlier position, or different from the last one at its position")]
+    /// A position from 2 up to the highest one received, unless it is a [`Duplicate`](Self::Duplicate). The sequence
+    /// was dropped.
+    #[error("fragment at an earlier position, or another fragment at the same position")]
     Reset,
     /// The most recent fragment once more. The sequence stays open.
     #[error("duplicate fragment")]
@@ -36,8 +39,8 @@ pub enum Discard {
     /// A position beyond the one that must come next. The sequence was dropped.
     #[error("fragment out of sequence (gap)")]
     Gap,
-    /// Another address than the sequence's. The sequence was dropped.
-    #[error("fragment with another address than the fragment before it")]
+    /// An address other than that of the sequence. The sequence was dropped.
+    #[error("fragment with an address other than that of its sequence")]
     AddressMismatch,
     /// The datagram would exceed the limit, or there is no memory for it. The sequence was dropped.
     #[error("reassembled datagram too large")]

@@ -178,7 +178,7 @@ impl Encode for Header<'_> {
 /// assert_eq!(datagram.header.address, Address::try_from("example.com:53")?);
 /// assert_eq!(datagram.payload, b"query");
 ///
-/// // A socket returns whole datagrams, so `decode` needs no length.
+/// // A socket returns whole datagrams, so more bytes cannot follow: a part of a header is an error.
 /// assert_eq!(Datagram::decode(&bytes[..16]), Err(Malformed::Truncated));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -55,10 +55,10 @@ macro_rules! reassembler {
         /// A sequence has no identifier in the RFC. If a first fragment is lost, or swapped with another fragment, the
         /// fragments of two datagrams to one address can be joined. So a payload needs its own checksum.
         ///
-        /// No memory is used before a first fragment. From then on, it uses as much memory as the bytes received, and
-        /// never more than [`max_datagram`](Self::max_datagram). Memory is released when a sequence is dropped, or by
-        /// the next call after a delivery. [`buffered`](Self::buffered) returns the amount, so that you can limit the
-        /// sum of many reassemblers.
+        /// A `Vec<u8>` uses no memory before a first fragment. From then on, it holds the bytes received, never more
+        /// than [`max_datagram`](Self::max_datagram). Its memory is released when a sequence is dropped, or by the
+        /// next call after a delivery. [`buffered`](Self::buffered) returns the amount, so that you can limit the sum
+        /// of many reassemblers.
         ///
         /// ```
         /// # #[cfg(not(feature = "std"))] fn main() {}

@@ -7,8 +7,8 @@ use super::{Association, Datagram, Discard};
 
 /// The associations that share one UDP socket. You choose the type of their keys, such as a connection number.
 ///
-/// A datagram belongs to the first of these associations that exists. If several fit the same line, it belongs to the
-/// oldest of them:
+/// A datagram belongs to the first association in this list that exists. If several associations match the same item,
+/// the datagram belongs to the oldest of them:
 ///
 /// 1. the association whose client is the source,
 /// 2. an association without a client, whose request named the source's port,
@@ -92,11 +92,11 @@ struct Place {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Role {
-    /// The association has this client.
+    /// The client of the association has this host and this port.
     Client,
-    /// It has no client, and accepts this port.
+    /// The association has no client, and accepts this port.
     Unused,
-    /// It has a client that may change its port.
+    /// The association has a client that may change its port.
     AnyPort,
 }
 

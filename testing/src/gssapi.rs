@@ -200,7 +200,7 @@ impl Context for Fake {
     }
 }
 
-/// "conf_state".
+/// Returns the protection that "conf_state" of `gss_wrap` and `gss_unwrap` reports.
 fn reported(confidential: bool) -> Protection {
     if confidential {
         Protection::Confidentiality
@@ -209,7 +209,7 @@ fn reported(confidential: bool) -> Protection {
     }
 }
 
-/// Returns the first token that the [`Fake`] of that side makes, of this plaintext.
+/// Returns the first token of the [`Fake`] of that side, for this plaintext.
 pub fn wrapped(by_initiator: bool, protection: Protection, plain: &[u8]) -> Vec<u8> {
     let mut token = Vec::new();
     let mut context = if by_initiator {
@@ -288,7 +288,7 @@ impl<C: Context> Caller for Negotiation<C> {
     fn output(&mut self) -> Due {
         let due = Due::from(self.negotiator.poll_output());
         if due != Due::Step {
-            // There is no step to run.
+            // Without a pending step, this must do nothing.
             self.negotiator.run_step();
         }
         due

@@ -233,7 +233,7 @@ fn arbitrary_values_keep_to_their_size_hint() {
     keeps_to_its_hint::<gssapi::ServerConfig>(&inputs);
 }
 
-/// a token of more bytes than it can have is cut to 65,535.
+/// a token that would be too long is cut to 65,535 bytes.
 #[test]
 fn arbitrary_token_of_long_input_is_the_longest() {
     let input = vec![7; 70_000];

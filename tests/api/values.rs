@@ -177,7 +177,7 @@ fn address_text_round_trips() {
         ("example.com:443", name(b"example.com", 443)),
         ("app.test.:1", name(b"app.test.", 1)),
         ("localhost:0", name(b"localhost", 0)),
-        // Not four numbers up to 255 without leading zeros, so a name.
+        // These are names. An IPv4 address is four numbers up to 255 without leading zeros.
         ("127.1:80", name(b"127.1", 80)),
         ("256.0.0.1:80", name(b"256.0.0.1", 80)),
         ("01.2.3.4:80", name(b"01.2.3.4", 80)),

@@ -1,7 +1,7 @@
 //! Compares the tables in `docs/conformance` with the tests. Each rule has a test that proves it, or a reason why there is
 //! none. Each test that a table names exists, and mentions the rule. The row of each rule that a test mentions names the test.
 //!
-//! Sources are read as text, line by line. It is enough that rustfmt has formatted them.
+//! Sources are read as text, line by line. This works because rustfmt has formatted them.
 
 mod source;
 mod table;
@@ -14,7 +14,7 @@ use source::Source;
 use table::Row;
 
 struct File {
-    /// Reads a file, by its path from the crate's root.
+    /// The path from the crate's root.
     path: String,
     text: String,
 }
@@ -162,7 +162,7 @@ fn proving(sources: &[Source<'_>], id: &str) -> Vec<String> {
     names.into_iter().map(|(_, name)| name).collect()
 }
 
-/// Returns whether a test is of the crate itself. A rule that only drivers follow needs a reason.
+/// Returns whether a test is of a driver, and not of the crate itself. A rule that only drivers follow needs a reason.
 fn is_of_driver(path: &str) -> bool {
     ["tests/examples/", "tests/live/", "examples/"]
         .iter()
@@ -202,7 +202,7 @@ fn tables_and_tests_agree() {
         let text = fs::read_to_string(root.join(&path)).unwrap();
         tables.push(File { path, text });
     }
-    // There are no rules 018 and 019. No other check notices a row that no test mentions.
+    // There are no rules 018 and 019. No other check notices a missing row if no test mentions its rule.
     for id in ids("R-001 to R-017, R-020 to R-054, R-060 to R-068, R-070 to R-087, R-100 to R-132") {
         let row = format!("\n| {id} |");
         assert!(
@@ -226,7 +226,7 @@ fn tables_and_tests_agree() {
         }
         assert!(
             env::var_os("SANS_SOCKS_BLESS").is_some(),
-            "{} does not name the tests as they are: SANS_SOCKS_BLESS=1 cargo test --test conformance writes them",
+            "{} is not up to date: run SANS_SOCKS_BLESS=1 cargo test --test conformance",
             table.path
         );
         fs::write(root.join(&table.path), &fresh).unwrap();
@@ -344,7 +344,7 @@ fn faults_of_every_kind_are_found() {
         (
             "| 1 | MUST |",
             "| MUST |",
-            &["rfc1.md: R-001 has not as many cells as its table"],
+            &["rfc1.md: R-001 has a different number of cells than its table"],
         ),
         ("One.", " ", &["rfc1.md: R-001 has an empty cell"]),
         (

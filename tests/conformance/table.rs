@@ -1,6 +1,6 @@
 use super::{File, ids};
 
-/// The words with which the reason begins why a rule has no test of the crate.
+/// The words that begin the reason why no test of the crate proves a rule.
 const REASONS: [&str; 4] = ["driver: ", "documented: ", "no code: ", "not followed: "];
 
 pub(crate) struct Row {
@@ -29,7 +29,10 @@ pub(crate) fn rows(file: &File, faults: &mut Vec<String>) -> Vec<Row> {
             continue;
         }
         if cells.len() != columns {
-            faults.push(format!("{}: {id} has not as many cells as its table", file.path));
+            faults.push(format!(
+                "{}: {id} has a different number of cells than its table",
+                file.path
+            ));
         }
         if cells.contains(&"") {
             faults.push(format!("{}: {id} has an empty cell", file.path));

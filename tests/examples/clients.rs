@@ -85,7 +85,7 @@ impl Proxied {
         proxied
     }
 
-    /// Returns the line that `driver` prints when the tunnel is established, if it prints one.
+    /// Expects the line that `driver` prints when the tunnel is established, if it prints one.
     fn expect_tunnel(&mut self, driver: &str) {
         if driver == "bind_client" {
             assert_eq!(self.client.line(), format!("peer {TARGET}"));

@@ -73,7 +73,7 @@ fn session_cut_at_every_byte_is_served(driver: &str) {
         let mut client = Raw::connect(server.address);
         let (first, second) = session.split_at(cut);
         client.send(first);
-        // The server has read the first part when it answers, or there is no answer to it.
+        // An answer shows that the server has read the first part. Fewer than three bytes get no answer.
         if cut >= 3 {
             client.expect(b"\x05\x02");
         }

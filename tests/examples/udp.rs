@@ -171,7 +171,8 @@ fn foreign_source_is_neither_relayed_nor_answered(driver: &str) {
     expect_nothing(&target);
 }
 
-/// R-045; and Q-088: a target in place of the client's address fixes nothing.
+/// the port in the request is the client's. Q-088: if the request has the target's address instead, it does not
+/// determine the client's port.
 fn port_that_the_request_names_is_the_clients(driver: &str) {
     let server = Server::open(driver);
     let (client, neighbour) = (udp(Ipv4Addr::LOCALHOST), udp(Ipv4Addr::LOCALHOST));

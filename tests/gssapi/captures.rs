@@ -57,7 +57,7 @@ fn cfx(token: &[u8]) -> (Protection, Vec<u8>) {
     }
 }
 
-/// Returns the captured tokens of one side, in order.
+/// A context that returns the captured tokens of one side, in order.
 struct Recorded {
     initiator: bool,
     own: VecDeque<Vec<u8>>,

@@ -152,7 +152,7 @@ fn context_that_leaves_confidentiality_out_is_detected() {
         assert_eq!(layer.encapsulate(b"secret", &mut wire), Err(Error::Failed));
     }
 
-    // For integrity alone, that is what was requested.
+    // If only integrity was requested, such a token is sent.
     let mut selective = never_confidential(Selective);
     selective.select(INTEG);
     for mut layer in [never_confidential(Integrity), selective] {

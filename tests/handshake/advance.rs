@@ -56,7 +56,7 @@ const PLAIN: Nature = Nature {
 /// A stream to a scripted peer.
 struct Stream {
     nature: Nature,
-    /// The peer's bytes, each piece when it has received this many bytes.
+    /// The pieces that the peer sends, each with the number of bytes that it must have received before.
     peer: VecDeque<(usize, Vec<u8>)>,
     /// Sent by the peer, and not read.
     inbox: VecDeque<u8>,
@@ -305,7 +305,8 @@ const TOKEN: &[u8] = b"\x01\x01\x00\x03key";
 struct Conversation {
     name: &'static str,
     script: Script<'static>,
-    /// The peer's bytes, each piece when it has received this many bytes. What follows the handshake is in the last.
+    /// The pieces that the peer sends, each with the number of bytes that it must have received before. The last one
+    /// also has the bytes after the handshake.
     peer: Vec<(usize, Vec<u8>)>,
     /// How many of these bytes are not the handshake's.
     surplus: usize,
@@ -674,7 +675,7 @@ fn advance_returns_each_error_once() {
                     let broken = nature(Fault::At(at, ErrorKind::ConnectionReset));
                     match *conversation.check(carry.clone(), broken) {
                         [ErrorKind::ConnectionReset] => errors += 1,
-                        // The last operation was the one before.
+                        // There is no operation of this number, so all have been tried.
                         [] => break,
                         ref other => panic!("{}: {other:?}", conversation.name),
                     }
@@ -775,7 +776,7 @@ fn advance_keeps_the_bytes_of_another_protocol() {
         assert_eq!(session.stream.received, []);
         assert_eq!(session.carry.held(), &http[..at_most.min(http.len())]);
 
-        // Without a carry they are lost, up to the first decision about a greeting.
+        // Without a carry, the bytes before the first decision about a greeting are lost.
         let mut session = Session::new(&server, Carry::Exact, nature);
         assert_eq!(session.run(), fault(b'G'));
         assert_eq!(session.stream.read, at_most.min(2));

@@ -377,7 +377,7 @@ fn server_unknown_atyp_is_refused_with_08() {
     }
 }
 
-/// V-089, Q-044: success with an ATYP of unknown length. ATYP 00 is one of them.
+/// V-089, Q-044: success with an ATYP whose address length is unknown, such as 00.
 #[test]
 fn client_unknown_atyp_in_a_success_closes() {
     for atyp in all_but(&[1, 3, 4]) {
@@ -799,7 +799,7 @@ impl Left {
     }
 }
 
-/// bytes that the machine was offered before the end and has left are asked for, until all are consumed.
+/// the machine asks again for bytes that it was offered before the end and did not consume.
 #[test]
 fn eof_with_bytes_left_asks_for_them() {
     for case in Left::cases() {
@@ -955,7 +955,7 @@ fn eof_tells_silence_from_a_cut_message() {
     }
 }
 
-/// a finished machine takes nothing/// R-051: a finished machine consumes nothing, and returns the same forever.
+/// a finished machine consumes nothing, and returns the same forever.
 #[test]
 fn finished_machine_consumes_nothing_and_stays_the_same() {
     let ends: [(Script<'_>, String, Due, Phase); 6] = [

@@ -40,7 +40,7 @@ fn leaks(text: &str) -> bool {
 }
 
 thread_local! {
-    /// Most texts are printed many times.
+    /// The texts without a leak. Most are printed many times, and searched only once.
     static CLEAN: RefCell<HashSet<String>> = RefCell::default();
 }
 

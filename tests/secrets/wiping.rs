@@ -454,7 +454,7 @@ fn client_wipes_the_user_id_when_sent_or_dropped() {
 /// values of every length, also when another value replaces one.
 #[test]
 fn credentials_buf_wipes_both_fields_when_dropped() {
-    // Lengths stay, and two of them are bytes of the credentials.
+    // The lengths are not overwritten, so those that equal a byte of the credentials are left out.
     for len in (3..=u8::MAX).filter(|len| !is_secret(*len)).map(usize::from) {
         let buf = || CredentialsBuf::new(vec![USERNAME[0]; len], vec![PASSWORD[0]; len]).unwrap();
         for mut slot in [Slot::new(buf()), Slot::new(buf().clone())] {

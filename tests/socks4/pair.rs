@@ -33,7 +33,7 @@ fn run(client: &Script<'_>, server: &Script<'_>, read: usize) -> Outcome {
     }
 }
 
-/// The form of the answers in each version.
+/// A request in one of the versions, and the answers to it.
 struct Combination<'a> {
     version: Version,
     command: Command,

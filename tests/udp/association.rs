@@ -23,7 +23,7 @@ fn association(peer: &str, requested: &str) -> Association {
     )
 }
 
-/// Returns the port that a request determines, if any: all of, written by hand.
+/// The port that each request determines, if any: all cases of, written by hand.
 const REQUESTED: &[(&str, &str, Option<u16>)] = &[
     // control connection's peer, DST, port
     ("192.0.2.7", "0.0.0.0:0", None),

@@ -70,7 +70,7 @@ fn messages() -> impl Iterator<Item = Row> {
     rows().into_iter().filter(move |row| !others(row))
 }
 
-/// Returns a decoder's result for an input, in the words of the table, and the message encoded again.
+/// A decoder's result for an input, in the words of the table, and the message encoded again.
 struct Outcome {
     result: String,
     encoded: Option<Vec<u8>>,

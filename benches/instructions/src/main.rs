@@ -15,8 +15,8 @@ mod growth;
 use ceilings::Ceilings;
 use sans_socks_operations::Bench;
 
-const USAGE: &str = "counts            holds every count against its ceiling
-counts --record   makes the ceilings those of now";
+const USAGE: &str = "counts            compares every count with its ceiling
+counts --record   sets the ceilings to the current counts";
 
 /// It has as many digits as its double, so that both processes have the same stack.
 const TIMES: u32 = 100;

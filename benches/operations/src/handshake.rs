@@ -158,7 +158,7 @@ fn drive<'a>(
 /// The messages of one side, and the bytes that the other must send.
 struct Exchange {
     messages: Vec<Vec<u8>>,
-    /// Returns all messages in one read.
+    /// All messages, for one read.
     stream: Vec<u8>,
     answers: Vec<u8>,
 }

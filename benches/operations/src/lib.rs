@@ -3,7 +3,7 @@
 //! An operation gets its inputs through [`black_box`], and builds all objects of one connection. So a machine is part of its
 //! handshake.
 
-// Some need a heap. Without the feature, this module is empty.
+// Some operations need a heap. Without the feature `alloc`, this crate is empty.
 #![cfg(feature = "alloc")]
 
 use std::hint::black_box;

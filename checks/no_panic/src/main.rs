@@ -1,8 +1,8 @@
 //! Proof that no panic is reachable from the bytes of a peer.
 //!
-//! Each function below is linked for any argument. Machines and tokens are any value of their type, even one that no handshake
-//! produces. `#[no_panic]` refers to a missing symbol where an unwinding panic would leave the function. Unless the optimizer
-//! proves that none does, linking fails and names the function.
+//! Each function below takes any argument. Machines and tokens can have any value of their type, even one that no
+//! handshake produces. `#[no_panic]` refers to a missing symbol where an unwinding panic would leave the function. Unless
+//! the optimizer proves that none does, linking fails and names the function.
 //!
 //! The proof is for release builds. With `overflow-checks`, as in debug builds, an addition can panic.
 //!
@@ -33,7 +33,7 @@ use sans_socks::{
     Machine, Malformed, Method, OtherProtocol, Phase, Reply, ReplyCode, Request, Transmit, Version,
 };
 
-/// Defines functions that are linked for any argument and cannot panic.
+/// Defines functions that must link only if no argument makes them panic.
 macro_rules! cannot_panic {
     ($(
         $(#[$attribute:meta])*
@@ -274,7 +274,7 @@ cannot_panic! {
 
     // UDP.
 
-    // `Association::new` and `ClientAssociation::with_reassembler` end in `Address::canonical`.
+    // `Association::new` and `ClientAssociation::with_reassembler` are left out: they call `Address::canonical`.
     fn association_admits(association: &Association, source: SocketAddr) -> bool { association.admits(source) }
     fn association_accept<'a>(
         association: &mut Association,

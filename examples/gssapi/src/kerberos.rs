@@ -11,7 +11,7 @@ use sans_socks::gssapi::{Context, Progress, Protection, Services, Token};
 /// The reason why a context was not established, or a message was refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The error of the library. The library keeps the details for each thread, so they are formatted at once.
+    /// An error of the library. The library stores the details per thread, so they are formatted immediately.
     #[error("{0}")]
     Library(String),
     /// Mutual authentication was requested, and the server was not authenticated.

@@ -10,7 +10,7 @@ use sans_socks::{Io, Machine};
 
 /// The layer over a socket: none at first, then the encapsulation.
 ///
-/// Both directions share one context. Neither holds it while it waits for the socket.
+/// Both directions share one context. Neither direction locks the context while waiting for the socket.
 pub struct Layer<C>(Mutex<Option<Encapsulation<C>>>);
 
 /// No layer yet.
@@ -132,7 +132,8 @@ where
         }
     }
 
-    /// Sends and reads until the machine returns a decision: a handshake, or the negotiation before there is a layer.
+    /// Sends and reads until `machine` returns a decision. The machine is a handshake or, before there is a layer, a
+    /// negotiation.
     ///
     /// # Errors
     ///

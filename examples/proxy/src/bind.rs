@@ -38,7 +38,8 @@ impl Binding {
     /// Listens for the peer that the request names. `local` is this end of the client's control connection.
     ///
     /// The listener has an address of the peer's IP version, which may differ from the client's. BND is where the peer
-    /// can reach it: the address that the host would use towards the peer, or the one at which the client reached it.
+    /// can reach it: the address that the host would use towards the peer, or the one at which the client has
+    /// reached the proxy.
     pub(crate) async fn open(
         shared: &Arc<Shared>,
         client: Client,

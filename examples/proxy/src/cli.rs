@@ -13,8 +13,9 @@ Access rules:
   Rules apply to the address that is dialed, after a name was resolved.
   Of the rules that match, the one with the longest prefix decides.
   If --listen is not a loopback address, loopback, link-local and private
-  targets are denied, unless an --allow rule is at least as long.
-  To permit nothing else: --deny 0.0.0.0/0 --deny ::/0 --allow NET
+  targets are denied. An --allow rule for the same network, or a part of
+  it, permits its targets.
+  To permit only NET: --deny 0.0.0.0/0 --deny ::/0 --allow NET
 
 Examples:
   sans-socks-proxy

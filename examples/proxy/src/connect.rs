@@ -194,7 +194,7 @@ fn rank(error: &io::Error) -> u8 {
         ReplyCode::HOST_UNREACHABLE if error.raw_os_error().is_some() => 4,
         ReplyCode::NETWORK_UNREACHABLE => 3,
         ReplyCode::NOT_ALLOWED => 2,
-        ReplyCode::HOST_UNREACHABLE => 0, // the name did not resolve, which every other error disproves
+        ReplyCode::HOST_UNREACHABLE => 0, // the name has no address; any other error shows that it has one
         _ => 1,
     }
 }

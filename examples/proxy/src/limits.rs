@@ -113,10 +113,10 @@ const FREE_FAILURES: u32 = 3;
 const SPACING: Duration = Duration::from_millis(500);
 const MAX_SPACING: Duration = Duration::from_secs(8);
 
-/// When failures are forgotten.
+/// How long failures are remembered.
 const MEMORY: Duration = Duration::from_secs(600);
 
-/// Clients that are remembered at most.
+/// The most clients that are remembered.
 const MAX_REMEMBERED: usize = 10_000;
 
 /// When a login attempt may be checked.

@@ -73,8 +73,8 @@ impl OwnSockets {
         }
     }
 
-    /// Returns whether a datagram to `target` would arrive at a socket that receives clients' datagrams. There it would
-    /// have the host's own address, and could pass for a local client's.
+    /// Returns whether a datagram to `target` would arrive at a socket that receives clients' datagrams. Its
+    /// source would be the host's own address, so it could pass for a local client's.
     pub(crate) fn is_udp_relay(&self, target: SocketAddr) -> bool {
         self.sockets_with(target.port()).load(Ordering::Relaxed) > 0 && is_local(target.ip())
     }

@@ -182,7 +182,7 @@ impl Direction {
                 0 if source_failed => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
                 0 => {
                     self.ended = true;
-                    // If the sink has already failed, its own direction reports it.
+                    // The other direction, which reads from the sink, reports its errors.
                     let _ = Pin::new(&mut *sink).poll_shutdown(cx);
                 }
                 _ => *moved = true,
@@ -276,13 +276,13 @@ pub(crate) async fn discard(stream: &TcpStream) -> io::Result<()> {
 async fn flush(stream: &TcpStream) -> io::Result<()> {
     while !is_delivered(stream)? {
         let _ = timeout(FLUSH_PAUSE, discard(stream)).await;
-        sleep(FLUSH_PAUSE).await; // even if the peer has ended its side
+        sleep(FLUSH_PAUSE).await; // `discard` returns at once if the peer has ended its side
     }
     sleep(FLUSH_GRACE).await;
     Ok(())
 }
 
-/// Returns whether the peer's system has all data, up to about 2 KiB.
+/// Returns whether the peer's system has all data except for at most about 2 KiB.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_delivered(stream: &TcpStream) -> io::Result<bool> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

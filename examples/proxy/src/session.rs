@@ -83,7 +83,7 @@ enum Outcome {
 }
 
 impl Session {
-    /// Performs the handshake. The client has been sent the refusal, and the error is for the log.
+    /// Performs the handshake. If it fails, the client has already been refused, and the error is only for the log.
     async fn handshake(&mut self) -> io::Result<()> {
         let mut handshake = Handshake::with_config(self.shared.config.handshake());
         let mut deadline = pin!(sleep(self.shared.config.handshake_timeout));
@@ -163,7 +163,7 @@ impl Session {
 
     /// Performs a request up to the reply. Returns BND.
     async fn perform(&mut self, request: Request<'_>) -> io::Result<SocketAddr> {
-        // When the first byte of a connection from the proxy itself arrives, the connection is already known.
+        // The proxy records a connection before it sends a byte through it. So its own connections are found here.
         if self.shared.own.has_dialed(&self.stream)? {
             return Err(not_allowed());
         }
@@ -282,7 +282,7 @@ impl Session {
         let peer = self.peer;
         match error.get_ref().and_then(|inner| inner.downcast_ref()) {
             Some(Error::AuthenticationRejected { .. }) => tracing::warn!(%peer, "{error}"),
-            // The request has logged the reason.
+            // `perform` has logged the reason.
             Some(Error::Refused(_) | Error::Socks4Refused(_)) => {}
             // A health check or a port scan.
             Some(Error::UnexpectedEof { received: 0, .. }) => tracing::debug!(%peer, "{error}"),

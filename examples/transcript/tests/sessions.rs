@@ -75,7 +75,7 @@ fn every_byte_is_annotated() {
                         assert_eq!(named, message.bytes.len(), "{message}");
                         assert!(message.fields.iter().all(|field| !field.name.is_empty()));
 
-                        // What is printed, read back: the offsets are without a gap, the bytes are these.
+                        // Reads the printed text back: the offsets have no gaps, and the bytes are the message's.
                         let text = plain(&message.to_string());
                         let mut printed = Vec::new();
                         for row in text.lines().skip(1) {

@@ -1,7 +1,8 @@
-//! RFC 1961 over a context that checks its input. The targets are either negotiator with the messages of a peer, the layer with
-//! the frames of a peer, and two negotiators, followed by messages at the level that they have agreed on.
+//! RFC 1961 over a context that checks its input. There are three targets: a negotiator of either role with the
+//! messages of a peer, the layer with the frames of a peer, and two negotiators, followed by messages at the level that
+//! they have agreed on.
 //!
-//! The input is a list of operations that [`Arbitrary`] decodes, so a finding prints as one.
+//! The input is a list of operations that [`Arbitrary`] decodes, so a finding is printed as such a list.
 
 use std::collections::VecDeque;
 

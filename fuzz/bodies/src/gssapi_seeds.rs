@@ -323,7 +323,8 @@ fn seeds() -> Vec<(String, Scenario)> {
             client(2, Level::Integrity),
             &[Piece::Token, Piece::Ready, Piece::Ready, level(1)],
         ),
-        // Bytes offered during a step were once counted after it. After the end, the negotiator then needed missing bytes.
+        // Bytes that were offered during a step once still counted as offered after it. So after the end of input, the
+        // negotiator asked for bytes that did not exist.
         ops_of_server(
             "server-end-during-a-step",
             3,

@@ -1,7 +1,7 @@
 //! The bodies of the fuzz targets, as functions. So the crate's own tests (`tests/corpus_replay.rs`) can run them over the
 //! committed inputs without a fuzzer.
 
-// Some need a heap. Without the feature, this module is empty.
+// Some bodies need a heap. Without the feature `alloc`, this crate is empty.
 #![cfg(feature = "alloc")]
 #![allow(
     missing_docs,

@@ -4,7 +4,7 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-/// Runs `target` over every file in `seeds`. Names those that fail, and fails if there is none.
+/// Runs `target` over every file in `seeds`. Panics with the names of the files that fail, or if there is no file.
 pub fn replay(seeds: &Path, target: fn(&[u8])) {
     let files = fs::read_dir(seeds).unwrap_or_else(|error| panic!("{}: {error}", seeds.display()));
     let mut files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();

@@ -1,7 +1,7 @@
 //! Datagrams at a relay and at a client: which are accepted, which association they belong to, and how fragments are
 //! reassembled. Simple models run beside the code.
 //!
-//! The input is a list of operations that [`Arbitrary`] decodes, so a finding prints as one.
+//! The input is a list of operations that [`Arbitrary`] decodes, so a finding is printed as such a list.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 use sans_socks::gssapi::{Context, Progress, Protection, Services};
 
-/// A context that proves nothing and protects nothing. It shows what one over a GSS-API library returns.
+/// A context that proves nothing and protects nothing. It shows what a context over a GSS-API library returns.
 pub struct Toy;
 
 impl Context for Toy {

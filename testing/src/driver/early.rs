@@ -145,7 +145,7 @@ impl Caller<'_> {
         };
         let held = end - self.position();
         if held == 0 {
-            // The machine has left bytes before, and does not know that the negotiation consumed them.
+            // The machine did not consume these bytes, and does not know that the negotiation has consumed them since.
             assert!(self.raw > 0, "input is needed although none is left");
             self.end_again();
             return;

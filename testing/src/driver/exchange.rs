@@ -34,7 +34,7 @@ pub fn next_decision(message: Message, strict_reserved: bool, bytes: &[u8], have
     }
 }
 
-/// Does the same for a request of version 4. Its fields have no length, so decisions depend on every byte.
+/// Does the same for a request of version 4. No length precedes its fields, so decisions depend on every byte.
 fn next_socks4_decision(bytes: &[u8], have: usize) -> usize {
     let Some(fields) = bytes[..have].get(8..) else {
         // The shortest request has an empty user id: 8 bytes and the NULL.
@@ -42,12 +42,12 @@ fn next_socks4_decision(bytes: &[u8], have: usize) -> usize {
     };
     let named = bytes[4..7] == [0, 0, 0] && bytes[7] != 0;
     let in_user_id = !fields.contains(&0);
-    // A NULL is followed by a name, whose first byte can be a fault. The 256th byte must be that NULL.
+    // A name can follow the NULL of the user id, and its first byte can be a fault. Byte 256 must be that NULL.
     let second = named && in_user_id && fields.len() < 255;
     have + 1 + usize::from(second)
 }
 
-/// Returns how many bytes each decision about `message` needs. `needed` must lead to these sums.
+/// Returns after how many bytes of `message` each decision about it is possible. `needed` must lead to these numbers.
 ///
 /// `bytes` is a whole message, or one that ends at a fault.
 fn decision_points(message: Message, strict_reserved: bool, bytes: &[u8]) -> Vec<usize> {
@@ -146,7 +146,7 @@ impl<'a> Exchange<'a> {
 
     /// Checks the exchange, and that it ends with `end`:
     ///
-    /// - in one read, in every two, byte by byte, in reads of `needed` bytes, as a chained `Buf`;
+    /// - in one read, in any two reads, byte by byte, in reads of `needed` bytes, as a chained `Buf`;
     /// - with tunnel bytes after it;
     /// - with writes of every size;
     /// - with the end of input after each byte, announced in time or early.

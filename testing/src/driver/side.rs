@@ -14,7 +14,8 @@ pub struct Side<'a> {
     /// its last reply.
     pub tunnel: &'static [u8],
     announced: bool,
-    /// Whether the whole inbox was offered since then. Otherwise each poll must follow an offer that is not consumed.
+    /// Whether the whole inbox was offered after the announcement. Otherwise each poll must follow an offer that is not
+    /// consumed.
     is_known: bool,
     pub sent: Vec<u8>,
     pub decisions: Vec<Due>,
@@ -177,7 +178,7 @@ impl<'a> Side<'a> {
 
     /// Checks that input is consumed only for `NeedInput`, and otherwise changes nothing.
     pub fn consumes_nothing(&mut self, due: &Due) {
-        // The empty slice is the last, because it withdraws the others.
+        // The empty slice is the last. It means that no bytes are left, so the machine forgets the offers before it.
         for early in [b"\x05", &b"\x05\x01\x00"[..], b"\x01\x01\x00\x00", &[0; 600], b""] {
             assert_eq!(self.machine.handle_input(early), 0, "{due:?}");
         }

@@ -78,7 +78,8 @@ fn listening(name: &str, address: &str) -> Command {
     command
 }
 
-/// Returns the hosts to which a server relays datagrams. The thin relays support only IPv4, and one of them no names.
+/// Returns the hosts to which a server relays datagrams. `udp_relay` and `udp_relay_std` support only IPv4, and
+/// `udp_relay` does not resolve names.
 pub fn udp_hosts(name: &str) -> &'static [&'static str] {
     match name {
         "udp_relay" => &["127.0.0.1"],

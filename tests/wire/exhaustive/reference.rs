@@ -374,7 +374,8 @@ impl<'a> Reader<'a> {
         Ok(&self.bytes[start..self.taken])
     }
 
-    /// Reads a field that ends with a NULL, and returns it without the NULL. `fault` is for more than 255 bytes.
+    /// Reads a field that ends with a NULL, and returns it without the NULL. `too_long` is the fault if it has more
+    /// than 255 bytes.
     ///
     /// Each byte can be the NULL. `after` is how many bytes must follow the NULL before the next decision.
     fn up_to_null(&mut self, after: usize, too_long: Malformed) -> Result<&'a [u8], Stop> {

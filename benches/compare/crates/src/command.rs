@@ -188,7 +188,7 @@ fn times(cells: &[Cell], samples: usize, milliseconds: f64) {
 }
 
 /// Prints the heap allocations of each job. `measure` runs a closure, and returns the number of allocations, their bytes,
-/// and the peak. (A counting allocator must not be linked to the program that measures anything else.)
+/// and the peak. (A program that measures anything else must not contain a counting allocator.)
 pub fn allocations(rows: &[Row], measure: impl Fn(&mut dyn FnMut()) -> [u64; 3]) {
     const TIMES: u64 = 100;
     let mut context = Context::new();

@@ -177,7 +177,7 @@ impl Script {
 
     /// # Panics
     ///
-    /// Panics if there are not as many.
+    /// Panics if there is no chunk `index`.
     #[inline]
     #[must_use]
     pub fn chunk(&self, index: usize) -> &'static [u8] {

@@ -17,7 +17,7 @@ fn missing<P: Peer + ?Sized>() -> ! {
 ///
 /// Methods build the objects of a connection, because they are part of a handshake. Objects that a program would reuse, such as
 /// its buffers, are in [`Context`]. If a method is not overridden, its job is in `MISSING`.
-#[expect(unused_variables, reason = "the methods without a body")]
+#[expect(unused_variables, reason = "the default methods only panic")]
 pub trait Peer {
     const NAME: &str;
     const VERSION: &str;
@@ -53,7 +53,7 @@ pub trait Peer {
         missing::<Self>()
     }
 
-    /// J7, J8: a server's handshake, a message at a time. With a login, every other client is refused.
+    /// J7, J8: a server's handshake, a message at a time. With a login, a client with other credentials is refused.
     fn serve(
         script: Script,
         login: Option<&Login>,

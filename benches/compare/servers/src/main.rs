@@ -25,7 +25,7 @@ use udp::{Associations, Shape};
 /// How long to wait for the end of held connections after their deadline.
 const DROP_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long after their deadline they may end.
+/// How long after their deadline held connections may end.
 const LATENESS: Duration = Duration::from_secs(5);
 
 /// Loads SOCKS5 servers on loopback and prints tables

@@ -47,7 +47,7 @@ impl Places {
     }
 }
 
-/// The handshake timeout of the thin examples.
+/// The handshake timeout of the servers in `examples/*.rs`.
 const THIN_DEADLINE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -77,7 +77,7 @@ impl Program {
         }
     }
 
-    /// Returns when a server that has a deadline for the handshake closes the connection.
+    /// Returns after which time a server closes an unfinished handshake, or `None` if it has no such deadline.
     pub(crate) fn deadline(self, places: &Places) -> Option<Duration> {
         match self {
             Self::Proxy => Some(Duration::from_secs(places.handshake_timeout.into())),
@@ -272,8 +272,8 @@ impl Server {
     }
 }
 
-/// Wraps a program so that it gets a SIGTERM when this one ends for any reason. danted loses that when it changes its
-/// user.
+/// Wraps a program so that it gets a SIGTERM when this one ends for any reason. danted loses this setting when it
+/// changes its user.
 fn end_with_us(command: &Command) -> Command {
     let mut ending = Command::new("setpriv");
     ending.args(["--pdeathsig", "TERM", "--"]);

@@ -154,7 +154,7 @@ pub(crate) struct Held {
     pub(crate) errors: Errors,
 }
 
-/// Records the result of one of them.
+/// An event of a held connection.
 enum News {
     HalfWay,
     Ended,

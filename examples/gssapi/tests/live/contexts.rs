@@ -111,7 +111,7 @@ fn datagrams_are_accepted_in_any_order_once() {
     });
 }
 
-/// at level 3, each message is protected as its sender selects, and the receiver learns it.
+/// at level 3, each message is protected as its sender selects, and the receiver learns the protection.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn message_at_level_3_has_the_protection_of_its_sender() {
@@ -186,7 +186,7 @@ fn plaintext_limit_is_that_of_the_library() {
             let refused = client.encapsulate_datagram(&vec![7; len], &mut datagram);
             assert!(matches!(refused, Err(Error::PlainTooLong { .. })), "{refused:?}");
 
-            // As a stream it is split.
+            // In a stream, longer plaintext is split.
             let (mut wire, mut plain) = (Vec::new(), Vec::new());
             client
                 .encapsulate(&vec![7; 3 * most + 1], &mut wire)

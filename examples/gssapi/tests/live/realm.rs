@@ -52,9 +52,9 @@ impl Realm {
     fn start_on(port: u16) -> Self {
         let directory =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("realm-{}-{port}", std::process::id()));
-        fs::create_dir_all(&directory).expect("an own directory");
+        fs::create_dir_all(&directory).expect("a directory of its own");
         let log = fs::File::create(directory.join("kdc.out")).expect("a file");
-        // The script executes the key distribution centre in the end, so this is its id.
+        // The last command of the script is `exec krb5kdc`, so this is the process of the key distribution centre.
         let kdc = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/kdc"))
             .arg(&directory)
             .arg(port.to_string())
@@ -120,8 +120,8 @@ impl Drop for Realm {
     }
 }
 
-/// Runs `body` in a process of the realm, since `libkrb5` reads its configuration from the environment. The process is this
-/// same test, `name`, once more.
+/// Runs `body` in a process of the realm, since `libkrb5` reads its configuration from the environment. The
+/// process runs the test `name`, which must be the caller.
 pub(crate) fn inside(name: &str, body: impl FnOnce()) {
     const INSIDE: &str = "SANS_SOCKS_INSIDE_REALM";
     if std::env::var_os(INSIDE).is_some() {
@@ -137,6 +137,6 @@ pub(crate) fn inside(name: &str, body: impl FnOnce()) {
     assert!(output.status.success(), "{stdout}{stderr}");
     assert!(
         stdout.contains("1 passed"),
-        "{name} is not its name: {stdout}{stderr}"
+        "{name} is not the name of the calling test: {stdout}{stderr}"
     );
 }

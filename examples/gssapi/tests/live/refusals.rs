@@ -12,7 +12,7 @@ use sans_socks_testing::programs::target;
 
 const NOBODY_SPOKE: &str = "connection ended before a message of type authentication";
 
-/// `01 FF`, and no level with less protection than proposed.
+/// a server refuses a level that is not allowed with `01 FF`. It answers with no level that protects less.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn level_not_allowed_is_refused_with_an_abort() {

@@ -109,11 +109,11 @@ fn expect_end(outcome: &Outcome, what: &str) {
     assert!(!outcome.errors.is_empty(), "unnoticed: {what}");
     assert!(
         sent().starts_with(&outcome.at_target),
-        "something else at the target: {what}"
+        "the target received bytes that were not sent: {what}"
     );
     assert!(
         sent().starts_with(&outcome.at_client),
-        "something else at the client: {what}"
+        "the client received bytes that were not sent: {what}"
     );
 }
 
@@ -209,7 +209,7 @@ fn frame_flipped_at_confidentiality_ends_the_session() {
     flipped("2");
 }
 
-/// a replayed frame does too.
+/// a replayed frame ends the session.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn frame_replayed_ends_the_session() {
@@ -226,7 +226,7 @@ fn frame_replayed_ends_the_session() {
     });
 }
 
-/// swapped frames do too.
+/// swapped frames end the session.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn frames_swapped_end_the_session() {
@@ -251,7 +251,7 @@ fn frames_swapped_end_the_session() {
     }
 }
 
-/// A missing frame does too.
+/// A missing frame ends the session.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn frame_missing_ends_the_session() {
@@ -268,7 +268,7 @@ fn frame_missing_ends_the_session() {
     }
 }
 
-/// A frame of one side, reflected to it: "SentByAcceptor" of RFC 4121.
+/// A frame that is sent back to its sender ends the session. The flag "SentByAcceptor" of RFC 4121 detects it.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn frame_reflected_ends_the_session() {

@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How much allocators and tables may grow after the first minute, in KiB.
 const ALLOWED_GROWTH: i64 = 2048;
 
-/// The allocator of the program.
+/// The allocator of the proxy, as in `src/main.rs`.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
@@ -89,7 +89,7 @@ impl Resolve for SlowNames {
 struct Usage {
     descriptors: usize,
     threads: usize,
-    /// Resident memory that is not of files, in KiB.
+    /// Resident memory that is not backed by files, in KiB.
     memory: i64,
 }
 
@@ -292,7 +292,7 @@ impl World {
             })
             .await?,
             reset: target(async |mut stream| {
-                let _ = stream.read_exact(&mut [0]).await; // the proxy knows that it is connected
+                let _ = stream.read_exact(&mut [0]).await; // a byte shows that the proxy is connected
                 let _ = stream.write_all(&[b'A'; ANSWER]).await;
                 sleep(Duration::from_millis(100)).await; // a reset discards what the proxy has not read
                 reset(stream);

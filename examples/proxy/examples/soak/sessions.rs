@@ -43,7 +43,7 @@ pub(crate) const SESSIONS: [Kind; 13] = sessions![
     "clients that say nothing": say_nothing,
     "tunnels without data": idle,
     "slow names": slow_name,
-    "floods of nonsense and nesting": flood,
+    "floods of nonsense and of nested handshakes": flood,
     "BIND with strangers": bind,
     "BIND given up": bind_given_up,
     "associations": associate,
@@ -243,7 +243,7 @@ async fn flood(client: Client<'_>) -> io::Result<()> {
     for mut stream in streams {
         expect_closed(&mut stream).await;
     }
-    sleep(Duration::from_secs(1)).await; // less, and this host has no port left
+    sleep(Duration::from_secs(1)).await; // with a shorter pause, this host runs out of ports
     Ok(())
 }
 

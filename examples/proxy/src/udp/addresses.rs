@@ -1,6 +1,7 @@
 //! Which of a name's addresses a flow of datagrams uses.
 //!
-//! A flow keeps its address while that answers. Name servers rotate addresses, and two hosts of one name share no state.
+//! A flow keeps its address as long as that address answers. Name servers rotate addresses, and two hosts of one name
+//! share no state.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -71,7 +72,7 @@ impl Addresses {
         }
     }
 
-    /// Another address is in use.
+    /// Begins with another address, which has not answered yet.
     fn change(&mut self) {
         self.has_answered = false;
         self.unanswered = None;
@@ -102,7 +103,7 @@ mod tests {
             addresses.answered(FIRST);
             addresses.update(now, later.into());
             assert_eq!(addresses.current(now), Some(FIRST), "{later:?}");
-            // The name server is faster than the answer to the datagram that caused the look-up.
+            // This look-up ends before the datagram that caused it is answered.
             addresses.update(now, later.into());
             assert_eq!(addresses.current(now), Some(FIRST), "{later:?}");
             let late = now + NO_LONGER_ANSWERS;
@@ -132,7 +133,7 @@ mod tests {
         assert_eq!([3, 4, 5].map(|s| at(&mut addresses, s)), [SECOND; 3]);
         // After the last address, the first is used again.
         assert_eq!(at(&mut addresses, 6), FIRST);
-        addresses.answered(SECOND); // late, and no answer of the first
+        addresses.answered(SECOND); // a late answer of the second, not one of the first
         assert_eq!(at(&mut addresses, 9), SECOND);
         // An address that has answered is left much later.
         addresses.answered(SECOND);

@@ -136,7 +136,7 @@ impl Relay {
             ..Ready::default()
         };
         if let Poll::Ready(Some(lookup)) = self.lookups.poll_join_next(cx) {
-            ready.lookup = lookup.ok(); // it does not panic
+            ready.lookup = lookup.ok(); // the task does not panic
         }
         if let Some(deadline) = self.reassembler.poll_timeout() {
             if self.expiry.deadline().into_std() != deadline {

@@ -8,7 +8,7 @@ use crate::common::{
     listener, udp,
 };
 
-/// A public proxy, as loopback clients reach it.
+/// Starts a public proxy. Returns it, and the address at which loopback clients reach it.
 fn public(args: &[&str]) -> (Proxy, SocketAddr) {
     let names = Names(|name: &str| match name {
         "inside.test" => Ok(vec![LOCALHOST]),

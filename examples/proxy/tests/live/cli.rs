@@ -219,7 +219,8 @@ fn second_signal_ends_at_once() {
 }
 
 /// Stderr is no longer read, as with a supervisor that hangs or a terminal after Ctrl-S. About 1,000 failed connections once
-/// stopped the whole server. The lines here fill the pipe and the queue, so some are dropped, and a later line has their number.
+/// stopped the whole server. The lines here fill the pipe and the queue, so some are dropped, and a later line reports how
+/// many.
 #[test]
 fn full_log_stops_nothing() {
     const LINES: usize = 8000;
@@ -253,7 +254,7 @@ fn full_log_stops_nothing() {
     assert_eq!(written - 1 + dropped, LINES);
 }
 
-/// A loop that would log at every turn has a rate limit.
+/// The log lines of a loop that fails again and again are limited.
 #[test]
 fn lack_of_descriptors_fills_no_log() {
     let mut program = Program::with_descriptors(24, &["--max-connections", "1000"]);

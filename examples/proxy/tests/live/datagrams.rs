@@ -50,8 +50,8 @@ fn relay_is_where_the_client_has_reached_the_proxy() {
     }
 }
 
-/// over one listener for both IP versions, a client of either reaches targets of both. The port that
-/// its request names is the client's alone.
+/// over one listener for both IP versions, a client of either reaches targets of both. Datagrams
+/// from a port other than the one in its request are dropped.
 #[test]
 fn association_on_a_dual_stack_listener_reaches_both_ip_versions() {
     let allowed = ["--allow", "127.0.0.0/8", "--allow", "::1"];
@@ -80,7 +80,7 @@ fn association_on_a_dual_stack_listener_reaches_both_ip_versions() {
     }
 }
 
-/// Associations beyond the last descriptor are refused with REP 01. The proxy serves the next one when there are some again.
+/// When descriptors run out, associations are refused with REP 01. When descriptors are free again, the next is served.
 #[test]
 fn association_without_a_descriptor_is_refused_with_01() {
     let program = Program::with_descriptors(48, &[]);
@@ -99,7 +99,8 @@ fn association_without_a_descriptor_is_refused_with_01() {
     associate(program.address, ANYONE);
 }
 
-/// R-045; and Q-088: a target in place of the client's address does not determine the port.
+/// the port in the request is the client's. Q-088: if the request has the target's address instead, it does not
+/// determine the client's port.
 #[test]
 fn port_that_the_request_names_is_the_clients() {
     let proxy = Proxy::start(&[]);

@@ -22,7 +22,7 @@ fn link_local() -> SocketAddrV6 {
     SocketAddrV6::new(Ipv6Addr::from_bits(ip), 0, 0, scope)
 }
 
-/// Every name is the link-local address, with its scope.
+/// Resolves every name to the link-local address, with its scope.
 struct LinkLocal(SocketAddrV6);
 
 impl Resolve for LinkLocal {

@@ -11,8 +11,8 @@ use crate::common::{
     eventually, listener, udp,
 };
 
-/// Starts the program with one worker thread: with more, what is left depends on which of them allocated and which freed,
-/// by megabytes. Unused memory is returned to the system at once.
+/// Starts the program with one worker thread. With more, the memory that is left varies by megabytes, because it
+/// depends on which thread allocated and which freed. Unused memory is returned to the system at once.
 fn start(args: &[&str]) -> Program {
     let mut command = command(&[&["--listen", "127.0.0.1:0"], args].concat());
     command.env("TOKIO_WORKER_THREADS", "1");
@@ -175,7 +175,7 @@ fn associations_leave_nothing() {
     assert!((memory[4] - memory[0]) * 1024 <= 4 * COUNT * 128, "{memory:?}");
 }
 
-/// Each association once held 1 MiB for a slow name: datagrams that waited for it. It keeps the first 128 KiB.
+/// Each association once held 1 MiB of datagrams that waited for a slow name. Now it keeps the first 128 KiB.
 #[test]
 fn datagrams_that_wait_for_a_name_are_bounded_in_bytes() {
     const SIZE: usize = 10_000;

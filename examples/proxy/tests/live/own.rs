@@ -60,7 +60,7 @@ fn proxy_is_refused_by_every_alias() {
     }
 }
 
-/// A far client once took over the association of a client on the proxy's own host, through its own association.
+/// Through its own association, a far client once took over the association of a client on the proxy's host.
 #[test]
 fn datagram_to_an_own_relay_socket_is_dropped() {
     let proxy = Proxy::start(&[]);

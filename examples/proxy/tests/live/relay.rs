@@ -168,14 +168,14 @@ fn both_directions_carry_all_data_at_once() {
     });
 }
 
-/// One side that does not read stops the other. The proxy buffers 64 KiB of it, and the system the rest.
+/// If one side does not read, the other cannot send. The proxy buffers 64 KiB of the data, and the system the rest.
 #[test]
 fn slow_reader_stops_the_sender() {
     let program = Program::start(&[]);
     let (target, address) = listener();
     let mut client = program.client().tunnel(address);
     let mut far = accept(&target);
-    client.send(&[7; 65_536]); // the threads' own buffers are in use from here on
+    client.send(&[7; 65_536]); // the shared buffers of the threads are allocated now
     far.read(65_536);
     let before = program.memory();
     far.0

@@ -300,7 +300,7 @@ fn mixed_sizes_and_targets_arrive_in_order() {
     }
 }
 
-/// These are sent with segmentation offload, where the kernel has it.
+/// Runs of equal datagrams are sent with segmentation offload, if the kernel supports it.
 #[test]
 fn runs_of_equal_datagrams_arrive_in_order() {
     let proxy = Proxy::start(&[]);

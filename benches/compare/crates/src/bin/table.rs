@@ -86,7 +86,7 @@ impl Facts {
         self.get(row, of, what)?.parse().ok()
     }
 
-    /// Returns the rows that have such a fact, in their order.
+    /// Returns the rows that have a fact `what`, in their order.
     fn rows(&self, what: &str) -> Vec<&str> {
         let named = self
             .0

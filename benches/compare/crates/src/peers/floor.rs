@@ -35,8 +35,8 @@ impl Message<'_> {
     }
 }
 
-/// Decodes a message whose code is the byte at `CODE`, and ignores RSV. Each arm builds the result itself: a result that is
-/// built after the match is split and joined again.
+/// Decodes a message whose code is the byte at `CODE`, and ignores RSV. Each arm builds the result itself. If it were
+/// built after the match, the compiler would split it and join it again.
 #[inline(always)]
 fn message<const CODE: usize>(bytes: &[u8]) -> Option<Message<'_>> {
     let message = |host, port, rest| {
@@ -86,7 +86,7 @@ fn is_login(bytes: &[u8], login: &Login) -> Option<bool> {
     Some(username == login.username.as_bytes() && password == login.password.as_bytes())
 }
 
-/// A request of SOCKS4: what version 5 has too, with USERID as the rest.
+/// Decodes a request of SOCKS4 to the fields that version 5 also has, and USERID as `rest`.
 #[inline(always)]
 fn socks4_request(bytes: &[u8]) -> Option<Message<'_>> {
     let [4, code, p, q, a, b, c, d, ref rest @ ..] = *bytes else {

@@ -68,7 +68,7 @@ fn socks4_success() -> socks4::Response {
     }
 }
 
-/// A server of SOCKS4 has read the request.
+/// Answers a SOCKS4 request that the server has read.
 #[inline(always)]
 fn answer_socks4(request: &socks4::Request, out: &mut Vec<u8>, witness: &mut impl Witness) -> Option<()> {
     witness.read(request, socks4_told);

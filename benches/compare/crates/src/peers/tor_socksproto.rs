@@ -117,7 +117,7 @@ fn step<H: Handshake>(
     }
 }
 
-/// Either version: the machine takes what comes.
+/// Serves either version. The machine detects it.
 #[inline(always)]
 fn serve_by_step(
     pieces: impl Iterator<Item = &'static [u8]>,
@@ -226,7 +226,7 @@ impl Peer for Step {
     }
 }
 
-/// Returns a server that waits for the request. There is no other way to read or answer one.
+/// A server that waits for the request. There is no other way to read or answer one.
 static AWAITS_REQUEST: LazyLock<SocksProxyHandshake> = LazyLock::new(|| {
     let mut handshake = SocksProxyHandshake::new();
     #[expect(deprecated)]

@@ -114,7 +114,10 @@ impl Relay {
     /// Waits up to a tick for a datagram. Returns `None` when the association has ended.
     ///
     /// An error is a timeout, or an ICMP message about an earlier datagram.
-    #[expect(clippy::option_option, reason = "the outer is the end, the inner a datagram")]
+    #[expect(
+        clippy::option_option,
+        reason = "outer `None`: association ended; inner `None`: no datagram"
+    )]
     fn receive(&self, socket: &UdpSocket, buf: &mut [u8]) -> Option<Option<(usize, SocketAddr)>> {
         (!self.ended.load(Ordering::Relaxed)).then(|| socket.recv_from(buf).ok())
     }

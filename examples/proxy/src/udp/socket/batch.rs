@@ -39,7 +39,7 @@ struct Headers {
     send: MultiHeaders<SockaddrStorage>,
 }
 
-/// A privileged program may exceed the system's limit. After an error, the buffer is smaller.
+/// A privileged program may exceed the system's limit. Otherwise the buffer may stay smaller than `size`.
 pub(super) fn set_receive_buffer(socket: &SockRef<'_>, size: usize) {
     if setsockopt(&**socket, RcvBufForce, &size).is_err() {
         let _ = socket.set_recv_buffer_size(size);
@@ -49,8 +49,8 @@ pub(super) fn set_receive_buffer(socket: &SockRef<'_>, size: usize) {
 /// Returns how many datagrams are in the first slots.
 pub(super) fn receive(socket: &Socket, slots: &mut [Slot<'_>]) -> usize {
     let mut count = 0;
-    // "Would block" clears the readiness. If there were fewer datagrams than slots, no more are waiting, and this saves
-    // the call that would only return that error.
+    // "Would block" clears the readiness. If there were fewer datagrams than slots, no more are waiting. Then it is
+    // returned without the call that would return only this error.
     let _ = socket.io.try_io(Interest::READABLE, || {
         count = HEADERS.with_borrow_mut(|headers| {
             let fd = socket.io.as_raw_fd();

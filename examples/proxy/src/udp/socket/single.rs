@@ -7,7 +7,7 @@ use socket2::SockRef;
 
 use super::{Send, Slot, Socket};
 
-/// After an error, the buffer is smaller.
+/// Sets the size of the receive buffer. If that fails, the buffer stays smaller.
 pub(super) fn set_receive_buffer(socket: &SockRef<'_>, size: usize) {
     let _ = socket.set_recv_buffer_size(size);
 }

@@ -188,7 +188,7 @@ impl Program {
             .count()
     }
 
-    /// Resident memory that is not of files, in KiB.
+    /// Resident memory that is not backed by files, in KiB.
     pub(crate) fn memory(&self) -> i64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
         let line = status
@@ -261,7 +261,7 @@ pub(crate) fn refusing() -> (Socket, SocketAddr) {
     (socket, address)
 }
 
-/// Returns a listener whose queue is full, so that it answers no more connections.
+/// A listener whose queue is full, so that it answers no more connections.
 pub(crate) struct Silent {
     pub(crate) address: SocketAddr,
     _listener: Socket,

@@ -8,7 +8,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use super::{CONNECT, PATIENCE};
 
-/// A connection for single bytes.
+/// A connection on which the test sends and expects exact bytes.
 #[derive(Debug)]
 pub(crate) struct Raw(pub(crate) TcpStream);
 
@@ -72,7 +72,7 @@ impl Raw {
     pub(crate) fn expect_closed(&mut self) {
         match self.0.read(&mut [0]) {
             Ok(0) => {}
-            Ok(_) => panic!("it sends"),
+            Ok(_) => panic!("a byte before the end of the connection"),
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
         }
     }
