@@ -17,7 +17,7 @@ impl Hosts {
 
     /// Returns whether a datagram may be sent to `target`. If so, answers of its host are accepted.
     pub(super) fn admit(&mut self, shared: &Shared, target: SocketAddr) -> bool {
-        if target.port() == 0 || shared.own.is_udp_relay(target) {
+        if shared.own.is_udp_relay(target) {
             return false;
         }
         if self.current.contains(&target.ip()) {

@@ -128,6 +128,11 @@ fn help_of_each_option_is_short() {
             (10..=70).contains(&len) && !help.ends_with('.'),
             "{len} characters: {help}"
         );
+        // One longer text would change the layout of all of `--help`.
+        assert!(
+            option.get_long_help().is_none(),
+            "more than one paragraph: {help}"
+        );
     }
 }
 
