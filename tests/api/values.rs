@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use sans_socks::message::{AuthStatus, Encode, Greeting, Selection};
 use sans_socks::{
     Address, AddressBuf, Command, Credentials, CredentialsBuf, Domain, Error, ErrorKind, Host, InvalidValue,
-    Malformed, Method, OtherProtocol, PeerMisbehaved, Phase, Reply, ReplyCode, Request, Target, socks4,
+    Malformed, Method, OtherProtocol, PeerMisbehaved, Phase, Reply, ReplyCode, Request, Target, client,
+    server, socks4,
 };
 
 /// the constants of the RFC.
@@ -18,6 +19,48 @@ use sans_socks::{
 fn constants_are_those_of_the_rfc() {
     assert_eq!(sans_socks::DEFAULT_PORT, 1080);
     assert_eq!(sans_socks::REFUSAL_CLOSE_DEADLINE, Duration::from_secs(10));
+}
+
+/// Every setting is off by default, is returned as it was set, and changes no other one.
+#[test]
+fn config_settings_are_returned() {
+    let client = client::Config::new();
+    let of_client = |it: client::Config| [it.optimistic(), it.strict_reserved(), it.strict_status_version()];
+    for (at, on) in [
+        client.with_optimistic(true),
+        client.with_strict_reserved(true),
+        client.with_strict_status_version(true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(of_client(client), [false; 3]);
+        assert_eq!(of_client(on), std::array::from_fn(|setting| setting == at));
+    }
+
+    let server = server::Config::new();
+    let of_server = |it: server::Config| {
+        [
+            it.empty_credentials(),
+            it.control_bytes(),
+            it.strict_reserved(),
+            it.lenient_version(),
+            it.socks4(),
+        ]
+    };
+    for (at, on) in [
+        server.with_empty_credentials(true),
+        server.with_control_bytes(true),
+        server.with_strict_reserved(true),
+        server.with_lenient_version(true),
+        server.with_socks4(true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(of_server(server), [false; 5]);
+        assert_eq!(of_server(on), std::array::from_fn(|setting| setting == at));
+    }
 }
 
 /// The longest form of each message in the RFCs' diagrams.

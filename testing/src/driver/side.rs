@@ -135,6 +135,13 @@ impl<'a> Side<'a> {
         self.machine.handle_buf(&mut chain);
         let consumed = offered - chain.remaining();
         self.inbox.drain(..consumed);
+        if !self.inbox.is_empty() {
+            assert_eq!(
+                self.machine.handle_input(&self.inbox),
+                0,
+                "`handle_buf` stopped early"
+            );
+        }
         self.check_consumed(offered, consumed, due);
     }
 
