@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::limits::Client;
-use crate::own::{Dialed, is_local};
+use crate::own_sockets::{Dialed, is_local};
 use crate::server::Shared;
 use crate::socket;
 

@@ -11,7 +11,8 @@
 //! | `bind` | BIND: the listener, and the peer among strangers |
 //! | `relay` | the tunnel |
 //! | `udp` | UDP ASSOCIATE |
-//! | `access`, `limits`, `own` | access rules, limits, and the proxy's own sockets, which clients must not reach |
+//! | `access`, `limits` | access rules and limits |
+//! | `own_sockets` | the proxy's own sockets, which clients must not reach |
 //! | `logging`, `socket` | a log that never blocks, socket options |
 
 #![forbid(unsafe_code)]
@@ -23,7 +24,7 @@ mod config;
 mod connect;
 mod limits;
 mod logging;
-mod own;
+mod own_sockets;
 mod relay;
 mod resolve;
 mod server;

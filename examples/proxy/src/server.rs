@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::limits::{Full, Limits, Logins};
 use crate::logging::Repeated;
-use crate::own::OwnSockets;
+use crate::own_sockets::OwnSockets;
 use crate::resolve::{Resolve, Resolver};
 use crate::session;
 use crate::socket;

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use crate::bind::Binding;
 use crate::connect::{Outgoing, connect, not_allowed};
 use crate::limits::{Slot, Turn};
-use crate::own::Dialed;
+use crate::own_sockets::Dialed;
 use crate::relay::{End, discard, relay};
 use crate::server::Shared;
 use crate::udp::Relay;

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use super::socket::Socket;
 use crate::config::PortRange;
 use crate::connect::canonical;
-use crate::own::UdpPort;
+use crate::own_sockets::UdpPort;
 use crate::server::Shared;
 
 pub(super) struct Inner {
