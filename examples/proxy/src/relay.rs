@@ -4,7 +4,8 @@
 //!   write ends only its own direction, so that an answer of the peer is still delivered. Further data for the failed
 //!   direction is discarded, so that its sender can read the answer.
 //! - **Resets stay resets.** A failed read ends both directions, and the other side is reset after all data for it was
-//!   sent. If it were closed normally, a download that was cut would look complete.
+//!   sent. A tunnel that the proxy itself cuts is reset at both sides. If it were closed normally, a download that was cut
+//!   would look complete.
 //! - **Idle tunnels hold no buffer.** All tunnels of a thread read into one buffer. Only bytes that cannot be written at once
 //!   are kept, at most [`CHUNK`] for each direction. Nothing more is read until they are written.
 
@@ -19,16 +20,14 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
-use crate::socket::reset;
+use crate::socket::reset_on_drop;
 
 /// The most bytes that one read returns.
 const CHUNK: usize = 64 * 1024;
 
-/// How long the data before a reset may take to arrive.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How often to check whether the data has arrived.
+/// How often to check whether the data before a reset has arrived. The pauses double, because the reader may be slow.
 const FLUSH_PAUSE: Duration = Duration::from_millis(5);
+const MAX_FLUSH_PAUSE: Duration = Duration::from_millis(160);
 
 /// The time for the last packet, which the system does not report.
 const FLUSH_GRACE: Duration = Duration::from_millis(50);
@@ -42,22 +41,16 @@ thread_local! {
 pub(crate) enum End {
     /// Both sides ended their direction.
     Closed,
-    /// One side was reset or is unreachable, and the other was reset in turn.
+    /// One side was reset or is unreachable, and the other was reset in turn, after the data for it or after the idle limit.
     Reset(io::Error),
-    /// No data for the idle limit.
+    /// No data for the idle limit. Both sides were reset.
     Idle,
 }
 
 /// Copies both ways until the tunnel ends, and closes both connections. `early` has the bytes that the client has sent so
 /// far.
 pub(crate) async fn relay(client: TcpStream, target: TcpStream, early: Vec<u8>, idle: Duration) -> End {
-    let mut tunnel = Tunnel {
-        client,
-        target,
-        up: Direction::new(early),
-        down: Direction::new(Vec::new()),
-        active: Instant::now(),
-    };
+    let mut tunnel = Tunnel::new(client, target, early);
     let ended = {
         let mut timer = pin!(sleep_until(tunnel.active + idle));
         poll_fn(|cx| tunnel.poll(cx, timer.as_mut(), idle)).await
@@ -65,12 +58,11 @@ pub(crate) async fn relay(client: TcpStream, target: TcpStream, early: Vec<u8>, 
     let (survivor, error) = match ended {
         Ended::Closed => return End::Closed,
         Ended::Idle => return End::Idle,
-        Ended::ClientFailed(error) => (tunnel.target, error),
-        Ended::TargetFailed(error) => (tunnel.client, error),
+        Ended::ClientFailed(error) => (&tunnel.target, error),
+        Ended::TargetFailed(error) => (&tunnel.client, error),
     };
     // An error means that the data can no longer be sent.
-    let _ = timeout(FLUSH_TIMEOUT, flush(&survivor)).await;
-    reset(survivor);
+    let _ = timeout(idle, flush(survivor)).await;
     End::Reset(error)
 }
 
@@ -79,6 +71,8 @@ struct Tunnel {
     target: TcpStream,
     up: Direction,
     down: Direction,
+    /// Which direction is polled first. Tokio limits the work of one poll, and the first may use it up, so they take turns.
+    up_first: bool,
     /// When data was last moved.
     active: Instant,
 }
@@ -91,24 +85,43 @@ enum Ended {
 }
 
 impl Tunnel {
+    fn new(client: TcpStream, target: TcpStream, early: Vec<u8>) -> Self {
+        Self {
+            client,
+            target,
+            up: Direction::new(early),
+            down: Direction::new(Vec::new()),
+            up_first: false,
+            active: Instant::now(),
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>, idle: Duration) -> Poll<Ended> {
         let Self {
             client,
             target,
             up,
             down,
+            up_first,
             active,
         } = self;
         let mut moved = false;
-        let up_over = match up.poll(cx, client, target, down.has_failed(), &mut moved) {
-            Poll::Ready(Err(error)) => return Poll::Ready(Ended::ClientFailed(error)),
-            up => up.is_ready(),
-        };
-        let down_over = match down.poll(cx, target, client, up.has_failed(), &mut moved) {
-            Poll::Ready(Err(error)) => return Poll::Ready(Ended::TargetFailed(error)),
-            down => down.is_ready(),
-        };
-        if up_over && down_over {
+        let mut over = true;
+        *up_first = !*up_first;
+        for is_up in [*up_first, !*up_first] {
+            if is_up {
+                match up.poll(cx, client, target, down.has_failed(), &mut moved) {
+                    Poll::Ready(Err(error)) => return Poll::Ready(Ended::ClientFailed(error)),
+                    up => over &= up.is_ready(),
+                }
+            } else {
+                match down.poll(cx, target, client, up.has_failed(), &mut moved) {
+                    Poll::Ready(Err(error)) => return Poll::Ready(Ended::TargetFailed(error)),
+                    down => over &= down.is_ready(),
+                }
+            }
+        }
+        if over {
             return Poll::Ready(match (up.failure.take(), down.failure.take()) {
                 (None, None) => Ended::Closed,
                 (Some(error), _) => Ended::TargetFailed(error),
@@ -127,6 +140,16 @@ impl Tunnel {
             timer.as_mut().reset(deadline);
         }
         Poll::Pending
+    }
+}
+
+impl Drop for Tunnel {
+    /// Resets both sides, unless each has ended its direction.
+    fn drop(&mut self) {
+        if !(self.up.ended && self.down.ended) {
+            reset_on_drop(&self.client);
+            reset_on_drop(&self.target);
+        }
     }
 }
 
@@ -189,7 +212,9 @@ impl Direction {
             }
         }
         if self.failure.is_some() {
-            self.discard(cx, source, moved);
+            while let Poll::Ready(Ok(1..)) = poll_discard(cx, source) {
+                *moved = true;
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -229,13 +254,6 @@ impl Direction {
         self.failure = Some(error);
         self.held = Vec::new();
     }
-
-    /// Discards further input.
-    fn discard(&self, cx: &mut Context<'_>, source: &TcpStream, moved: &mut bool) {
-        while let Poll::Ready(Ok(1..)) = poll_discard(cx, source) {
-            *moved = true;
-        }
-    }
 }
 
 /// Passes the bytes of one read to `handle`. Returns how many.
@@ -274,9 +292,12 @@ pub(crate) async fn discard(stream: &TcpStream) -> io::Result<()> {
 
 /// Waits until all data has arrived. Meanwhile discards what the peer sends, because a peer may read only after it has sent.
 async fn flush(stream: &TcpStream) -> io::Result<()> {
-    while !is_delivered(stream)? {
-        let _ = timeout(FLUSH_PAUSE, discard(stream)).await;
-        sleep(FLUSH_PAUSE).await; // `discard` returns at once if the peer has ended its side
+    let start = Instant::now();
+    let mut pause = FLUSH_PAUSE;
+    while !is_delivered(stream, start)? {
+        let _ = timeout(pause, discard(stream)).await;
+        sleep(pause).await; // `discard` returns at once if the peer has ended its side
+        pause = MAX_FLUSH_PAUSE.min(2 * pause);
     }
     sleep(FLUSH_GRACE).await;
     Ok(())
@@ -284,7 +305,7 @@ async fn flush(stream: &TcpStream) -> io::Result<()> {
 
 /// Returns whether the peer's system has all data except for at most about 2 KiB.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn is_delivered(stream: &TcpStream) -> io::Result<bool> {
+fn is_delivered(stream: &TcpStream, _: Instant) -> io::Result<bool> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     use std::os::fd::AsFd;
 
@@ -297,8 +318,58 @@ fn is_delivered(stream: &TcpStream) -> io::Result<bool> {
     Ok(poll(&mut polled, PollTimeout::ZERO)? > 0)
 }
 
-/// Other systems do not report it, so the data has [`FLUSH_TIMEOUT`] to arrive.
+/// Other systems do not report it, so the data has 10 s to arrive.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn is_delivered(_: &TcpStream) -> io::Result<bool> {
-    Ok(false)
+fn is_delivered(_: &TcpStream, start: Instant) -> io::Result<bool> {
+    Ok(start.elapsed() >= Duration::from_secs(10))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    /// Returns both ends of a connection.
+    async fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (near, listener.accept().await.unwrap().0)
+    }
+
+    /// Tokio limits the work of one poll. Here it is enough for only one read and one write.
+    #[tokio::test]
+    async fn busy_direction_leaves_work_for_the_other() {
+        let (mut near, client) = connection().await;
+        let (mut far, target) = connection().await;
+        near.writable().await.unwrap();
+        while near.try_write(&[7; CHUNK]).is_ok() {}
+        far.write_all(b"x").await.unwrap();
+        let (mut other, work) = connection().await;
+        other.write_all(b"x").await.unwrap();
+        for stream in [&client, &target, &work] {
+            stream.readable().await.unwrap();
+        }
+        let mut tunnel = Tunnel::new(client, target, Vec::new());
+        let idle = Duration::from_secs(60);
+        let mut timer = pin!(sleep(idle));
+        let mut limit = None;
+        for _ in 0..4 {
+            yield_now().await; // the next poll has its full share
+            poll_fn(|cx| {
+                let mut used = 0;
+                while limit.is_none_or(|limit| used + 2 < limit) && work.poll_read_ready(cx).is_ready() {
+                    used += 1;
+                }
+                limit.get_or_insert(used);
+                let _ = tunnel.poll(cx, timer.as_mut(), idle);
+                Poll::Ready(())
+            })
+            .await;
+        }
+        let answer = timeout(Duration::from_secs(5), near.read_u8()).await;
+        assert_eq!(answer.expect("it was relayed").unwrap(), b'x');
+    }
 }

@@ -50,8 +50,7 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Closes a connection by a reset, so that the peer does not mistake it for a regular end. Unsent data is lost.
-pub(crate) fn reset(stream: TcpStream) {
-    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-    drop(stream);
+/// Makes the end of a connection a reset, so that the peer does not mistake it for a regular end. Unsent data is then lost.
+pub(crate) fn reset_on_drop(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
