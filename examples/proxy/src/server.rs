@@ -3,16 +3,17 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::limits::{Full, Limits, Logins};
+use crate::limits::{Full, Limits, Logins, Slot};
 use crate::logging::Repeated;
 use crate::own_sockets::OwnSockets;
 use crate::resolve::{Resolve, Resolver};
@@ -78,23 +79,19 @@ impl Server {
         &self.shared.listening
     }
 
-    /// Serves clients until `stop` completes. Then accepts no more, and lets connections finish for the drain timeout.
+    /// Serves clients until `stop` completes. Then accepts no more, lets connections finish for the drain timeout, and cuts
+    /// the rest. Their tunnels are reset.
+    ///
+    /// When this returns, all connections and listeners are closed. Dropping the future closes them, too.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let (connections, stopping) = (TaskTracker::new(), CancellationToken::new());
+        let stopping = CancellationToken::new();
+        let mut listeners = JoinSet::new(); // dropping it aborts the tasks, which drop their sessions
         for listener in self.listeners {
-            let accepting = accept(listener, self.shared.clone(), connections.clone());
-            tokio::spawn(stopping.clone().run_until_cancelled_owned(accepting));
+            listeners.spawn(listen(listener, self.shared.clone(), stopping.clone()));
         }
         stop.await;
         stopping.cancel();
-        connections.close();
-        tracing::info!("stopping; {} connections are open", connections.len());
-        if timeout(self.shared.config.drain_timeout, connections.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!("{} connections are cut", connections.len());
-        }
+        while listeners.join_next().await.is_some() {}
     }
 }
 
@@ -106,30 +103,65 @@ impl fmt::Debug for Server {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, connections: TaskTracker) {
+/// Returns whether a failed `accept` concerns only a connection that has ended before. Then the next one may succeed at once.
+pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
+}
+
+/// Serves the clients of one listener until `stopping` is cancelled, and then lets their sessions finish.
+async fn listen(listener: TcpListener, shared: Arc<Shared>, stopping: CancellationToken) {
+    let mut sessions = JoinSet::new();
+    let mut stopped = pin!(stopping.cancelled());
     loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                shared
-                    .accept_errors
-                    .log(|more| tracing::error!("accept: {error} ({more} more times)"));
-                sleep(ACCEPT_PAUSE).await;
-                continue;
+        tokio::select! {
+            biased;
+            () = &mut stopped => break,
+            Some(_) = sessions.join_next() => {} // releases its memory
+            accepted = accept(&listener, &shared) => {
+                if let Some((stream, peer, slot)) = accepted {
+                    sessions.spawn(session::serve(shared.clone(), slot, stream, peer));
+                }
             }
-        };
-        match shared.limits.admit(peer.ip().into()) {
-            Ok(slot) => {
-                let session = session::serve(shared.clone(), slot, stream, peer);
-                connections.spawn(session);
-            }
-            Err(full) => shared.turned_away.log(|more| {
+        }
+    }
+    drop(listener);
+    tracing::info!("stopping; open connections: {}", sessions.len());
+    let finish = async { while sessions.join_next().await.is_some() {} };
+    if timeout(shared.config.drain_timeout, finish).await.is_err() {
+        tracing::warn!("cut connections: {}", sessions.len());
+        sessions.shutdown().await;
+    }
+}
+
+/// Accepts a connection. `None` if that fails, or if a limit is reached.
+async fn accept(listener: &TcpListener, shared: &Shared) -> Option<(TcpStream, SocketAddr, Slot)> {
+    let (stream, peer) = match listener.accept().await {
+        Ok(accepted) => accepted,
+        Err(error) if is_of_one_connection(&error) => return None,
+        Err(error) => {
+            shared
+                .accept_errors
+                .log(|more| tracing::error!("accept: {error} ({more} more times)"));
+            sleep(ACCEPT_PAUSE).await;
+            return None;
+        }
+    };
+    match shared.limits.admit(peer.ip().into()) {
+        Ok(slot) => Some((stream, peer, slot)),
+        Err(full) => {
+            shared.turned_away.log(|more| {
                 let limit = match full {
                     Full::All => "--max-connections",
                     Full::Client => "--max-per-client",
                 };
                 tracing::warn!(%peer, "closed: {limit} is reached ({more} more)");
-            }),
+            });
+            None
         }
     }
 }
