@@ -1,7 +1,8 @@
 //! CONNECT: from a requested address to a connection.
 //!
 //! The addresses of a name are tried in parallel, as in RFC 8305 ("Happy Eyeballs"). The two IP versions take turns. A new
-//! attempt starts every 250 ms, or as soon as one has failed. The first that succeeds wins.
+//! attempt starts every 250 ms, or as soon as one has failed, while fewer than [`MAX_ATTEMPTS`] are pending. The first that
+//! succeeds wins.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -23,6 +24,9 @@ pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Connection Attempt Delay of RFC 8305 section 5.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// The most attempts at a time. A name may have many silent addresses, and each attempt holds a descriptor.
+const MAX_ATTEMPTS: usize = 6;
 
 /// A connection to a target.
 #[derive(Debug)]
@@ -120,7 +124,7 @@ fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     }
 }
 
-/// Tries the addresses, the next one each time the delay is over or an attempt has failed.
+/// Tries the addresses, the next one each time the delay is over or an attempt has failed, unless too many are pending.
 async fn race(
     shared: &Arc<Shared>,
     deadline: Instant,
@@ -131,7 +135,7 @@ async fn race(
     let mut attempts = JoinSet::new(); // dropping it cancels the attempts that have lost
     let mut next = Instant::now();
     loop {
-        if next <= Instant::now() {
+        if next <= Instant::now() && attempts.len() < MAX_ATTEMPTS {
             if let Some(address) = waiting.next() {
                 attempts.spawn(attempt(shared.clone(), address));
                 next = Instant::now() + ATTEMPT_DELAY;
@@ -150,7 +154,7 @@ async fn race(
                 }
                 next = Instant::now();
             }
-            () = sleep_until(next), if waiting.peek().is_some() => {}
+            () = sleep_until(next), if attempts.len() < MAX_ATTEMPTS && waiting.peek().is_some() => {}
             () = sleep_until(deadline) => {
                 failure.add(io::ErrorKind::TimedOut.into());
                 return Err(failure.0);

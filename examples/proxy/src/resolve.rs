@@ -21,6 +21,9 @@ const MAX_LOOKUPS: usize = 256;
 /// Look-ups at a time for one client.
 const MAX_LOOKUPS_PER_CLIENT: usize = 16;
 
+/// The most addresses of a name that are used. The owner of a name chooses how many it has.
+const MAX_ADDRESSES: usize = 32;
+
 /// Resolves names, and may block while it does.
 pub trait Resolve: Send + Sync + 'static {
     /// Returns the addresses of a name, best first.
@@ -57,13 +60,17 @@ impl Resolver {
         }
     }
 
-    /// Resolves a name for a client.
+    /// Resolves a name for a client. Returns at most [`MAX_ADDRESSES`].
     pub(crate) async fn resolve(&self, client: Client, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let share = self.share(client).acquire_owned().await;
         let permit = self.all.clone().acquire_owned().await;
         let (resolve, name) = (self.resolve.clone(), name.to_owned());
         let lookup = spawn_blocking(move || {
-            let addresses = resolve.resolve(&name, port);
+            let mut addresses = resolve.resolve(&name, port);
+            if let Ok(addresses) = &mut addresses {
+                addresses.truncate(MAX_ADDRESSES);
+                addresses.shrink_to_fit();
+            }
             drop((share, permit)); // not earlier, even if the client leaves
             addresses
         });
@@ -82,5 +89,33 @@ impl Resolver {
         let share = Arc::new(Semaphore::new(MAX_LOOKUPS_PER_CLIENT));
         shares.insert(client, Arc::downgrade(&share));
         share
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+
+    struct Many(u16);
+
+    impl Resolve for Many {
+        fn resolve(&self, _: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+            let host = |n: u16| SocketAddr::from((Ipv4Addr::from_bits(n.into()), port));
+            Ok((0..self.0).map(host).collect())
+        }
+    }
+
+    /// The first addresses are the best, so they are kept.
+    #[tokio::test]
+    async fn addresses_of_a_name_are_limited() {
+        for (count, expected) in [(1, 1), (5000, MAX_ADDRESSES)] {
+            let resolver = Resolver::new(Arc::new(Many(count)));
+            let client = IpAddr::from(Ipv4Addr::LOCALHOST).into();
+            let addresses = resolver.resolve(client, "many.test", 80).await.unwrap();
+            assert_eq!(addresses.len(), expected);
+            assert_eq!(addresses[..], Many(count).resolve("", 80).unwrap()[..expected]);
+        }
     }
 }
