@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
+use crate::own_sockets::{can_recognize_local, is_local};
+
 /// A network on the command line: `10.0.0.0/8`, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network(IpNet);
@@ -31,21 +33,25 @@ impl FromStr for Network {
 }
 
 /// Networks that a public proxy must not give access to: itself, its link, and its local networks.
-const INTERNAL: [&str; 14] = [
+const INTERNAL: [&str; 18] = [
     "0.0.0.0/8", // reaches loopback on many systems
     "10.0.0.0/8",
     "100.64.0.0/10", // shared address space of providers
     "127.0.0.0/8",
     "169.254.0.0/16", // link-local, and the metadata services of clouds
     "172.16.0.0/12",
+    "192.0.0.0/24", // protocol assignments
     "192.168.0.0/16",
-    "224.0.0.0/4", // multicast
-    "255.255.255.255/32",
+    "198.18.0.0/15", // tests of network devices
+    "224.0.0.0/4",   // multicast
+    "240.0.0.0/4",   // reserved, and broadcast
     "::/128",
     "::1/128",
+    "64:ff9b:1::/48", // local NAT64
     "fc00::/7",
     "fe80::/10",
-    "ff00::/8", // multicast
+    "fec0::/10", // formerly site-local
+    "ff00::/8",  // multicast
 ];
 
 /// The access rules. Of the rules that match, the one with the longest prefix decides.
@@ -53,6 +59,8 @@ const INTERNAL: [&str; 14] = [
 pub struct Rules {
     /// From the strongest to the weakest.
     rules: Vec<(IpNet, Verdict)>,
+    /// Whether the addresses of this host are denied, unless a rule matches.
+    deny_own: bool,
 }
 
 /// Between rules for the same network, the first of these wins.
@@ -64,8 +72,8 @@ enum Verdict {
 }
 
 impl Rules {
-    /// Creates rules from those of the command line. With `deny_internal`, loopback, link-local and private networks are
-    /// denied unless a rule allows them.
+    /// Creates rules from those of the command line. With `deny_internal`, loopback, link-local and private networks and all
+    /// addresses of this host are denied unless a rule allows them.
     #[must_use]
     pub fn new(allow: &[Network], deny: &[Network], deny_internal: bool) -> Self {
         let internal = INTERNAL.iter().filter(|_| deny_internal);
@@ -75,7 +83,10 @@ impl Rules {
             .chain(deny.iter().map(|net| (net.0, Verdict::Deny)))
             .collect();
         rules.sort_by_key(|(net, verdict)| (std::cmp::Reverse(net.prefix_len()), *verdict));
-        Self { rules }
+        Self {
+            rules,
+            deny_own: deny_internal && can_recognize_local(),
+        }
     }
 
     /// Returns whether `ip` may be dialed.
@@ -88,8 +99,10 @@ impl Rules {
     }
 
     fn verdict(&self, ip: IpAddr) -> bool {
-        let matching = self.rules.iter().find(|(net, _)| net.contains(&ip));
-        matching.is_none_or(|(_, verdict)| *verdict == Verdict::Allow)
+        match self.rules.iter().find(|(net, _)| net.contains(&ip)) {
+            Some((_, verdict)) => *verdict == Verdict::Allow,
+            None => !(self.deny_own && is_local(ip)),
+        }
     }
 }
 
@@ -131,8 +144,13 @@ mod tests {
             "fe80::1",
             "fd00::1",
             "224.0.0.251",
+            "192.0.0.8",
+            "198.19.255.255",
+            "240.0.0.1",
             "255.255.255.255",
             "ff02::fb",
+            "fec0::1",
+            "64:ff9b:1::a00:1",
             "::ffff:127.0.0.1",
             "64:ff9b::7f00:1",
             "2002:7f00:1::",
@@ -143,6 +161,8 @@ mod tests {
         }
         for ip in [
             "192.0.2.1",
+            "192.0.1.1",
+            "198.20.0.1",
             "172.32.0.1",
             "2001:db8::1",
             "64:ff9b::c000:201",

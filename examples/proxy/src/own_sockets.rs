@@ -8,9 +8,10 @@
 //! The local address alone is not enough: a client on the same host may have the same port as one of the proxy's
 //! connections, if the other end differs.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -28,8 +29,9 @@ fn ends(here: SocketAddr, there: SocketAddr) -> Ends {
 /// The addresses of the proxy's own sockets.
 #[derive(Debug)]
 pub(crate) struct OwnSockets {
-    /// Dialed connections, by the address here and the address there.
-    dialed: Mutex<HashSet<Ends>>,
+    /// Dialed connections, by the address here and the address there. Counted, because the system may give the ends of a
+    /// closed connection to the next one before the guard of the first is dropped.
+    dialed: Mutex<HashMap<Ends, usize>>,
     /// How many sockets that receive clients' datagrams have each port. It is looked up for every datagram, so without
     /// a lock.
     udp_ports: Box<[AtomicU16]>,
@@ -51,7 +53,7 @@ impl OwnSockets {
     pub(crate) fn dialed(self: &Arc<Self>, stream: &TcpStream) -> io::Result<Dialed> {
         // After a connection to 0.0.0.0, this is the actual address.
         let ends = ends(stream.local_addr()?, stream.peer_addr()?);
-        lock(&self.dialed).insert(ends);
+        *lock(&self.dialed).entry(ends).or_default() += 1;
         Ok(Dialed {
             own: self.clone(),
             ends,
@@ -61,7 +63,7 @@ impl OwnSockets {
     /// Returns whether the proxy itself has dialed an accepted connection.
     pub(crate) fn has_dialed(&self, accepted: &TcpStream) -> io::Result<bool> {
         let ends = ends(accepted.peer_addr()?, accepted.local_addr()?);
-        Ok(lock(&self.dialed).contains(&ends))
+        Ok(lock(&self.dialed).contains_key(&ends))
     }
 
     /// Remembers a socket that receives clients' datagrams until the guard is dropped.
@@ -93,7 +95,12 @@ pub(crate) struct Dialed {
 
 impl Drop for Dialed {
     fn drop(&mut self) {
-        lock(&self.own.dialed).remove(&self.ends);
+        if let Entry::Occupied(mut count) = lock(&self.own.dialed).entry(self.ends) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 
@@ -115,7 +122,22 @@ impl Drop for UdpPort {
 /// That costs three system calls, so check the port first.
 pub(crate) fn is_local(ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
-    ip.is_unspecified() || ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
+    ip.is_unspecified() || ip.is_loopback() || !is_foreign(&UdpSocket::bind((ip, 0)))
+}
+
+/// Returns whether this is the result of binding a socket to an address of another host. Other errors, such as a lack of
+/// descriptors, prove nothing.
+fn is_foreign<T>(bound: &io::Result<T>) -> bool {
+    use io::ErrorKind::{AddrNotAvailable, InvalidInput};
+
+    // The second is the error of a link-local address without a scope.
+    matches!(bound, Err(error) if matches!(error.kind(), AddrNotAvailable | InvalidInput))
+}
+
+/// Returns whether [`is_local`] recognizes the addresses of this host. Not if the system permits sockets with foreign
+/// addresses, as Linux does with `net.ipv4.ip_nonlocal_bind`.
+pub(crate) fn can_recognize_local() -> bool {
+    !is_local(Ipv4Addr::new(255, 255, 255, 254).into()) // reserved, so no host has it
 }
 
 #[cfg(test)]
@@ -145,6 +167,39 @@ mod tests {
             drop((guard, other));
             assert!(!own.has_dialed(&first).unwrap(), "{listen} {dial}");
         }
+    }
+
+    /// The system can give a new connection the ends of one that was reset.
+    #[tokio::test]
+    async fn dialed_connection_is_known_while_an_older_guard_is_dropped() {
+        let own = Arc::new(OwnSockets::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dialed = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        let guards = (own.dialed(&dialed).unwrap(), own.dialed(&dialed).unwrap());
+        drop(guards.0);
+        assert!(own.has_dialed(&accepted).unwrap());
+        drop(guards.1);
+        assert!(!own.has_dialed(&accepted).unwrap());
+    }
+
+    /// Without descriptors, no address is known to be another host's.
+    #[test]
+    fn only_two_errors_show_that_an_address_is_foreign() {
+        use io::ErrorKind::{AddrInUse, AddrNotAvailable, InvalidInput, Other, PermissionDenied};
+
+        assert!(!is_foreign(&Ok(())));
+        for (kind, foreign) in [
+            (AddrNotAvailable, true),
+            (InvalidInput, true),
+            (AddrInUse, false),
+            (PermissionDenied, false),
+            (Other, false),
+        ] {
+            assert_eq!(is_foreign::<()>(&Err(kind.into())), foreign, "{kind:?}");
+        }
+        let too_many_open_files = io::Error::from_raw_os_error(24);
+        assert!(!is_foreign::<()>(&Err(too_many_open_files)));
     }
 
     #[test]
