@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -13,8 +14,8 @@ Access rules:
   Rules apply to the address that is dialed, after a name was resolved.
   Of the rules that match, the one with the longest prefix decides.
   If --listen is not a loopback address, loopback, link-local and private
-  targets are denied. An --allow rule for the same network, or a part of
-  it, permits its targets.
+  targets and the addresses of this host are denied. An --allow rule for
+  the same network, or a part of it, permits its targets.
   To permit only NET: --deny 0.0.0.0/0 --deny ::/0 --allow NET
 
 Examples:
@@ -49,7 +50,7 @@ pub struct Options {
         hide_env_values = true,
         help_heading = "Login"
     )]
-    pub password: Option<String>,
+    pub password: Option<Password>,
 
     /// Read the password from the first line of this file
     #[arg(long, value_name = "FILE", help_heading = "Login")]
@@ -110,4 +111,20 @@ pub struct Options {
     /// Log this much: error, warn, info, debug
     #[arg(long, value_name = "LEVEL", default_value = "info", help_heading = "Logging")]
     pub log_level: tracing::Level,
+}
+
+/// A password, which [`Debug`](fmt::Debug) does not print.
+#[derive(Clone)]
+pub struct Password(pub(crate) String);
+
+impl From<String> for Password {
+    fn from(password: String) -> Self {
+        Self(password)
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
 }

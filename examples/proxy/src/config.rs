@@ -10,7 +10,7 @@ use std::time::Duration;
 use sans_socks::{Credentials, CredentialsBuf, server};
 
 use crate::access::Rules;
-use crate::cli::Options;
+use crate::cli::{Options, Password};
 
 /// The settings of a proxy. [`TryFrom<Options>`] checks them.
 #[derive(Debug)]
@@ -104,20 +104,27 @@ impl TryFrom<Options> for Config {
             );
         }
         let bind = |is_ipv4: bool| {
-            let mut addresses = options.bind_address.iter().filter(|ip| ip.is_ipv4() == is_ipv4);
+            let addresses = options.bind_address.iter().map(IpAddr::to_canonical);
+            let mut addresses = addresses.filter(|ip| ip.is_ipv4() == is_ipv4);
             match (addresses.next(), addresses.next()) {
                 (_, Some(_)) => refuse("--bind-address has two addresses of one IP version: keep one"),
-                (first, None) => Ok(first.copied()),
+                (first, None) => Ok(first),
             }
         };
         let (bind_v4, bind_v6) = (bind(true)?, bind(false)?);
-        for ip in &options.bind_address {
-            check_local("--bind-address", *ip)?;
+        for ip in bind_v4.into_iter().chain(bind_v6) {
+            check_local("--bind-address", ip)?;
         }
-        if let Some(ip) = options.udp_bind {
+        let udp = UdpConfig {
+            bind: options.udp_bind.map(|ip| ip.to_canonical()),
+            advertise: options.udp_advertise.map(|ip| ip.to_canonical()),
+            ports: options.udp_ports,
+            any_port: options.udp_any_port,
+        };
+        if let Some(ip) = udp.bind {
             check_local("--udp-bind", ip)?;
         }
-        if options.udp_advertise.is_some_and(|ip| ip.is_unspecified()) {
+        if udp.advertise.is_some_and(|ip| ip.is_unspecified()) {
             return refuse("--udp-advertise has no address that a client can send to: use the public one");
         }
         Ok(Self {
@@ -132,12 +139,7 @@ impl TryFrom<Options> for Config {
             drain_timeout: seconds(options.drain_timeout),
             bind_v4,
             bind_v6,
-            udp: UdpConfig {
-                bind: options.udp_bind,
-                advertise: options.udp_advertise,
-                ports: options.udp_ports,
-                any_port: options.udp_any_port,
-            },
+            udp,
         })
     }
 }
@@ -156,7 +158,7 @@ fn login(options: &Options) -> Result<Option<Box<CredentialsBuf>>, ConfigError> 
         (Some(_), Some(_)) => {
             return refuse("--password-file and --password (or SANS_SOCKS_PASSWORD) are both set: keep one");
         }
-        (Some(password), None) => Some(password.clone()),
+        (Some(Password(password)), None) => Some(password.clone()),
         (None, Some(path)) => {
             let text = fs::read_to_string(path)
                 .map_err(|error| ConfigError(format!("--password-file {}: {error}", path.display())))?;

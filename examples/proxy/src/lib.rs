@@ -33,7 +33,7 @@ mod socket;
 mod udp;
 
 pub use access::{Network, Rules};
-pub use cli::Options;
+pub use cli::{Options, Password};
 pub use config::{Config, ConfigError, PortRange};
 pub use logging::Logging;
 pub use resolve::{Resolve, SystemResolver};

@@ -144,8 +144,8 @@ struct Failures {
 }
 
 impl Logins {
-    /// Returns when an attempt may be checked, and reserves that time. Reserves no time after `deadline`, so that an attacker
-    /// cannot lock out other users of the same address for longer than that.
+    /// Returns when an attempt may be checked, and reserves that time. Reserves no time after `deadline`, so few attempts of an
+    /// address wait. While an attacker continues, other users of the same address must compete for their turn.
     pub(crate) fn reserve(&self, client: Client, now: Instant, deadline: Instant) -> Turn {
         let mut clients = lock(&self.0);
         let Some(failures) = clients.get_mut(&client) else {

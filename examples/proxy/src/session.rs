@@ -50,7 +50,7 @@ pub(crate) fn serve(
         slot,
         stream,
         peer,
-        early: Vec::new(),
+        early: Zeroizing::default(),
         outcome: Outcome::None,
     };
     async move {
@@ -69,8 +69,9 @@ struct Session {
     slot: Slot,
     stream: TcpStream,
     peer: SocketAddr,
-    /// The client's bytes that the handshake has not consumed. They become the first bytes of the tunnel.
-    early: Vec<u8>,
+    /// The client's bytes that the handshake has not consumed yet, which may be a password. At the end of the handshake,
+    /// they are the first bytes of the tunnel.
+    early: Zeroizing<Vec<u8>>,
     outcome: Outcome,
 }
 
@@ -249,11 +250,12 @@ impl Session {
     }
 
     /// Runs the tunnel or the association until it ends.
-    async fn carry_out(self) {
+    async fn carry_out(mut self) {
+        let early = std::mem::take(&mut *self.early);
         let idle = self.shared.config.idle_timeout;
         let (peer, stream) = (self.peer, self.stream);
         match self.outcome {
-            Outcome::Tunnel(tunnel) => match relay(stream, tunnel.0, self.early, idle).await {
+            Outcome::Tunnel(tunnel) => match relay(stream, tunnel.0, early, idle).await {
                 End::Closed => {}
                 End::Idle => tracing::info!(%peer, "closed an idle tunnel"),
                 End::Reset(error) => tracing::debug!(%peer, "tunnel: {error}"),
@@ -300,7 +302,7 @@ fn poll_io(
     cx: &mut Context<'_>,
     machine: &mut impl Machine,
     stream: &mut TcpStream,
-    carry: &mut Vec<u8>,
+    carry: &mut Zeroizing<Vec<u8>>,
 ) -> Poll<io::Result<()>> {
     while let Some(io) = machine.poll_io() {
         match io {
@@ -320,7 +322,7 @@ fn poll_io(
             }
             Io::NeedInput { .. } => {
                 let consumed = machine.handle_input(carry);
-                *carry = carry.split_off(consumed);
+                *carry = carry.split_off(consumed).into(); // overwrites the consumed bytes
             }
         }
     }
