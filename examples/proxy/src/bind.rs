@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::connect::{DIAL_TIMEOUT, canonical, not_allowed, resolve};
 use crate::limits::Client;
-use crate::server::{ACCEPT_PAUSE, Shared};
+use crate::server::{ACCEPT_PAUSE, Shared, is_of_one_connection};
 use crate::socket;
 
 /// How long a BIND waits for its peer.
@@ -31,7 +31,7 @@ pub(crate) struct Binding {
 enum Expected {
     /// The request named no host. The peer is the first host to connect that the rules permit.
     Anyone,
-    Hosts(Vec<IpAddr>),
+    Hosts(Vec<SocketAddr>),
 }
 
 impl Binding {
@@ -59,19 +59,18 @@ impl Binding {
             };
             return Self::new(listener, Expected::Anyone, ip);
         }
-        let peers = timeout(DIAL_TIMEOUT, resolve(shared, client, peer)).await??;
-        let permitted = |peer: &&SocketAddr| shared.config.rules.permits(peer.ip());
-        let hosts: Vec<_> = peers.iter().filter(permitted).map(SocketAddr::ip).collect();
-        let Some(first) = peers.iter().find(permitted) else {
+        let mut hosts = timeout(DIAL_TIMEOUT, resolve(shared, client, peer)).await??;
+        hosts.retain(|host| shared.config.rules.permits(host.ip()));
+        let Some(&first) = hosts.first() else {
             return Err(not_allowed());
         };
         let listener = match shared.config.bind_address(first.ip()) {
             Some(ip) => socket::listen(SocketAddr::new(ip, 0))?,
-            None => listen_everywhere(hosts.iter().any(IpAddr::is_ipv6))?,
+            None => listen_everywhere(hosts.iter().any(SocketAddr::is_ipv6))?,
         };
         let ip = listener.local_addr()?.ip();
         let ip = if ip.is_unspecified() {
-            address_towards(*first)?
+            address_towards(first)?
         } else {
             ip
         };
@@ -94,11 +93,12 @@ impl Binding {
                 match self.listener.accept().await {
                     Ok((stream, peer)) => {
                         let peer = canonical(peer);
-                        if self.expects(shared, peer.ip()) {
+                        if self.expects(shared, peer) {
                             return (stream, peer);
                         }
                         tracing::debug!(%peer, "BIND: not the expected peer");
                     }
+                    Err(error) if is_of_one_connection(&error) => {}
                     Err(_) => sleep(ACCEPT_PAUSE).await,
                 }
             }
@@ -107,11 +107,21 @@ impl Binding {
         .map_err(io::Error::from)
     }
 
-    fn expects(&self, shared: &Shared, peer: IpAddr) -> bool {
+    fn expects(&self, shared: &Shared, peer: SocketAddr) -> bool {
         match &self.expected {
-            Expected::Anyone => shared.config.rules.permits(peer),
-            Expected::Hosts(hosts) => hosts.contains(&peer),
+            Expected::Anyone => shared.config.rules.permits(peer.ip()),
+            Expected::Hosts(hosts) => hosts.iter().any(|host| is_same_host(*host, peer)),
         }
+    }
+}
+
+/// Returns whether an expected host has connected. Without a scope, any scope is expected.
+fn is_same_host(expected: SocketAddr, peer: SocketAddr) -> bool {
+    match (expected, peer) {
+        (SocketAddr::V6(expected), SocketAddr::V6(peer)) => {
+            expected.ip() == peer.ip() && [0, peer.scope_id()].contains(&expected.scope_id())
+        }
+        _ => expected.ip() == peer.ip(),
     }
 }
 
@@ -127,13 +137,34 @@ fn listen_everywhere(ipv6: bool) -> io::Result<TcpListener> {
 }
 
 /// Returns the address that the host would use towards `peer`. Nothing is sent.
-fn address_towards(peer: SocketAddr) -> io::Result<IpAddr> {
+fn address_towards(mut peer: SocketAddr) -> io::Result<IpAddr> {
     let any: IpAddr = match peer {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = UdpSocket::bind((any, 0))?;
-    // A port is needed, but not used.
-    socket.connect(SocketAddr::new(peer.ip(), 9))?;
+    peer.set_port(9); // one is needed, but not used
+    socket.connect(peer)?;
     Ok(socket.local_addr()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expected_peer_has_the_address_and_the_scope() {
+        for (expected, peer, same) in [
+            ("192.0.2.1:0", "192.0.2.1:9", true),
+            ("192.0.2.1:0", "192.0.2.2:9", false),
+            ("[2001:db8::1]:0", "[2001:db8::1]:9", true),
+            ("[fe80::1%2]:0", "[fe80::1%2]:9", true),
+            ("[fe80::1%2]:0", "[fe80::1%3]:9", false),
+            ("[fe80::1]:0", "[fe80::1%3]:9", true),
+            ("[fe80::1%2]:0", "[fe80::2%2]:9", false),
+        ] {
+            let same_host = is_same_host(expected.parse().unwrap(), peer.parse().unwrap());
+            assert_eq!(same_host, same, "{expected} {peer}");
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! share no state.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// How long datagrams may be unanswered before the next address is tried, for an address that has never answered, and for one
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 const NEVER_ANSWERED: Duration = Duration::from_secs(3);
 const NO_LONGER_ANSWERS: Duration = Duration::from_secs(30);
 
-/// The addresses of a name.
+/// The addresses of a name. Their port is not used. A link-local address has a scope, so an IP address is not enough.
 pub(super) struct Addresses {
     /// The first is in use.
-    all: VecDeque<IpAddr>,
+    all: VecDeque<SocketAddr>,
     /// Whether the address in use has ever answered.
     has_answered: bool,
     /// When the first unanswered datagram was sent.
@@ -32,10 +32,10 @@ impl Addresses {
     }
 
     /// Replaces the addresses. The one in use stays while it answers.
-    pub(super) fn update(&mut self, now: Instant, addresses: Vec<IpAddr>) {
+    pub(super) fn update(&mut self, now: Instant, addresses: Vec<SocketAddr>) {
         let used = self.all.front().copied();
         self.all = addresses.into();
-        match used.map(|used| (used, self.all.iter().position(|&ip| ip == used))) {
+        match used.map(|used| (used, self.all.iter().position(|&it| it == used))) {
             Some((_, Some(position))) => self.all.rotate_left(position),
             Some((used, None)) if self.has_answered && !self.is_silent(now) => {
                 self.all.push_front(used);
@@ -45,7 +45,7 @@ impl Addresses {
     }
 
     /// Returns the address for a datagram that is sent now. If the address in use does not answer, the next one is used.
-    pub(super) fn current(&mut self, now: Instant) -> Option<IpAddr> {
+    pub(super) fn current(&mut self, now: Instant) -> Option<SocketAddr> {
         if self.all.len() > 1 && self.is_silent(now) {
             self.all.rotate_left(1);
             self.change();
@@ -66,7 +66,7 @@ impl Addresses {
 
     /// Notes that a host has answered.
     pub(super) fn answered(&mut self, ip: IpAddr) {
-        if self.all.front() == Some(&ip) {
+        if self.all.front().is_some_and(|used| used.ip() == ip) {
             self.has_answered = true;
             self.unanswered = None;
         }
@@ -81,13 +81,15 @@ impl Addresses {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
-    const FIRST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-    const SECOND: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
-    const THIRD: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 3));
+    const FIRST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 0);
+    const SECOND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 0);
+    const THIRD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 3)), 0);
 
-    fn of(ips: &[IpAddr]) -> Addresses {
+    fn of(ips: &[SocketAddr]) -> Addresses {
         let mut addresses = Addresses::new();
         addresses.update(Instant::now(), ips.into());
         addresses
@@ -100,7 +102,7 @@ mod tests {
             let now = Instant::now();
             let mut addresses = of(&[FIRST, SECOND]);
             assert_eq!(addresses.current(now), Some(FIRST));
-            addresses.answered(FIRST);
+            addresses.answered(FIRST.ip());
             addresses.update(now, later.into());
             assert_eq!(addresses.current(now), Some(FIRST), "{later:?}");
             // This look-up ends before the datagram that caused it is answered.
@@ -133,10 +135,10 @@ mod tests {
         assert_eq!([3, 4, 5].map(|s| at(&mut addresses, s)), [SECOND; 3]);
         // After the last address, the first is used again.
         assert_eq!(at(&mut addresses, 6), FIRST);
-        addresses.answered(SECOND); // a late answer of the second, not one of the first
+        addresses.answered(SECOND.ip()); // a late answer of the second, not one of the first
         assert_eq!(at(&mut addresses, 9), SECOND);
         // An address that has answered is left much later.
-        addresses.answered(SECOND);
+        addresses.answered(SECOND.ip());
         assert_eq!([10, 13, 39].map(|s| at(&mut addresses, s)), [SECOND; 3]);
         assert_eq!(at(&mut addresses, 40), FIRST);
     }

@@ -67,13 +67,13 @@ fn bind(mut address: SocketAddr, ports: Option<&PortRange>) -> io::Result<Socket
         .checked_rem(count.saturating_add(1))
         .unwrap_or(0);
     let first = ports.start() + offset;
-    let mut error = io::ErrorKind::AddrInUse.into();
     for port in (first..=*ports.end()).chain(*ports.start()..first) {
         address.set_port(port);
         match Socket::bind(address) {
             Ok(socket) => return Ok(socket),
-            Err(failed) => error = failed,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error), // other ports would not help
         }
     }
-    Err(error)
+    Err(io::ErrorKind::AddrInUse.into())
 }

@@ -10,7 +10,7 @@ mod socket;
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -28,7 +28,7 @@ use crate::server::Shared;
 use backlog::{Backlog, Side};
 use hosts::Hosts;
 use inner::Inner;
-use names::Names;
+use names::{Names, with_port};
 use outer::{Outer, Sends};
 use socket::{Send, Socket};
 
@@ -53,7 +53,7 @@ pub(crate) struct Relay {
 }
 
 /// A name, and the resolver's answer.
-type Lookup = (Box<str>, io::Result<Vec<IpAddr>>);
+type Lookup = (Box<str>, io::Result<Vec<SocketAddr>>);
 
 /// The work that can be done now.
 #[derive(Default)]
@@ -192,19 +192,18 @@ impl Relay {
                 let Outcome::Deliver(whole) = reassembler.handle_datagram(now, datagram) else {
                     continue;
                 };
-                let ip = match whole.header.address.to_target() {
-                    Ok(Target::Socket(target)) => Some(target.ip()),
+                let target = match whole.header.address.to_target() {
+                    Ok(Target::Socket(target)) => Some(target),
                     Ok(Target::Name(name, port)) => {
                         let answer = names.address(now, name, port, whole.payload);
                         if answer.look_up {
                             lookups.spawn(look_up(shared.clone(), *client, name.into()));
                         }
-                        answer.ip
+                        answer.target
                     }
                     Err(_) => None,
                 };
-                let Some(ip) = ip else { continue };
-                let target = SocketAddr::new(ip, whole.header.address.port);
+                let Some(target) = target else { continue };
                 if !hosts.admit(shared, target) {
                     continue;
                 }
@@ -268,12 +267,12 @@ impl Relay {
     }
 
     /// Sends the datagrams that have waited for a name.
-    fn send_waiting(&mut self, name: &str, addresses: io::Result<Vec<IpAddr>>) {
-        let Some((ip, waiting)) = self.names.resolved(Instant::now(), name, addresses) else {
+    fn send_waiting(&mut self, name: &str, addresses: io::Result<Vec<SocketAddr>>) {
+        let Some((address, waiting)) = self.names.resolved(Instant::now(), name, addresses) else {
             return;
         };
         for datagram in waiting {
-            let target = SocketAddr::new(ip, datagram.port);
+            let target = with_port(address, datagram.port);
             if self.hosts.admit(&self.shared, target) {
                 self.outer.send_one(&datagram.payload, target, &mut self.backlog);
             }
@@ -281,9 +280,13 @@ impl Relay {
     }
 }
 
+/// Returns the addresses that the rules permit. A flow must not begin with one to which nothing is sent.
 async fn look_up(shared: Arc<Shared>, client: Client, name: Box<str>) -> Lookup {
     let addresses = match timeout(LOOKUP_TIMEOUT, shared.resolver.resolve(client, &name, 0)).await {
-        Ok(Ok(addresses)) => Ok(addresses.into_iter().map(|it| canonical(it).ip()).collect()),
+        Ok(Ok(mut addresses)) => {
+            addresses.retain(|it| shared.config.rules.permits(it.ip()));
+            Ok(addresses.into_iter().map(canonical).collect())
+        }
         Ok(Err(error)) => Err(error),
         Err(late) => Err(late.into()),
     };

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::addresses::Addresses;
@@ -53,7 +53,8 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    const fn size(payload: &[u8]) -> usize {
+    /// Returns the bytes that a waiting datagram uses.
+    pub(super) const fn size(payload: &[u8]) -> usize {
         payload.len() + OVERHEAD
     }
 }
@@ -62,7 +63,7 @@ impl Waiting {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     /// Where it is to be sent. `None`: it waits, or is dropped.
-    pub(super) ip: Option<IpAddr>,
+    pub(super) target: Option<SocketAddr>,
     /// Whether the name must be looked up now. [`Names::resolved`] takes the result.
     pub(super) look_up: bool,
 }
@@ -72,7 +73,7 @@ impl Names {
     /// there is room.
     pub(super) fn address(&mut self, now: Instant, name: &str, port: u16, payload: &[u8]) -> Answer {
         let mut answer = Answer {
-            ip: None,
+            target: None,
             look_up: false,
         };
         if !self.names.contains_key(name) && !self.insert(now, name) {
@@ -87,8 +88,8 @@ impl Names {
             self.lookups += 1;
             answer.look_up = true;
         }
-        answer.ip = entry.addresses.current(now);
-        if answer.ip.is_none() && entry.expires.is_none() {
+        answer.target = entry.addresses.current(now).map(|it| with_port(it, port));
+        if answer.target.is_none() && entry.expires.is_none() {
             self.wait(name, port, payload);
         }
         answer
@@ -142,8 +143,8 @@ impl Names {
         &mut self,
         now: Instant,
         name: &str,
-        addresses: io::Result<Vec<IpAddr>>,
-    ) -> Option<(IpAddr, VecDeque<Waiting>)> {
+        addresses: io::Result<Vec<SocketAddr>>,
+    ) -> Option<(SocketAddr, VecDeque<Waiting>)> {
         let entry = self.names.get_mut(name)?;
         self.lookups -= 1;
         self.waiting -= entry.waiting_size();
@@ -184,25 +185,34 @@ impl Name {
     }
 }
 
+/// Returns an address with another port. A scope stays.
+pub(super) fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
-    const FIRST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
-    const SECOND: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+    const FIRST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 0);
+    const SECOND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 0);
 
     const LOOK_UP: Answer = Answer {
-        ip: None,
+        target: None,
         look_up: true,
     };
     const NOTHING: Answer = Answer {
-        ip: None,
+        target: None,
         look_up: false,
     };
 
-    const fn send(ip: IpAddr) -> Answer {
+    /// The port is the one of most datagrams here.
+    fn send(address: SocketAddr) -> Answer {
         Answer {
-            ip: Some(ip),
+            target: Some(with_port(address, 9)),
             look_up: false,
         }
     }
@@ -216,7 +226,7 @@ mod tests {
         names
     }
 
-    fn not_found() -> io::Result<Vec<IpAddr>> {
+    fn not_found() -> io::Result<Vec<SocketAddr>> {
         Err(io::ErrorKind::NotFound.into())
     }
 
@@ -233,7 +243,7 @@ mod tests {
             payload: payload.into(),
         });
         assert_eq!((ip, Vec::from(waiting)), (FIRST, Vec::from(expected)));
-        assert_eq!(names.address(now, "name", 1, b"d"), send(FIRST));
+        assert_eq!(names.address(now, "name", 9, b"d"), send(FIRST));
         assert_eq!(names.resolved(now, "other", Ok(vec![])), None);
         assert_eq!((names.waiting, names.lookups), (0, 0));
     }
@@ -268,8 +278,8 @@ mod tests {
         assert_eq!(names.address(before, "name", 9, b"x"), send(FIRST));
         // The known address is used until the next look-up ends.
         let again = Answer {
-            ip: Some(FIRST),
             look_up: true,
+            ..send(FIRST)
         };
         assert_eq!(names.address(expired, "name", 9, b"x"), again);
         assert_eq!(names.address(expired, "name", 9, b"x"), send(FIRST));

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
+use nix::errno::Errno;
 use nix::sys::socket::sockopt::RcvBufForce;
 use nix::sys::socket::{
     ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, SockaddrStorage, recvmmsg,
@@ -112,12 +113,21 @@ pub(super) fn send(socket: &Socket, slots: &[Slot<'_>], sends: &[Send]) -> usize
         match result {
             Ok(sent) => done += sent,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            // The kernel is old, or the device computes no checksums. The whole run is sent again, one by one.
-            Err(_) if run > 1 => socket.disable_offload(),
+            // The whole run is sent again, one by one.
+            Err(error) if run > 1 && is_without_offload(&error) => socket.disable_offload(),
             Err(_) => done += 1,
         }
     }
     done
+}
+
+/// Returns whether segments cannot be sent: the kernel is old, the device computes no checksums, or the network carries
+/// only smaller datagrams. Other errors are an ICMP message, or concern one target.
+fn is_without_offload(error: &io::Error) -> bool {
+    use Errno::{EINVAL, EIO, EMSGSIZE, ENOPROTOOPT, EOPNOTSUPP};
+
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(EINVAL | EIO | EMSGSIZE | ENOPROTOOPT | EOPNOTSUPP))
 }
 
 /// Returns how many datagrams at the beginning form a run: to one address, and of one size, except for a shorter last one.
