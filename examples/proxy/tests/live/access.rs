@@ -1,10 +1,14 @@
 //! Access rules, which apply to the dialed address.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::thread;
+use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use crate::common::in_namespace;
 use crate::common::{
-    ANYONE, BIND, CONNECT, LOCALHOST, LOCALHOST_V6, Names, Proxy, Raw, UDP_ASSOCIATE, accept, datagram,
+    Association, BIND, CONNECT, LOCALHOST, LOCALHOST_V6, Names, Proxy, Raw, accept, expect, is_silent,
     listener, udp,
 };
 
@@ -92,22 +96,49 @@ fn datagrams_to_denied_targets_are_dropped() {
     let (_proxy, address) = public(&["--allow", "127.0.0.1"]);
     let (denied, denied_at) = udp([127, 0, 0, 2]);
     let (target, target_at) = udp(LOCALHOST);
-    let mut control = Raw::greeted(address);
-    control.request(UDP_ASSOCIATE, ANYONE);
-    let relay = control.expect_success();
-    let (client, _) = udp(LOCALHOST);
-    client
-        .send_to(&datagram(denied_at, b"denied"), relay)
-        .expect("loopback");
-    client
-        .send_to(&datagram(target_at, b"allowed"), relay)
-        .expect("loopback");
-    let mut buffer = [0; 100];
-    let len = target.recv(&mut buffer).expect("the second datagram");
-    assert_eq!(&buffer[..len], b"allowed");
-    denied.set_nonblocking(true).expect("a socket");
-    assert!(
-        denied.recv(&mut buffer).is_err(),
-        "the first datagram was relayed"
-    );
+    let association = Association::of(Raw::greeted(address), LOCALHOST);
+    association.send(denied_at, b"denied");
+    association.send(target_at, b"allowed");
+    expect(&target, b"allowed");
+    assert!(is_silent(&denied), "the first datagram was relayed");
+}
+
+/// The first address of the name is denied. A flow once began with it, and its datagrams were dropped for 3 s.
+#[test]
+fn datagrams_by_name_use_a_permitted_address() {
+    let (_proxy, address) = public(&["--allow", "127.0.0.1"]);
+    let (target, at) = udp(LOCALHOST);
+    let association = Association::of(Raw::greeted(address), LOCALHOST);
+    association.send(("both.test", at.port()), b"first");
+    expect(&target, b"first");
+}
+
+/// A public proxy gives no access to services of its host, even at an address that is not internal.
+#[test]
+#[cfg(target_os = "linux")]
+#[ignore = "needs the programs unshare and ip"]
+fn public_proxy_denies_its_own_addresses() {
+    const SETUP: &str =
+        "ip link set lo up && ip addr add 203.0.113.7/32 dev lo && ip addr add 203.0.113.8/32 dev lo";
+    if in_namespace(SETUP, "access::public_proxy_denies_its_own_addresses") {
+        return;
+    }
+    let (_proxy, address) = public(&["--allow", "203.0.113.8"]);
+    for (host, is_permitted) in [(7, false), (8, true)] {
+        let ip = [203, 0, 113, host];
+        let target = TcpListener::bind((IpAddr::from(ip), 0)).expect("an address of this host");
+        let at = target.local_addr().expect("it listens");
+        let mut client = Raw::greeted(address);
+        client.request(CONNECT, at);
+        if is_permitted {
+            client.expect_success();
+        } else {
+            client.expect_refusal(2);
+        }
+        let (target, at) = udp(ip);
+        let association = Association::of(Raw::greeted(address), LOCALHOST);
+        association.send(at, b"x");
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(is_silent(&target), !is_permitted);
+    }
 }

@@ -1,8 +1,12 @@
 //! BIND: two replies, strangers, both IP versions.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
-use crate::common::{ANYONE, BIND, LOCALHOST, LOCALHOST_V6, Names, Proxy, Raw, eventually};
+use crate::common::{ANYONE, BIND, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, eventually};
+#[cfg(target_os = "linux")]
+use crate::common::{Connection, tcp_connections};
 
 fn bound(proxy: &Proxy, expected: SocketAddr) -> (Raw, SocketAddr) {
     let mut client = proxy.client();
@@ -101,4 +105,38 @@ fn client_that_ends_or_is_reset_ends_the_wait() {
     eventually("the listener is closed", || {
         std::net::TcpStream::connect(at).is_err()
     });
+}
+
+/// The client sends before its peer has connected. Back-pressure keeps the data at the client.
+#[test]
+fn early_data_is_bounded_and_reaches_the_peer() {
+    let program = Program::with_one_worker(&[]);
+    let mut client = program.client();
+    client.request(BIND, ANYONE);
+    let at = client.expect_success();
+    let before = program.memory();
+    let timeout = Some(Duration::from_secs(1));
+    client.0.set_write_timeout(timeout).expect("a duration");
+    let chunk = vec![7; 1 << 20];
+    let mut sent = 0;
+    while let Ok(n) = client.0.write(&chunk) {
+        sent += n;
+        assert!(sent < 64 << 20, "the system's buffers are smaller than 64 MiB");
+    }
+    let buffered = program.memory() - before;
+    assert!(buffered < 512, "{buffered} KiB");
+    let mut peer = Raw::connect(at);
+    client.expect_success();
+    assert!(peer.read(sent).iter().all(|byte| *byte == 7));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn peer_is_kept_alive() {
+    let proxy = Proxy::start(&[]);
+    let (mut client, at) = bound(&proxy, SocketAddr::new(LOCALHOST, 0));
+    let _peer = Raw::connect(at);
+    client.expect_success();
+    let has_timer = |it: &Connection| it.local_port == at.port() && (it.state, it.timer) == (1, 2);
+    eventually("a keep-alive timer", || tcp_connections().iter().any(has_timer));
 }

@@ -1,6 +1,6 @@
 //! CONNECT: look-ups, attempts, replies.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 
 use crate::common::{
-    CONNECT, Gate, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, accept, eventually, listener,
-    refusing, silent, silent_at,
+    CONNECT, Gate, LOCALHOST, LOCALHOST_V6, Names, PATIENCE, Program, Proxy, Raw, accept, eventually,
+    listener, refusing, silent, silent_at,
 };
+#[cfg(target_os = "linux")]
+use crate::common::{Connection, tcp_connections};
 
-/// RFC 8305: the second address answers while the first is silent. This once took 10 s.
+/// RFC 8305: the second address answers while the first is silent. This once took 10 s. On a busy machine, one of several
+/// attempts is quick enough.
 #[test]
 fn second_address_answers_when_the_first_is_silent() {
     let silent = silent();
@@ -23,16 +26,16 @@ fn second_address_answers_when_the_first_is_silent() {
         vec![LOCALHOST, [127, 0, 0, 7].into(), LOCALHOST_V6],
     ] {
         let proxy = Proxy::with_resolver(&[], Names(move |_: &str| Ok(first.clone())));
-        let start = Instant::now();
-        let mut client = proxy.client().tunnel(("two.test", port));
-        assert!(
-            start.elapsed() < Duration::from_millis(400),
-            "{:?}",
-            start.elapsed()
-        );
-        let mut far = accept(&target);
-        far.send(b"x");
-        client.expect(b"x");
+        let attempt = |_| {
+            let start = Instant::now();
+            let mut client = proxy.client().tunnel(("two.test", port));
+            let elapsed = start.elapsed();
+            accept(&target).send(b"x");
+            client.expect(b"x");
+            elapsed
+        };
+        let best = (0..5).map(attempt).min().expect("five");
+        assert!(best < Duration::from_millis(400), "{best:?}");
     }
 }
 
@@ -54,8 +57,12 @@ fn next_address_is_tried_at_once_after_a_refusal() {
 #[test]
 fn reply_tells_of_the_refusal_whatever_else_failed() {
     let (_refusing, address) = refusing();
-    // 0.0.0.1 is not a unicast address, so it fails at once with another error.
-    for order in [[LOCALHOST, [0, 0, 0, 1].into()], [[0, 0, 0, 1].into(), LOCALHOST]] {
+    let multicast = IpAddr::from([224, 0, 0, 1]);
+    let proxy = Proxy::start(&[]);
+    let mut client = proxy.client();
+    client.request(CONNECT, SocketAddr::new(multicast, address.port()));
+    client.expect_refusal(3);
+    for order in [[LOCALHOST, multicast], [multicast, LOCALHOST]] {
         let proxy = Proxy::with_resolver(&["--deny", "127.0.0.9"], Names(move |_: &str| Ok(order.into())));
         let mut client = proxy.client();
         client.request(CONNECT, ("two.test", address.port()));
@@ -83,7 +90,7 @@ fn unknown_command_is_refused_with_07() {
 #[test]
 fn slow_names_of_one_client_delay_nobody_else() {
     let gate = Gate::default();
-    let proxy = Proxy::with_resolver(&[], gate.clone());
+    let proxy = Proxy::with_resolver(&["--max-per-client", "100"], gate.clone());
     let attackers: Vec<_> = (0..100)
         .map(|n| {
             let mut client = Raw::connect_from([127, 0, 0, 2], proxy.address).greet();
@@ -99,10 +106,22 @@ fn slow_names_of_one_client_delay_nobody_else() {
     assert!(start.elapsed() < Duration::from_secs(1));
     // The clients leave. Their look-ups count until the resolver returns, so new ones of the same client wait.
     attackers.into_iter().for_each(Raw::reset);
-    let mut waiting = Raw::connect_from([127, 0, 0, 2], proxy.address).greet();
+    let mut clients = Vec::new();
+    eventually("all of them have left", || {
+        let mut client = Raw::connect_from([127, 0, 0, 2], proxy.address);
+        if client.is_served() {
+            clients.push(client);
+        }
+        clients.len() == 100
+    });
+    let mut waiting = clients.pop().expect("a hundred");
     waiting.request(CONNECT, ("quick.test", address.port()));
-    thread::sleep(Duration::from_millis(200));
-    assert_eq!(gate.begun(), 16, "look-ups that no client waits for");
+    waiting
+        .0
+        .set_read_timeout(Some(Duration::from_millis(200)))
+        .expect("a duration");
+    assert!(waiting.0.read(&mut [0]).is_err(), "the share is still used up");
+    waiting.0.set_read_timeout(Some(PATIENCE)).expect("a duration");
     gate.open();
     waiting.expect_success();
     assert_eq!(gate.begun(), 16, "look-ups that no client waits for");
@@ -112,9 +131,10 @@ fn slow_names_of_one_client_delay_nobody_else() {
 /// threads and 2,004 descriptors.
 #[test]
 fn client_that_leaves_takes_its_dial_along() {
-    let program = Program::start(&[]);
+    let program = Program::with_one_worker(&[]);
     let silent = silent();
-    let before = program.descriptors();
+    program.client();
+    let (before, threads) = (program.descriptors(), program.threads());
     for _ in 0..200 {
         let mut client = program.client();
         client.request(CONNECT, silent.address);
@@ -126,7 +146,7 @@ fn client_that_leaves_takes_its_dial_along() {
         start.elapsed() < Duration::from_secs(10),
         "a dial ended only at its deadline"
     );
-    assert!(program.threads() < 20, "{} threads", program.threads());
+    assert_eq!(program.threads(), threads);
 }
 
 /// One write may hold everything, followed by a half-close.
@@ -195,7 +215,7 @@ fn urgent_data_keeps_its_byte() {
     client.expect(b"before ! after");
 }
 
-/// Both sockets of a tunnel have a keep-alive timer: `02` in the column `tr` of /proc/net/tcp.
+/// Both sockets of a tunnel have a keep-alive timer.
 #[cfg(target_os = "linux")]
 #[test]
 fn tunnels_are_kept_alive() {
@@ -203,25 +223,33 @@ fn tunnels_are_kept_alive() {
     let (target, address) = listener();
     let _client = program.client().tunnel(address);
     let _far = accept(&target);
-    let timers = || {
-        let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
-        let ports = [
-            format!(":{:04X}", program.address.port()),
-            format!(":{:04X}", address.port()),
-        ];
-        let is_proxys = |line: &&str| {
-            let fields: Vec<_> = line.split_whitespace().collect();
-            // Accepted from the client, or connected to the target; established.
-            (fields[1].ends_with(&ports[0]) || fields[2].ends_with(&ports[1])) && fields[3] == "01"
-        };
-        table
-            .lines()
-            .skip(1)
-            .filter(is_proxys)
-            .filter(|line| line.contains(" 02:"))
-            .count()
+    // Accepted from the client, or connected to the target.
+    let is_proxys =
+        |it: &Connection| it.local_port == program.address.port() || it.remote_port == address.port();
+    let has_timer = |it: &Connection| is_proxys(it) && (it.state, it.timer) == (1, 2);
+    eventually("two keep-alive timers", || {
+        tcp_connections().into_iter().filter(has_timer).count() == 2
+    });
+}
+
+/// A name with 40 silent addresses. One request once held up to 80 sockets.
+#[cfg(target_os = "linux")]
+#[test]
+fn silent_addresses_hold_few_descriptors() {
+    let silent = silent_at(([0; 4], 0).into());
+    let hosts: Vec<IpAddr> = (1..=40).map(|host| [127, 0, 1, host].into()).collect();
+    let proxy = Proxy::with_resolver(&[], Names(move |_: &str| Ok(hosts.clone())));
+    let mut client = proxy.client();
+    client.request(CONNECT, ("many.test", silent.address.port()));
+    let dialing = || {
+        let is_dial = |it: &Connection| it.remote_port == silent.address.port() && it.state == 2;
+        tcp_connections().into_iter().filter(is_dial).count()
     };
-    eventually("two keep-alive timers", || timers() == 2);
+    eventually("six are dialed", || dialing() == 6);
+    thread::sleep(Duration::from_secs(1)); // time for four more
+    assert_eq!(dialing(), 6);
+    client.reset();
+    eventually("none is dialed", || dialing() == 0);
 }
 
 #[test]

@@ -6,25 +6,18 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Program, Proxy, Raw, accept, eventually, listener};
 
-/// Connects, and returns whether the proxy answers a greeting.
-fn is_served(mut client: Raw) -> bool {
-    use std::io::Write;
-    let _ = client.0.write_all(&[5, 1, 0]);
-    matches!(client.0.read(&mut [0; 2]), Ok(1..))
-}
-
 #[test]
 fn connections_of_one_address_are_limited() {
     let proxy = Proxy::start(&["--max-per-client", "3"]);
     let mut held: Vec<_> = (0..3).map(|_| proxy.client()).collect();
-    assert!(!is_served(Raw::connect(proxy.address)));
+    assert!(!Raw::connect(proxy.address).is_served());
     assert!(
-        is_served(Raw::connect_from([127, 0, 0, 2], proxy.address)),
+        Raw::connect_from([127, 0, 0, 2], proxy.address).is_served(),
         "another address"
     );
     held.pop();
     eventually("the slot is free again", || {
-        is_served(Raw::connect(proxy.address))
+        Raw::connect(proxy.address).is_served()
     });
 }
 
@@ -35,10 +28,10 @@ fn connections_in_all_are_limited() {
         .map(|host| Raw::connect_from([127, 0, 0, host], proxy.address).greet())
         .collect();
     let another: IpAddr = [127, 0, 0, 9].into();
-    assert!(!is_served(Raw::connect_from(another, proxy.address)));
+    assert!(!Raw::connect_from(another, proxy.address).is_served());
     held.pop();
     eventually("the slot is free again", || {
-        is_served(Raw::connect_from(another, proxy.address))
+        Raw::connect_from(another, proxy.address).is_served()
     });
 }
 
@@ -48,10 +41,10 @@ fn tunnel_counts_until_it_ends() {
     let (target, address) = listener();
     let client = proxy.client().tunnel(address);
     let far = accept(&target);
-    assert!(!is_served(Raw::connect(proxy.address)));
+    assert!(!Raw::connect(proxy.address).is_served());
     drop((client, far));
     eventually("the slot is free again", || {
-        is_served(Raw::connect(proxy.address))
+        Raw::connect(proxy.address).is_served()
     });
 }
 
@@ -79,13 +72,6 @@ fn handshake_ends_at_its_deadline() {
     assert!(start.elapsed() >= Duration::from_secs(1));
 }
 
-/// Returns STATUS.
-fn log_in(mut client: Raw, password: &[u8; 6]) -> u8 {
-    client.send(&[&[5, 1, 2, 1, 5][..], b"alice", &[6], password].concat());
-    client.expect(&[5, 2]);
-    client.read(2)[1]
-}
-
 /// Without the limit, a guess in each millisecond would be possible.
 #[test]
 fn wrong_passwords_are_slowed_down() {
@@ -93,18 +79,16 @@ fn wrong_passwords_are_slowed_down() {
     let start = Instant::now();
     let mut guesses = 0;
     while start.elapsed() < Duration::from_secs(4) {
-        assert_eq!(log_in(Raw::connect(proxy.address), b"guess1"), 1);
+        assert_eq!(Raw::connect(proxy.address).log_in("guess1"), 1);
         guesses += 1;
     }
     assert!((4..=8).contains(&guesses), "{guesses} guesses in 4 s");
     // Another address is served at once. The right password is also accepted from the slow address, after the delay.
     let start = Instant::now();
-    assert_eq!(
-        log_in(Raw::connect_from([127, 0, 0, 2], proxy.address), b"secret"),
-        0
-    );
+    let another = Raw::connect_from([127, 0, 0, 2], proxy.address);
+    assert_eq!(another.log_in("secret"), 0);
     assert!(start.elapsed() < Duration::from_secs(1));
-    assert_eq!(log_in(Raw::connect(proxy.address), b"secret"), 0);
+    assert_eq!(Raw::connect(proxy.address).log_in("secret"), 0);
 }
 
 /// Parallel guesses are not faster.
@@ -119,7 +103,7 @@ fn parallel_guesses_wait_for_each_other() {
         "4",
     ]);
     for _ in 0..3 {
-        assert_eq!(log_in(Raw::connect(proxy.address), b"guess1"), 1);
+        assert_eq!(Raw::connect(proxy.address).log_in("guess1"), 1);
     }
     let start = Instant::now();
     let mut clients: Vec<_> = (0..30).map(|_| Raw::connect(proxy.address)).collect();
@@ -141,7 +125,8 @@ fn parallel_guesses_wait_for_each_other() {
 /// Wrong methods, wrong passwords and malformed messages cost a proxy little, and leave no resources in use.
 #[test]
 fn refusals_before_login_leave_nothing() {
-    let program = Program::start(&["--user", "alice", "--password", "secret", "--log-level", "error"]);
+    let program =
+        Program::with_one_worker(&["--user", "alice", "--password", "secret", "--log-level", "error"]);
     let refused = |n: usize| {
         let ip = [127, 0, 2, u8::try_from(n / 3 % 250).expect("small") + 1]; // each guesses once or twice
         let mut client = Raw::connect_from(ip, program.address);
@@ -171,8 +156,8 @@ fn login_cannot_be_skipped() {
     client.send(&[5, 1, 0]);
     client.expect(&[5, 0xff]);
     client.expect_end();
-    assert_eq!(log_in(Raw::connect(proxy.address), b"secreT"), 1);
-    assert_eq!(log_in(Raw::connect(proxy.address), b"secret"), 0);
+    assert_eq!(Raw::connect(proxy.address).log_in("secreT"), 1);
+    assert_eq!(Raw::connect(proxy.address).log_in("secret"), 0);
 }
 
 /// A client that continues to send can read its refusal. A silent client is closed soon.

@@ -6,7 +6,10 @@ use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
 
 use sans_socks_proxy::Resolve;
 
-use crate::common::{ANYONE, BIND, CONNECT, LOCALHOST, Proxy, Raw, UDP_ASSOCIATE, accept, datagram, udp};
+use crate::common::{
+    ANYONE, Association, BIND, CONNECT, LOCALHOST, PATIENCE, Proxy, Raw, UDP_ASSOCIATE, accept, datagram,
+    expect, udp,
+};
 
 /// A link-local address of this host.
 fn link_local() -> SocketAddrV6 {
@@ -91,4 +94,28 @@ fn connection_from_the_proxy_itself_is_refused() {
         .greet();
     client.request(CONNECT, SocketAddr::new(LOCALHOST, 9));
     client.expect_refusal(2);
+}
+
+/// The name's address has a scope, which the peer of a BIND and the target of a datagram need.
+#[test]
+#[ignore = "needs an IPv6 link-local address"]
+fn scope_of_a_name_is_kept_for_peers_and_datagrams() {
+    let (_proxy, address) = proxy();
+    let mut client = Raw::greeted(address);
+    client.request(BIND, ("link-local.test", 0));
+    let bound = client.expect_success();
+    let mut at = link_local();
+    at.set_port(bound.port());
+    let mut peer = Raw::connect(at.into());
+    client.expect_success();
+    peer.send(b"y");
+    client.expect(b"y");
+
+    let proxy = Proxy::with_resolver(&[], LinkLocal(link_local()));
+    let association = Association::open(&proxy);
+    let target = std::net::UdpSocket::bind(link_local()).expect("it is local");
+    target.set_read_timeout(Some(PATIENCE)).expect("a duration");
+    let port = target.local_addr().expect("bound").port();
+    association.send(("link-local.test", port), b"z");
+    expect(&target, b"z");
 }

@@ -6,6 +6,7 @@ mod cli;
 mod common;
 mod connect;
 mod datagrams;
+mod embedded;
 mod limits;
 mod link_local;
 mod memory;

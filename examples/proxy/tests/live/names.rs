@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use crate::common::{Association, LOCALHOST, Names, PATIENCE, Proxy, Raw, expect, is_silent, udp};
+use crate::common::{
+    Association, Gate, LOCALHOST, Names, PATIENCE, Proxy, Raw, eventually, expect, is_silent, udp,
+};
 
 /// 100 datagrams in a row to a name. Only 16 once arrived, out of order.
 #[test]
@@ -157,4 +159,21 @@ fn silent_address_gives_way() {
         association.send(("two.test", at.port()), b"x");
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// A look-up that takes longer is given up, and the name is looked up again.
+#[test]
+#[ignore = "takes 6 s"]
+fn slow_lookup_is_given_up_after_5_seconds() {
+    let gate = Gate::default();
+    let proxy = Proxy::with_resolver(&[], gate.clone());
+    let association = Association::open(&proxy);
+    let start = Instant::now();
+    eventually("a second look-up begins", || {
+        association.send(("slow.test", 9), b"x");
+        thread::sleep(Duration::from_millis(50));
+        gate.begun() == 2
+    });
+    assert!(start.elapsed() > Duration::from_secs(5), "{:?}", start.elapsed());
+    gate.open();
 }

@@ -67,9 +67,8 @@ fn data_before_a_reset_arrives_whole() {
     }
 }
 
-/// The client does not read yet, so the end of the data is still in buffers when the reset arrives.
-#[test]
-fn data_before_a_reset_arrives_whole_at_a_slow_reader() {
+/// The client does not read for a while, so the end of the data is still in buffers when the reset arrives.
+fn data_before_a_reset_arrives_after(pause: Duration) {
     let proxy = Proxy::start(&[]);
     let (target, address) = listener();
     let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -82,10 +81,22 @@ fn data_before_a_reset_arrives_whole_at_a_slow_reader() {
     // A reset would discard data that has not reached the proxy.
     thread::sleep(Duration::from_millis(200));
     far.reset();
-    thread::sleep(Duration::from_millis(200));
+    thread::sleep(pause);
     let mut got = Vec::new();
     let end = client.0.read_to_end(&mut got).map_err(|error| error.kind());
     assert_eq!((got.len(), end), (len, Err(std::io::ErrorKind::ConnectionReset)));
+}
+
+#[test]
+fn data_before_a_reset_arrives_whole_at_a_slow_reader() {
+    data_before_a_reset_arrives_after(Duration::from_millis(200));
+}
+
+/// The limit is that of an idle tunnel. It was once 10 s.
+#[test]
+#[ignore = "takes 11 s"]
+fn data_before_a_reset_arrives_whole_at_a_very_slow_reader() {
+    data_before_a_reset_arrives_after(Duration::from_secs(11));
 }
 
 /// The target answers and closes while the client still uploads, like a server that refuses a large body. Its system resets the
@@ -171,11 +182,11 @@ fn both_directions_carry_all_data_at_once() {
 /// If one side does not read, the other cannot send. The proxy buffers 64 KiB of the data, and the system the rest.
 #[test]
 fn slow_reader_stops_the_sender() {
-    let program = Program::start(&[]);
+    let program = Program::with_one_worker(&[]);
     let (target, address) = listener();
     let mut client = program.client().tunnel(address);
     let mut far = accept(&target);
-    client.send(&[7; 65_536]); // the shared buffers of the threads are allocated now
+    client.send(&[7; 65_536]); // the thread's buffer is allocated now
     far.read(65_536);
     let before = program.memory();
     far.0
@@ -196,25 +207,26 @@ fn slow_reader_stops_the_sender() {
     client.expect(b"go on");
 }
 
+/// The idle tunnel is reset at both sides: a download that is cut must not look complete.
 #[test]
-fn idle_tunnel_is_closed_and_a_busy_one_is_not() {
-    let proxy = Proxy::start(&["--idle-timeout", "1"]);
-    let (mut idle, _idle_far) = tunnel(&proxy);
+fn idle_tunnel_is_reset_and_a_busy_one_is_not() {
+    let proxy = Proxy::start(&["--idle-timeout", "3"]);
+    let (mut idle, mut idle_far) = tunnel(&proxy);
     let (mut busy, mut busy_far) = tunnel(&proxy);
+    idle_far.send(b"half of the answer");
+    idle.expect(b"half of the answer");
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(3) {
+    while start.elapsed() < Duration::from_secs(5) {
         busy.send(b"x");
         busy_far.expect(b"x");
         thread::sleep(Duration::from_millis(200));
     }
-    idle.0.set_nonblocking(true).expect("a socket");
-    let end = idle.0.read(&mut [0]).map_err(|error| error.kind());
-    assert!(
-        matches!(end, Ok(0) | Err(std::io::ErrorKind::ConnectionReset)),
-        "{end:?}"
-    );
     busy_far.send(b"y");
     busy.expect(b"y");
+    for mut end in [idle, idle_far] {
+        end.0.set_nonblocking(true).expect("a socket");
+        end.expect_reset();
+    }
 }
 
 /// The target has closed, and the client continues to send. The upload must fail.

@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::common::{
-    ANYONE, CONNECT, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, UDP_ASSOCIATE, accept, datagram,
-    eventually, listener, request, udp,
+    Association, CONNECT, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, accept, datagram, eventually,
+    expect, listener, request, udp,
 };
 
 /// Early bytes are sent through the tunnel, so one write can hold the handshakes of all levels. Such a write once used all
@@ -64,41 +64,26 @@ fn proxy_is_refused_by_every_alias() {
 #[test]
 fn datagram_to_an_own_relay_socket_is_dropped() {
     let proxy = Proxy::start(&[]);
-    let mut far = Raw::connect_from([127, 0, 0, 9], proxy.address).greet();
-    far.request(UDP_ASSOCIATE, ANYONE);
-    let far_relay = far.expect_success();
-    let mut near = proxy.client();
-    near.request(UDP_ASSOCIATE, ANYONE);
-    let near_relay = near.expect_success();
-    let (far_client, _) = udp([127, 0, 0, 9]);
-    let (near_client, _) = udp(LOCALHOST);
+    let far = Raw::connect_from([127, 0, 0, 9], proxy.address).greet();
+    let far = Association::of(far, [127, 0, 0, 9]);
+    let near = Association::open(&proxy);
     let (target, target_at) = udp(LOCALHOST);
     let inner = datagram(target_at, b"through the far relay");
     for alias in [
-        near_relay.ip(),
+        near.relay.ip(),
         [127, 5, 5, 5].into(),
         Ipv4Addr::UNSPECIFIED.into(),
         LOCALHOST_V6,
     ] {
-        let alias = SocketAddr::new(alias, near_relay.port());
-        far_client
-            .send_to(&datagram(alias, &inner), far_relay)
-            .expect("loopback");
+        far.send(SocketAddr::new(alias, near.relay.port()), &inner);
     }
     // When the far relay forwards this datagram, it has handled the earlier ones.
-    let mut buffer = [0; 200];
-    far_client
-        .send_to(&datagram(target_at, b"far"), far_relay)
-        .expect("loopback");
-    assert_eq!(target.recv(&mut buffer).expect("it arrives"), 3);
-    near_client
-        .send_to(&datagram(target_at, b"near"), near_relay)
-        .expect("loopback");
-    let (len, outer) = target.recv_from(&mut buffer).expect("it arrives");
-    assert_eq!(&buffer[..len], b"near");
+    far.send(target_at, b"far");
+    expect(&target, b"far");
+    near.send(target_at, b"near");
+    let outer = expect(&target, b"near");
     target.send_to(b"answer", outer).expect("loopback");
-    let len = near_client.recv(&mut buffer).expect("the true client's answer");
-    assert!(buffer[..len].ends_with(b"answer"));
+    near.expect(target_at, b"answer"); // the true client has it
 }
 
 /// All descriptors are released.

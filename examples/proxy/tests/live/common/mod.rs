@@ -2,6 +2,8 @@
 
 mod association;
 mod raw;
+#[cfg(target_os = "linux")]
+mod system;
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
@@ -20,6 +22,8 @@ use tokio::sync::oneshot;
 
 pub(crate) use association::{Association, expect, is_silent};
 pub(crate) use raw::{Raw, Target, address, request};
+#[cfg(target_os = "linux")]
+pub(crate) use system::{Connection, in_namespace, tcp_connections};
 
 /// The time limit for expected events.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,12 +50,7 @@ impl Proxy {
         } else {
             &["--listen", "127.0.0.1:0"]
         };
-        let args = ["sans-socks-proxy", "--drain-timeout", "0"]
-            .iter()
-            .chain(listen)
-            .chain(args);
-        let options = Options::try_parse_from(args).expect("a command line");
-        let config = Config::try_from(options).expect("settings");
+        let config = config(&[&["--drain-timeout", "0"], listen, args].concat());
         let (stop, stopped) = oneshot::channel();
         let (started, start) = mpsc::channel();
         let thread = thread::spawn(move || {
@@ -92,6 +91,14 @@ impl Drop for Proxy {
     }
 }
 
+pub(crate) fn options(args: &[&str]) -> Options {
+    Options::try_parse_from(["sans-socks-proxy"].iter().chain(args)).expect("a command line")
+}
+
+pub(crate) fn config(args: &[&str]) -> Config {
+    Config::try_from(options(args)).expect("settings")
+}
+
 /// The program itself.
 pub(crate) struct Program {
     pub(crate) child: Child,
@@ -119,6 +126,15 @@ impl Program {
             &["--listen", "127.0.0.1:0"]
         };
         Self::spawn(command(&[listen, args].concat()))
+    }
+
+    /// As `start`, with one worker thread. With more, memory and threads depend on which of them were busy. Unused memory
+    /// is returned to the system at once.
+    pub(crate) fn with_one_worker(args: &[&str]) -> Self {
+        let mut command = command(&[&["--listen", "127.0.0.1:0"], args].concat());
+        command.env("TOKIO_WORKER_THREADS", "1");
+        command.env("MIMALLOC_PURGE_DELAY", "0");
+        Self::spawn(command)
     }
 
     /// As `start`, with a limit of descriptors.
@@ -186,6 +202,15 @@ impl Program {
         fs::read_dir(format!("/proc/{}/task", self.child.id()))
             .expect("it runs")
             .count()
+    }
+
+    /// Processor time of all threads, in user mode and in the kernel.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+        let ticks = fields.split(' ').skip(11).take(2); // utime and stime, in 1/100 s
+        let ticks: u64 = ticks.map(|it| it.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(10 * ticks)
     }
 
     /// Resident memory that is not backed by files, in KiB.

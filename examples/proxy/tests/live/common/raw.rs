@@ -68,6 +68,20 @@ impl Raw {
         assert_eq!(self.0.read(&mut [0]).expect("not a reset"), 0);
     }
 
+    /// Returns whether the proxy answers a greeting.
+    pub(crate) fn is_served(&mut self) -> bool {
+        let _ = self.0.write_all(&[5, 1, 0]);
+        matches!(self.0.read(&mut [0; 2]), Ok(1..))
+    }
+
+    /// Logs in as `alice`. Returns STATUS.
+    pub(crate) fn log_in(mut self, password: &str) -> u8 {
+        let len = u8::try_from(password.len()).expect("short");
+        self.send(&[b"\x05\x01\x02\x01\x05alice", &[len][..], password.as_bytes()].concat());
+        self.expect(&[5, 2]);
+        self.read(2)[1]
+    }
+
     #[track_caller]
     pub(crate) fn expect_closed(&mut self) {
         match self.0.read(&mut [0]) {
