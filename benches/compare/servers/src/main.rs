@@ -60,12 +60,12 @@ struct Options {
     /// Download this many MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     bulk: u64,
-    /// Run these UDP loads: ASSOCIATIONSxIN_FLIGHTxBYTES[+flood]
+    /// Run these UDP loads: ASSOCIATIONSxIN_FLIGHTxBYTES[+flood|+elsewhere]
     #[arg(
         long,
         value_name = "LOAD",
         value_delimiter = ',',
-        default_value = "8x16x1200,1x1x1200,1x1x1200+flood,1x16x9000,64x4x200"
+        default_value = "8x16x1200,1x1x1200,1x1x1200+flood,1x1x1200+elsewhere,1x16x9000,64x4x200"
     )]
     udp: Vec<Shape>,
     #[command(flatten)]

@@ -33,17 +33,34 @@ pub(crate) struct Shape {
     in_flight: NonZeroUsize,
     /// Bytes of payload. The first 8 are a number.
     payload: usize,
-    /// Whether another host sends to the relays at the same time.
-    flood: bool,
+    /// Where another host sends to at the same time.
+    flood: Option<Flood>,
+}
+
+/// The target of a flood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flood {
+    /// The relays.
+    Relays,
+    /// A socket that nobody reads. It shows what the sending alone costs, on the processors that all share.
+    Elsewhere,
+}
+
+impl Flood {
+    const ALL: [(&str, Self); 2] = [("flood", Self::Relays), ("elsewhere", Self::Elsewhere)];
 }
 
 impl FromStr for Shape {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (numbers, flood) = match text.strip_suffix("+flood") {
-            Some(numbers) => (numbers, true),
-            None => (text, false),
+        let (numbers, flood) = match text.split_once('+') {
+            Some((numbers, name)) => {
+                let flood = Flood::ALL.into_iter().find(|(known, _)| *known == name);
+                let (_, flood) = flood.ok_or("expected +flood or +elsewhere")?;
+                (numbers, Some(flood))
+            }
+            None => (text, None),
         };
         let parts: Vec<&str> = numbers.split('x').collect();
         let [associations, in_flight, payload] = parts[..] else {
@@ -68,7 +85,11 @@ impl FromStr for Shape {
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let flood = if self.flood { " + flood" } else { "" };
+        let flood = match self.flood {
+            Some(Flood::Relays) => " + flood",
+            Some(Flood::Elsewhere) => " + flood elsewhere",
+            None => "",
+        };
         let Self {
             associations,
             in_flight,
@@ -124,10 +145,14 @@ impl Associations {
 
     /// Keeps datagrams in flight for a while, then waits for the last of them.
     pub(crate) fn run(&mut self, time: Duration) -> io::Result<Run> {
-        let relays: Vec<_> = self.associations.iter().map(|it| it.relay).collect();
+        let sink = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let targets: Vec<_> = match self.shape.flood {
+            Some(Flood::Elsewhere) => vec![sink.local_addr()?],
+            _ => self.associations.iter().map(|it| it.relay).collect(),
+        };
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
-            let flood = self.shape.flood.then(|| scope.spawn(|| flood(&relays, &done)));
+            let flood = self.shape.flood.map(|_| scope.spawn(|| flood(&targets, &done)));
             let run = self.run_alone(time);
             done.store(true, Ordering::Relaxed);
             if let Some(flood) = flood {
@@ -259,13 +284,13 @@ fn associate(control: &mut (impl Read + Write)) -> io::Result<SocketAddr> {
 }
 
 /// Sends datagrams from another host until the run has ended.
-fn flood(relays: &[SocketAddr], done: &AtomicBool) -> io::Result<()> {
+fn flood(targets: &[SocketAddr], done: &AtomicBool) -> io::Result<()> {
     let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 2), 0))?;
-    let mut relays = relays.iter().cycle();
+    let mut targets = targets.iter().cycle();
     let mut next = Instant::now();
     while !done.load(Ordering::Relaxed) {
-        for relay in relays.by_ref().take(FLOOD_BURST as usize) {
-            socket.send_to(&[0; 100], relay)?;
+        for target in targets.by_ref().take(FLOOD_BURST as usize) {
+            socket.send_to(&[0; 100], target)?;
         }
         next += Duration::from_secs(1) * FLOOD_BURST / FLOOD;
         thread::sleep(next.saturating_duration_since(Instant::now()));
