@@ -88,6 +88,7 @@ fn greeting_wrong_version_sends_nothing() {
         Exchange::server(format!("greeting {got:02x}"), Server::default())
             .step(Phase::Greeting, "", "")
             .leaves(&format!("{got:02x} 01 00"))
+            .value(got)
             .ends(&wrong_version(5, got));
     }
 }
@@ -100,6 +101,7 @@ fn request_wrong_version_is_refused_with_01() {
             .step(Phase::Request, "", GENERAL_FAILURE)
             .leaves(&format!("{got:02x} 01 00 01 7f000001 1f90"))
             .decides([Due::SelectMethod(vec![Method::NO_AUTHENTICATION])])
+            .value(got)
             .ends(&wrong_version(5, got));
     }
 }
@@ -115,6 +117,7 @@ fn credentials_wrong_version_is_rejected_with_01() {
                 .step(Phase::Authentication, "", "01 01")
                 .leaves(&format!("{got:02x} 05 616c696365 06 736563726574"))
                 .decides([Due::SelectMethod(vec![Method::USERNAME_PASSWORD])])
+                .value(got)
                 .ends(&wrong_version(1, got));
         }
     }
@@ -169,14 +172,17 @@ fn client_wrong_version_closes_and_is_not_consumed() {
         Exchange::client(format!("selection {got:02x}"), client(Command::CONNECT), GREETING)
             .step(Phase::MethodSelection, "", "")
             .leaves(&format!("{got:02x} 00"))
+            .value(got)
             .ends(&wrong_version(5, got));
         connecting(format!("reply {got:02x}"))
             .step(Phase::Reply, "", "")
             .leaves(&format!("{got:02x} 00 00 01 7f000001 c001"))
+            .value(got)
             .ends(&wrong_version(5, got));
         bound(format!("second reply {got:02x}"))
             .step(Phase::SecondReply, "", "")
             .leaves(&format!("{got:02x} 00 00 01 7f000001 c001"))
+            .value(got)
             .ends(&wrong_version(5, got));
     }
     let strict = client::Config::new().with_strict_status_version(true);
@@ -190,6 +196,7 @@ fn client_wrong_version_closes_and_is_not_consumed() {
                 .step(Phase::MethodSelection, "05 02", ALICE)
                 .step(Phase::Authentication, "", "")
                 .leaves(&format!("{got:02x} 00"))
+                .value(got)
                 .ends(&wrong_version(1, got));
         }
     }
@@ -283,6 +290,7 @@ fn client_selection_that_was_not_offered_closes() {
             Exchange::client(format!("{greeting}, selected {selected:02x}"), client, greeting)
                 .step(Phase::MethodSelection, &format!("05 {selected:02x}"), "")
                 .leaves(SUCCESS)
+                .value(selected)
                 .ends(&Due::Closed(Error::PeerMisbehaved(unoffered)));
         }
     }
@@ -373,6 +381,7 @@ fn server_unknown_atyp_is_refused_with_08() {
             )
             .leaves("7f000001 1f90")
             .decides([Due::SelectMethod(vec![Method::NO_AUTHENTICATION])])
+            .value(atyp)
             .ends(&malformed(Malformed::AddressType(atyp)));
     }
 }
@@ -385,10 +394,12 @@ fn client_unknown_atyp_in_a_success_closes() {
         connecting(format!("ATYP {atyp:02x}"))
             .step(Phase::Reply, &takes, "")
             .leaves("000000000000")
+            .value(atyp)
             .ends(&malformed(Malformed::AddressType(atyp)));
         bound(format!("second reply, ATYP {atyp:02x}"))
             .step(Phase::SecondReply, &takes, "")
             .leaves("000000000000")
+            .value(atyp)
             .ends(&malformed(Malformed::AddressType(atyp)));
     }
 }
@@ -400,6 +411,7 @@ fn client_unknown_atyp_in_a_failure_is_a_refusal() {
         connecting(format!("REP 04, ATYP {atyp:02x}"))
             .step(Phase::Reply, "05 04", "")
             .leaves(&format!("00 {atyp:02x} 000000000000"))
+            .value(atyp)
             .ends(&Due::Closed(Error::Refused(ReplyCode::HOST_UNREACHABLE)));
         // The machine acts on REP. The decoder does not.
         let reply = [5, 4, 0, atyp, 0, 0, 0, 0, 0, 0];
@@ -432,6 +444,7 @@ fn server_control_bytes_in_a_name_are_refused_with_01() {
             requested(format!("name {name}"), server::Config::new())
                 .step(Phase::Request, &request, GENERAL_FAILURE)
                 .decides([Due::SelectMethod(vec![Method::NO_AUTHENTICATION])])
+                .value(byte)
                 .ends(&malformed(Malformed::ControlBytes));
 
             let bytes = unhex(&name);
@@ -445,6 +458,7 @@ fn server_control_bytes_in_a_name_are_refused_with_01() {
                 Due::SelectMethod(vec![Method::NO_AUTHENTICATION]),
                 Due::PendingRequest(Command::CONNECT, target.into()),
             ])
+            .value(byte)
             .ends(&Due::Served(Established::Stream));
         }
     }
@@ -522,6 +536,7 @@ fn strict_reserved_byte_is_judged_before_atyp() {
         .step(Phase::Request, &format!("05 01 {rsv:02x}"), GENERAL_FAILURE)
         .leaves("02 7f000001 1f90")
         .decides([Due::SelectMethod(vec![Method::NO_AUTHENTICATION])])
+        .value(rsv)
         .ends(&malformed(Malformed::Reserved(rsv)));
 
         let strict = client::Config::new().with_strict_reserved(true);
@@ -538,6 +553,7 @@ fn strict_reserved_byte_is_judged_before_atyp() {
         .step(Phase::MethodSelection, "05 00", REQUEST)
         .step(Phase::Reply, &takes, "")
         .leaves("01 7f000001 c001")
+        .value(rsv)
         .ends(&malformed(Malformed::Reserved(rsv)));
         Exchange::client(
             format!("second reply, RSV {rsv:02x}"),
@@ -548,6 +564,7 @@ fn strict_reserved_byte_is_judged_before_atyp() {
         .step(Phase::Reply, SUCCESS, "")
         .step(Phase::SecondReply, &takes, "")
         .leaves("01 7f000001 c001")
+        .value(rsv)
         .ends(&malformed(Malformed::Reserved(rsv)));
         // RSV of a refusal is not checked.
         Exchange::client(
@@ -558,6 +575,7 @@ fn strict_reserved_byte_is_judged_before_atyp() {
         .step(Phase::MethodSelection, "05 00", REQUEST)
         .step(Phase::Reply, "05 05", "")
         .leaves(&format!("{rsv:02x} 01 00000000 0000"))
+        .value(rsv)
         .ends(&Due::Closed(Error::Refused(ReplyCode::CONNECTION_REFUSED)));
     }
 }
@@ -572,10 +590,12 @@ fn client_unassigned_reply_code_is_a_refusal() {
         connecting(format!("REP {rep:02x}"))
             .step(Phase::Reply, &format!("05 {rep:02x}"), "")
             .leaves("00 01 00000000 0000 44415441")
+            .value(rep)
             .ends(&end);
         bound(format!("second reply, REP {rep:02x}"))
             .step(Phase::SecondReply, &format!("05 {rep:02x}"), "")
             .leaves("00 01 00000000 0000")
+            .value(rep)
             .ends(&end);
         assert_eq!(Error::Refused(code).reply_code(), Some(code));
     }

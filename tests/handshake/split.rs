@@ -689,7 +689,8 @@ fn client_sends_messages_of_every_length() {
     ];
     for (method, credentials, login) in &logins {
         for offered in [vec![*method; 1], vec![*method; 255]] {
-            for name in (245..=255).chain([1]).map(|len| vec![b'a'; len]) {
+            for len in (245..=255).chain([1]) {
+                let name = vec![b'a'; usize::from(len)];
                 let client = Client {
                     request: Request::connect((Domain::new(&name).unwrap(), 0x1f90).into()),
                     auth: Auth::new(&offered, *credentials).unwrap(),
@@ -714,6 +715,7 @@ fn client_sends_messages_of_every_length() {
                 };
                 authenticated
                     .step(Phase::Reply, SUCCESS, "")
+                    .value(len)
                     .ends(&Due::Connected(ReplyCode::SUCCEEDED, Address::UNSPECIFIED.into()));
             }
         }

@@ -85,12 +85,14 @@ fn client_refusal_is_judged_at_cd() {
                 connecting(format!("refused with {refusal}, {after}"))
                     .step(Phase::Reply, &refusal, "")
                     .leaves(after)
+                    .value(byte)
                     .ends(&end);
                 binding(format!("peer refused with {refusal}, {after}"))
                     .step(Phase::Reply, "00 5a 8307 7f000001", "")
                     .step(Phase::SecondReply, &refusal, "")
                     .leaves(after)
                     .decides([Due::Bound(address("127.0.0.1:33543").into())])
+                    .value(byte)
                     .ends(&end);
             }
         }
@@ -108,11 +110,13 @@ fn client_closes_on_other_versions() {
             connecting(wrong.as_str())
                 .step(Phase::Reply, "", "")
                 .leaves(&wrong)
+                .value(version)
                 .ends(&end);
             binding(format!("{wrong} in the second reply"))
                 .step(Phase::Reply, "00 5a 8307 7f000001", "")
                 .step(Phase::SecondReply, "", "")
                 .leaves(&wrong)
+                .value(version)
                 .ends(&end);
         }
     }

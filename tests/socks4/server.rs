@@ -110,6 +110,7 @@ fn server_refuses_with_5b() {
         };
         Exchange::server(format!("refused with {code}"), script)
             .step(Phase::Greeting, "04 01 0050 00000001 75 00 61 00", REJECTED)
+            .value(code.get())
             .ends(&end);
         let script = Server {
             peer: Err(code),
@@ -125,6 +126,7 @@ fn server_refuses_with_5b() {
                 pending(Command::BIND, address("192.0.2.9:80"), b"u"),
                 Due::PendingPeer,
             ])
+            .value(code.get())
             .ends(&end);
     }
 }
@@ -145,6 +147,7 @@ fn server_refuses_with_codes_of_version_4() {
                 "04 01 0050 c0000209 75 00",
                 &format!("00 {sent:02x} 0000 00000000"),
             )
+            .value(byte)
             .ends(&Due::Closed(Error::Socks4Refused(socks4::ReplyCode::new(sent))));
 
         let converted = ReplyCode::from(socks4::ReplyCode::new(sent));
@@ -156,6 +159,7 @@ fn server_refuses_with_codes_of_version_4() {
                 "05 01 00 01 c0000209 0050",
                 &format!("05 {converted:02x} 00 01 00000000 0000"),
             )
+            .value(byte)
             .ends(&Due::Closed(Error::Refused(converted)));
     }
 }
@@ -232,6 +236,7 @@ fn server_passes_every_other_command_to_its_caller() {
             )
             .leaves("74756e6e656c")
             .decides([pending(command, address("192.0.2.9:80"), b"u")])
+            .value(byte)
             .ends(&Due::Closed(Error::Refused(ReplyCode::COMMAND_NOT_SUPPORTED)));
     }
 }
@@ -302,11 +307,13 @@ fn server_refuses_control_bytes_in_a_name() {
                 exchange
                     .step(Phase::Greeting, &request, REJECTED)
                     .decides([])
+                    .value(byte)
                     .ends(&Due::Closed(Error::Malformed(Malformed::ControlBytes)));
             } else {
                 exchange
                     .step(Phase::Greeting, &request, GRANTED)
                     .decides([pending(command, target, &[byte])])
+                    .value(byte)
                     .ends(&Due::Served(Established::Stream));
             }
         }
@@ -327,6 +334,7 @@ fn server_closes_on_other_versions() {
                 .step(Phase::Greeting, "", "")
                 .leaves(&format!("{version:02x} 01 0050 7f000001 75 00"))
                 .decides([])
+                .value(version)
                 .ends(&Due::Closed(wrong_version(5, version).into()));
         }
     }
