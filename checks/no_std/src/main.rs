@@ -148,7 +148,7 @@ fn datagrams(address: Address<'_>) -> Option<()> {
         let piece = association.accept(source, &bytes[..n]).ok()?;
         match reassembler.handle_datagram(Duration::ZERO, piece) {
             Outcome::Deliver(whole) => {
-                delivered = whole.header.address == address && whole.payload == payload
+                delivered = whole.header.address == address && whole.payload == payload;
             }
             Outcome::Pending => {}
             Outcome::Dropped(_) => return None,
