@@ -233,6 +233,10 @@ impl<K: Clone + Ord> AssociationTable<K> {
     /// Returns the key of the association that a datagram from `source` belongs to.
     fn find(&self, source: SocketAddr) -> Option<&K> {
         let (host, port) = (source.ip(), source.port());
+        // No association admits port 0. In a place, it means any port, so that place would be searched to its end.
+        if port == 0 {
+            return None;
+        }
         let places = [
             (Role::Client, port),
             (Role::Unused, port),

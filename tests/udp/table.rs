@@ -1,7 +1,10 @@
 //! Many associations on one socket. The table agrees with a simple model, and the obvious loop is wrong.
 
+use core::cell::Cell;
+use core::cmp::Ordering;
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use fastrand::Rng;
 use sans_socks::udp::{Association, AssociationTable, Discard, TableError};
@@ -95,6 +98,45 @@ fn table_discard_changes_nothing() {
     assert_eq!(malformed, Err(Discard::Malformed(Malformed::Truncated)));
     assert_eq!(table.get(&1).and_then(Association::client), None);
     assert!(table.accept(socket("192.0.2.7:4001"), QUERY).is_ok());
+}
+
+/// Compares its keys, and counts the comparisons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Counted(u32, Rc<Cell<usize>>);
+
+impl PartialOrd for Counted {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Counted {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.1.set(self.1.get() + 1);
+        self.0.cmp(&other.0)
+    }
+}
+
+/// No association admits source port 0. A table that looked for one would ask all associations of the host.
+#[test]
+fn table_source_port_0_is_dropped_without_a_search() {
+    let comparisons = Rc::new(Cell::new(0));
+    let mut table = AssociationTable::new(1000);
+    for key in 0..1000 {
+        let association = of_host("192.0.2.7").with_any_port(key % 2 == 0);
+        table
+            .insert(Counted(key, comparisons.clone()), association)
+            .unwrap();
+    }
+    let searched = |table: &mut AssociationTable<Counted>, source| {
+        comparisons.set(0);
+        let result = table.accept(socket(source), QUERY).map(|(key, _)| key.0);
+        (result, comparisons.get())
+    };
+    assert_eq!(searched(&mut table, "192.0.2.7:0"), (Err(Discard::Source), 0));
+    let (first, logarithmic) = searched(&mut table, "192.0.2.7:4000");
+    assert_eq!(first, Ok(0));
+    assert!((1..200).contains(&logarithmic), "{logarithmic}");
 }
 
 /// A link-local address on another link is another host.
