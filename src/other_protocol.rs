@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::error::Malformed;
-use crate::message::VERSION;
+use crate::message::{VERSION, userpass};
 
 /// A protocol that peers often speak on a SOCKS port by mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,7 +28,7 @@ impl fmt::Display for OtherProtocol {
 }
 
 impl Malformed {
-    /// Guesses which protocol the peer speaks, from the byte where version `05` was expected.
+    /// Guesses which protocol the peer speaks, from the byte that is not the expected version.
     ///
     /// Use it for a log line, or to pass the connection to another handler. The machine does not consume a wrong
     /// version byte, so the other handler receives the whole stream.
@@ -37,7 +37,9 @@ impl Malformed {
     /// |---|---|
     /// | `G H P C D O T`: first letter of a method or of `HTTP/` | [`OtherProtocol::Http`] |
     /// | `16` handshake, `15` alert | [`OtherProtocol::Tls`] |
-    /// | `04` request, `00` reply | [`OtherProtocol::Socks4`] |
+    /// | `04` request, `00` reply, where `05` was expected | [`OtherProtocol::Socks4`] |
+    ///
+    /// There is no guess where version `01` was expected: it begins a later message of the handshake.
     ///
     /// ```
     /// use sans_socks::OtherProtocol;
@@ -48,16 +50,14 @@ impl Malformed {
     /// ```
     #[must_use]
     pub const fn looks_like(&self) -> Option<OtherProtocol> {
-        match self {
-            Self::Version {
-                expected: VERSION,
-                got,
-            } => match got {
-                b'G' | b'H' | b'P' | b'C' | b'D' | b'O' | b'T' => Some(OtherProtocol::Http),
-                0x15 | 0x16 => Some(OtherProtocol::Tls),
-                0x00 | 0x04 => Some(OtherProtocol::Socks4),
-                _ => None,
-            },
+        let Self::Version { expected, got } = *self else {
+            return None;
+        };
+        match (expected, got) {
+            (userpass::VERSION, _) => None,
+            (_, b'G' | b'H' | b'P' | b'C' | b'D' | b'O' | b'T') => Some(OtherProtocol::Http),
+            (_, 0x15 | 0x16) => Some(OtherProtocol::Tls),
+            (VERSION, 0x00 | 0x04) => Some(OtherProtocol::Socks4),
             _ => None,
         }
     }

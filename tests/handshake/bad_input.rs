@@ -5,6 +5,7 @@
 use sans_socks::client::{self, Auth};
 use sans_socks::message::Greeting;
 use sans_socks::server::{self, Established};
+use sans_socks::socks4::UserId;
 use sans_socks::{
     Address, ApiMisuse, Command, Credentials, Domain, Error, InvalidValue, Malformed, Method, OtherProtocol,
     PeerMisbehaved, Phase, Reply, ReplyCode, Request,
@@ -217,7 +218,12 @@ fn other_protocol_is_named_and_not_consumed() {
     let tls_alert = unhex("15 03 01 00 02 02 0a");
     let socks4_request = unhex("04 01 1f90 7f000001 00");
     let socks4_refusal = unhex("00 5b 0000 00000000");
-    let cases: [(&Script<'_>, &[u8], Option<OtherProtocol>); 14] = [
+    let socks4_client = Script::Client(Client::socks4(
+        Command::CONNECT,
+        address("127.0.0.1:8080"),
+        UserId::EMPTY,
+    ));
+    let cases: [(&Script<'_>, &[u8], Option<OtherProtocol>); 17] = [
         (&server, b"GET / HTTP/1.0\r\n\r\n", http),
         (&server, b"HEAD / HTTP/1.0\r\n\r\n", http),
         (&server, b"POST / HTTP/1.0\r\n\r\n", http),
@@ -232,6 +238,9 @@ fn other_protocol_is_named_and_not_consumed() {
         (&client, b"HTTP/1.1 400 Bad Request\r\n\r\n", http),
         (&client, &tls_alert, tls),
         (&client, &socks4_refusal, socks4),
+        (&socks4_client, b"HTTP/1.1 400 Bad Request\r\n\r\n", http),
+        (&socks4_client, &tls_alert, tls),
+        (&socks4_client, b"\x05\xff", None),
     ];
     for (script, input, protocol) in cases {
         let record = driver::run(script, &Delivery::reads([input]));
@@ -239,14 +248,16 @@ fn other_protocol_is_named_and_not_consumed() {
             panic!("{input:02x?}: {:?}", record.end());
         };
         assert_eq!(fault.looks_like(), protocol, "{input:02x?}");
-        let named = protocol.map_or(String::new(), |it| format!("expected 0x05: looks like {it}"));
+        let (expected, sent) = match script {
+            Script::Server(_) => ("0x05", ""),
+            Script::Client(client) if client.socks4.is_some() => ("0x00", "04011f907f00000100"),
+            Script::Client(_) => ("0x05", "050100"),
+        };
+        let named = protocol.map_or(String::new(), |it| {
+            format!("expected {expected}: looks like {it}")
+        });
         assert!(fault.to_string().ends_with(&named), "{fault}");
         assert_eq!(record.unread, input);
-        let sent = if matches!(script, Script::Client(_)) {
-            "050100"
-        } else {
-            ""
-        };
         assert_eq!(hex::encode(record.sent()), sent);
     }
     // Only the first byte of a connection identifies a protocol.
