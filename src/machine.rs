@@ -102,9 +102,9 @@ pub trait Machine: private::Sealed {
     /// that you offered, it asks for the rest. If you hold received bytes that you have not offered yet, offer them before
     /// you poll again.
     ///
-    /// If you negotiated a method yourself, and that negotiation consumed the rest of the bytes, call `handle_eof`
-    /// again, or pass an empty slice to [`handle_input`](Self::handle_input). Either call tells the machine that you
-    /// hold no more bytes.
+    /// If you negotiated a method yourself, and that negotiation consumed the rest of the bytes, pass an empty slice to
+    /// [`handle_input`](Self::handle_input). It tells the machine that you hold no more bytes. While
+    /// [`Io::NeedInput`] is pending, a second call of `handle_eof` does the same. At any other time, it does nothing.
     fn handle_eof(&mut self);
 
     /// Returns the pending input or output, or `None` if a decision is pending.

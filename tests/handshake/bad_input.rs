@@ -870,6 +870,64 @@ fn eof_again_closes_a_machine_that_needs_input() {
     }
 }
 
+/// a caller whose own negotiation consumed the rest tells the machine so by an empty slice, at any time. A second
+/// announcement has the same effect only while the machine needs input.
+#[test]
+fn eof_after_a_negotiation_that_consumed_the_rest_closes() {
+    fn next(machine: &mut dyn Machine) {
+        match machine.due() {
+            Due::Transmit(_) => machine.sent(usize::MAX),
+            _ => machine.decide(),
+        }
+    }
+    let methods = [Method::GSSAPI];
+    let client = Script::Client(Client {
+        auth: Auth::new(&methods, None).unwrap(),
+        ..client(Command::CONNECT)
+    });
+    let server = Script::Server(Server {
+        prefer: &methods,
+        ..Server::default()
+    });
+    for (script, input, first, phase) in [
+        (&client, "05 01 746f6b", 2, Phase::Reply),
+        (&server, "05 01 01 746f6b", 3, Phase::Request),
+    ] {
+        for (empties_at, again_at) in [(0, 9), (1, 9), (2, 9), (9, 0), (9, 1), (9, 2), (9, 9)] {
+            let mut machine = script.start();
+            while !matches!(machine.due(), Due::NeedInput(_)) {
+                next(&mut *machine);
+            }
+            assert_eq!(machine.handle_input(&unhex(input)), first);
+            while !matches!(machine.due(), Due::Negotiate(_)) {
+                next(&mut *machine);
+            }
+            machine.handle_eof();
+            let mut step = 0;
+            let end = loop {
+                if step == empties_at {
+                    assert_eq!(machine.handle_input(&[]), 0);
+                }
+                if step == again_at {
+                    machine.handle_eof();
+                }
+                step += 1;
+                match machine.due() {
+                    Due::NeedInput(_) if step > 3 => break None,
+                    Due::NeedInput(_) => {}
+                    due if due.is_end() => break due.eof(),
+                    _ => next(&mut *machine),
+                }
+            };
+            let what = format!("{phase}, {empties_at}, {again_at}");
+            // A client has its request to send at step 1.
+            let needs_input_at = if phase == Phase::Reply { 2 } else { 1 };
+            let closes = empties_at < 9 || (needs_input_at..9).contains(&again_at);
+            assert_eq!(end, closes.then_some((phase, 0)), "{what}");
+        }
+    }
+}
+
 /// bytes that are offered after the end are consumed, or noted if they are not needed yet.
 #[test]
 fn eof_before_the_last_bytes_loses_nothing() {
