@@ -49,9 +49,9 @@ pub async fn advance<'m, M: sans_socks::Machine>(
         }
     }
     stream.flush().await?;
-    machine
-        .poll_decision()
-        .ok_or_else(|| std::io::ErrorKind::WouldBlock.into())
+    let decision = machine.poll_decision();
+    debug_assert!(decision.is_some(), "a machine has input, output or a decision");
+    decision.ok_or_else(|| std::io::ErrorKind::Other.into())
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {

@@ -240,7 +240,8 @@ fn consume(carry: &mut alloc::vec::Vec<u8>, n: usize) {
 /// Exactly one of `poll_io` and `poll_decision` returns `Some`, so the error does not occur.
 #[cfg(feature = "std")]
 fn decided<D>(decision: Option<D>) -> std::io::Result<D> {
-    decision.ok_or_else(|| std::io::ErrorKind::WouldBlock.into())
+    debug_assert!(decision.is_some(), "a machine has input, output or a decision");
+    decision.ok_or_else(|| std::io::ErrorKind::Other.into())
 }
 
 pub(crate) mod private {

@@ -154,9 +154,9 @@ where
                 }
             }
         }
-        machine
-            .poll_decision()
-            .ok_or_else(|| io::ErrorKind::WouldBlock.into())
+        let decision = machine.poll_decision();
+        debug_assert!(decision.is_some(), "a machine has input, output or a decision");
+        decision.ok_or_else(|| io::ErrorKind::Other.into())
     }
 
     /// Waits for more bytes in `carry`. There may be none if no frame is complete. Returns `false` at the end of the
