@@ -207,7 +207,8 @@ pub struct Authenticate<'a> {
 impl Authenticate<'_> {
     /// Returns the user name and password. [`Credentials::verify`] compares them in constant time.
     ///
-    /// They borrow the token. If you need them after the answer, first copy them, for instance into a [`CredentialsBuf`](crate::CredentialsBuf).
+    /// They borrow the token. If you need them after the answer, first copy them, for instance into a
+    /// [`CredentialsBuf`](crate::CredentialsBuf).
     #[inline]
     #[must_use]
     pub fn credentials(&self) -> Credentials<'_> {
@@ -358,6 +359,10 @@ impl PendingRequest<'_> {
     /// - BIND: the address of the listener
     /// - UDP ASSOCIATE: the address of the relay
     /// - Tor's commands: the answer
+    ///
+    /// A reply of version 4 has room only for an IPv4 address. For CONNECT and BIND, any other host is sent as `0.0.0.0`,
+    /// with the port of `bound`. For any other command, the request is refused with `5B` instead, and the handshake
+    /// closes with [`Error::Refused`] and REP 08.
     #[inline]
     pub fn accept<'b>(self, bound: impl Into<Address<'b>>) {
         let version = self.request.version();
@@ -383,18 +388,7 @@ impl PendingRequest<'_> {
     ///
     /// For a request of version 5, the code is [converted](socks4::ReplyCode).
     pub fn reject_socks4(self, code: socks4::ReplyCode) {
-        let code = if code.is_granted() {
-            socks4::ReplyCode::REJECTED
-        } else {
-            code
-        };
-        match self.request.version() {
-            Version::Socks5 => self.reject(code.into()),
-            Version::Socks4 => {
-                self.handshake.send_socks4_failure(code);
-                self.handshake.state = State::Closed(Error::Socks4Refused(code));
-            }
-        }
+        self.handshake.reject_socks4(self.request.version(), code);
     }
 
     /// Accepts the request with an address, or rejects it with a code.
@@ -416,7 +410,16 @@ pub struct PendingPeer<'a> {
 }
 
 impl PendingPeer<'_> {
-    /// Sends REP 00 with the address of the peer that has connected.
+    /// Returns the version of the request.
+    #[inline]
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Sends REP 00, or `5A` in version 4, with the address of the peer that has connected.
+    ///
+    /// In version 4, any host other than an IPv4 address is sent as `0.0.0.0`, with the port of `peer`.
     #[inline]
     pub fn accept<'b>(self, peer: impl Into<Address<'b>>) {
         let next = State::Established(Established::Stream);
@@ -429,6 +432,11 @@ impl PendingPeer<'_> {
     #[inline]
     pub fn reject(self, code: ReplyCode) {
         self.handshake.reject(self.version, code);
+    }
+
+    /// Sends a code of version 4 as [`PendingRequest::reject_socks4`] does, and closes.
+    pub fn reject_socks4(self, code: socks4::ReplyCode) {
+        self.handshake.reject_socks4(self.version, code);
     }
 
     /// Accepts with the peer's address, or rejects with a code.

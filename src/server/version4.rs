@@ -6,6 +6,7 @@ use super::{Established, Handshake, Message, State};
 use crate::address::{Address, Host};
 use crate::buffer::Progress;
 use crate::code_point::{Command, ReplyCode};
+use crate::error::Error;
 use crate::message::{Decoded, length_byte};
 use crate::socks4::{self, Version};
 
@@ -43,6 +44,22 @@ impl Handshake {
             Progress::Fault(fault) => self.refuse(Message::Greeting, Version::Socks4, fault),
         }
         consumed
+    }
+
+    /// Sends a failure with a code of version 4, which is converted for a client of version 5.
+    pub(super) fn reject_socks4(&mut self, version: Version, code: socks4::ReplyCode) {
+        let code = if code.is_granted() {
+            socks4::ReplyCode::REJECTED
+        } else {
+            code
+        };
+        match version {
+            Version::Socks5 => self.reject(version, code.into()),
+            Version::Socks4 => {
+                self.send_socks4_failure(code);
+                self.state = State::Closed(Error::Socks4Refused(code));
+            }
+        }
     }
 
     /// Sends a failure. Keeps a complete request, without its user id, for [`request`](Self::request).

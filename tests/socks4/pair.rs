@@ -56,14 +56,14 @@ impl Combination<'_> {
             let user_id = self.user_id.as_bytes().to_vec();
             server_decisions.push(Due::PendingSocks4Request(self.command, address, user_id));
         }
-        let mut answer = match self.socks4_code {
-            Some(code) => Err(code.into()),
-            None => self.reply,
-        };
+        let mut answer = self.reply;
         if let (Ok(bound), Command::BIND) = (answer, self.command) {
             asked.push(Due::Bound(bound.into()));
             server_decisions.push(Due::PendingPeer);
             answer = self.peer;
+        }
+        if let Some(code) = self.socks4_code {
+            answer = answer.map_err(|_| code.into());
         }
         let (client, server, unread) = match (answer, self.version) {
             (Ok(address), _) => {
@@ -149,7 +149,8 @@ fn machines_agree_in_every_combination() {
                         (bound, Ok(address("198.51.100.9:20")), None),
                         (refused, bound, None),
                         (bound, refused, None),
-                        (bound, bound, identd),
+                        (refused, bound, identd),
+                        (bound, refused, identd),
                     ] {
                         Combination {
                             version,

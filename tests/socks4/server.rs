@@ -137,6 +137,7 @@ fn server_refuses_with_codes_of_version_4() {
     for byte in 0..=0xff {
         let code = socks4::ReplyCode::new(byte);
         let script = Server {
+            reply: Err(ReplyCode::NOT_ALLOWED),
             socks4_code: Some(code),
             ..server()
         };
@@ -160,6 +161,38 @@ fn server_refuses_with_codes_of_version_4() {
                 &format!("05 {converted:02x} 00 01 00000000 0000"),
             )
             .value(byte)
+            .ends(&Due::Closed(Error::Refused(converted)));
+    }
+}
+
+/// so are those of BIND's second reply.
+#[test]
+fn server_refuses_a_peer_with_codes_of_version_4() {
+    for byte in 0..=0xff {
+        let code = socks4::ReplyCode::new(byte);
+        let script = Server {
+            peer: Err(ReplyCode::NOT_ALLOWED),
+            socks4_code: Some(code),
+            ..server()
+        };
+        let sent = if byte == 0x5a { 0x5b } else { byte };
+        Exchange::server(format!("peer refused with {code}"), script)
+            .step(
+                Phase::Greeting,
+                "04 02 0050 c0000209 75 00",
+                &format!("{GRANTED} 00 {sent:02x} 0000 00000000"),
+            )
+            .ends(&Due::Closed(Error::Socks4Refused(socks4::ReplyCode::new(sent))));
+
+        let converted = ReplyCode::from(socks4::ReplyCode::new(sent));
+        let first = "05 00 00 01 00000000 0000";
+        Exchange::server(format!("peer of version 5 refused with {code}"), script)
+            .step(Phase::Greeting, "05 01 00", "05 00")
+            .step(
+                Phase::Request,
+                "05 02 00 01 c0000209 0050",
+                &format!("{first} 05 {converted:02x} 00 01 00000000 0000"),
+            )
             .ends(&Due::Closed(Error::Refused(converted)));
     }
 }
@@ -516,6 +549,7 @@ fn phases_are_those_of_version_5() {
     let Output::PendingPeer(pending) = handshake.poll_output() else {
         panic!("{handshake:?}");
     };
+    assert_eq!(pending.version(), Version::Socks4);
     pending.accept(Address::UNSPECIFIED);
     assert_eq!(handshake.phase(), Phase::Established);
 }

@@ -230,7 +230,11 @@ cannot_panic! {
         token.answer(answer);
     }
     fn pending_peer_accept(token: server::PendingPeer<'_>, peer: Address<'_>) { token.accept(peer); }
+    fn pending_peer_version(token: &server::PendingPeer<'_>) -> Version { token.version() }
     fn pending_peer_reject(token: server::PendingPeer<'_>, code: ReplyCode) { token.reject(code); }
+    fn pending_peer_reject_socks4(token: server::PendingPeer<'_>, code: socks4::ReplyCode) {
+        token.reject_socks4(code);
+    }
     fn pending_peer_answer(token: server::PendingPeer<'_>, answer: Result<Address<'_>, ReplyCode>) {
         token.answer(answer);
     }

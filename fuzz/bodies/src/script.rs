@@ -96,7 +96,7 @@ pub struct ServerCaller {
     strict_reserved: bool,
     lenient_version: bool,
     socks4: bool,
-    /// Rejects every request with this code of version 4.
+    /// Rejects with this code of version 4, instead of the one in `reply` or `peer`.
     socks4_code: Option<u8>,
     prefer: Preference,
     /// The credentials are accepted if this is 0.

@@ -20,7 +20,7 @@ pub struct Server<'a> {
     pub reply: Result<Address<'a>, ReplyCode>,
     /// BIND's second reply.
     pub peer: Result<Address<'a>, ReplyCode>,
-    /// Rejects every request by `reject_socks4` with this code.
+    /// Rejects by `reject_socks4` with this code, instead of the code in `reply` or `peer`.
     pub socks4_code: Option<socks4::ReplyCode>,
 }
 
@@ -159,12 +159,15 @@ impl Caller for ServerMachine<'_> {
                 Verdict::RejectWith(status) => authenticate.reject_with(status),
             },
             Output::Negotiate(negotiate) => negotiate.accept(),
-            Output::PendingRequest(pending) => match (self.script.socks4_code, self.script.reply) {
-                (Some(code), _) => pending.reject_socks4(code),
-                (None, Ok(bound)) => pending.accept(bound),
-                (None, Err(code)) => pending.reject(code),
+            Output::PendingRequest(pending) => match (self.script.reply, self.script.socks4_code) {
+                (Err(_), Some(code)) => pending.reject_socks4(code),
+                (Ok(bound), _) => pending.accept(bound),
+                (Err(code), None) => pending.reject(code),
             },
-            Output::PendingPeer(pending) => pending.answer(self.script.peer),
+            Output::PendingPeer(pending) => match (self.script.peer, self.script.socks4_code) {
+                (Err(_), Some(code)) => pending.reject_socks4(code),
+                (peer, _) => pending.answer(peer),
+            },
             other => panic!("not a decision: {other:?}"),
         }
     }
