@@ -141,9 +141,21 @@ pub trait Encode: private::Sealed {
     }
 }
 
-/// The length of the longest message in bytes: a request of SOCKS4a whose two fields have 255 bytes each.
+/// The length of the longest message in bytes.
 #[cfg(feature = "bytes")]
-const LONGEST: usize = 520;
+const LONGEST: usize = crate::socks4::Request::MAX_LEN;
+#[cfg(feature = "bytes")]
+const _: () = assert!(
+    LONGEST >= Greeting::MAX_LEN
+        && LONGEST >= Selection::MAX_LEN
+        && LONGEST >= crate::Credentials::MAX_LEN
+        && LONGEST >= AuthStatus::MAX_LEN
+        && LONGEST >= Request::MAX_LEN
+        && LONGEST >= Reply::MAX_LEN
+        && LONGEST >= crate::socks4::Reply::MAX_LEN
+        && LONGEST >= crate::udp::Header::MAX_LEN,
+    "no other message is longer, except a GSSAPI frame, which has its own `encode`"
+);
 
 /// Decodes a message of two bytes, the first of which must be `version`. Returns the second.
 #[inline]
