@@ -77,7 +77,7 @@ fn up_to<'a>(u: &mut Unstructured<'a>, max: usize) -> Result<&'a [u8]> {
 /// Half of the generated names are host names, and the others are any bytes.
 impl<'a> Arbitrary<'a> for Domain<'a> {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        if !bool::arbitrary(u)? {
+        if bool::arbitrary(u)? {
             return Ok(Self::from_counted(counted(u)?));
         }
         let start = HOST_NAME.len() - usize::from(u.int_in_range(1..=255_u8)?);
@@ -225,7 +225,7 @@ impl<'a> Arbitrary<'a> for ClientConfig {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let proposed: Option<ProtectionLevel> = u.arbitrary()?;
         Ok(proposed
-            .map_or(Self::clear(), Self::new)
+            .map_or(Self::unprotected(), Self::new)
             .with_accepted(levels(u)?)
             .with_nec(u.arbitrary()?)
             .with_max_token(u.arbitrary()?)

@@ -115,9 +115,8 @@ impl<'a> Auth<'a> {
 /// let mut handshake = Handshake::with_config(&request, Auth::none(), config);
 /// # Ok::<(), sans_socks::InvalidValue>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
-#[non_exhaustive]
 pub struct Config {
     optimistic: bool,
     strict_reserved: bool,

@@ -6,7 +6,7 @@ use super::error::Error;
 use super::{ProtectionLevel, Services};
 
 /// A set of levels, one bit for each byte. Bit 0 is level `00`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Levels(u8);
 
 impl Levels {
@@ -90,7 +90,7 @@ fn judge(byte: u8, allowed: Levels, services: Services) -> Result<Option<Protect
 }
 
 /// The form of the messages of a negotiation, and the limits for their tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Framing {
     pub(super) nec: bool,
     pub(super) max_token: u16,
@@ -166,8 +166,7 @@ macro_rules! framing_settings {
 ///     .with_accepted(&[ProtectionLevel::Integrity]);
 /// assert!(config.accepts(ProtectionLevel::Integrity));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientConfig {
     proposed: Option<ProtectionLevel>,
     accepted: Levels,
@@ -186,7 +185,7 @@ impl ClientConfig {
     /// The peers are authenticated, but nothing after that is protected. Use it for servers that are configured for old
     /// versions of curl.
     #[must_use]
-    pub const fn clear() -> Self {
+    pub const fn unprotected() -> Self {
         Self::proposing(None)
     }
 
@@ -242,8 +241,7 @@ impl Default for ClientConfig {
 ///     .with_allowed(&[ProtectionLevel::Confidentiality])
 ///     .with_counter_offer(Some(ProtectionLevel::Confidentiality));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ServerConfig {
     allowed: Levels,
     counter_offer: Option<ProtectionLevel>,

@@ -18,7 +18,7 @@ use crate::socks4;
 /// assert!(config.empty_credentials());
 /// let handshake = Handshake::with_config(config);
 /// ```
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Config {
     /// One bit for each setting keeps a handshake within its 560 bytes.
     settings: u8,

@@ -201,7 +201,7 @@ fn sessions() -> [Session; 13] {
 
 fn client_config(level: Option<ProtectionLevel>, nec: bool) -> ClientConfig {
     level
-        .map_or(ClientConfig::clear(), ClientConfig::new)
+        .map_or(ClientConfig::unprotected(), ClientConfig::new)
         .with_nec(nec)
 }
 

@@ -34,7 +34,7 @@ fn datagram_layers(level: ProtectionLevel) -> (Layer, Layer) {
 
 fn clear_layers() -> (Layer, Layer) {
     let (client, server) = converse(
-        Negotiator::client(Fake::initiator(2), ClientConfig::clear()),
+        Negotiator::client(Fake::initiator(2), ClientConfig::unprotected()),
         Negotiator::server(Fake::acceptor(2), ServerConfig::new().with_clear(true)),
     );
     (client.end.unwrap(), server.end.unwrap())

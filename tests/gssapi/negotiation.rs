@@ -707,12 +707,15 @@ fn server_proposal_is_allowed_by_policy() {
 /// if both sides opt in, level 00 is agreed on by a wrapped `00`.
 #[test]
 fn level_00_is_opt_in() {
-    let refused = converse(client(2, ClientConfig::clear()), server(2, ServerConfig::new()));
+    let refused = converse(
+        client(2, ClientConfig::unprotected()),
+        server(2, ServerConfig::new()),
+    );
     assert_eq!(refused.0.error(), Error::Rejected);
     assert_eq!(refused.1.error(), Error::LevelNotAllowed(0));
 
     let config = ServerConfig::new().with_clear(true).with_allowed(&[Integrity]);
-    let (of_client, of_server) = converse(client(2, ClientConfig::clear()), server(2, config));
+    let (of_client, of_server) = converse(client(2, ClientConfig::unprotected()), server(2, config));
     let (from_client, from_server) = exchange(2, 0);
     assert_eq!(of_client.facts(), (from_client, vec![], Ok(None)));
     assert_eq!(of_server.facts(), (from_server, vec![], Ok(None)));
@@ -725,7 +728,7 @@ fn level_00_is_opt_in() {
     );
     let input = [authentication(1), level_of(false, 2)].concat();
     assert_eq!(
-        drive(client(2, ClientConfig::clear()), &[&input]).error(),
+        drive(client(2, ClientConfig::unprotected()), &[&input]).error(),
         Error::LevelNotAllowed(2)
     );
     // The opt-in does not include the other undefined bytes.
@@ -734,7 +737,7 @@ fn level_00_is_opt_in() {
         let outcome = drive(server(2, ServerConfig::new().with_clear(true)), &[&input]);
         assert_eq!(outcome.error(), Error::LevelNotAllowed(byte));
         let input = [authentication(1), level_of(false, byte)].concat();
-        let outcome = drive(client(2, ClientConfig::clear()), &[&input]);
+        let outcome = drive(client(2, ClientConfig::unprotected()), &[&input]);
         assert_eq!(outcome.error(), Error::LevelNotAllowed(byte));
     }
     let allowed = ServerConfig::new().with_clear(true);

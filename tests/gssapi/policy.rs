@@ -164,7 +164,7 @@ fn client_accepts_every_answer_by_its_policy() {
     for proposed in LEVEL_OR_NONE {
         for accepted in subsets() {
             let config = proposed
-                .map_or(ClientConfig::clear(), ClientConfig::new)
+                .map_or(ClientConfig::unprotected(), ClientConfig::new)
                 .with_accepted(&accepted);
             let is_accepted = |level| proposed == Some(level) || accepted.contains(&level);
             assert!(

@@ -41,7 +41,7 @@ pub fn client_config(levels: &[Level], nec: bool) -> Result<ClientConfig, Invali
     if first.is_some() && others.contains(&Level(None)) {
         return Err(InvalidLevels::ClearNotProposed);
     }
-    let proposed = first.map_or_else(ClientConfig::clear, ClientConfig::new);
+    let proposed = first.map_or_else(ClientConfig::unprotected, ClientConfig::new);
     Ok(proposed.with_accepted(&protected(others)).with_nec(nec))
 }
 

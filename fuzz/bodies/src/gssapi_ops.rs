@@ -261,7 +261,7 @@ impl Client {
         let config = self
             .proposed
             .level()
-            .map_or(ClientConfig::clear(), ClientConfig::new)
+            .map_or(ClientConfig::unprotected(), ClientConfig::new)
             .with_accepted(&self.accepted.levels())
             .with_nec(self.framing.nec)
             .with_max_token(self.framing.max_token.bytes());
