@@ -4,7 +4,7 @@
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use core::str::Utf8Error;
 
 use crate::error::InvalidValue;
@@ -379,17 +379,31 @@ impl From<SocketAddr> for Address<'_> {
     }
 }
 
+impl From<SocketAddrV4> for Address<'_> {
+    #[inline]
+    fn from(address: SocketAddrV4) -> Self {
+        Self::from((*address.ip(), address.port()))
+    }
+}
+
+impl From<SocketAddrV6> for Address<'_> {
+    #[inline]
+    fn from(address: SocketAddrV6) -> Self {
+        Self::from((*address.ip(), address.port()))
+    }
+}
+
 /// Converts from a host and a port.
 macro_rules! from_host_and_port {
     ($($host:ty),*) => {$(
-        impl From<($host, u16)> for Address<'_> {
+        impl<'a> From<($host, u16)> for Address<'a> {
             #[inline]
             fn from((host, port): ($host, u16)) -> Self {
                 Self { host: host.into(), port }
             }
         }
 
-        impl From<($host, u16)> for AddressBuf {
+        impl<'a> From<($host, u16)> for AddressBuf {
             fn from(address: ($host, u16)) -> Self {
                 Address::from(address).into()
             }
@@ -397,17 +411,7 @@ macro_rules! from_host_and_port {
     )*};
 }
 
-from_host_and_port!(IpAddr, Ipv4Addr, Ipv6Addr);
-
-impl<'a> From<(Domain<'a>, u16)> for Address<'a> {
-    #[inline]
-    fn from((name, port): (Domain<'a>, u16)) -> Self {
-        Self {
-            host: name.into(),
-            port,
-        }
-    }
-}
+from_host_and_port!(IpAddr, Ipv4Addr, Ipv6Addr, Domain<'a>, Host<'a>);
 
 /// # Errors
 ///
@@ -540,6 +544,18 @@ impl<'a> From<&'a AddressBuf> for Address<'a> {
 
 impl From<SocketAddr> for AddressBuf {
     fn from(address: SocketAddr) -> Self {
+        Address::from(address).into()
+    }
+}
+
+impl From<SocketAddrV4> for AddressBuf {
+    fn from(address: SocketAddrV4) -> Self {
+        Address::from(address).into()
+    }
+}
+
+impl From<SocketAddrV6> for AddressBuf {
+    fn from(address: SocketAddrV6) -> Self {
         Address::from(address).into()
     }
 }

@@ -4,6 +4,7 @@
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
+use core::iter::FusedIterator;
 
 use super::{Decoded, Encode, VERSION, decode_pair, private, room};
 use crate::code_point::Method;
@@ -204,6 +205,16 @@ impl<'a> IntoIterator for Methods<'a> {
     }
 }
 
+impl<'a> IntoIterator for &Methods<'a> {
+    type Item = Method;
+    type IntoIter = MethodsIter<'a>;
+
+    #[inline]
+    fn into_iter(self) -> MethodsIter<'a> {
+        self.iter()
+    }
+}
+
 /// An iterator over [`Methods`], in the order of the list, without `FF`.
 #[derive(Clone)]
 pub struct MethodsIter<'a>(Offer<'a>);
@@ -223,7 +234,14 @@ impl Iterator for MethodsIter<'_> {
             }
         }
     }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(Methods(self.0).offer_len())) // each may be `FF`
+    }
 }
+
+impl FusedIterator for MethodsIter<'_> {}
 
 /// Does what `<[T]>::split_off_first` does, which needs Rust 1.87.
 #[inline]

@@ -11,6 +11,8 @@
 //!
 //! **Version 4 has no authentication.** A server that checks credentials must refuse requests of this version.
 
+use core::fmt;
+
 mod reply;
 pub(crate) mod reply_code;
 mod request;
@@ -27,6 +29,15 @@ pub enum Version {
     Socks4,
     /// SOCKS5.
     Socks5,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Socks4 => "SOCKS4",
+            Self::Socks5 => "SOCKS5",
+        })
+    }
 }
 
 /// VN of a request.

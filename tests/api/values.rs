@@ -3,15 +3,15 @@
 use sans_socks_testing::faults::{authentication_rejected, wrong_version};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use sans_socks::message::{AuthStatus, Encode, Greeting, Selection};
 use sans_socks::{
     Address, AddressBuf, Command, Credentials, CredentialsBuf, Domain, Error, ErrorKind, Host, InvalidValue,
-    Malformed, Method, OtherProtocol, PeerMisbehaved, Phase, Reply, ReplyCode, Request, Target, client,
-    server, socks4,
+    Malformed, Method, OtherProtocol, PeerMisbehaved, Phase, Reply, ReplyCode, Request, Target, Version,
+    client, server, socks4,
 };
 
 /// the constants of the RFC.
@@ -457,6 +457,19 @@ fn address_std_conversions_agree() {
     assert_eq!(Address::from((Ipv4Addr::LOCALHOST, 80)), ip("127.0.0.1:80"));
     assert_eq!(Address::from((Ipv6Addr::LOCALHOST, 80)), ip("[::1]:80"));
     assert_eq!(AddressBuf::from((socket.ip(), 80)), ip("127.0.0.1:80"));
+    let (v4, v6): (SocketAddrV4, SocketAddrV6) =
+        ("127.0.0.1:80".parse().unwrap(), "[::1]:80".parse().unwrap());
+    assert_eq!(
+        (Address::from(v4), Address::from(v6)),
+        (ip("127.0.0.1:80"), ip("[::1]:80"))
+    );
+    assert_eq!(AddressBuf::from(v4), ip("127.0.0.1:80"));
+    assert_eq!(AddressBuf::from(v6), ip("[::1]:80"));
+    for Address { host, port } in [name(b"a", 80), ip("127.0.0.1:80"), ip("[::1]:80")] {
+        assert_eq!(Address::from((host, port)), Address { host, port });
+        assert_eq!(AddressBuf::from((host, port)), Address { host, port });
+    }
+    assert_eq!(AddressBuf::from((Domain::new("a").unwrap(), 80)), name(b"a", 80));
     assert_eq!(
         AddressBuf::try_from("127.0.0.1:80"),
         Ok(ip("127.0.0.1:80").into())
@@ -911,6 +924,10 @@ fn phase_and_protocol_names_are_padded() {
         assert_eq!(protocol.to_string(), name);
         assert_eq!(format!("{protocol:>8}"), format!("{name:>8}"));
     }
+    for (version, name) in [(Version::Socks4, "SOCKS4"), (Version::Socks5, "SOCKS5")] {
+        assert_eq!(version.to_string(), name);
+        assert_eq!(format!("{version:>8}"), format!("{name:>8}"));
+    }
 }
 
 /// `FF` in a received list is skipped, and kept when the list is encoded again.
@@ -935,6 +952,17 @@ fn methods_received_ff_is_skipped() {
         );
     }
     assert_eq!(received, built);
+    // Each remaining byte of a received list may be `FF`.
+    let mut iter = received.methods().iter();
+    for remaining in [4, 3, 1, 0, 0] {
+        assert_eq!(iter.size_hint(), (0, Some(remaining)));
+        assert_eq!(iter.next().is_some(), remaining > 0);
+    }
+    let mut methods = Vec::new();
+    for method in &received.methods() {
+        methods.push(method);
+    }
+    assert_eq!(methods, received.methods().iter().collect::<Vec<_>>());
     for other in [
         &[Method::USERNAME_PASSWORD, Method::new(0x80)][..],
         &[
