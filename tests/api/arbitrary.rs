@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use sans_socks::gssapi::{self, Frame, MessageType, Progress, ProtectionLevel};
 use sans_socks::message::{AuthStatus, Decoded, Encode, Greeting, Methods, Selection};
 use sans_socks::server::Established;
+use sans_socks::socks4::{self, UserId};
 use sans_socks::udp::{Datagram, Frag, Header};
 use sans_socks::{
     Address, AddressBuf, Command, Credentials, CredentialsBuf, Domain, Host, Malformed, Method, Reply,
@@ -122,32 +123,25 @@ fn arbitrary_values_are_of_every_kind() {
 fn arbitrary_configurations_are_of_every_kind() {
     let inputs: Vec<Vec<u8>> = inputs().collect();
     let bits = [false, true];
-    let mut servers = Vec::new();
-    let mut clients = Vec::new();
-    for (a, b, c) in bits
-        .iter()
-        .flat_map(|a| bits.iter().flat_map(move |b| bits.map(move |c| (*a, *b, c))))
-    {
-        servers.push(
-            server::Config::new()
-                .with_empty_credentials(a)
-                .with_control_bytes(b)
-                .with_strict_reserved(c),
-        );
-        clients.push(
-            client::Config::new()
-                .with_optimistic(a)
-                .with_strict_reserved(b)
-                .with_strict_status_version(c),
-        );
-    }
-    for config in servers {
+    for settings in 0..1 << 5 {
+        let is_set = |bit: u8| settings & (1 << bit) != 0;
+        let config = server::Config::new()
+            .with_empty_credentials(is_set(0))
+            .with_control_bytes(is_set(1))
+            .with_strict_reserved(is_set(2))
+            .with_lenient_version(is_set(3))
+            .with_socks4(is_set(4));
         assert!(
             inputs.iter().any(|input| value(input) == Some(config)),
             "{config:?}"
         );
     }
-    for config in clients {
+    for settings in 0..1 << 3 {
+        let is_set = |bit: u8| settings & (1 << bit) != 0;
+        let config = client::Config::new()
+            .with_optimistic(is_set(0))
+            .with_strict_reserved(is_set(1))
+            .with_strict_status_version(is_set(2));
         assert!(
             inputs.iter().any(|input| value(input) == Some(config)),
             "{config:?}"
@@ -347,6 +341,10 @@ fn arbitrary_values_need_no_input() {
         assert!(value::<Credentials<'_>>(&input).is_some());
         assert!(value::<Methods<'_>>(&input).is_some());
         assert!(value::<client::Auth<'_>>(&input).is_some());
+        assert!(value::<gssapi::Token<'_>>(&input).is_some());
+        assert!(value::<UserId<'_>>(&input).is_some());
+        assert!(value::<socks4::Request<'_>>(&input).is_some());
+        assert!(value::<Datagram<'_>>(&input).is_some());
     }
 }
 
