@@ -64,7 +64,7 @@ impl Connection {
                 Ok(()) => self.deadline = None,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(error),
                 Err(error) => {
-                    eprintln!("{:?}: {error}", self.client.peer_addr());
+                    let _ = writeln!(io::stderr(), "{:?}: {error}", self.client.peer_addr());
                     // Closing with unread input would send a reset, which can erase the refusal.
                     self.client.shutdown(Shutdown::Write)?;
                     (self.target, self.deadline) = (None, Some(Instant::now() + Duration::from_secs(2)));
@@ -73,8 +73,8 @@ impl Connection {
             self.shaken = true;
         }
         let Some(target) = &mut self.target else {
-            while self.client.read(&mut [0; 4096])? > 0 {}
-            return Ok(());
+            // Closes after 256 KiB at once, so that a client that does not stop cannot delay the others.
+            return io::copy(&mut (&self.client).take(1 << 18), &mut io::sink()).map(drop);
         };
         let upload = self.upload.pump(&mut self.client, target);
         self.download.pump(target, &mut self.client).and(upload)

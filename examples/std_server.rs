@@ -49,10 +49,10 @@ fn serve(mut client: &TcpStream, login: Login) -> io::Result<()> {
     // One deadline covers the handshake, and the close after a refusal. A read timeout would start again at every byte.
     let (established, deadline) = mpsc::channel::<()>();
     let late = client.try_clone()?;
-    thread::spawn(move || match deadline.recv_timeout(Duration::from_secs(10)) {
+    thread::Builder::new().spawn(move || match deadline.recv_timeout(Duration::from_secs(10)) {
         Err(RecvTimeoutError::Timeout) => late.shutdown(Shutdown::Both),
         _ => Ok(()),
-    });
+    })?;
     let mut carry = Vec::new();
     let shaken = shake_hands(client, &mut carry, login);
     let Ok(target) = shaken else {
@@ -63,10 +63,10 @@ fn serve(mut client: &TcpStream, login: Login) -> io::Result<()> {
     };
     drop(established);
     thread::scope(|scope| {
-        scope.spawn(|| pump(&target, client));
+        thread::Builder::new().spawn_scoped(scope, || pump(&target, client))?;
         pump(carry.chain(client), &target);
-    });
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Copies one direction of the tunnel. An error ends only this direction: the other may still have data.
@@ -86,11 +86,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(listen)?;
     println!("listening on {}", listener.local_addr()?);
     loop {
-        match listener.accept() {
-            Ok((client, peer)) => drop(thread::spawn(move || {
-                serve(&client, login).inspect_err(|error| eprintln!("{peer}: {error}"))
-            })),
-            Err(_) => thread::sleep(Duration::from_millis(100)), // there may be no free descriptor
+        let accepted = listener.accept().and_then(|(client, peer)| {
+            let serve = move || serve(&client, login).inspect_err(|error| eprintln!("{peer}: {error}"));
+            thread::Builder::new().spawn(serve)
+        });
+        if accepted.is_err() {
+            thread::sleep(Duration::from_millis(100)); // there may be no free descriptor, or no more threads
         }
     }
 }

@@ -5,8 +5,7 @@
 //! curl --socks5-hostname 127.0.0.1:1080 http://example.com/
 //! ```
 
-use std::time::Duration;
-use std::{env, io};
+use std::{env, io, time::Duration};
 
 use bytes::BytesMut;
 use sans_socks::server::{Config, Handshake, Output};
@@ -65,6 +64,7 @@ async fn serve(mut client: TcpStream, login: Login) -> io::Result<()> {
     let handshake = shake_hands(&mut client, &mut carry, login);
     match timeout(Duration::from_secs(10), handshake).await? {
         Ok(mut target) => {
+            // If the upload fails, this loses an early answer of the target. `examples/proxy` delivers it.
             target.write_all(&carry).await?;
             copy_bidirectional(&mut client, &mut target).await.map(drop)
         }

@@ -4,8 +4,7 @@
 //! cargo run --example udp_relay -- [LISTEN] [USER PASSWORD]
 //! ```
 
-use std::time::Duration;
-use std::{env, io};
+use std::{env, io, time::Duration};
 
 use bytes::BytesMut;
 use sans_socks::server::{Handshake, Output};
@@ -21,7 +20,9 @@ type Login = Option<Credentials<'static>>;
 
 /// Opens the relay that the client asks for.
 async fn associate(control: &mut TcpStream, login: Login) -> io::Result<Relay> {
-    let (ip, peer) = (control.local_addr()?.ip().to_canonical(), control.peer_addr()?);
+    let (mut here, peer) = (control.local_addr()?, control.peer_addr()?);
+    here.set_ip(here.ip().to_canonical());
+    here.set_port(0); // keeps the scope of a link-local host
     let method = login.map_or(Method::NO_AUTHENTICATION, |_| Method::USERNAME_PASSWORD);
     let (mut handshake, mut carry, mut relay) = (Handshake::new(), BytesMut::new(), None);
     loop {
@@ -40,7 +41,7 @@ async fn associate(control: &mut TcpStream, login: Login) -> io::Result<Relay> {
             },
             Output::PendingRequest(pending) if pending.request().command == Command::UDP_ASSOCIATE => {
                 let association = Association::new(peer, &pending.request().address);
-                let (inner, outer) = (UdpSocket::bind((ip, 0)).await, UdpSocket::bind("0.0.0.0:0").await);
+                let (inner, outer) = (UdpSocket::bind(here).await, UdpSocket::bind("0.0.0.0:0").await);
                 let bound = inner.and_then(|inner| relay.insert((inner, outer?, association)).0.local_addr());
                 pending.answer(bound.map_err(ReplyCode::from));
             }
@@ -83,9 +84,8 @@ async fn run((inner, outer, mut association): Relay) -> io::Result<()> {
                 }
             }
             received = outer.recv_from(&mut download[MAX_HEADER_LEN..]) => {
-                let Ok((len, source)) = received else { continue };
-                let header = Header::standalone(source.into()).prepend(&mut download, MAX_HEADER_LEN);
-                if let (Some(client), Ok(start)) = (association.client(), header) {
+                let (Ok((len, source)), Some(client)) = (received, association.client()) else { continue };
+                if let Ok(start) = Header::standalone(source.into()).prepend(&mut download, MAX_HEADER_LEN) {
                     let _ = inner.send_to(&download[start..MAX_HEADER_LEN + len], client).await;
                 }
             }

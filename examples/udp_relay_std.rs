@@ -9,8 +9,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpS
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
-use std::{env, thread};
+use std::{env, thread, time::Duration};
 
 use sans_socks::server::{Decision, Handshake};
 use sans_socks::udp::{Association, Header, MAX_HEADER_LEN};
@@ -22,7 +21,9 @@ type Login = Option<Credentials<'static>>;
 
 /// Opens the relay that the client asks for.
 fn associate(mut control: &TcpStream, login: Login) -> io::Result<Relay> {
-    let (ip, peer) = (control.local_addr()?.ip().to_canonical(), control.peer_addr()?);
+    let (mut here, peer) = (control.local_addr()?, control.peer_addr()?);
+    here.set_ip(here.ip().to_canonical());
+    here.set_port(0); // keeps the scope of a link-local host
     let method = login.map_or(Method::NO_AUTHENTICATION, |_| Method::USERNAME_PASSWORD);
     let (mut handshake, mut relay) = (Handshake::new(), None);
     loop {
@@ -34,7 +35,7 @@ fn associate(mut control: &TcpStream, login: Login) -> io::Result<Relay> {
             },
             Decision::PendingRequest(pending) if pending.request().command == Command::UDP_ASSOCIATE => {
                 let association = Association::new(peer, &pending.request().address);
-                let (inner, outer) = (UdpSocket::bind((ip, 0)), UdpSocket::bind("0.0.0.0:0"));
+                let (inner, outer) = (UdpSocket::bind(here), UdpSocket::bind("0.0.0.0:0"));
                 let bound = inner.and_then(|inner| relay.insert((inner, outer?, association)).0.local_addr());
                 pending.answer(bound.map_err(ReplyCode::from));
             }
@@ -50,10 +51,10 @@ fn serve(mut control: &TcpStream, login: Login) -> io::Result<()> {
     // One deadline covers the handshake, and the close after a refusal. A read timeout would start again at every byte.
     let (established, deadline) = mpsc::channel::<()>();
     let late = control.try_clone()?;
-    thread::spawn(move || match deadline.recv_timeout(Duration::from_secs(10)) {
+    thread::Builder::new().spawn(move || match deadline.recv_timeout(Duration::from_secs(10)) {
         Err(RecvTimeoutError::Timeout) => late.shutdown(Shutdown::Both),
         _ => Ok(()),
-    });
+    })?;
     let associated = associate(control, login);
     let Ok(relay) = associated else {
         // Closing with unread input would send a reset, which can erase the refusal.
@@ -73,7 +74,7 @@ fn run(mut control: &TcpStream, (inner, outer, mut association): Relay) -> io::R
     outer.set_read_timeout(Some(Duration::from_secs(1)))?;
     // Anyone can cause errors of `recv_from` and `send_to`, so they must not end the relay.
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let upload = thread::Builder::new().spawn_scoped(scope, || {
             let mut buf = vec![0; 65_535];
             while !ended.load(Ordering::Relaxed) {
                 let Ok((len, source)) = inner.recv_from(&mut buf) else {
@@ -90,7 +91,7 @@ fn run(mut control: &TcpStream, (inner, outer, mut association): Relay) -> io::R
                 }
             }
         });
-        scope.spawn(|| {
+        let download = thread::Builder::new().spawn_scoped(scope, || {
             let mut buf = vec![0; MAX_HEADER_LEN + 65_535];
             while !ended.load(Ordering::Relaxed) {
                 let Ok((len, source)) = outer.recv_from(&mut buf[MAX_HEADER_LEN..]) else {
@@ -102,7 +103,8 @@ fn run(mut control: &TcpStream, (inner, outer, mut association): Relay) -> io::R
                 }
             }
         });
-        let discarded = io::copy(&mut control, &mut io::sink());
+        let spawned = upload.and(download);
+        let discarded = spawned.and_then(|_| io::copy(&mut control, &mut io::sink()));
         ended.store(true, Ordering::Relaxed);
         discarded.map(drop)
     })
@@ -119,11 +121,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(listen)?;
     println!("listening on {}", listener.local_addr()?);
     loop {
-        match listener.accept() {
-            Ok((control, peer)) => drop(thread::spawn(move || {
-                serve(&control, login).inspect_err(|error| eprintln!("{peer}: {error}"))
-            })),
-            Err(_) => thread::sleep(Duration::from_millis(100)), // there may be no free descriptor
+        let accepted = listener.accept().and_then(|(control, peer)| {
+            let serve = move || serve(&control, login).inspect_err(|error| eprintln!("{peer}: {error}"));
+            thread::Builder::new().spawn(serve)
+        });
+        if accepted.is_err() {
+            thread::sleep(Duration::from_millis(100)); // there may be no free descriptor, or no more threads
         }
     }
 }

@@ -5,14 +5,27 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::process::{Process, wait_until};
 use crate::raw::{
-    Association, CONNECT, Raw, UDP_ASSOCIATE, expect_nothing, header, receive, request, udp, udp_on_released,
+    Association, CONNECT, Raw, UDP_ASSOCIATE, expect_nothing, failure, header, receive, request, udp,
+    udp_on_released,
 };
 use crate::server::Server;
 use crate::{target, tests};
 
-tests!(tokio_server, descriptors_are_closed_after_every_end);
-tests!(std_server, descriptors_are_closed_after_every_end);
-tests!(mio_server, descriptors_are_closed_after_every_end);
+tests!(
+    tokio_server,
+    descriptors_are_closed_after_every_end,
+    refusals_without_stderr_end_nothing_else
+);
+tests!(
+    std_server,
+    descriptors_are_closed_after_every_end,
+    refusals_without_stderr_end_nothing_else
+);
+tests!(
+    mio_server,
+    descriptors_are_closed_after_every_end,
+    refusals_without_stderr_end_nothing_else
+);
 tests!(
     udp_relay,
     association_that_is_ended_closes_its_sockets,
@@ -31,6 +44,22 @@ pub(crate) fn sockets(process: &Process) -> usize {
         .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
         .filter(|target| target.to_string_lossy().starts_with("socket:"))
         .count()
+}
+
+/// A server cannot log a refusal if nobody reads its log. It refuses and serves as before.
+fn refusals_without_stderr_end_nothing_else(driver: &str) {
+    let server = Server::without_stderr(driver);
+    let echo = target::echo(Ipv4Addr::LOCALHOST);
+    for _ in 0..3 {
+        let mut client = Raw::greeted(server.address);
+        client.send(&request(CONNECT, target::refusing()));
+        client.expect(&failure(5));
+        client.expect_end();
+
+        let mut client = Raw::greeted(server.address);
+        client.send(&request(CONNECT, echo));
+        client.expect_success();
+    }
 }
 
 /// After tunnels that each side ended, refusals, and clients that sent nothing.

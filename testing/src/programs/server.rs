@@ -55,6 +55,18 @@ impl Server {
         Self::run(command)
     }
 
+    /// Starts a server that accepts every client, and cannot write to stderr.
+    #[cfg(target_os = "linux")]
+    pub fn without_stderr(name: &str) -> Self {
+        let server = listening(name, "127.0.0.1:0");
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", r#"exec "$0" "$@" 2>/dev/full"#])
+            .arg(server.get_program())
+            .args(server.get_args());
+        Self::run(command)
+    }
+
     fn run(command: Command) -> Self {
         let mut process = Process::start(command);
         let line = process.line();
