@@ -17,16 +17,15 @@ use std::{env, process, thread};
 use sans_socks::client::{Auth, Decision, Handshake};
 use sans_socks::{Address, Machine, Request};
 
-/// Asks `proxy`, at the far end of `stream`, to connect to `next`.
+/// Asks the proxy at the far end of `stream` to connect to `next`. Keeps its refusal, which `ReplyCode::from` finds.
 ///
 /// For a proxy with a password, pass an `Auth` here. The first proxy sees the credentials for the second.
-fn extend(stream: &mut (impl Read + Write), proxy: &str, next: Address<'_>) -> Result<(), String> {
+fn extend(stream: &mut (impl Read + Write), next: Address<'_>) -> io::Result<()> {
     let mut handshake = Handshake::new(&Request::connect(next), Auth::none());
-    match handshake.advance_exact(stream) {
-        Ok(Decision::Established(_reply)) => Ok(()),
-        Ok(Decision::Closed(error)) => Err(format!("proxy {proxy}: {error}")),
-        Ok(_) => Err(format!("proxy {proxy}: unsupported")), // if you offer another method or request BIND
-        Err(error) => Err(format!("connection to proxy {proxy}: {error}")),
+    match handshake.advance_exact(stream)? {
+        Decision::Established(_reply) => Ok(()),
+        Decision::Closed(error) => Err(error.into()),
+        _ => Err(io::ErrorKind::Unsupported.into()), // if you offer another method or request BIND
     }
 }
 
@@ -36,8 +35,9 @@ fn connect(
     target: Address<'_>,
 ) -> Result<TcpStream, Box<dyn Error + Send + Sync>> {
     let mut stream = TcpStream::connect(first)?;
-    extend(&mut stream, first, Address::try_from(second)?)?;
-    extend(&mut stream, second, target)?;
+    let next = Address::try_from(second)?;
+    extend(&mut stream, next).map_err(|error| format!("proxy {first}: {error}"))?;
+    extend(&mut stream, target).map_err(|error| format!("proxy {second}: {error}"))?;
     Ok(stream)
 }
 
