@@ -7,7 +7,9 @@
 macro_rules! code_point {
     (
         $(#[$doc:meta])*
-        $type:ident($unnamed:literal) { $( $(#[$const_doc:meta])* $name:ident = $byte:literal, $text:literal; )* }
+        $type:ident($unnamed:literal) {
+            $( $(#[$const_doc:meta])* $name:ident = $byte:literal, $text:literal; )*
+        }
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

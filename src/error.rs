@@ -87,7 +87,8 @@ pub enum PeerMisbehaved {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// The client's greeting, [RFC 1928 §3](https://www.rfc-editor.org/rfc/rfc1928#section-3).
+    /// The client's greeting, [RFC 1928 §3](https://www.rfc-editor.org/rfc/rfc1928#section-3). On a server that accepts
+    /// SOCKS4, also the arrival of a request of that version, which is the client's first message.
     Greeting,
     /// The server's selection of a method.
     MethodSelection,

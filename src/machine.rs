@@ -18,18 +18,18 @@ pub enum Io<'a> {
     ///
     /// Flush a buffered or encrypted stream before you read.
     NeedInput {
-        /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, the machine consumes all,
-        /// except a wrong version byte.
+        /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, the machine consumes
+        /// all of them, except a wrong version byte.
         needed: NonZeroUsize,
     },
 }
 
 /// A state machine of this crate: a handshake of either role, or a GSSAPI negotiation.
 ///
-/// Input and output are the same for every machine. Decisions differ between machines, and the caller makes
-/// them. With this trait, one function
-/// can do the input and output of all machines. [`advance`](Self::advance) and [`advance_exact`](Self::advance_exact) are
-/// such functions, over any [`Read`](std::io::Read) and [`Write`](std::io::Write). They need feature `std`:
+/// Input and output are the same for every machine. Decisions differ between machines, and the caller makes them. With
+/// this trait, one function can do the input and output of all machines. [`advance`](Self::advance) and
+/// [`advance_exact`](Self::advance_exact) are such functions, over any [`Read`](std::io::Read) and
+/// [`Write`](std::io::Write). They need feature `std`:
 ///
 /// ```
 /// # #[cfg(feature = "std")] {

@@ -245,6 +245,8 @@ impl Handshake {
     }
 
     /// Returns the client's request, while it is pending and after it was refused.
+    ///
+    /// Returns `None` once it was accepted. That includes BIND whose second reply is a refusal.
     #[must_use]
     pub fn request(&self) -> Option<Request<'_>> {
         match self.state {
@@ -466,13 +468,11 @@ impl Handshake {
     fn accept(&mut self, version: Version, address: Address<'_>, next: State) {
         self.state = next;
         match version {
-            Version::Socks5 => self.send_success(&Reply::new(ReplyCode::SUCCEEDED, address)),
+            Version::Socks5 => self
+                .buffer
+                .send_message(&Reply::new(ReplyCode::SUCCEEDED, address)),
             Version::Socks4 => self.accept_socks4(address),
         }
-    }
-
-    fn send_success(&mut self, reply: &Reply<'_>) {
-        self.buffer.send_message(reply);
     }
 
     fn reject(&mut self, version: Version, code: ReplyCode) {

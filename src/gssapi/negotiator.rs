@@ -187,7 +187,9 @@ pub enum Output<'a, C: Context> {
     /// The level is agreed on. [`into_encapsulation`](Negotiator::into_encapsulation) returns the [`Encapsulation`].
     /// The bytes that you still hold belong to it. Further calls return the same.
     Established,
-    /// The negotiation has failed, and a server has sent `01 FF`. Close the connection.
+    /// The negotiation has failed. A server has sent `01 FF`, except after the end of input or an `01 FF` of the client.
+    /// Close the connection.
+    ///
     /// [`into_encapsulation`](Negotiator::into_encapsulation) returns the error by value. Further calls return the same.
     Closed(&'a Error<C::Error>),
 }
