@@ -50,10 +50,10 @@
 //! - **Secrets do not print.** `Debug` prints only lengths, comparison is constant-time, and a machine overwrites
 //!   credentials as soon as it has sent them (client) or you have answered them (server).
 //! - **Bounded.** A server's handshake is at most 560 bytes of state, a client's at most 1,100. Neither uses the heap.
-//! - **Interoperates.** A client accepts what deployed servers send: truncated refusals, ATYP 00 in a failure, an empty
-//!   name in a reply, and an RFC 1929 answer with version 05.
+//! - **Interoperates.** A client accepts what deployed servers send: truncated refusals, address type 00 in a failure,
+//!   an empty name in a reply, and an RFC 1929 answer with version 05.
 //!
-//! The crate does not open sockets, keep time, resolve names, control access or relay data.
+//! The machines do not open sockets, keep time, resolve names, control access or relay data.
 //!
 //! # Features
 //!
