@@ -11,7 +11,7 @@ use crate::error::InvalidValue;
 
 mod text;
 
-/// A domain name as SOCKS encodes it: 1 to 255 bytes of any value, without a terminating NUL.
+/// A domain name as SOCKS encodes it, [RFC 1928 §5]: 1 to 255 bytes of any value, without a terminating NUL.
 ///
 /// RFC 1928 defines no character set, so a peer's name may contain any bytes. [`to_str`](Self::to_str) and
 /// [`has_control_bytes`](Self::has_control_bytes) check them.
@@ -25,6 +25,8 @@ mod text;
 /// assert!(Domain::new(&[b'a'; 256]).is_err());
 /// # Ok::<(), sans_socks::InvalidValue>(())
 /// ```
+///
+/// [RFC 1928 §5]: https://www.rfc-editor.org/rfc/rfc1928#section-5
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Domain<'a>(&'a [u8]);
 
@@ -198,7 +200,7 @@ impl TryFrom<Host<'_>> for IpAddr {
     }
 }
 
-/// A host and a port, borrowed: the address of requests, replies and UDP headers.
+/// A host and a port, borrowed: the address of requests, replies and UDP headers, [RFC 1928 §5].
 ///
 /// [`AddressBuf`] is the owned form.
 ///
@@ -216,6 +218,8 @@ impl TryFrom<Host<'_>> for IpAddr {
 /// assert_eq!(SocketAddr::try_from(Address::from(loopback))?, loopback);
 /// # Ok::<(), sans_socks::InvalidValue>(())
 /// ```
+///
+/// [RFC 1928 §5]: https://www.rfc-editor.org/rfc/rfc1928#section-5
 #[expect(clippy::exhaustive_structs, reason = "the wire has these two fields")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -451,6 +455,10 @@ impl std::net::ToSocketAddrs for Address<'_> {
 }
 
 /// Resolves as [`Address`] does.
+///
+/// # Errors
+///
+/// Those of [`Address`].
 #[cfg(feature = "std")]
 impl std::net::ToSocketAddrs for AddressBuf {
     type Iter = alloc::vec::IntoIter<SocketAddr>;
@@ -460,7 +468,7 @@ impl std::net::ToSocketAddrs for AddressBuf {
     }
 }
 
-/// An owned [`Address`]. It needs no allocation, so a slab can hold the address of a pending dial.
+/// An owned [`Address`], [RFC 1928 §5]. It needs no allocation, so a slab can hold the address of a pending dial.
 ///
 /// Its size is about 260 bytes, so it is not `Copy`.
 ///
@@ -471,6 +479,8 @@ impl std::net::ToSocketAddrs for AddressBuf {
 /// assert_eq!(address, Address::try_from(("example.com", 443))?);
 /// # Ok::<(), sans_socks::InvalidValue>(())
 /// ```
+///
+/// [RFC 1928 §5]: https://www.rfc-editor.org/rfc/rfc1928#section-5
 #[derive(Clone)]
 pub struct AddressBuf {
     host: HostBuf,

@@ -229,6 +229,18 @@ impl Handshake {
     }
 
     /// Notes that the server has ended its side, as [`Machine::handle_eof`] describes.
+    ///
+    /// ```
+    /// use sans_socks::client::{Auth, Handshake, Output};
+    /// use sans_socks::{Address, Error, Request};
+    ///
+    /// let mut handshake = Handshake::new(&Request::connect(Address::UNSPECIFIED), Auth::none());
+    /// if let Output::Transmit(transmit) = handshake.poll_output() {
+    ///     transmit.sent_all();
+    /// }
+    /// handshake.handle_eof(); // a read has returned 0 bytes
+    /// assert!(matches!(handshake.poll_output(), Output::Closed(Error::UnexpectedEof { .. })));
+    /// ```
     pub fn handle_eof(&mut self) {
         self.buffer.handle_eof(self.wants_input().is_some());
     }

@@ -83,7 +83,22 @@ pub enum PeerMisbehaved {
 
 /// The phases of a handshake, in their order.
 ///
-/// A handshake never goes back to an earlier phase, so you can compare phases to choose a deadline: `phase < Phase::Reply`.
+/// A handshake never goes back to an earlier phase, so you can compare phases to choose a deadline:
+///
+/// ```
+/// use sans_socks::Phase;
+/// use std::time::Duration;
+///
+/// /// Returns how long after `accept` a server waits in this phase.
+/// fn limit(phase: Phase) -> Option<Duration> {
+///     match phase {
+///         Phase::Established | Phase::Closed => None,
+///         phase if phase < Phase::Reply => Some(Duration::from_secs(30)), // for the client
+///         _ => Some(Duration::from_secs(300)), // for the dial, or for BIND's peer
+///     }
+/// }
+/// assert_eq!(limit(Phase::Authentication), Some(Duration::from_secs(30)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Phase {
@@ -221,6 +236,12 @@ pub enum ErrorKind {
 
 impl Error {
     /// Returns the error's class.
+    ///
+    /// ```
+    /// use sans_socks::{Error, ErrorKind, ReplyCode};
+    ///
+    /// assert_eq!(Error::Refused(ReplyCode::HOST_UNREACHABLE).kind(), ErrorKind::Refused);
+    /// ```
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {
@@ -236,6 +257,14 @@ impl Error {
     }
 
     /// Returns the REP of a refused request, converted from a code of SOCKS4 if necessary.
+    ///
+    /// ```
+    /// use sans_socks::{Error, ReplyCode, socks4};
+    ///
+    /// let refused = Error::Socks4Refused(socks4::ReplyCode::IDENTD_MISMATCH);
+    /// assert_eq!(refused.reply_code(), Some(ReplyCode::NOT_ALLOWED));
+    /// assert_eq!(Error::NoAcceptableMethod.reply_code(), None);
+    /// ```
     #[must_use]
     pub fn reply_code(&self) -> Option<ReplyCode> {
         match self {
@@ -246,6 +275,17 @@ impl Error {
     }
 }
 
+/// Keeps the error as the inner error. [`Error`] has the table of kinds.
+///
+/// ```
+/// use sans_socks::{Error, ReplyCode};
+/// use std::io;
+///
+/// let error = io::Error::from(Error::Refused(ReplyCode::HOST_UNREACHABLE));
+/// assert_eq!(error.kind(), io::ErrorKind::HostUnreachable);
+/// let inner: Option<&Error> = error.get_ref().and_then(|inner| inner.downcast_ref());
+/// assert_eq!(inner.and_then(Error::reply_code), Some(ReplyCode::HOST_UNREACHABLE));
+/// ```
 #[cfg(feature = "std")]
 impl From<Error> for std::io::Error {
     fn from(error: Error) -> Self {

@@ -19,6 +19,10 @@
 //! | handle addresses, names, credentials | [`Address`], [`Domain`], [`Credentials`] |
 //! | fuzz your own code | feature `arbitrary`, [`guide::fuzzing`] |
 //!
+//! The **driver** is your code that runs a machine: it owns the socket, sends, receives, and answers the decisions. The
+//! **tunnel** is the stream after the handshake, whose bytes belong to you. Names in capitals, such as REP, ATYP or CD, are
+//! the fields of a message, as the specifications name them.
+//!
 //! ```
 //! # #[cfg(feature = "std")] {
 //! use sans_socks::client::{Auth, Decision, Handshake};

@@ -110,15 +110,51 @@ pub trait Machine: private::Sealed {
     /// Returns the pending input or output, or `None` if a decision is pending.
     ///
     /// Until you perform it, further calls return the same.
+    ///
+    /// ```
+    /// use sans_socks::{Io, Machine};
+    ///
+    /// /// Returns whether to wait for a readable socket, or `None` if the socket does not matter now.
+    /// fn waits_for_input(machine: &mut impl Machine) -> Option<bool> {
+    ///     Some(match machine.poll_io()? {
+    ///         Io::NeedInput { .. } => true,
+    ///         Io::Transmit(_) => false, // for a writable one
+    ///     })
+    /// }
+    /// # assert_eq!(waits_for_input(&mut sans_socks::server::Handshake::new()), Some(true));
+    /// ```
     fn poll_io(&mut self) -> Option<Io<'_>>;
 
     /// Returns the pending decision, or `None` if input or output is pending.
     ///
     /// Exactly one of `poll_io` and `poll_decision` returns `Some`. Until you answer the decision, further calls return
     /// the same one.
+    ///
+    /// ```
+    /// use sans_socks::server::{Decision, Handshake};
+    /// use sans_socks::{Machine, Method};
+    ///
+    /// let mut handshake = Handshake::new();
+    /// assert!(handshake.poll_decision().is_none());
+    /// assert_eq!(handshake.handle_input(&[5, 1, 0]), 3);
+    /// if let Some(Decision::SelectMethod(select)) = handshake.poll_decision() {
+    ///     select.select_preferred(&[Method::NO_AUTHENTICATION]);
+    /// }
+    /// assert!(handshake.poll_decision().is_none()); // the selection is to be sent
+    /// ```
     fn poll_decision(&mut self) -> Option<Self::Decision<'_>>;
 
     /// Consumes bytes from the peer as [`handle_input`](Self::handle_input) does, and advances `input` past them.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use sans_socks::Machine;
+    /// use sans_socks::server::Handshake;
+    ///
+    /// let mut received = BytesMut::from(&b"\x05\x01\0\x05\x01"[..]);
+    /// Handshake::new().handle_buf(&mut received);
+    /// assert_eq!(received, b"\x05\x01"[..]); // the request begins here: first the server selects a method
+    /// ```
     #[cfg(feature = "bytes")]
     fn handle_buf(&mut self, input: &mut impl bytes::Buf) {
         loop {
@@ -183,7 +219,7 @@ pub trait Machine: private::Sealed {
     ///
     /// # Errors
     ///
-    /// As [`advance`](Self::advance).
+    /// Those of [`advance`](Self::advance). Here too, you may call again: the machine continues where it stopped.
     #[cfg(feature = "std")]
     fn advance_exact<S: std::io::Read + std::io::Write + ?Sized>(
         &mut self,

@@ -106,6 +106,20 @@ impl Transmit<'_> {
     }
 
     /// Marks the first `n` bytes as sent. Larger values mean all.
+    ///
+    /// ```
+    /// use sans_socks::Transmit;
+    /// use std::io::{self, Write};
+    ///
+    /// /// Writes once. The next poll returns the rest.
+    /// fn send(transmit: Transmit<'_>, socket: &mut impl Write) -> io::Result<()> {
+    ///     match socket.write(transmit.as_bytes())? {
+    ///         0 => return Err(io::ErrorKind::WriteZero.into()),
+    ///         n => transmit.sent(n),
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     #[inline]
     pub fn sent(mut self, n: usize) {
         self.skip(n);
@@ -118,6 +132,19 @@ impl Transmit<'_> {
     }
 
     /// Writes the bytes to `stream` until all are sent.
+    ///
+    /// ```
+    /// use sans_socks::{Io, Machine};
+    /// use std::io::{self, Write};
+    ///
+    /// /// Sends until the machine needs something else.
+    /// fn send_all(machine: &mut impl Machine, stream: &mut impl Write) -> io::Result<()> {
+    ///     while let Some(Io::Transmit(transmit)) = machine.poll_io() {
+    ///         transmit.write_to(stream)?;
+    ///     }
+    ///     stream.flush()
+    /// }
+    /// ```
     ///
     /// # Errors
     ///

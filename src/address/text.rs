@@ -151,6 +151,10 @@ impl<'a> TryFrom<&'a str> for Address<'a> {
 }
 
 /// Parses as [`Address`] does.
+///
+/// # Errors
+///
+/// Those of [`Address`].
 impl FromStr for AddressBuf {
     type Err = InvalidValue;
 
@@ -160,6 +164,10 @@ impl FromStr for AddressBuf {
 }
 
 /// Parses as [`Address`] does.
+///
+/// # Errors
+///
+/// Those of [`Address`].
 impl TryFrom<&str> for AddressBuf {
     type Error = InvalidValue;
 
@@ -169,6 +177,10 @@ impl TryFrom<&str> for AddressBuf {
 }
 
 /// Converts as [`Address`] does.
+///
+/// # Errors
+///
+/// Those of [`Address`].
 impl TryFrom<(&str, u16)> for AddressBuf {
     type Error = InvalidValue;
 

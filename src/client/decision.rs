@@ -127,7 +127,7 @@ impl Negotiate<'_> {
 
 /// BIND: the server listens for one connection.
 ///
-/// RFC 1928 §6 expects a client to use BIND "only to establish secondary connections after a primary connection is
+/// [RFC 1928 §6] expects a client to use BIND "only to establish secondary connections after a primary connection is
 /// established using CONNECT". Neither machine requires that.
 ///
 /// ```
@@ -140,6 +140,8 @@ impl Negotiate<'_> {
 ///     bound.wait_for_peer();
 /// }
 /// ```
+///
+/// [RFC 1928 §6]: https://www.rfc-editor.org/rfc/rfc1928#section-6
 #[derive(Debug)]
 #[must_use = "the second reply follows `wait_for_peer`"]
 pub struct Bound<'a> {

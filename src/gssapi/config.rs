@@ -156,7 +156,7 @@ macro_rules! framing_settings {
     };
 }
 
-/// The level that a client proposes, and the answers that it accepts.
+/// The level that a client proposes, and the answers that it accepts, [RFC 1961 §4.2].
 ///
 /// ```
 /// use sans_socks::gssapi::{ClientConfig, ProtectionLevel};
@@ -166,6 +166,8 @@ macro_rules! framing_settings {
 ///     .with_accepted(&[ProtectionLevel::Integrity]);
 /// assert!(config.accepts(ProtectionLevel::Integrity));
 /// ```
+///
+/// [RFC 1961 §4.2]: https://www.rfc-editor.org/rfc/rfc1961#section-4.2
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientConfig {
     proposed: Option<ProtectionLevel>,
@@ -231,7 +233,7 @@ impl Default for ClientConfig {
     }
 }
 
-/// The levels that a server agrees to.
+/// The levels that a server agrees to, [RFC 1961 §4.2].
 ///
 /// ```
 /// use sans_socks::gssapi::{ProtectionLevel, ServerConfig};
@@ -241,6 +243,8 @@ impl Default for ClientConfig {
 ///     .with_allowed(&[ProtectionLevel::Confidentiality])
 ///     .with_counter_offer(Some(ProtectionLevel::Confidentiality));
 /// ```
+///
+/// [RFC 1961 §4.2]: https://www.rfc-editor.org/rfc/rfc1961#section-4.2
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ServerConfig {
     allowed: Levels,

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::ProtectionLevel;
 
-/// A security context of either side, from a GSS-API library.
+/// A security context of either side, from a GSS-API library ([RFC 2743], and [RFC 2744] for C).
 ///
 /// This crate links no mechanism. Implement the trait over the library of your choice, and supply the names and credentials.
 /// `drop` deletes the context. The token of `gss_delete_sec_context` is never sent.
@@ -26,6 +26,9 @@ use super::ProtectionLevel;
 /// ```
 #[doc = include_str!("../guide/gssapi/toy_context.rs")]
 /// ```
+///
+/// [RFC 2743]: https://www.rfc-editor.org/rfc/rfc2743
+/// [RFC 2744]: https://www.rfc-editor.org/rfc/rfc2744
 pub trait Context {
     /// The error of the library.
     type Error;

@@ -8,8 +8,8 @@ use super::frame::{HEADER_LEN, MessageType, Token, decode_token, header};
 use super::{Context, Error, Protection, ProtectionLevel, Services};
 use crate::message::{Decoded, copy};
 
-/// The layer over the socket after the negotiation. It protects the request, the replies, the bytes of the tunnel, and each
-/// datagram of an association.
+/// The layer over the socket after the negotiation, [RFC 1961 §5]. It protects the request, the replies, the bytes of the
+/// tunnel, and each datagram of an association.
 ///
 /// ```text
 /// +------+------+------+.......................+
@@ -56,6 +56,8 @@ use crate::message::{Decoded, copy};
 /// reserved in advance. Between frames it buffers nothing.
 ///
 /// Dropping it drops the context, and sends no token.
+///
+/// [RFC 1961 §5]: https://www.rfc-editor.org/rfc/rfc1961#section-5
 pub struct Encapsulation<C> {
     context: C,
     services: Services,
@@ -146,7 +148,24 @@ impl<C: Context> Encapsulation<C> {
     /// plaintext to `plain`.
     ///
     /// Returns how many bytes were consumed: at least one, unless `wire` is empty. Call it again with the rest until
-    /// none is left.
+    /// none is left:
+    ///
+    /// ```
+    /// use sans_socks::gssapi::{Context, Encapsulation, Error};
+    ///
+    /// fn decapsulate_all<C: Context>(
+    ///     layer: &mut Encapsulation<C>,
+    ///     mut wire: &[u8],
+    ///     plain: &mut Vec<u8>,
+    /// ) -> Result<(), Error<C::Error>> {
+    ///     while !wire.is_empty() {
+    ///         let consumed = layer.decapsulate(wire, plain)?;
+    ///         wire = &wire[consumed..];
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
     /// The plaintext is a stream, so the end of a token has no meaning. One token may hold the last bytes of the handshake
     /// and the first bytes of the tunnel.
     ///
@@ -196,7 +215,8 @@ impl<C: Context> Encapsulation<C> {
 
     /// Notes that the peer has ended its side of the stream. Call it when all bytes before that have been consumed.
     ///
-    /// RFC 1961 has no message for the end. So an attacker can end the stream between two frames, and neither side can detect that.
+    /// RFC 1961 has no message for the end. So an attacker can end the stream between two frames, and neither side can
+    /// detect that.
     ///
     /// # Errors
     ///

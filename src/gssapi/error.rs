@@ -7,7 +7,17 @@ use crate::error::Malformed;
 
 /// The reason why a negotiation failed, a stream ended, or a datagram was dropped. `E` is the error of the context.
 ///
-/// With feature `std` it converts into a `std::io::Error` of a suitable kind, with this error as the inner error.
+/// With feature `std` it converts into a `std::io::Error`, which keeps it as its inner error:
+///
+/// | error | `std::io::ErrorKind` |
+/// |---|---|
+/// | `Malformed`, `UnexpectedMessage`, `TokenTooLong`, `LevelLength`, `NotConfidential`, `DatagramLength` | `InvalidData` |
+/// | `Rejected`, `LevelNotAllowed` | `PermissionDenied` |
+/// | `LevelUnavailable` | `Unsupported` |
+/// | `PlainTooLong` | `InvalidInput` |
+/// | `UnexpectedEof` | `UnexpectedEof` |
+/// | `Abandoned`, `Failed` | `ConnectionAborted` |
+/// | `Context` | `Other` |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ThisError)]
 #[non_exhaustive]
 pub enum Error<E> {

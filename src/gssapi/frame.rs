@@ -62,6 +62,15 @@ impl fmt::Display for MessageType {
 }
 
 /// A token of the mechanism: 0 to 65,535 opaque bytes. `Debug` shows the length only.
+///
+/// ```
+/// use sans_socks::gssapi::Token;
+///
+/// let token = Token::new(b"opaque")?;
+/// assert_eq!(token.as_bytes(), b"opaque");
+/// assert_eq!(format!("{token:?}"), "Token(6 bytes)");
+/// # Ok::<(), sans_socks::InvalidValue>(())
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Token<'a>(&'a [u8]);
 

@@ -98,7 +98,7 @@ impl<E> State<E> {
     }
 }
 
-/// The sub-negotiation of method GSSAPI, for either side, over your [`Context`].
+/// The sub-negotiation of method GSSAPI, [RFC 1961 §3] and [§4], for either side, over your [`Context`].
 ///
 /// Run it over the raw stream while the handshake returns `Negotiate`. It is a [`Machine`], like the handshakes. The
 /// guide has [complete handshakes](crate::guide::gssapi).
@@ -152,6 +152,9 @@ impl<E> State<E> {
 /// | `01 FF` | | closed: `Rejected` |
 /// | end of input | | closed: `UnexpectedEof` |
 /// | any other message | `01 FF` by a server | closed |
+///
+/// [RFC 1961 §3]: https://www.rfc-editor.org/rfc/rfc1961#section-3
+/// [§4]: https://www.rfc-editor.org/rfc/rfc1961#section-4
 pub struct Negotiator<C: Context> {
     context: C,
     role: Role,
@@ -565,7 +568,24 @@ impl<C: Context> Machine for Negotiator<C> {
 /// A step of context establishment: `gss_init_sec_context` or `gss_accept_sec_context`.
 ///
 /// It may block while it waits for a key distribution centre. If you drop it without running it, the next poll returns it
-/// again.
+/// again. On a thread that must not block, run it on another one:
+///
+/// ```
+/// use sans_socks::gssapi::{Context, Negotiator};
+/// use std::io;
+/// use std::thread::{Builder, JoinHandle};
+///
+/// /// Call it when a step is pending. `join` returns the negotiator.
+/// fn run_elsewhere<C>(mut negotiator: Negotiator<C>) -> io::Result<JoinHandle<Negotiator<C>>>
+/// where
+///     C: Context<Error: Send> + Send + 'static,
+/// {
+///     Builder::new().spawn(move || {
+///         negotiator.run_step();
+///         negotiator
+///     })
+/// }
+/// ```
 #[must_use = "the negotiation continues when the step is run"]
 pub struct Step<'a, C: Context> {
     negotiator: &'a mut Negotiator<C>,

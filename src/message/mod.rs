@@ -108,6 +108,23 @@ impl<T> Decoded<T> {
 ///
 /// Constructors check lengths, so encoding fails only if there is too little room. It writes the whole message or nothing.
 /// This trait is sealed.
+///
+/// ```
+/// use sans_socks::Method;
+/// use sans_socks::message::{Encode, Selection};
+///
+/// let message = Selection::new(Method::NO_AUTHENTICATION);
+/// let mut bytes = [0; Selection::MAX_LEN];
+/// let len = message.encode_into(&mut bytes)?;
+/// assert_eq!(bytes[..len], [5, 0]);
+/// # #[cfg(feature = "bytes")] {
+///
+/// let mut out = vec![0xff];
+/// message.encode(&mut out)?; // appends
+/// assert_eq!(out, [0xff, 5, 0]);
+/// # }
+/// # Ok::<(), sans_socks::message::BufferTooSmall>(())
+/// ```
 pub trait Encode: private::Sealed {
     /// The length of the longest message of this type in bytes.
     const MAX_LEN: usize;

@@ -28,6 +28,15 @@ const FIXED_LEN: usize = 3;
 impl<'a> Credentials<'a> {
     /// Decodes the message. [Decides](crate::message) at byte 1 (VER), at byte 2 (ULEN), at PLEN and at the last byte.
     ///
+    /// ```
+    /// use sans_socks::Credentials;
+    ///
+    /// let (credentials, consumed) = Credentials::decode(b"\x01\x05alice\x06secret")?.complete().unwrap();
+    /// assert!(credentials.verify("alice", "secret"));
+    /// assert_eq!(consumed, 14);
+    /// # Ok::<(), sans_socks::Malformed>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Malformed::Version`] when VER is not `01`, [`Malformed::EmptyCredentials`] when ULEN or PLEN is `00`.

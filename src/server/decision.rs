@@ -101,6 +101,24 @@ impl<'a> Output<'a> {
 }
 
 /// The use of the connection after the handshake.
+///
+/// ```
+/// use sans_socks::server::Established;
+/// use std::io::{self, Read};
+///
+/// fn serve<S: Read>(
+///     established: Established,
+///     mut client: S,
+///     relay: impl FnOnce(S) -> io::Result<()>,
+/// ) -> io::Result<()> {
+///     match established {
+///         Established::Stream => relay(client),
+///         // The association ends when this returns.
+///         Established::UdpAssociation => io::copy(&mut client, &mut io::sink()).map(drop),
+///         Established::Other(_) => Ok(()), // the client has its answer
+///     }
+/// }
+/// ```
 #[expect(clippy::exhaustive_enums, reason = "part of `Output`")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Established {
@@ -114,10 +132,22 @@ pub enum Established {
     Other(Command),
 }
 
-/// The methods that the client offers: select one of them.
+/// The methods that the client offers, [RFC 1928 §3]: select one of them.
 ///
 /// Clients usually list their preferred method first. The protocol gives the order no meaning, so the server follows its
 /// own order. A server that checks credentials must not select [`Method::NO_AUTHENTICATION`].
+///
+/// ```
+/// use sans_socks::Method;
+/// use sans_socks::server::SelectMethod;
+///
+/// /// Selects GSSAPI if the client offers it, otherwise a password. Rejects clients that offer neither.
+/// fn select(select: SelectMethod<'_>) {
+///     select.select_preferred(&[Method::GSSAPI, Method::USERNAME_PASSWORD]);
+/// }
+/// ```
+///
+/// [RFC 1928 §3]: https://www.rfc-editor.org/rfc/rfc1928#section-3
 #[derive(Debug)]
 #[must_use = "the handshake continues when a method is selected, or all are rejected"]
 pub struct SelectMethod<'a> {
@@ -182,7 +212,7 @@ impl SelectMethod<'_> {
     }
 }
 
-/// The client's credentials, awaiting a verdict. You may hold the token across an `.await`.
+/// The client's credentials, [RFC 1929 §2], awaiting a verdict. You may hold the token across an `.await`.
 ///
 /// Acceptance is not authorization: you can still refuse the request. The machine overwrites the credentials when you
 /// answer.
@@ -198,6 +228,8 @@ impl SelectMethod<'_> {
 ///     }
 /// }
 /// ```
+///
+/// [RFC 1929 §2]: https://www.rfc-editor.org/rfc/rfc1929#section-2
 #[derive(Debug)]
 #[must_use = "the handshake continues when the credentials are accepted or rejected"]
 pub struct Authenticate<'a> {
@@ -301,7 +333,7 @@ impl Negotiate<'_> {
     }
 }
 
-/// The client's request, awaiting an answer.
+/// The client's request, [RFC 1928 §4], awaiting the reply of [§6].
 ///
 /// Report success only when the connection, the listener or the relay exists: a reply cannot be withdrawn.
 ///
@@ -319,6 +351,9 @@ impl Negotiate<'_> {
 ///     pending.answer(result);
 /// }
 /// ```
+///
+/// [RFC 1928 §4]: https://www.rfc-editor.org/rfc/rfc1928#section-4
+/// [§6]: https://www.rfc-editor.org/rfc/rfc1928#section-6
 #[derive(Debug)]
 #[must_use = "the client waits for a reply"]
 pub struct PendingRequest<'a> {
@@ -401,7 +436,30 @@ impl PendingRequest<'_> {
     }
 }
 
-/// BIND's second reply. The first has told the client where the listener is, and the peer has not connected yet.
+/// BIND's second reply, [RFC 1928 §6]. The first has told the client where the listener is, and the peer has not connected
+/// yet.
+///
+/// ```
+/// use sans_socks::ReplyCode;
+/// use sans_socks::server::PendingPeer;
+/// use std::io;
+/// use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+///
+/// /// Waits for the peer that the request names. It may never connect, so set a deadline.
+/// fn wait(pending: PendingPeer<'_>, listener: &TcpListener, named: IpAddr) -> io::Result<TcpStream> {
+///     let is_stranger = |peer: &SocketAddr| peer.ip().to_canonical() != named.to_canonical();
+///     let accepted = loop {
+///         match listener.accept() {
+///             Ok((_, peer)) if is_stranger(&peer) => {} // drops the connection
+///             accepted => break accepted,
+///         }
+///     };
+///     pending.answer(accepted.as_ref().map(|it| it.1).map_err(|_| ReplyCode::GENERAL_FAILURE));
+///     accepted.map(|(stream, _)| stream)
+/// }
+/// ```
+///
+/// [RFC 1928 §6]: https://www.rfc-editor.org/rfc/rfc1928#section-6
 #[derive(Debug)]
 #[must_use = "the client waits for the second reply"]
 pub struct PendingPeer<'a> {

@@ -93,9 +93,23 @@ impl ClientAssociation {
 impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
     /// Creates an association as `new` does, with a reassembler over another clock or storage.
     ///
+    /// ```
+    /// use core::time::Duration;
+    /// use sans_socks::Address;
+    /// use sans_socks::udp::{ClientAssociation, Reassembler};
+    ///
+    /// let (bound, proxy) = (Address::try_from("192.0.2.1:4000")?, "192.0.2.1:1080".parse()?);
+    /// // No allocator, and time as a duration since some moment.
+    /// let reassembler = Reassembler::with_storage([0; 1500]);
+    /// let mut association = ClientAssociation::with_reassembler(&bound, proxy, reassembler)?;
+    /// association.handle_timeout(Duration::from_millis(20));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
-    /// [`InvalidValue::NotAnIp`] if BND.ADDR is a name that spells no IP address. [`InvalidValue::PortZero`] if BND.PORT is 0.
+    /// [`InvalidValue::NotAnIp`] if BND.ADDR is a name that spells no IP address. [`InvalidValue::PortZero`] if BND.PORT
+    /// is 0.
     pub fn with_reassembler(
         bound: &Address<'_>,
         proxy: SocketAddr,
@@ -123,6 +137,20 @@ impl<T: Timestamp, B: Storage> ClientAssociation<T, B> {
     ///
     /// Use it for a server behind NAT, which reports an address that clients cannot reach. It also prevents the proxy from
     /// directing datagrams to other hosts.
+    ///
+    /// ```
+    /// # #[cfg(not(feature = "std"))] fn main() {}
+    /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sans_socks::Address;
+    /// use sans_socks::udp::ClientAssociation;
+    ///
+    /// let (bound, proxy) = (Address::try_from("10.0.0.1:4000")?, "192.0.2.1:1080".parse()?);
+    /// let association = ClientAssociation::new(&bound, proxy)?;
+    /// assert_eq!(association.relay(), "10.0.0.1:4000".parse()?);
+    /// assert_eq!(association.with_proxy_host(true).relay(), "192.0.2.1:4000".parse()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub const fn with_proxy_host(mut self, proxy_host: bool) -> Self {
         self.proxy_host = proxy_host;

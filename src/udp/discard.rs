@@ -10,6 +10,17 @@ use crate::error::Malformed;
 /// A relay relays "silently, without any notification to the requesting client", [RFC 1928 §7], and also drops silently. An
 /// answer to a datagram with a forged source would reach a third party.
 ///
+/// ```
+/// use sans_socks::udp::Discard;
+/// use std::collections::HashMap;
+///
+/// let mut dropped: HashMap<Discard, u64> = HashMap::new();
+/// *dropped.entry(Discard::Fragment).or_default() += 1;
+/// for (reason, count) in &dropped {
+///     println!("{count} times: {reason}"); // 1 times: fragments are not accepted
+/// }
+/// ```
+///
 /// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]

@@ -87,7 +87,19 @@ impl Frag {
 /// | `04` IPv6 | 22 (the RFC has 20, by mistake) |
 ///
 /// [`prepend`](Self::prepend) writes it in front of a payload that is already in the buffer.
-/// [`Encode::encode_into`] writes it to a separate buffer, for vectored output.
+/// [`Encode::encode_into`] writes it to a separate buffer, for vectored output:
+///
+/// ```
+/// use sans_socks::Address;
+/// use sans_socks::message::Encode;
+/// use sans_socks::udp::{Header, MAX_HEADER_LEN};
+///
+/// let header = Header::standalone(Address::try_from("127.0.0.1:53")?);
+/// let mut buf = [0; MAX_HEADER_LEN];
+/// let len = header.encode_into(&mut buf)?;
+/// assert_eq!(buf[..len], *b"\0\0\0\x01\x7f\0\0\x01\0\x35");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// [RFC 1928 §7]: https://www.rfc-editor.org/rfc/rfc1928#section-7
 #[expect(clippy::exhaustive_structs, reason = "the wire has these two fields")]

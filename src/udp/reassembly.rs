@@ -58,7 +58,8 @@ macro_rules! reassembler {
         /// A `Vec<u8>` uses no memory before a first fragment. From then on, it holds the bytes received, never more
         /// than [`max_datagram`](Self::max_datagram). Its memory is released when a sequence is dropped, or by the
         /// next call after a delivery. [`buffered`](Self::buffered) returns the amount, so that you can limit the sum
-        /// of many reassemblers.
+        /// of many reassemblers. The size of the reassembler itself is at most 360 bytes with a `Vec<u8>`: it holds the
+        /// address of a sequence inline.
         ///
         /// ```
         /// # #[cfg(not(feature = "std"))] fn main() {}
@@ -121,6 +122,18 @@ struct Sequence<T> {
 }
 
 /// The outcome of a datagram.
+///
+/// ```
+/// use sans_socks::udp::{Datagram, Discard, Outcome};
+///
+/// fn relay(outcome: Outcome<'_>, send: impl FnOnce(Datagram<'_>), count: impl FnOnce(Discard)) {
+///     match outcome {
+///         Outcome::Deliver(datagram) => send(datagram),
+///         Outcome::Pending => {}
+///         Outcome::Dropped(reason) => count(reason),
+///     }
+/// }
+/// ```
 #[expect(clippy::exhaustive_enums, reason = "there is no fourth outcome")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]

@@ -3,6 +3,7 @@
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use sans_socks::message::{AuthStatus, BufferTooSmall, Decoded, Greeting, Methods, Selection};
+use sans_socks::udp::Association;
 use sans_socks::{
     Address, AddressBuf, ApiMisuse, Command, Credentials, CredentialsBuf, Domain, Error, ErrorKind, Host,
     InvalidValue, Io, Malformed, Method, OtherProtocol, ParseCodePointError, PeerMisbehaved, Phase, Reply,
@@ -23,6 +24,9 @@ fn machines_are_small() {
 fn owned_values_are_inline() {
     assert_eq!(size_of::<CredentialsBuf>(), 512);
     assert!((260..=264).contains(&size_of::<AddressBuf>()));
+    assert!(size_of::<Association>() <= 80);
+    #[cfg(feature = "std")]
+    assert!(size_of::<sans_socks::udp::Reassembler>() <= 360);
 }
 
 const fn is_shared<T: Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
