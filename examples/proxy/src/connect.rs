@@ -174,7 +174,7 @@ async fn attempt(shared: Arc<Shared>, address: SocketAddr) -> io::Result<Outgoin
         socket.bind(SocketAddr::new(ip, 0))?;
     }
     let stream = socket.connect(address).await?;
-    let dialed = shared.own.dialed(&stream)?;
+    let dialed = shared.own.dialed(&stream, address)?;
     Ok(Outgoing { stream, dialed })
 }
 

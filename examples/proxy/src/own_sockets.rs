@@ -8,8 +8,8 @@
 //! The local address alone is not enough: a client on the same host may have the same port as one of the proxy's
 //! connections, if the other end differs.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -19,19 +19,20 @@ use tokio::net::TcpStream;
 
 use crate::lock;
 
-/// Both ends of a connection, in canonical form.
-type Ends = [(IpAddr, u16); 2];
+/// Both ends of a connection, in canonical form. The ports are first, because they differ most often.
+type Ends = [(u16, IpAddr); 2];
 
 fn ends(here: SocketAddr, there: SocketAddr) -> Ends {
-    [here, there].map(|end| (end.ip().to_canonical(), end.port()))
+    [here, there].map(|end| (end.port(), end.ip().to_canonical()))
 }
 
 /// The addresses of the proxy's own sockets.
 #[derive(Debug)]
 pub(crate) struct OwnSockets {
     /// Dialed connections, by the address here and the address there. Counted, because the system may give the ends of a
-    /// closed connection to the next one before the guard of the first is dropped.
-    dialed: Mutex<HashMap<Ends, usize>>,
+    /// closed connection to the next one before the guard of the first is dropped. Comparing ends is cheaper than hashing
+    /// them.
+    dialed: Mutex<BTreeMap<Ends, usize>>,
     /// How many sockets that receive clients' datagrams have each port. It is looked up for every datagram, so without
     /// a lock.
     udp_ports: Box<[AtomicU16]>,
@@ -47,12 +48,17 @@ impl Default for OwnSockets {
 }
 
 impl OwnSockets {
-    /// Remembers a dialed connection until the guard is dropped.
+    /// Remembers a connection that was dialed to `address` until the guard is dropped.
     ///
     /// Call this before a byte is sent through it. Then every request that arrives over it is recognized.
-    pub(crate) fn dialed(self: &Arc<Self>, stream: &TcpStream) -> io::Result<Dialed> {
-        // After a connection to 0.0.0.0, this is the actual address.
-        let ends = ends(stream.local_addr()?, stream.peer_addr()?);
+    pub(crate) fn dialed(self: &Arc<Self>, stream: &TcpStream, address: SocketAddr) -> io::Result<Dialed> {
+        // A connection to 0.0.0.0 leads to another address.
+        let there = if address.ip().is_unspecified() {
+            stream.peer_addr()?
+        } else {
+            address
+        };
+        let ends = ends(stream.local_addr()?, there);
         *lock(&self.dialed).entry(ends).or_default() += 1;
         Ok(Dialed {
             own: self.clone(),
@@ -60,9 +66,9 @@ impl OwnSockets {
         })
     }
 
-    /// Returns whether the proxy itself has dialed an accepted connection.
-    pub(crate) fn has_dialed(&self, accepted: &TcpStream) -> io::Result<bool> {
-        let ends = ends(accepted.peer_addr()?, accepted.local_addr()?);
+    /// Returns whether the proxy itself has dialed a connection that was accepted from `peer`.
+    pub(crate) fn has_dialed(&self, accepted: &TcpStream, peer: SocketAddr) -> io::Result<bool> {
+        let ends = ends(peer, accepted.local_addr()?);
         Ok(lock(&self.dialed).contains_key(&ends))
     }
 
@@ -91,6 +97,14 @@ impl OwnSockets {
 pub(crate) struct Dialed {
     own: Arc<OwnSockets>,
     ends: Ends,
+}
+
+impl Dialed {
+    /// Returns this end of the connection.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        let [(port, ip), _] = self.ends;
+        SocketAddr::new(ip, port)
+    }
 }
 
 impl Drop for Dialed {
@@ -157,15 +171,17 @@ mod tests {
         ] {
             let listener = TcpListener::bind((listen, 0)).await.unwrap();
             let port = listener.local_addr().unwrap().port();
-            let dialed = TcpStream::connect((dial, port)).await.unwrap();
-            let other = TcpStream::connect((dial, port)).await.unwrap();
-            let guard = own.dialed(&dialed).unwrap();
-            let (first, _) = listener.accept().await.unwrap();
-            let (second, _) = listener.accept().await.unwrap();
-            assert!(own.has_dialed(&first).unwrap(), "{listen} {dial}");
-            assert!(!own.has_dialed(&second).unwrap(), "{listen} {dial}");
+            let address = SocketAddr::new(dial.parse().unwrap(), port);
+            let dialed = TcpStream::connect(address).await.unwrap();
+            let other = TcpStream::connect(address).await.unwrap();
+            let guard = own.dialed(&dialed, address).unwrap();
+            assert_eq!(guard.local_addr(), dialed.local_addr().unwrap());
+            let (first, first_peer) = listener.accept().await.unwrap();
+            let (second, second_peer) = listener.accept().await.unwrap();
+            assert!(own.has_dialed(&first, first_peer).unwrap(), "{listen} {dial}");
+            assert!(!own.has_dialed(&second, second_peer).unwrap(), "{listen} {dial}");
             drop((guard, other));
-            assert!(!own.has_dialed(&first).unwrap(), "{listen} {dial}");
+            assert!(!own.has_dialed(&first, first_peer).unwrap(), "{listen} {dial}");
         }
     }
 
@@ -174,13 +190,14 @@ mod tests {
     async fn dialed_connection_is_known_while_an_older_guard_is_dropped() {
         let own = Arc::new(OwnSockets::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let dialed = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (accepted, _) = listener.accept().await.unwrap();
-        let guards = (own.dialed(&dialed).unwrap(), own.dialed(&dialed).unwrap());
-        drop(guards.0);
-        assert!(own.has_dialed(&accepted).unwrap());
-        drop(guards.1);
-        assert!(!own.has_dialed(&accepted).unwrap());
+        let address = listener.local_addr().unwrap();
+        let dialed = TcpStream::connect(address).await.unwrap();
+        let (accepted, peer) = listener.accept().await.unwrap();
+        let [first, second] = [(); 2].map(|()| own.dialed(&dialed, address).unwrap());
+        drop(first);
+        assert!(own.has_dialed(&accepted, peer).unwrap());
+        drop(second);
+        assert!(!own.has_dialed(&accepted, peer).unwrap());
     }
 
     /// Without descriptors, no address is known to be another host's.

@@ -165,21 +165,19 @@ impl Session {
     /// Performs a request up to the reply. Returns BND.
     async fn perform(&mut self, request: Request<'_>) -> io::Result<SocketAddr> {
         // The proxy records a connection before it sends a byte through it. So its own connections are found here.
-        if self.shared.own.has_dialed(&self.stream)? {
+        if self.shared.own.has_dialed(&self.stream, self.peer)? {
             return Err(not_allowed());
         }
         let (shared, client) = (self.shared.clone(), self.slot.client());
         let result = match request.command {
             Command::CONNECT => {
                 let dial = connect(&shared, client, request.address);
-                self.unless_gone(request.command, dial)
-                    .await
-                    .and_then(|outgoing| {
-                        let Outgoing { stream, dialed } = outgoing;
-                        let bound = stream.local_addr()?;
-                        self.outcome = Outcome::Tunnel(Box::new((stream, Some(dialed))));
-                        Ok(bound)
-                    })
+                self.unless_gone(request.command, dial).await.map(|outgoing| {
+                    let Outgoing { stream, dialed } = outgoing;
+                    let bound = dialed.local_addr();
+                    self.outcome = Outcome::Tunnel(Box::new((stream, Some(dialed))));
+                    bound
+                })
             }
             Command::BIND => {
                 let local = self.stream.local_addr()?;
