@@ -1,6 +1,6 @@
 //! Limits on connections, and on the rate of password guesses.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::lock;
 /// The unit that limits count: an IPv4 address, or the /64 network of an IPv6 address.
 ///
 /// A single host can usually choose its addresses from a whole /64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Client {
     V4([u8; 4]),
     V6([u8; 8]),
@@ -39,7 +39,8 @@ pub(crate) struct Limits {
 #[derive(Debug, Default)]
 struct Open {
     all: usize,
-    by_client: HashMap<Client, usize>,
+    /// A map that releases memory as it shrinks.
+    by_client: BTreeMap<Client, usize>,
 }
 
 /// Which limit is reached.
@@ -98,9 +99,6 @@ impl Drop for Slot {
             *count = count.saturating_sub(1);
             if *count == 0 {
                 open.by_client.remove(&self.client);
-                if open.by_client.len() * 8 < open.by_client.capacity() {
-                    open.by_client.shrink_to_fit();
-                }
             }
         }
     }
