@@ -12,8 +12,8 @@ use sans_socks::server::{Authenticate, Decision, Handshake};
 use sans_socks::{Command, Error, Io, Machine, Method, ReplyCode, Request};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use zeroize::Zeroizing;
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::bind::Binding;
 use crate::connect::{Outgoing, connect, not_allowed};
@@ -29,7 +29,7 @@ use crate::udp::Relay;
 /// Closing a socket with unread input resets the connection, and the client may then never see the refusal.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// The time limit for sending a reply.
+/// The least time for sending a reply, even if the request has used up that of the handshake.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many bytes a client may send before BIND's second reply.
@@ -111,13 +111,12 @@ impl Session {
                 Decision::PendingRequest(pending) => {
                     let bound = Box::pin(self.perform(pending.request())).await;
                     pending.answer(bound.map_err(ReplyCode::from));
-                    // Even if the request has used up its time, there is time for the reply.
-                    deadline.as_mut().reset(Instant::now() + REPLY_TIMEOUT);
+                    leave_time_for_the_reply(deadline.as_mut());
                 }
                 Decision::PendingPeer(pending) => {
                     let peer = Box::pin(self.await_peer()).await;
                     pending.answer(peer.map_err(ReplyCode::from));
-                    deadline.as_mut().reset(Instant::now() + REPLY_TIMEOUT);
+                    leave_time_for_the_reply(deadline.as_mut());
                 }
                 Decision::Established(_) => return Ok(()),
                 Decision::Closed(error) => return Err(error.into()),
@@ -292,6 +291,11 @@ impl Session {
     }
 }
 
+fn leave_time_for_the_reply(deadline: Pin<&mut Sleep>) {
+    let end = deadline.deadline().max(Instant::now() + REPLY_TIMEOUT);
+    deadline.reset(end);
+}
+
 /// Sends and reads until a decision is pending. Further bytes that were read are kept in `carry`.
 ///
 /// The example in the documentation of [`Machine`] is shorter. This one reads into a buffer on the stack, so that a waiting
@@ -309,14 +313,15 @@ fn poll_io(
                 transmit.sent(sent);
             }
             Io::NeedInput { .. } if carry.is_empty() => {
-                let mut chunk = Zeroizing::new([0; 1024]);
-                let mut read = ReadBuf::new(&mut chunk[..]);
+                let mut chunk = [0; 1024];
+                let mut read = ReadBuf::new(&mut chunk);
                 ready!(Pin::new(&mut *stream).poll_read(cx, &mut read))?;
                 if read.filled().is_empty() {
                     machine.handle_eof();
                 }
                 let consumed = machine.handle_input(read.filled());
                 carry.extend_from_slice(read.filled().get(consumed..).unwrap_or_default());
+                read.filled_mut().zeroize();
             }
             Io::NeedInput { .. } => {
                 let consumed = machine.handle_input(carry);
