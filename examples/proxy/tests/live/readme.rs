@@ -9,7 +9,7 @@ fn is_test(root: &Path, path: &str) -> bool {
     let mut parts = path.split("::").collect::<Vec<_>>();
     let name = parts.pop().expect("never empty");
     let file: PathBuf = match parts[..] {
-        [module, "tests"] => root.join("src").join(module),
+        [ref modules @ .., "tests"] => root.join("src").join(modules.join("/")),
         [module] => root.join("tests/live").join(module),
         _ => return false,
     };
