@@ -236,7 +236,7 @@ fn arbitrary_token_of_long_input_is_the_longest() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn arbitrary_messages_round_trip(input in proptest::collection::vec(any::<u8>(), 0..700)) {

@@ -715,7 +715,7 @@ fn unquoted(text: &str) -> Option<Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// printed text is ASCII graphic, differs for different names, and parses as the same address or not at all.
     #[test]
