@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 use core::cmp::Ordering;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -179,36 +179,52 @@ fn table_new_port_goes_to_the_oldest_client_of_any_port() {
     }
 }
 
+/// An association of the model, which knows nothing of the crate's.
+struct Entry {
+    key: u32,
+    host: (IpAddr, u32),
+    required: Option<u16>,
+    any_port: bool,
+    client: Option<SocketAddr>,
+}
+
+/// Returns what identifies a host: its address, and for IPv6 also its link.
+fn identity(source: SocketAddr) -> (IpAddr, u32) {
+    let scope = match source {
+        SocketAddr::V4(_) => 0,
+        SocketAddr::V6(source) => source.scope_id(),
+    };
+    (source.ip().to_canonical(), scope)
+}
+
 /// The rule without an index: first the client's own association, then one that requires the port, then one without a client,
 /// then one that accepts any port. Among equals, the oldest.
 #[derive(Default)]
 struct Model {
-    associations: Vec<(u32, Association, Option<u16>)>,
+    entries: Vec<Entry>,
 }
 
 impl Model {
     fn accept(&mut self, source: SocketAddr) -> Option<u32> {
-        let rank = |(_, association, required): &(u32, Association, Option<u16>)| {
-            if !association.admits(source) {
-                return None;
-            }
-            let same = |client: SocketAddr| {
-                (client.ip().to_canonical(), client.port()) == (source.ip().to_canonical(), source.port())
-            };
-            Some(match association.client() {
-                Some(client) if same(client) => 0,
-                None if required.is_some() => 1,
-                None => 2,
-                Some(_) => 3,
-            })
+        let rank = |entry: &Entry| match (entry.client, entry.required) {
+            _ if entry.host != identity(source) => None,
+            (Some(client), _) if client.port() == source.port() => Some(0),
+            (Some(_), _) => entry.any_port.then_some(3),
+            (None, Some(required)) => (required == source.port()).then_some(1),
+            (None, None) => Some(2),
         };
-        let best = (0..self.associations.len())
-            .filter_map(|index| Some((rank(&self.associations[index])?, index)))
-            .min()?
-            .1;
-        let (key, association, _) = &mut self.associations[best];
-        association.accept(source, QUERY).expect("it admits the source");
-        Some(*key)
+        let ranked = self
+            .entries
+            .iter_mut()
+            .filter_map(|entry| Some((rank(entry)?, entry)));
+        // `min_by_key` returns the first of equals.
+        let (_, best) = ranked.min_by_key(|(rank, _)| *rank)?;
+        if best.any_port {
+            best.client = Some(source);
+        } else {
+            best.client.get_or_insert(source);
+        }
+        Some(best.key)
     }
 }
 
@@ -242,8 +258,8 @@ fn table_does_what_the_model_does() {
                     // An association that accepts any port does not require one.
                     let any_port = required.is_none() && random.u8(..4) == 0;
                     let association = Association::new(peer, &requested).with_any_port(any_port);
-                    let result = table.insert(step, association.clone());
-                    let full = model.associations.len() >= limit;
+                    let result = table.insert(step, association);
+                    let full = model.entries.len() >= limit;
                     assert_eq!(
                         result,
                         if full {
@@ -253,15 +269,21 @@ fn table_does_what_the_model_does() {
                         }
                     );
                     if !full {
-                        model.associations.push((step, association, required));
+                        model.entries.push(Entry {
+                            key: step,
+                            host: identity(source),
+                            required,
+                            any_port,
+                            client: None,
+                        });
                     }
                     if full { "full" } else { "inserted" }
                 }
-                2 if !model.associations.is_empty() => {
-                    let index = random.usize(..model.associations.len());
-                    let (key, association, _) = model.associations.remove(index);
-                    let removed = table.remove(&key).expect("it was inserted");
-                    assert_eq!(removed.client(), association.client());
+                2 if !model.entries.is_empty() => {
+                    let index = random.usize(..model.entries.len());
+                    let entry = model.entries.remove(index);
+                    let removed = table.remove(&entry.key).expect("it was inserted");
+                    assert_eq!(removed.client(), entry.client);
                     "removed"
                 }
                 _ => {
@@ -272,9 +294,9 @@ fn table_does_what_the_model_does() {
                 }
             };
             *counts.entry(what).or_insert(0) += 1;
-            assert_eq!(table.len(), model.associations.len());
-            for (key, association, _) in &model.associations {
-                assert_eq!(table.get(key).and_then(Association::client), association.client());
+            assert_eq!(table.len(), model.entries.len());
+            for entry in &model.entries {
+                assert_eq!(table.get(&entry.key).and_then(Association::client), entry.client);
             }
         }
         assert!(counts.len() >= 4, "{counts:?}");
