@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use sans_socks::client::{self, Auth};
 use sans_socks::message::Encode;
 use sans_socks::server;
-use sans_socks::{Credentials, CredentialsBuf, Error, Machine, Method};
+use sans_socks::{Address, Credentials, CredentialsBuf, Error, Machine, Method, Request};
 use sans_socks_testing::session::{Fault, PASSWORD, Seen, Session, USERNAME, every_session};
 
 /// Four successive bytes of a secret in each printed form: as text, as hex, or as a list of numbers.
@@ -251,6 +251,16 @@ fn machines_print_no_secret_in_any_phase() {
             }
         }
     });
+    // In no session does the server select a method that was not offered.
+    let request = Request::connect(Address::try_from("example.com:80").unwrap());
+    let credentials = Credentials::new(USERNAME, PASSWORD).unwrap();
+    let mut handshake = client::Handshake::new(&request, Auth::password(credentials));
+    let client::Output::Transmit(transmit) = handshake.poll_output() else {
+        panic!("the greeting is sent first");
+    };
+    transmit.sent_all();
+    assert_eq!(handshake.handle_input(&[5, 0x80]), 2);
+    look_at_client(&mut handshake, &mut looked);
 
     let of = |kind| {
         let names = looked.iter().filter(|(looked, _)| *looked == kind);
@@ -280,6 +290,6 @@ fn machines_print_no_secret_in_any_phase() {
     );
     assert_eq!(
         of("client error"),
-        "Abandoned AuthenticationRejected Malformed NoAcceptableMethod Refused Socks4Refused UnexpectedEof"
+        "Abandoned AuthenticationRejected Malformed NoAcceptableMethod PeerMisbehaved Refused Socks4Refused UnexpectedEof"
     );
 }
