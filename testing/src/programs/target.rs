@@ -5,7 +5,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::sync::{OnceLock, mpsc};
-use std::thread;
+use std::{mem, thread};
+
+use socket2::{Domain, Socket, Type};
 
 use super::process::scratch;
 
@@ -136,9 +138,12 @@ pub fn http(ip: impl Into<IpAddr>) -> SocketAddr {
     })
 }
 
-/// Returns an address that refuses connections.
+/// Returns an address that refuses connections. The process keeps its port in use, so that no other program listens there.
 pub fn refusing() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .expect("a port that was free")
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket.bind(&any_port.into()).expect("loopback");
+    let address = socket.local_addr().ok().and_then(|address| address.as_socket());
+    mem::forget(socket);
+    address.expect("an IP address")
 }
