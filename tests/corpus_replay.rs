@@ -81,7 +81,7 @@ fn targets_are_all_replayed() {
 }
 
 #[test]
-#[should_panic(expected = "No such file or directory")]
+#[should_panic(expected = "seeds/none: ")]
 fn replay_without_inputs_fails() {
     targets::replay(&fuzz("seeds/none"), |_| {});
 }
@@ -96,7 +96,7 @@ fn replay_of_an_empty_directory_fails() {
 
 /// A failure names the input.
 #[test]
-#[should_panic(expected = "seeds/decode/V-001")]
+#[should_panic(expected = "V-001")]
 fn replay_of_a_failing_target_names_the_input() {
     targets::replay(&fuzz("seeds/decode"), |input| assert_ne!(input, [5, 1, 0]));
 }

@@ -1,5 +1,7 @@
-//! The seeds of `gssapi_ops`, written as operations: `SANS_SOCKS_WRITE_SEEDS=1 cargo test --test corpus_replay --features
-//! arbitrary gssapi_seeds` writes the files. A finding is added here, as it was printed.
+//! The seeds of `gssapi_ops`, written as operations. `SANS_SOCKS_WRITE_SEEDS=1 cargo test -p sans-socks-fuzz-bodies --features
+//! arbitrary,bytes gssapi_seeds` writes the files. A finding is added here, as it was printed.
+
+use sans_socks_testing::vectors::vectors_of;
 
 use super::encoded::{Encoded, check, encoded};
 use super::gssapi_ops::{

@@ -45,10 +45,8 @@ pub use roundtrip::roundtrip;
 #[cfg(feature = "arbitrary")]
 pub use udp_ops::udp_ops;
 
-/// The target as a function of bytes, as the fuzzer calls it.
+/// Runs the target over bytes, as the fuzzer does. Panics if they do not decode, because such an input would test nothing.
 #[cfg(feature = "arbitrary")]
 pub fn of_bytes<'a, T: arbitrary::Arbitrary<'a>>(target: fn(T), input: &'a [u8]) {
-    if let Ok(input) = T::arbitrary_take_rest(arbitrary::Unstructured::new(input)) {
-        target(input);
-    }
+    target(T::arbitrary_take_rest(arbitrary::Unstructured::new(input)).expect("the input decodes"));
 }

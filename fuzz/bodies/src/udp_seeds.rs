@@ -1,5 +1,5 @@
-//! The seeds of `udp_ops`, written as operations: `SANS_SOCKS_WRITE_SEEDS=1 cargo test --test corpus_replay --features
-//! arbitrary udp_seeds` writes the files. A finding is added here, as it was printed.
+//! The seeds of `udp_ops`, written as operations. `SANS_SOCKS_WRITE_SEEDS=1 cargo test -p sans-socks-fuzz-bodies --features
+//! arbitrary,bytes udp_seeds` writes the files. A finding is added here, as it was printed.
 
 use std::collections::BTreeMap;
 
