@@ -180,6 +180,8 @@ fn address((ip, name, port): &(Option<IpAddr>, Vec<u8>, u16)) -> Address<'_> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// samples of longer inputs than those above.
     #[test]
     fn header_of_any_bytes_agrees_with_its_offsets(bytes in proptest::collection::vec(any::<u8>(), 0..=300), atyp in 0..6_u8) {
@@ -367,6 +369,8 @@ mod fragments_sent {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         /// D-18.
         #[test]
         fn pieces_of_any_size_are_the_payload(payload in proptest::collection::vec(any::<u8>(), 0..=2000), max in 16..=2100_usize) {
