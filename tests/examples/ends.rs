@@ -107,7 +107,7 @@ fn expect_end_of_association(
     let to_target = header(0x00, target.local_addr().expect("bound"));
     association.send(&client, &[&to_target, b"before"]);
     let (_, outer) = receive(&target);
-    // The relay holds a sequence of fragments, and a name that is being looked up.
+    // Neither a fragment nor a name that does not resolve keeps anything in use.
     association.send(&client, &[&header(0x01, nowhere()), b"piece"]);
     association.send(&client, &[b"\0\0\0\x03\x12sans-socks.invalid\0\x35", b"lost"]);
     end(association.control);

@@ -104,7 +104,7 @@ fn answers_over_ipv4(server: &Server) {
     association.expect(&client, other.local_addr().expect("bound"), b"me");
 }
 
-/// by a relay that does not reassemble.
+/// by a relay that does not reassemble.
 fn fragments_are_dropped(driver: &str) {
     let server = Server::open(driver);
     let (client, association) = (udp(Ipv4Addr::LOCALHOST), Association::open(server.address));

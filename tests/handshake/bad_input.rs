@@ -639,23 +639,7 @@ fn client_failure_cut_after_rep_keeps_its_code() {
     }
 }
 
-/// V-076, Q-047: a reply of seven bytes, then tunnel data that looks like the last three of ten.
-#[test]
-fn client_seven_byte_reply_leaves_the_tunnel_data() {
-    connecting("seven bytes")
-        .step(Phase::Reply, "05 00 00 03 00 0000", "")
-        .leaves("44415441 31323334")
-        .ends(&Due::Connected(ReplyCode::SUCCEEDED, Address::UNSPECIFIED.into()));
-    bound("seven bytes, second")
-        .step(Phase::SecondReply, "05 00 00 03 00 1f90", "")
-        .leaves("7065")
-        .ends(&Due::Connected(
-            ReplyCode::SUCCEEDED,
-            address("0.0.0.0:8080").into(),
-        ));
-}
-
-/// tunnel data after a reply with a name, at the lengths that other programs get wrong.
+/// tunnel data after a reply with a name, at the lengths that other programs get wrong.
 #[test]
 fn client_reply_with_a_name_leaves_the_tunnel_data() {
     for len in [1, 15, 16, 17, 127, 128, 255] {

@@ -722,7 +722,7 @@ fn client_sends_messages_of_every_length() {
     }
 }
 
-/// the selected method is known from the selection on, if it was offered.
+/// The selected method is known from the selection on, if it was offered.
 #[test]
 fn client_method_is_known_from_the_selection_on() {
     for form in forms() {
