@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sans_socks_fuzz_bodies as targets;
+use sans_socks_testing::vectors::vectors;
 
 fn fuzz(directory: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(directory)
@@ -53,11 +54,9 @@ replay! {
 /// The seeds of the decoders include all vectors.
 #[test]
 fn vectors_are_all_inputs_of_decode() {
-    let lines = include_str!("data/vectors.tsv").lines();
-    for line in lines.filter(|line| !line.starts_with('#')) {
-        let columns: Vec<&str> = line.split('\t').collect();
-        let seed = fs::read(fuzz("seeds/decode").join(columns[0])).unwrap_or_default();
-        assert_eq!(hex::encode(seed), columns[2], "{}", columns[0]);
+    for row in vectors() {
+        let seed = fs::read(fuzz("seeds/decode").join(row.id)).unwrap_or_default();
+        assert_eq!(hex::encode(seed), hex::encode(row.input), "{}", row.id);
     }
 }
 

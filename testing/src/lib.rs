@@ -7,6 +7,8 @@
 //! | [`faults`] | errors that only the crate can construct |
 //! | [`reassembly`] | a simple model of reassembly |
 //! | `gssapi` | a GSSAPI context that checks its input, and negotiators over it for the driver |
+//! | [`vectors`] | the golden vectors |
+//! | [`transcripts`] | recorded sessions |
 //! | [`programs`] | the programs of `examples/`, and their peers |
 
 #![allow(
@@ -22,3 +24,5 @@ pub mod gssapi;
 pub mod programs;
 pub mod reassembly;
 pub mod session;
+pub mod transcripts;
+pub mod vectors;

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::{env, fs};
 
+use sans_socks_testing::vectors::vectors;
 use source::Source;
 use table::Row;
 
@@ -25,9 +26,8 @@ fn files(directory: &str, ending: &str) -> Vec<File> {
     let mut files = Vec::new();
     let mut directories = vec![directory.to_string()];
     while let Some(directory) = directories.pop() {
-        let Ok(entries) = fs::read_dir(root.join(&directory)) else {
-            continue;
-        };
+        let entries =
+            fs::read_dir(root.join(&directory)).unwrap_or_else(|error| panic!("{directory}: {error}"));
         for entry in entries {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
@@ -214,9 +214,7 @@ fn tables_and_tests_agree() {
         .into_iter()
         .flat_map(|directory| files(directory, ".rs"))
         .collect();
-    let vectors = include_str!("../data/vectors.tsv");
-    let vectors = vectors.lines().filter_map(|line| line.split_once('\t'));
-    let vectors = vectors.map(|(id, _)| id.to_string()).collect();
+    let vectors = vectors().map(|row| row.id.to_string()).collect();
 
     let scanned: Vec<Source<'_>> = sources.iter().map(Source::scan).collect();
     for table in &mut tables {

@@ -2,6 +2,7 @@ use sans_socks::gssapi::{Frame, MessageType, ProtectionLevel, Token};
 use sans_socks::message::{BufferTooSmall, Decoded, Encode};
 use sans_socks::{InvalidValue, Malformed};
 use sans_socks_testing::faults::wrong_version;
+use sans_socks_testing::vectors::vectors_of;
 
 fn token(message_type: MessageType, bytes: &[u8]) -> Frame<'_> {
     Frame::Token {
@@ -24,17 +25,8 @@ fn needed(bytes: &[u8]) -> usize {
     }
 }
 
-/// Returns the bytes of a row of `tests/data/vectors.tsv`.
 fn vector(id: &str) -> Vec<u8> {
-    let row = gss_rows().find(|row| row[0] == id).expect(id);
-    hex::decode(row[2]).unwrap()
-}
-
-fn gss_rows() -> impl Iterator<Item = Vec<&'static str>> {
-    include_str!("../data/vectors.tsv")
-        .lines()
-        .map(|line| line.split('\t').collect::<Vec<_>>())
-        .filter(|row| row.get(1) == Some(&"gss"))
+    vectors_of("gss").find(|row| row.id == id).expect(id).input
 }
 
 const WHOLE: [(&str, MessageType, usize); 6] = [
@@ -52,7 +44,7 @@ fn every_vector_is_tested() {
     let others = ["V-118", "V-119", "V-121", "V-122", "V-124"];
     let mut tested: Vec<&str> = WHOLE.iter().map(|(id, ..)| *id).chain(others).collect();
     tested.sort_unstable();
-    let all: Vec<&str> = gss_rows().map(|row| row[0]).collect();
+    let all: Vec<&str> = vectors_of("gss").map(|row| row.id).collect();
     assert_eq!(tested, all);
 }
 

@@ -1,13 +1,10 @@
 //! Replays recorded sessions of real programs: clients (`data/transcripts/client-*`) into the server machine, servers
 //! (`data/transcripts/server-*`) into the client machine.
 //!
-//! A transcript has lines of `C>S` and `S>C` with the bytes of one send, or `EOF` or `RST`. A line `# [id] text` begins a
-//! case, any other `#` line is a comment. `...` replaces bytes of the tunnel that were not kept. The machine gets one
-//! side's bytes, send by send, and then the end of input. The tables here have the expected result of every case.
+//! The machine gets one side's bytes, send by send, and then the end of input. The tables here have the expected result of
+//! every case.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
 use sans_socks::client::Auth;
 use sans_socks::message::{Decoded, Greeting};
@@ -17,62 +14,24 @@ use sans_socks::{
     Request,
 };
 use sans_socks_testing::driver;
-use sans_socks_testing::driver::{Client, Delivery, Due, Eof, Record, Script, Server, address, unhex};
+use sans_socks_testing::driver::{Client, Delivery, Due, Eof, Record, Script, Server, address};
 use sans_socks_testing::faults::{authentication_rejected, wrong_version};
+use sans_socks_testing::transcripts::{Transcript, transcripts};
 
-/// One connection.
-#[derive(Debug, Default)]
-struct Transcript {
-    /// The sends of the client.
-    client: Vec<Vec<u8>>,
-    /// The sends of the server.
-    server: Vec<Vec<u8>>,
-}
-
-/// The cases of each transcript whose name begins with `role`, by file and id (none, if it is one case).
-fn transcripts(role: &str) -> BTreeMap<(String, String), Transcript> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/transcripts");
-    let mut transcripts = BTreeMap::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        let file = path.file_stem().unwrap().to_str().unwrap();
-        let known = file.starts_with("client-") || file.starts_with("server-");
-        assert!(known, "no test replays {}", path.display());
-        let Some(file) = file.strip_prefix(role) else {
-            continue;
-        };
-        let mut id = "";
-        let text = fs::read_to_string(&path).unwrap();
-        for line in text.lines().filter(|line| !line.is_empty()) {
-            if let Some(title) = line.strip_prefix('#') {
-                if let Some((case, _)) = title
-                    .trim_start()
-                    .strip_prefix('[')
-                    .and_then(|t| t.split_once(']'))
-                {
-                    id = case;
-                    let case = (file.to_string(), id.to_string());
-                    let twice = transcripts.insert(case, Transcript::default());
-                    assert!(twice.is_none(), "{file} has {id} twice");
-                }
-                continue;
-            }
-            let case = (file.to_string(), id.to_string());
-            let transcript: &mut Transcript = transcripts.entry(case).or_default();
-            match line.trim_end_matches(" ...").split_at(4) {
-                (_, "EOF" | "RST") => {}
-                ("C>S ", sent) => transcript.client.push(unhex(sent)),
-                ("S>C ", sent) => transcript.server.push(unhex(sent)),
-                _ => panic!("{file}: {line}"),
-            }
-        }
+/// The cases of each transcript whose name begins with `role`, by file and id.
+fn cases(role: &str) -> BTreeMap<(String, String), Transcript> {
+    let mut cases = BTreeMap::new();
+    for transcript in transcripts(role) {
+        let file = transcript.file.trim_start_matches(role).to_string();
+        let twice = cases.insert((file, transcript.id.clone()), transcript);
+        assert!(twice.is_none(), "{twice:?}");
     }
-    transcripts
+    cases
 }
 
 /// Runs every case that `table` lists. Fails unless the table and the transcripts have the same cases.
 fn replay<T>(role: &str, table: &[(&str, &str, T)], check: impl Fn(&str, &Transcript, &T)) {
-    let mut transcripts = transcripts(role);
+    let mut transcripts = cases(role);
     for (files, ids, stated) in table {
         for file in files.split_whitespace() {
             let ids: Vec<&str> = ids.split_whitespace().collect();
@@ -312,7 +271,7 @@ fn recorded_client_is_understood_or_refused() {
 /// a SOCKS4 client is recognized, gets no bytes, and can be passed on with its whole stream.
 #[test]
 fn recorded_socks4_client_can_be_handed_on() {
-    let transcripts = transcripts("client-");
+    let transcripts = cases("client-");
     for file in ["curl-socks4", "curl-socks4-userid", "curl-socks4a"] {
         let transcript = &transcripts[&(file.to_string(), String::new())];
         let record = serve(transcript);
@@ -324,7 +283,7 @@ fn recorded_socks4_client_can_be_handed_on() {
 /// with empty fields allowed, curl's empty password reaches the caller, and then its request does.
 #[test]
 fn recorded_empty_password_is_accepted_where_allowed() {
-    let transcript = &transcripts("client-")[&("curl-emptypass".to_string(), String::new())];
+    let transcript = &cases("client-")[&("curl-emptypass".to_string(), String::new())];
     let script = Script::Server(Server {
         config: server::Config::new().with_empty_credentials(true),
         prefer: &[Method::USERNAME_PASSWORD],
@@ -343,7 +302,7 @@ fn recorded_empty_password_is_accepted_where_allowed() {
 /// and a port of the name's last letters. The other bytes are left for the tunnel.
 #[test]
 fn recorded_wrong_length_reads_as_another_name() {
-    let transcript = &transcripts("client-")[&("pysocks-host200".to_string(), String::new())];
+    let transcript = &cases("client-")[&("pysocks-host200".to_string(), String::new())];
     let name = [vec![b'a'; 49], vec![b'a'; 49], vec![b'a'; 49], vec![b'a'; 49]].join(&b'.');
     let sent = [b"\x05\x01\x00\x03\xc3\x87", &name[..], b"\x1f\x90"].concat();
     assert_eq!(transcript.client[1], sent);

@@ -11,6 +11,7 @@ use sans_socks::{Address, Command, Domain, Host, InvalidValue, Malformed};
 use sans_socks_testing::driver::exchange::{self, Message};
 use sans_socks_testing::driver::unhex as bytes;
 use sans_socks_testing::faults::wrong_version;
+use sans_socks_testing::transcripts::transcripts;
 
 fn encoded(message: &impl Encode) -> Vec<u8> {
     let mut bytes = vec![0; message.encoded_len()];
@@ -433,37 +434,34 @@ mod messages {
         decides_where_it_must(&bytes, Reply::decode, |have| if have < 2 { 2 } else { 8 });
     }
 
-    fn transcript(text: &str, side: &str) -> Vec<Vec<u8>> {
-        let sends = text.lines().filter_map(|line| line.strip_prefix(side));
-        sends
-            .filter(|sent| !matches!(*sent, "EOF" | "RST"))
-            .map(|sent| bytes(sent.trim_end_matches("...")))
-            .collect()
-    }
-
-    /// captured messages of curl and Dante.
+    /// recorded messages of curl and Dante.
     #[test]
     fn captured_messages_round_trip() {
         let cases = [
             (
-                include_str!("../data/transcripts/client-curl-socks4.txt"),
+                "client-curl-socks4",
                 request(Command::CONNECT, "127.0.0.1:8080", ""),
                 (ReplyCode::GRANTED, "127.0.0.1:40501"),
             ),
             (
-                include_str!("../data/transcripts/client-curl-socks4-userid.txt"),
+                "client-curl-socks4-userid",
                 request(Command::CONNECT, "127.0.0.1:8080", "alice"),
                 (ReplyCode::GRANTED, "127.0.0.1:34679"),
             ),
             // Dante does not support SOCKS4a.
             (
-                include_str!("../data/transcripts/client-curl-socks4a.txt"),
+                "client-curl-socks4a",
                 request(Command::CONNECT, "app.test:8080", ""),
                 (ReplyCode::REJECTED, "127.0.0.1:39765"),
             ),
         ];
-        for (text, request, (code, address)) in cases {
-            let (client, server) = (transcript(text, "C>S "), transcript(text, "S>C "));
+        let recorded = transcripts("client-curl-socks4");
+        for (file, request, (code, address)) in cases {
+            let transcript = recorded
+                .iter()
+                .find(|recorded| recorded.file == file)
+                .expect(file);
+            let (client, server) = (&transcript.client, &transcript.server);
             assert_eq!(encoded(&request), client[0]);
             let all = client.concat();
             let decoded = Request::decode(&all).unwrap().complete();

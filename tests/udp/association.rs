@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use sans_socks::udp::{Association, Datagram, Discard, Outcome, Reassembler};
 use sans_socks::{Address, Malformed};
+use sans_socks_testing::vectors::vectors_of;
 
 const QUERY: &[u8] = b"\0\0\0\x01\xc6\x33\x64\x09\0\x35query";
 
@@ -196,14 +197,8 @@ fn association_fragments_are_accepted_by_the_setting() {
 /// every vector that is a datagram, truncated at every byte of its header.
 #[test]
 fn association_truncated_vector_changes_nothing() {
-    let vectors = include_str!("../data/vectors.tsv").lines().filter_map(|line| {
-        let columns: Vec<&str> = line.split('\t').collect();
-        match columns.as_slice() {
-            &[_, "udp", bytes, result, ..] if result.starts_with("OK") => Some(hex::decode(bytes).unwrap()),
-            _ => None,
-        }
-    });
-    let vectors: Vec<_> = vectors.collect();
+    let vectors = vectors_of("udp").filter(|row| row.result.starts_with("OK"));
+    let vectors: Vec<_> = vectors.map(|row| row.input).collect();
     assert_eq!(vectors.len(), 8, "a row is missing");
     let client = socket("192.0.2.7:4000");
     let unknown = association("192.0.2.7", "0.0.0.0:0").with_fragments(true);

@@ -7,17 +7,11 @@ use proptest::prelude::*;
 use sans_socks::message::{BufferTooSmall, Encode};
 use sans_socks::udp::{Datagram, Frag, Header, MAX_HEADER_LEN, fragments, max_payload};
 use sans_socks::{Address, Domain, Malformed};
+use sans_socks_testing::vectors::{Vector, vectors_of};
 
-/// Id, bytes and result of the vectors that are datagrams.
-fn rows() -> Vec<(&'static str, Vec<u8>, &'static str)> {
-    let rows = include_str!("../data/vectors.tsv").lines().filter_map(|line| {
-        let columns: Vec<&str> = line.split('\t').collect();
-        match columns.as_slice() {
-            &[id, "udp", bytes, result, ..] => Some((id, hex::decode(bytes).unwrap(), result)),
-            _ => None,
-        }
-    });
-    let rows: Vec<_> = rows.collect();
+/// The vectors that are datagrams.
+fn rows() -> Vec<Vector> {
+    let rows: Vec<_> = vectors_of("udp").collect();
     assert_eq!(rows.len(), 10, "a row is missing");
     rows
 }
@@ -28,14 +22,20 @@ const SHORT: [&[u8]; 2] = [b"\0\0\0\x03\x01a\0\x35", b"\0\0\0\x03\x01a\0\x35z"];
 /// The bytes of all valid datagrams.
 fn datagrams() -> Vec<Vec<u8>> {
     let rows = rows().into_iter();
-    let valid = rows.filter_map(|(_, bytes, result)| result.starts_with("OK").then_some(bytes));
+    let valid = rows.filter_map(|row| row.result.starts_with("OK").then_some(row.input));
     valid.chain(SHORT.map(<[u8]>::to_vec)).collect()
 }
 
 ///
 #[test]
 fn header_vectors_decode_as_stated() {
-    for (id, bytes, expected) in rows() {
+    for Vector {
+        id,
+        input: bytes,
+        result: expected,
+        ..
+    } in rows()
+    {
         let result = match Datagram::decode(&bytes) {
             Ok(Datagram { header, payload }) => format!(
                 "OK consumed={} frag={:02x}, addr={}, data={}",

@@ -10,6 +10,7 @@ use sans_socks::{
 use sans_socks_testing::driver;
 use sans_socks_testing::driver::exchange::{Message, next_decision};
 use sans_socks_testing::driver::{Client, Delivery, Due, Record, Script, address, unhex};
+use sans_socks_testing::vectors::{Vector, vectors};
 
 /// The number of rows of each decoder, so that no row is lost or ignored.
 const ROWS: [(&str, usize); 14] = [
@@ -39,35 +40,10 @@ const WRITTEN_OTHERWISE: [(&str, &str); 3] = [
     ("V-091", "05 00 00 01 7f000001 c001"),
 ];
 
-struct Row {
-    id: &'static str,
-    decoder: &'static str,
-    input: Vec<u8>,
-    result: &'static str,
-}
-
-fn rows() -> Vec<Row> {
-    let lines = include_str!("../data/vectors.tsv").lines();
-    let rows = lines.filter(|line| !line.starts_with('#')).map(|line| {
-        let columns: Vec<&str> = line.split('\t').collect();
-        let &[id, decoder, input, result, _meaning] = columns.as_slice() else {
-            panic!("not five columns: {line}");
-        };
-        let input = unhex(input);
-        Row {
-            id,
-            decoder,
-            input,
-            result,
-        }
-    });
-    rows.collect()
-}
-
 /// Returns the rows for decoders of messages.
-fn messages() -> impl Iterator<Item = Row> {
-    let others = |row: &Row| ELSEWHERE.contains(&row.decoder) || row.decoder.starts_with("client-");
-    rows().into_iter().filter(move |row| !others(row))
+fn messages() -> impl Iterator<Item = Vector> {
+    let others = |row: &Vector| ELSEWHERE.contains(&row.decoder) || row.decoder.starts_with("client-");
+    vectors().filter(move |row| !others(row))
 }
 
 /// A decoder's result for an input, in the words of the table, and the message encoded again.
@@ -189,7 +165,7 @@ fn message(decoder: &str) -> Message {
 #[test]
 fn vectors_are_all_run() {
     let mut counts = BTreeMap::new();
-    for row in rows() {
+    for row in vectors() {
         *counts.entry(row.decoder).or_insert(0) += 1;
     }
     assert_eq!(counts, BTreeMap::from(ROWS));
@@ -198,7 +174,7 @@ fn vectors_are_all_run() {
 /// R-004..R-006, R-008, R-022, R-026..R-030, R-033, R-061, R-062.
 #[test]
 fn vectors_decode_as_stated() {
-    for Row {
+    for Vector {
         id,
         decoder,
         input,
@@ -213,7 +189,7 @@ fn vectors_decode_as_stated() {
 /// decoder has read, and needs no more room than it reports.
 #[test]
 fn vectors_encode_to_the_same_bytes() {
-    for Row {
+    for Vector {
         id, decoder, input, ..
     } in messages()
     {
@@ -233,7 +209,7 @@ fn vectors_encode_to_the_same_bytes() {
 /// shows it, and later bytes do not change that.
 #[test]
 fn truncated_vectors_need_up_to_the_next_decision() {
-    for Row {
+    for Vector {
         id,
         decoder,
         input,
@@ -269,7 +245,7 @@ fn truncated_vectors_need_up_to_the_next_decision() {
 #[test]
 fn client_judges_its_vectors_as_stated() {
     let mut judged = 0;
-    for row in rows() {
+    for row in vectors() {
         let strict = row.decoder.ends_with("-strict-rsv");
         let selection: &[u8] = match row.decoder {
             "client-method" => &[],
@@ -325,7 +301,7 @@ fn encode_into_a_small_buffer_writes_nothing() {
             assert_eq!(appended[0], 0xdd);
         }
     }
-    for Row { decoder, input, .. } in messages() {
+    for Vector { decoder, input, .. } in messages() {
         match decoder {
             "greeting" => whole(Greeting::decode(&input)).iter().for_each(check),
             "method" => whole(Selection::decode(&input)).iter().for_each(check),

@@ -1,14 +1,12 @@
 //! Captures as text, as streams and as packets: every byte is annotated, and nothing of the handshake is unknown.
 
-use std::fs;
-use std::path::Path;
-
 use etherparse::PacketBuilder;
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketBlock;
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionBlock;
 use pcap_file::{DataLink, Endianness};
+use sans_socks_testing::transcripts::transcripts;
 use sans_socks_transcript::annotate::{Direction, Message};
 use sans_socks_transcript::{Event, capture, pcap};
 
@@ -42,29 +40,19 @@ fn bytes(events: &[Event], direction: Direction) -> Vec<u8> {
 /// Each capture in the order of the wire, and as two streams.
 #[test]
 fn captures_of_deployed_programs_are_annotated_whole() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/transcripts");
     let mut connections = 0;
-    for entry in fs::read_dir(directory).unwrap() {
-        // `# [id]` begins another connection, and `...` are bytes that were not kept.
-        let file = fs::read_to_string(entry.unwrap().path()).unwrap();
-        for text in file.replace(" ...", "").split("\n# [") {
-            let text = text.replacen(text.lines().next().unwrap_or_default(), "", 1);
-            let sent = |prefix: &str| {
-                let lines = text.lines().filter_map(|line| line.strip_prefix(prefix));
-                let hex: String = lines.filter(|rest| !matches!(*rest, " EOF" | " RST")).collect();
-                hex::decode(hex.replace(' ', "")).unwrap()
-            };
-            let (client, server) = (sent("C>S"), sent("S>C"));
-            for events in [capture::hex(&text).unwrap(), capture::streams(&client, &server)] {
-                for message in messages(&events) {
-                    let named: usize = message.fields.iter().map(|field| field.len).sum();
-                    assert_eq!(named, message.bytes.len(), "{message}");
-                }
-                assert_eq!(bytes(&events, Direction::ToServer), client, "{text}");
-                assert_eq!(bytes(&events, Direction::ToClient), server, "{text}");
+    for transcript in transcripts("") {
+        let text = &transcript.text;
+        let (client, server) = (transcript.client.concat(), transcript.server.concat());
+        for events in [capture::hex(text).unwrap(), capture::streams(&client, &server)] {
+            for message in messages(&events) {
+                let named: usize = message.fields.iter().map(|field| field.len).sum();
+                assert_eq!(named, message.bytes.len(), "{message}");
             }
-            connections += usize::from(!client.is_empty());
+            assert_eq!(bytes(&events, Direction::ToServer), client, "{text}");
+            assert_eq!(bytes(&events, Direction::ToClient), server, "{text}");
         }
+        connections += usize::from(!client.is_empty());
     }
     assert!(connections > 200, "{connections}");
 }

@@ -230,14 +230,10 @@ fn seeds() -> Vec<(String, Scenario)> {
             },
         ));
     }
-    let vectors = include_str!("../../../tests/data/vectors.tsv").lines();
-    for row in vectors.map(|line| line.split('\t').collect::<Vec<_>>()) {
-        if row.get(1) == Some(&"gss") {
-            let bytes = hex::decode(row[2]).expect("hex");
-            let ops = received(&raw(&bytes));
-            let server = server(2);
-            seeds.push((row[0].to_string(), Scenario::Server { server, ops }));
-        }
+    for row in vectors_of("gss") {
+        let ops = received(&raw(&row.input));
+        let server = server(2);
+        seeds.push((row.id.to_string(), Scenario::Server { server, ops }));
     }
     let of_server = |name: &str, server, pieces: &[Piece]| {
         let ops = received(pieces);

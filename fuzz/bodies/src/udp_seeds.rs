@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use sans_socks_testing::vectors::vectors_of;
+
 use super::encoded::{Encoded, check, encoded};
 use super::udp_ops::{Config, Ip, Memory, Op, Port, Requested, Scenario, Source, TableOp, To, Wire};
 
@@ -184,15 +186,13 @@ fn seeds() -> BTreeMap<String, Scenario> {
             seeds.insert(format!("{name}-{memory}"), scenario);
         }
     }
-    let vectors = include_str!("../../../tests/data/vectors.tsv").lines();
-    for line in vectors.filter(|line| line.split('\t').nth(1) == Some("udp")) {
-        let columns: Vec<&str> = line.split('\t').collect();
-        let datagram = hex::decode(columns[2]).expect("hex");
+    for row in vectors_of("udp") {
+        let datagram = row.input;
         let mut bytes = [0; 24];
         bytes[..datagram.len()].copy_from_slice(&datagram);
         let len = datagram.len() as u8;
         let ops = [usual(Wire::Raw { len, bytes })];
-        seeds.insert(columns[0].into(), relay_with(FRAGMENTS, UNSPECIFIED, &ops));
+        seeds.insert(row.id.into(), relay_with(FRAGMENTS, UNSPECIFIED, &ops));
     }
 
     let named = |source| Requested::Socket { source };
