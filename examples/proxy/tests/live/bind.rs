@@ -138,5 +138,7 @@ fn peer_is_kept_alive() {
     let _peer = Raw::connect(at);
     client.expect_success();
     let has_timer = |it: &Connection| it.local_port == at.port() && (it.state, it.timer) == (1, 2);
-    eventually("a keep-alive timer", || tcp_connections().iter().any(has_timer));
+    eventually("a keep-alive timer", || {
+        tcp_connections(at.port()).iter().any(has_timer)
+    });
 }

@@ -14,7 +14,9 @@ pub(crate) struct Connection {
     pub(crate) timer: u8,
 }
 
-pub(crate) fn tcp_connections() -> Vec<Connection> {
+/// Returns the rows with this port at either end. The table may have many others, such as connections that have ended.
+pub(crate) fn tcp_connections(port: u16) -> Vec<Connection> {
+    let port = format!(":{port:04X} ");
     let table = fs::read_to_string("/proc/net/tcp").expect("Linux");
     let row = |line: &str| {
         let fields: Vec<_> = line.split_whitespace().collect();
@@ -30,7 +32,11 @@ pub(crate) fn tcp_connections() -> Vec<Connection> {
             timer: number(fields[5]),
         }
     };
-    table.lines().skip(1).map(row).collect()
+    table
+        .lines()
+        .filter(|line| line.contains(&port))
+        .map(row)
+        .collect()
 }
 
 const NAMESPACE: &str = "SANS_SOCKS_TEST_NAMESPACE";
