@@ -211,6 +211,15 @@ mod tests {
     }
 
     #[test]
+    fn clients_without_connections_are_forgotten() {
+        let limits = Limits::new(3, 2);
+        let slots = [1, 2, 2].map(|last| limits.admit(client(last)).unwrap());
+        assert_eq!(lock(&limits.open).by_client.len(), 2);
+        drop(slots);
+        assert!(lock(&limits.open).by_client.is_empty());
+    }
+
+    #[test]
     fn addresses_of_one_ipv6_network_are_one_client() {
         let client = |ip: &str| Client::from(ip.parse::<IpAddr>().unwrap());
         assert_eq!(client("2001:db8::1"), client("2001:db8::ffff:1"));
