@@ -3,14 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::limits::{Full, Limits, Logins, Slot};
@@ -79,19 +78,26 @@ impl Server {
         &self.shared.listening
     }
 
-    /// Serves clients until `stop` completes. Then accepts no more, lets connections finish for the drain timeout, and cuts
-    /// the rest. Their tunnels are reset.
+    /// Serves clients until `stop` completes. Then accepts no more, and lets connections finish for the drain timeout.
     ///
-    /// When this returns, all connections and listeners are closed. Dropping the future closes them, too.
+    /// When this returns, or when the future is dropped, the listeners are closed. Connections that are still open end with
+    /// the runtime, which resets their tunnels.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let stopping = CancellationToken::new();
-        let mut listeners = JoinSet::new(); // dropping it aborts the tasks, which drop their sessions
+        let sessions = TaskTracker::new(); // unlike a `JoinSet`, it needs no memory for each session
+        let mut listeners = JoinSet::new(); // dropping it closes them
         for listener in self.listeners {
-            listeners.spawn(listen(listener, self.shared.clone(), stopping.clone()));
+            listeners.spawn(listen(listener, self.shared.clone(), sessions.clone()));
         }
         stop.await;
-        stopping.cancel();
-        while listeners.join_next().await.is_some() {}
+        listeners.shutdown().await;
+        sessions.close();
+        tracing::info!("stopping; open connections: {}", sessions.len());
+        if timeout(self.shared.config.drain_timeout, sessions.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("cut connections: {}", sessions.len());
+        }
     }
 }
 
@@ -113,28 +119,12 @@ pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Serves the clients of one listener until `stopping` is cancelled, and then lets their sessions finish.
-async fn listen(listener: TcpListener, shared: Arc<Shared>, stopping: CancellationToken) {
-    let mut sessions = JoinSet::new();
-    let mut stopped = pin!(stopping.cancelled());
+/// Serves the clients of one listener.
+async fn listen(listener: TcpListener, shared: Arc<Shared>, sessions: TaskTracker) {
     loop {
-        tokio::select! {
-            biased;
-            () = &mut stopped => break,
-            Some(_) = sessions.join_next() => {} // releases its memory
-            accepted = accept(&listener, &shared) => {
-                if let Some((stream, peer, slot)) = accepted {
-                    sessions.spawn(session::serve(shared.clone(), slot, stream, peer));
-                }
-            }
+        if let Some((stream, peer, slot)) = accept(&listener, &shared).await {
+            sessions.spawn(session::serve(shared.clone(), slot, stream, peer));
         }
-    }
-    drop(listener);
-    tracing::info!("stopping; open connections: {}", sessions.len());
-    let finish = async { while sessions.join_next().await.is_some() {} };
-    if timeout(shared.config.drain_timeout, finish).await.is_err() {
-        tracing::warn!("cut connections: {}", sessions.len());
-        sessions.shutdown().await;
     }
 }
 
