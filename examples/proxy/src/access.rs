@@ -59,8 +59,8 @@ const INTERNAL: [&str; 18] = [
 pub struct Rules {
     /// From the strongest to the weakest.
     rules: Vec<(IpNet, Verdict)>,
-    /// Whether the addresses of this host are denied, unless a rule matches.
-    deny_own: bool,
+    /// Whether the IPv4 and the IPv6 addresses of this host are denied, unless a rule matches.
+    deny_own: (bool, bool),
 }
 
 /// Between rules for the same network, the first of these wins.
@@ -85,7 +85,11 @@ impl Rules {
         rules.sort_by_key(|(net, verdict)| (std::cmp::Reverse(net.prefix_len()), *verdict));
         Self {
             rules,
-            deny_own: deny_internal && can_recognize_local(),
+            deny_own: if deny_internal {
+                can_recognize_local()
+            } else {
+                (false, false)
+            },
         }
     }
 
@@ -101,8 +105,13 @@ impl Rules {
     fn verdict(&self, ip: IpAddr) -> bool {
         match self.rules.iter().find(|(net, _)| net.contains(&ip)) {
             Some((_, verdict)) => *verdict == Verdict::Allow,
-            None => !(self.deny_own && is_local(ip)),
+            None => !(self.denies_own(ip) && is_local(ip)),
         }
+    }
+
+    fn denies_own(&self, ip: IpAddr) -> bool {
+        let (v4, v6) = self.deny_own;
+        if ip.is_ipv4() { v4 } else { v6 }
     }
 }
 

@@ -80,7 +80,7 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub handshake_timeout: u32,
 
-    /// Close a tunnel after this long without data
+    /// Reset a tunnel after this long without data
     #[arg(long, value_name = "SECONDS", default_value_t = 7200, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub idle_timeout: u32,
 

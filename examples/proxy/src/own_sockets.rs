@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -148,10 +148,13 @@ fn is_foreign<T>(bound: &io::Result<T>) -> bool {
     matches!(bound, Err(error) if matches!(error.kind(), AddrNotAvailable | InvalidInput))
 }
 
-/// Returns whether [`is_local`] recognizes the addresses of this host. Not if the system permits sockets with foreign
-/// addresses, as Linux does with `net.ipv4.ip_nonlocal_bind`.
-pub(crate) fn can_recognize_local() -> bool {
-    !is_local(Ipv4Addr::new(255, 255, 255, 254).into()) // reserved, so no host has it
+/// Returns whether [`is_local`] recognizes the IPv4 and the IPv6 addresses of this host. Not if the system permits sockets
+/// with foreign addresses, as Linux does with `net.ipv4.ip_nonlocal_bind` and `net.ipv6.ip_nonlocal_bind`.
+pub(crate) fn can_recognize_local() -> (bool, bool) {
+    // No host has these: the first is reserved, and routers discard the second.
+    let v4 = Ipv4Addr::new(255, 255, 255, 254);
+    let v6 = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1);
+    (!is_local(v4.into()), !is_local(v6.into()))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //!   write ends only its own direction, so that an answer of the peer is still delivered. Further data for the failed
 //!   direction is discarded, so that its sender can read the answer.
 //! - **Resets stay resets.** A failed read ends both directions, and the other side is reset after all data for it was
-//!   sent. A tunnel that the proxy itself cuts is reset at both sides. If it were closed normally, a download that was cut
-//!   would look complete.
+//!   sent. When the proxy itself cuts a tunnel, it resets each side to which data may be missing. If that side were closed
+//!   normally, a download that was cut would look complete.
 //! - **Idle tunnels hold no buffer.** All tunnels of a thread read into one buffer. Only bytes that cannot be written at once
 //!   are kept, at most [`CHUNK`] for each direction. Nothing more is read until they are written.
 
@@ -43,7 +43,7 @@ pub(crate) enum End {
     Closed,
     /// One side was reset or is unreachable, and the other was reset in turn, after the data for it or after the idle limit.
     Reset(io::Error),
-    /// No data for the idle limit. Both sides were reset.
+    /// No data for the idle limit.
     Idle,
 }
 
@@ -55,6 +55,7 @@ pub(crate) async fn relay(client: TcpStream, target: TcpStream, early: Vec<u8>, 
         let mut timer = pin!(sleep_until(tunnel.active + idle));
         poll_fn(|cx| tunnel.poll(cx, timer.as_mut(), idle)).await
     };
+    tunnel.failed = matches!(ended, Ended::ClientFailed(_) | Ended::TargetFailed(_));
     let (survivor, error) = match ended {
         Ended::Closed => return End::Closed,
         Ended::Idle => return End::Idle,
@@ -75,6 +76,8 @@ struct Tunnel {
     up_first: bool,
     /// When data was last moved.
     active: Instant,
+    /// Whether one of the sides has failed.
+    failed: bool,
 }
 
 enum Ended {
@@ -93,6 +96,7 @@ impl Tunnel {
             down: Direction::new(Vec::new()),
             up_first: false,
             active: Instant::now(),
+            failed: false,
         }
     }
 
@@ -104,6 +108,7 @@ impl Tunnel {
             down,
             up_first,
             active,
+            ..
         } = self;
         let mut moved = false;
         let mut over = true;
@@ -144,10 +149,13 @@ impl Tunnel {
 }
 
 impl Drop for Tunnel {
-    /// Resets both sides, unless each has ended its direction.
+    /// Resets both sides after a failure, and otherwise each side that has not got all data up to the end.
     fn drop(&mut self) {
-        if !(self.up.ended && self.down.ended) {
+        let failed = self.failed || self.up.has_failed() || self.down.has_failed();
+        if failed || !self.down.ended {
             reset_on_drop(&self.client);
+        }
+        if failed || !self.up.ended {
             reset_on_drop(&self.target);
         }
     }

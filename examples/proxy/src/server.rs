@@ -96,7 +96,7 @@ impl Server {
             .await
             .is_err()
         {
-            tracing::warn!("cut connections: {}", sessions.len());
+            tracing::warn!("connections that are still open: {}", sessions.len());
         }
     }
 }

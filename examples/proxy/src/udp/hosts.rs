@@ -17,7 +17,8 @@ impl Hosts {
 
     /// Returns whether a datagram may be sent to `target`. If so, answers of its host are accepted.
     pub(super) fn admit(&mut self, shared: &Shared, target: SocketAddr) -> bool {
-        if shared.own.is_udp_relay(target) {
+        // Nothing can be sent to port 0, and the error would look like a lack of segmentation offload.
+        if target.port() == 0 || shared.own.is_udp_relay(target) {
             return false;
         }
         if self.current.contains(&target.ip()) {

@@ -71,7 +71,12 @@ fn bind(mut address: SocketAddr, ports: Option<&PortRange>) -> io::Result<Socket
         address.set_port(port);
         match Socket::bind(address) {
             Ok(socket) => return Ok(socket),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            // Some systems reserve ranges of ports.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
+                ) => {}
             Err(error) => return Err(error), // other ports would not help
         }
     }

@@ -227,6 +227,19 @@ fn idle_tunnel_is_reset_and_a_busy_one_is_not() {
     idle_far.expect_reset();
 }
 
+/// The download is complete, but the client has not read it when the tunnel is idle for too long.
+#[test]
+fn idle_limit_leaves_a_complete_download_whole() {
+    let proxy = Proxy::start(&["--idle-timeout", "1"]);
+    let (mut client, mut far) = tunnel(&proxy);
+    let body = vec![7; 400_000]; // more than the client's system takes before it reads
+    far.send(&body);
+    far.end();
+    far.expect_reset(); // the limit has passed
+    client.expect(&body);
+    client.expect_end();
+}
+
 /// The target has closed, and the client continues to send. The upload must fail.
 #[test]
 fn upload_to_a_target_that_closed_ends() {
