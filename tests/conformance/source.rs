@@ -107,7 +107,7 @@ const VALUES: [(&str, &str); 3] = [
     ("src/credentials.rs", "[0; Credentials::MAX_FIELD_LEN]"),
 ];
 
-/// Every other array that the crate fills is a temporary copy of bytes, which may be credentials. A test cannot look at the
+/// Every other array in a `let` is a temporary copy of bytes, which may be credentials. A test cannot look at the
 /// stack of a function that has returned, so this one reads the source.
 #[test]
 fn temporary_copies_of_credentials_are_wiped() {

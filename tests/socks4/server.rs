@@ -182,6 +182,7 @@ fn server_refuses_a_peer_with_codes_of_version_4() {
                 "04 02 0050 c0000209 75 00",
                 &format!("{GRANTED} 00 {sent:02x} 0000 00000000"),
             )
+            .value(byte)
             .ends(&Due::Closed(Error::Socks4Refused(socks4::ReplyCode::new(sent))));
 
         let converted = ReplyCode::from(socks4::ReplyCode::new(sent));
@@ -193,6 +194,7 @@ fn server_refuses_a_peer_with_codes_of_version_4() {
                 "05 02 00 01 c0000209 0050",
                 &format!("{first} 05 {converted:02x} 00 01 00000000 0000"),
             )
+            .value(byte)
             .ends(&Due::Closed(Error::Refused(converted)));
     }
 }

@@ -94,10 +94,11 @@ pub struct Exchange<'a> {
     every_split: bool,
 }
 
-/// Returns whether every split and every end is checked for an exchange that has this value of a byte: assigned values, those
-/// beside them, and first bytes of other protocols.
+/// Returns whether every split and every end is checked for an exchange that has this value of a byte: assigned values,
+/// those beside them, and first bytes of other protocols.
 fn is_representative(byte: u8) -> bool {
-    matches!(byte, 0..=9 | 0x15 | 0x16 | 0x1f..=0x20 | 0x47 | 0x48 | 0x59..=0x5e | 0x7e..=0x81 | 0xfe..=0xff)
+    let assigned = matches!(byte, 0..=0x0a | 0x59..=0x5e | 0x7f..=0x81 | 0xef..=0xf8 | 0xfe | 0xff);
+    assigned || b"\x15\x16\x1f\x20\x7eCDGHOPT".contains(&byte)
 }
 
 impl<'a> Exchange<'a> {
@@ -122,7 +123,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Marks one of many exchanges that differ only in the value of a byte. Most of them are run in one read and byte by byte.
+    /// Marks one of many exchanges that differ only in the value of a byte. Most of them are run in one read and byte by
+    /// byte.
     /// [`ends`](Self::ends) checks all that it names for a few values, and for each if `SANS_SOCKS_EVERY_SPLIT` is set.
     pub fn value(self, byte: u8) -> Self {
         let every_split = is_representative(byte) || env::var_os("SANS_SOCKS_EVERY_SPLIT").is_some();
