@@ -22,8 +22,8 @@ pub(crate) struct Buffer<const N: usize> {
     received: u16,
     /// The number of bytes up to the next decision point. 0 if it is unknown, and before the first byte.
     missing: u16,
-    /// The end of the input that was offered last, counted from the start of the message. If it is beyond `received`, the
-    /// caller still holds input. Saturates.
+    /// The farthest end of the input offered so far, counted from the start of the message. If it is beyond `received`,
+    /// the caller still holds input. Saturates.
     reach: u16,
     /// Whether the peer has ended its side.
     eof: bool,

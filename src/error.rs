@@ -89,12 +89,13 @@ pub enum PeerMisbehaved {
 /// use sans_socks::Phase;
 /// use std::time::Duration;
 ///
-/// /// Returns how long after `accept` a server waits in this phase.
+/// /// How old a connection may be in this phase, since `TcpListener::accept`.
 /// fn limit(phase: Phase) -> Option<Duration> {
 ///     match phase {
 ///         Phase::Established | Phase::Closed => None,
 ///         phase if phase < Phase::Reply => Some(Duration::from_secs(30)), // for the client
-///         _ => Some(Duration::from_secs(300)), // for the dial, or for BIND's peer
+///         Phase::Reply => Some(Duration::from_secs(50)),                  // and 20 for the dial
+///         _ => Some(Duration::from_secs(300)),                            // for BIND's peer
 ///     }
 /// }
 /// assert_eq!(limit(Phase::Authentication), Some(Duration::from_secs(30)));

@@ -166,7 +166,7 @@ pub use transmit::Transmit;
 /// The conventional port of a SOCKS server, 1080: [RFC 1928 §3](https://www.rfc-editor.org/rfc/rfc1928#section-3).
 pub const DEFAULT_PORT: u16 = 1080;
 
-/// The longest time that a server may leave the connection open after a refusal, 10 s: [RFC 1928 §6].
+/// The longest time that a server may leave the connection open after it detects a failure, 10 s: [RFC 1928 §6].
 ///
 /// The machines have no clock, so you must enforce it.
 ///

@@ -19,7 +19,7 @@ pub enum Io<'a> {
     /// Flush a buffered or encrypted stream before you read.
     NeedInput {
         /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, the machine consumes
-        /// all of them, except a wrong version byte.
+        /// all of them, except a wrong version byte and what follows it.
         needed: NonZeroUsize,
     },
 }
@@ -211,8 +211,8 @@ pub trait Machine: private::Sealed {
     ///
     /// Reads at most [`needed`](Io::NeedInput) bytes at a time, so after the handshake, the next byte in `stream` is the first
     /// of the tunnel. Use it to pass on the bare stream, for instance to a TLS client or a second proxy. It takes more reads
-    /// than [`advance`](Self::advance): four to eight for CONNECT in SOCKS5. A server of SOCKS4 reads user id and name byte by
-    /// byte.
+    /// than [`advance`](Self::advance): by default, four to eight for CONNECT in SOCKS5. A server of SOCKS4 reads user
+    /// id and name byte by byte.
     ///
     /// If the peer speaks another protocol, the bytes read up to that point are lost. Use [`advance`](Self::advance) if you
     /// pass such connections to another handler.

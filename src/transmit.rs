@@ -174,7 +174,7 @@ impl Transmit<'_> {
     #[inline]
     fn finish(&mut self) {
         self.cursor.start = self.cursor.end;
-        // Without credentials the end of the secret is 0, and the subtraction wraps.
+        // Was the whole secret sent? Without a secret, its end is 0, and the subtraction wraps.
         if u32::from(self.cursor.secret.1).wrapping_sub(1) < self.cursor.end {
             self.cursor.wipe_secret(self.bytes);
         }

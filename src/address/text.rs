@@ -13,7 +13,7 @@ fn is_plain(name: Domain<'_>) -> bool {
     name.as_bytes().iter().all(is_plain) && name.to_str().is_ok_and(|text| text.parse::<Ipv4Addr>().is_err())
 }
 
-/// The delimiters of RFC 3986, and those of an escaped name.
+/// The general delimiters of RFC 3986, and those of an escaped name.
 const fn is_delimiter(c: char) -> bool {
     matches!(c, ':' | '/' | '?' | '#' | '[' | ']' | '@' | '"' | '\\')
 }

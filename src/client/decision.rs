@@ -25,7 +25,7 @@ pub enum Output<'a> {
     /// Flush a buffered or encrypted stream before you read.
     NeedInput {
         /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, it consumes all of
-        /// them, except a wrong version byte.
+        /// them, except a wrong version byte and what follows it.
         needed: NonZeroUsize,
     },
     /// Perform the method's own sub-negotiation on the raw stream. Methods `00` and `02` do not lead here.

@@ -80,7 +80,7 @@ pub enum Error<E> {
         /// The type of the message expected.
         due: MessageType,
     },
-    /// This side ended the negotiation before it was complete.
+    /// This side rejected the peer, or ended the negotiation before it was complete.
     #[error("negotiation rejected")]
     Abandoned,
     /// The stream failed in an earlier call.

@@ -140,7 +140,7 @@ pub enum Frame<'a> {
 impl<'a> Frame<'a> {
     /// Decodes the message at the front of `input`.
     ///
-    /// [Decides](crate::message) at byte 2 ("ver" and "mtyp"), at byte 4 ("len"), and at the last byte.
+    /// [Decides](crate::message) at byte 1 ("ver"), at byte 2 ("mtyp"), at byte 4 ("len"), and at the last byte.
     ///
     /// # Errors
     ///

@@ -144,7 +144,7 @@ impl<E> State<E> {
 /// | Step | to be continued, with or without a token | `01 01`, or nothing | Token |
 /// | | complete, with or without a token | `01 01` | Level |
 /// | | failed | `01 FF` | closed: `Context` |
-/// | Level | `01 02`, allowed, or there is a counter-offer | `01 02` | established |
+/// | Level | `01 02`, allowed, or answered by a counter-offer | `01 02` | established |
 /// | | `01 02`, not allowed | `01 FF` | closed: `LevelNotAllowed`, `LevelUnavailable` |
 ///
 /// | received by either, while input is needed | sent | next state |
@@ -164,8 +164,8 @@ pub struct Negotiator<C: Context> {
     outgoing: Vec<u8>,
     /// The part of `outgoing` that is still to be sent.
     cursor: Cursor,
-    /// The end of the input that was offered last, counted from the start of the message. If it is beyond `received`, the
-    /// caller still holds input.
+    /// The farthest end of the input offered so far, counted from the start of the message. If it is beyond `received`,
+    /// the caller still holds input.
     reach: usize,
     /// Whether the peer has ended its side.
     eof: bool,
@@ -182,7 +182,7 @@ pub enum Output<'a, C: Context> {
     /// Flush a buffered stream before you read.
     NeedInput {
         /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, it consumes all of
-        /// them, except a wrong version byte.
+        /// them, except a wrong version byte and what follows it.
         needed: NonZeroUsize,
     },
     /// Run a step of context establishment, on a thread that may block.

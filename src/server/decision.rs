@@ -33,7 +33,7 @@ pub enum Output<'a> {
     /// Flush a buffered or encrypted stream before you read.
     NeedInput {
         /// How many bytes the machine can use now. Fewer are fine. If you read at most this many, it consumes all of
-        /// them, except a wrong version byte.
+        /// them, except a wrong version byte and what follows it.
         needed: NonZeroUsize,
     },
     /// Select one of the methods that the client offers.
@@ -395,9 +395,9 @@ impl PendingRequest<'_> {
     /// - UDP ASSOCIATE: the address of the relay
     /// - Tor's commands: the answer
     ///
-    /// A reply of version 4 has room only for an IPv4 address. For CONNECT and BIND, any other host is sent as `0.0.0.0`,
-    /// with the port of `bound`. For any other command, the request is refused with `5B` instead, and the handshake
-    /// closes with [`Error::Refused`] and REP 08.
+    /// A reply of version 4 has room only for an IPv4 address. An IPv6 address that maps one is sent as that address. For
+    /// CONNECT and BIND, any other host is sent as `0.0.0.0`, with the port of `bound`. For any other command, the
+    /// request is refused with `5B` instead, and the handshake closes with [`Error::Refused`] and REP 08.
     #[inline]
     pub fn accept<'b>(self, bound: impl Into<Address<'b>>) {
         let version = self.request.version();
@@ -477,7 +477,8 @@ impl PendingPeer<'_> {
 
     /// Sends REP 00, or `5A` in version 4, with the address of the peer that has connected.
     ///
-    /// In version 4, any host other than an IPv4 address is sent as `0.0.0.0`, with the port of `peer`.
+    /// In version 4, an IPv6 address that maps an IPv4 address is sent as that address, and any other host that is not an
+    /// IPv4 address as `0.0.0.0`, with the port of `peer`.
     #[inline]
     pub fn accept<'b>(self, peer: impl Into<Address<'b>>) {
         let next = State::Established(Established::Stream);

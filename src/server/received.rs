@@ -60,7 +60,7 @@ impl Received {
     /// Returns the request in these bytes.
     #[inline]
     pub(super) fn view<'a>(&self, bytes: &'a [u8]) -> Request<'a> {
-        // Both versions have an IP address at byte 5.
+        // In both versions, four bytes precede an IP address.
         let after_head = bytes.get(4..).unwrap_or_default();
         let host = match self.host {
             Place::Ipv4 => Host::Ipv4(Ipv4Addr::from(first_chunk(after_head))),

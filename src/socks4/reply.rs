@@ -29,8 +29,8 @@ use crate::message::{BufferTooSmall, Decoded, Encode, private};
 pub struct Reply {
     /// The outcome of the request: the field CD.
     pub code: ReplyCode,
-    /// DSTIP and DSTPORT. For BIND, the listener: `0.0.0.0` means the server's own address. For CONNECT they have no
-    /// meaning.
+    /// DSTIP and DSTPORT. For BIND, the listener: `0.0.0.0` means the server's own address. In BIND's second reply, the
+    /// peer. For CONNECT they have no meaning.
     pub address: SocketAddrV4,
 }
 

@@ -192,7 +192,7 @@ impl<'a> Request<'a> {
         let named = announces_name(ip);
         let (user_id, rest) = match field(rest, UserId::MAX_LEN, Malformed::UserIdTooLong)? {
             Field::Whole(user_id, rest) => (user_id, rest),
-            // At least the NUL and the first byte of the name follow. That byte is a fault if it is a NUL, too.
+            // At least the NUL and the first byte of the name follow. If that byte is another NUL, the name is empty.
             Field::Open { full: false } if named => return Ok(Decoded::incomplete(have + 2, have)),
             Field::Open { .. } => return Ok(Decoded::incomplete(have + 1, have)),
         };
@@ -215,8 +215,8 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// Returns whether `more`, which follows `have` bytes of a request, only continues a field: it neither ends the
-    /// field nor reaches its limit.
+    /// Returns whether `more`, which follows `have` bytes of a request, certainly only continues a field: it neither
+    /// ends the field nor reaches its limit. A name far into the request gives `false`.
     pub(crate) fn is_inside_field(have: u16, more: &[u8]) -> bool {
         let total = usize::from(have).saturating_add(more.len());
         usize::from(have) >= HEAD_LEN

@@ -3,7 +3,7 @@
 //! [RFC 1928 §7] defines positions 1 to 127, the mark of the last fragment, and a timer of at least 5 s. It also requires
 //! that a lower position empties the queue. This implementation decides the rest:
 //!
-//! | FRAG `80 \| p`, `p` | no open sequence | open sequence, last position `h` |
+//! | FRAG, or its position `p` | no open sequence | open sequence, last position `h` |
 //! |---|---|---|
 //! | `00` | delivered | delivered, sequence dropped |
 //! | `80` | `InvalidFrag` | `InvalidFrag` |
