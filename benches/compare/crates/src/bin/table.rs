@@ -273,10 +273,10 @@ fn state(facts: &Facts) -> Option<String> {
         ];
         table.row(cells.into_iter().map(|cell| cell.unwrap_or("–".to_owned())));
     }
-    let cost = facts
-        .get("", "", "cost")
+    let measured = facts
+        .get("", "", "measured")
         .map(|measured| format!("\nCrates and build: {measured}.\n"));
-    (!facts.rows("held").is_empty()).then_some(table.0 + &cost.unwrap_or_default())
+    (!facts.rows("held").is_empty()).then_some(table.0 + &measured.unwrap_or_default())
 }
 
 /// Returns a table that describes each row, and the jobs that are missing in it.
