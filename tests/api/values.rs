@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sans_socks::message::{AuthStatus, Encode, Greeting, Selection};
+use sans_socks::message::{AuthStatus, Encode, Greeting, Methods, Selection};
 use sans_socks::{
     Address, AddressBuf, Command, Credentials, CredentialsBuf, Domain, Error, ErrorKind, Host, InvalidValue,
     Malformed, Method, OtherProtocol, PeerMisbehaved, Phase, Reply, ReplyCode, Request, Target, Version,
@@ -988,6 +988,27 @@ fn server_default_equals_new() {
     let mut handshake = Handshake::default();
     assert_eq!(handshake.phase(), Phase::Greeting);
     assert!(matches!(handshake.poll_output(), Output::NeedInput { needed } if needed.get() == 2));
+}
+
+/// Two lists are hashed with the limit between them.
+#[test]
+fn methods_hash_and_debug_show_their_content() {
+    fn list(greeting: &[u8]) -> Methods<'_> {
+        Greeting::decode(greeting)
+            .unwrap()
+            .complete()
+            .unwrap()
+            .0
+            .methods()
+    }
+    let [a, b, both] = [&b"\x05\x01\x01"[..], b"\x05\x01\0", b"\x05\x02\x01\0"].map(list);
+    let none = list(b"\x05\x01\xff"); // FF offers nothing
+    let hasher = RandomState::new();
+    assert_eq!(hasher.hash_one(a), hasher.hash_one(list(b"\x05\x02\x01\xff")));
+    assert_ne!(hasher.hash_one(a), hasher.hash_one(b));
+    assert_ne!(hasher.hash_one([a, b]), hasher.hash_one([both, none]));
+    assert_eq!(format!("{a:?}"), format!("{:?}", [Method::GSSAPI]));
+    assert_eq!(format!("{:?}", a.iter()), format!("{a:?}"));
 }
 
 /// `Debug` of a machine prints its phase, and of a transmission its length.

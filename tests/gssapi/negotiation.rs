@@ -1101,6 +1101,7 @@ fn machines_are_send_and_show_no_token() {
     let _ = negotiator.handle_input(&frame(1, &[0xd7; 100]));
     assert_eq!(format!("{negotiator:?}"), "Negotiator { state: \"step\", .. }");
     assert_eq!(format!("{:?}", negotiator.poll_output()), "Step");
+    assert_eq!(format!("{:?}", negotiator.poll_decision()), "Some(Step)");
 
     let mut negotiator = client(2, proposing(Integrity));
     if let Output::Step(step) = negotiator.poll_output() {
