@@ -164,7 +164,7 @@ impl<'a> Arbitrary<'a> for Auth<'a> {
     }
 }
 
-/// `Other` is never CONNECT, BIND or UDP ASSOCIATE, as in a server's handshake: the other variants stand for them.
+/// `Other` never holds CONNECT, BIND or UDP ASSOCIATE, as in a server's handshake: they have the other variants.
 impl<'a> Arbitrary<'a> for Established {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         Ok(match u.int_in_range(0..=2_u8)? {

@@ -103,7 +103,7 @@ pub trait Machine: private::Sealed {
     /// you poll again.
     ///
     /// If you negotiated a method yourself, and that negotiation consumed the rest of the bytes, pass an empty slice to
-    /// [`handle_input`](Self::handle_input). It tells the machine that you hold no more bytes. While
+    /// [`handle_input`](Self::handle_input). This means that you hold no more bytes. While
     /// [`Io::NeedInput`] is pending, a second call of `handle_eof` does the same. At any other time, it does nothing.
     fn handle_eof(&mut self);
 

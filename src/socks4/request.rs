@@ -216,7 +216,7 @@ impl<'a> Request<'a> {
     }
 
     /// Returns whether `more`, which follows `have` bytes of a request, certainly only continues a field: it neither
-    /// ends the field nor reaches its limit. A name far into the request gives `false`.
+    /// ends the field nor reaches its limit. Returns `false` for most bytes of a name after a long user id.
     pub(crate) fn is_inside_field(have: u16, more: &[u8]) -> bool {
         let total = usize::from(have).saturating_add(more.len());
         usize::from(have) >= HEAD_LEN

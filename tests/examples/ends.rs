@@ -46,7 +46,7 @@ pub(crate) fn sockets(process: &Process) -> usize {
         .count()
 }
 
-/// A server cannot log a refusal if nobody reads its log. It refuses and serves as before.
+/// A server whose writes to stderr fail still refuses and serves.
 fn refusals_without_stderr_end_nothing_else(driver: &str) {
     let server = Server::without_stderr(driver);
     let echo = target::echo(Ipv4Addr::LOCALHOST);

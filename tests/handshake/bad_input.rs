@@ -854,8 +854,8 @@ fn eof_again_closes_a_machine_that_needs_input() {
     }
 }
 
-/// a caller whose own negotiation consumed the rest tells the machine so by an empty slice, at any time. A second
-/// announcement has the same effect only while the machine needs input.
+/// a caller whose own negotiation consumed the rest passes an empty slice, at any time. A second announcement has
+/// the same effect only while the machine needs input.
 #[test]
 fn eof_after_a_negotiation_that_consumed_the_rest_closes() {
     fn next(machine: &mut dyn Machine) {

@@ -2,6 +2,9 @@
 //!
 //! A line is added to a bounded queue, and a separate thread writes it to stderr. If stderr is not read, the queue fills up,
 //! and further lines are dropped and counted. A blocking logger would stop the whole proxy, including its tunnels.
+//!
+//! `tracing-appender` has such a queue, but a report of dropped lines cannot bypass it and is itself dropped. At the end, if
+//! the queue is still full, its guard prints to stdout, which panics if stdout is closed.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -29,6 +32,20 @@ struct Counts {
     queued: AtomicUsize,
     /// Lines that were dropped and not reported yet.
     dropped: AtomicU64,
+}
+
+impl Counts {
+    /// Writes how many lines were dropped since the last report, if any. Returns whether it has written.
+    fn report_dropped(&self, stderr: &mut impl Write) -> bool {
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            let _ = writeln!(
+                stderr,
+                "{dropped} log lines were dropped: stderr is read too slowly"
+            );
+        }
+        dropped > 0
+    }
 }
 
 impl Logging {
@@ -65,6 +82,10 @@ impl Drop for Logging {
         let deadline = Instant::now() + LAST_LINES;
         while self.0.queued.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
+        }
+        // If lines are still queued, stderr is not read, and a write could block for ever.
+        if self.0.queued.load(Ordering::Acquire) == 0 {
+            self.0.report_dropped(&mut io::stderr());
         }
     }
 }
@@ -103,15 +124,8 @@ fn write_lines(lines: &Receiver<Vec<u8>>, counts: &Counts, mut stderr: impl Writ
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        if reported.elapsed() >= INTERVAL {
-            let dropped = counts.dropped.swap(0, Ordering::Relaxed);
-            if dropped > 0 {
-                let _ = writeln!(
-                    stderr,
-                    "{dropped} log lines were dropped: stderr is read too slowly"
-                );
-                reported = Instant::now();
-            }
+        if reported.elapsed() >= INTERVAL && counts.report_dropped(&mut stderr) {
+            reported = Instant::now();
         }
     }
 }

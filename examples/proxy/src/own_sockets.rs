@@ -29,9 +29,8 @@ fn ends(here: SocketAddr, there: SocketAddr) -> Ends {
 /// The addresses of the proxy's own sockets.
 #[derive(Debug)]
 pub(crate) struct OwnSockets {
-    /// Dialed connections, by the address here and the address there. Counted, because the system may give the ends of a
-    /// closed connection to the next one before the guard of the first is dropped. Comparing ends is cheaper than hashing
-    /// them.
+    /// Dialed connections, by the address here and the address there. Counted, because the system may reuse the ends
+    /// of a closed connection before its guard is dropped. Comparing ends is cheaper than hashing them.
     dialed: Mutex<BTreeMap<Ends, usize>>,
     /// How many sockets that receive clients' datagrams have each port. It is looked up for every datagram, so without
     /// a lock.
@@ -188,7 +187,7 @@ mod tests {
         }
     }
 
-    /// The system can give a new connection the ends of one that was reset.
+    /// The system can reuse the ends of a connection that was reset.
     #[tokio::test]
     async fn dialed_connection_is_known_while_an_older_guard_is_dropped() {
         let own = Arc::new(OwnSockets::default());

@@ -254,7 +254,7 @@ impl Session {
         match self.outcome {
             Outcome::Tunnel(tunnel) => match relay(stream, tunnel.0, early, idle).await {
                 End::Closed => {}
-                End::Idle => tracing::info!(%peer, "closed an idle tunnel"),
+                End::Idle => tracing::info!(%peer, "ended an idle tunnel"),
                 End::Reset(error) => tracing::debug!(%peer, "tunnel: {error}"),
             },
             Outcome::Association(relay) => {

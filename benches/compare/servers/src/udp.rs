@@ -42,7 +42,7 @@ pub(crate) struct Shape {
 enum Flood {
     /// The relays.
     Relays,
-    /// A socket that nobody reads. It shows what the sending alone costs, on the processors that all share.
+    /// A socket that is never read. It shows the cost of the sending alone, because all programs share the processors.
     Elsewhere,
 }
 

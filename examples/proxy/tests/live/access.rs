@@ -137,3 +137,21 @@ fn public_proxy_denies_its_own_addresses() {
     expect(&allowed, b"allowed");
     assert!(is_silent(&denied));
 }
+
+/// With this setting, a socket can be bound to any IPv6 address, so none is known to be the host's. IPv4 is not affected.
+#[test]
+#[cfg(target_os = "linux")]
+#[ignore = "needs the programs unshare and ip"]
+fn own_addresses_are_recognized_for_each_ip_version() {
+    const SETUP: &str = "ip link set lo up && ip addr add 203.0.113.7/32 dev lo && \
+                         echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind";
+    if in_namespace(SETUP, "access::own_addresses_are_recognized_for_each_ip_version") {
+        return;
+    }
+    let (_proxy, address) = public(&[]);
+    for (ip, code) in [("203.0.113.7", 2), ("2001:db8::1", 3)] {
+        let mut client = Raw::greeted(address);
+        client.request(CONNECT, (ip, 9));
+        assert_eq!(client.reply().0, code, "{ip}");
+    }
+}

@@ -1,8 +1,6 @@
 //! BIND: two replies, strangers, both IP versions.
 
-use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
 use crate::common::{ANYONE, BIND, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, eventually};
 #[cfg(target_os = "linux")]
@@ -115,14 +113,7 @@ fn early_data_is_bounded_and_reaches_the_peer() {
     client.request(BIND, ANYONE);
     let at = client.expect_success();
     let before = program.memory();
-    let timeout = Some(Duration::from_secs(1));
-    client.0.set_write_timeout(timeout).expect("a duration");
-    let chunk = vec![7; 1 << 20];
-    let mut sent = 0;
-    while let Ok(n) = client.0.write(&chunk) {
-        sent += n;
-        assert!(sent < 64 << 20, "the system's buffers are smaller than 64 MiB");
-    }
+    let sent = client.fill();
     let buffered = program.memory() - before;
     assert!(buffered < 512, "{buffered} KiB");
     let mut peer = Raw::connect(at);

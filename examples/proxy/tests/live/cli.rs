@@ -1,7 +1,7 @@
 //! The command line, exit codes, and shutdown.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use clap::CommandFactory;
@@ -221,6 +221,21 @@ fn second_signal_ends_at_once() {
     assert_eq!(program.finish().0.code(), Some(1));
 }
 
+/// Causes this many log lines, a multiple of 4.
+fn log_lines(proxy: SocketAddr, lines: usize) {
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..lines / 4 {
+                    let mut bad = Raw::connect(proxy);
+                    bad.send(b"G");
+                    bad.expect_end();
+                }
+            });
+        }
+    });
+}
+
 /// Stderr is no longer read, as with a supervisor that hangs or a terminal after Ctrl-S. About 1,000 failed connections once
 /// stopped the whole server. The lines here fill the pipe and the queue, so some are dropped, and a later line reports how
 /// many.
@@ -231,17 +246,7 @@ fn full_log_stops_nothing() {
     let (target, address) = listener();
     let mut tunnel = program.client().tunnel(address);
     let mut far = accept(&target);
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                for _ in 0..LINES / 4 {
-                    let mut bad = Raw::connect(program.address);
-                    bad.send(b"G");
-                    bad.expect_end();
-                }
-            });
-        }
-    });
+    log_lines(program.address, LINES);
     tunnel.send(b"x");
     far.expect(b"x");
     program.client();
@@ -259,6 +264,27 @@ fn full_log_stops_nothing() {
     }
     assert_eq!(written + dropped, LINES);
     assert!(written > 4096 && dropped > 0, "{written} lines were kept");
+}
+
+/// Lines that were dropped shortly before the end are reported at the end.
+#[test]
+fn dropped_lines_are_counted_at_the_end() {
+    const LINES: usize = 6000;
+    let mut program = Program::start(&["--max-connections", "1000"]);
+    log_lines(program.address, LINES);
+    program.signal("TERM");
+    let stderr = io::read_to_string(program.child.stderr.take().expect("piped")).expect("text");
+    assert_eq!(program.finish().0.code(), Some(0));
+    let report = |line: &str| {
+        line.split_once(" log lines were dropped")?
+            .0
+            .parse::<usize>()
+            .ok()
+    };
+    let dropped: usize = stderr.lines().filter_map(report).sum();
+    let written = stderr.lines().filter(|line| report(line).is_none()).count();
+    assert!(dropped > 0, "{written} lines were written");
+    assert_eq!(written + dropped, LINES + 1); // and that the program stops
 }
 
 /// The log lines of a loop that fails again and again are limited. It pauses each time, so it uses little processor time.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 
 use crate::common::{
-    CONNECT, Gate, LOCALHOST, LOCALHOST_V6, Names, PATIENCE, Program, Proxy, Raw, accept, eventually,
-    listener, refusing, silent, silent_at,
+    CONNECT, DUAL_STACK, Gate, LOCALHOST, LOCALHOST_V6, Names, PATIENCE, Program, Proxy, Raw, accept,
+    eventually, listener, refusing, silent, silent_at,
 };
 #[cfg(target_os = "linux")]
 use crate::common::{Connection, in_namespace, tcp_connections};
@@ -282,15 +282,7 @@ fn bind_address_is_the_source_of_connections() {
 
 #[test]
 fn ipv6_and_dual_stack_are_served() {
-    let proxy = Proxy::start(&[
-        "--listen",
-        "[::]:0",
-        "--open",
-        "--allow",
-        "127.0.0.0/8",
-        "--allow",
-        "::1",
-    ]);
+    let proxy = Proxy::start(&DUAL_STACK);
     let port = proxy.address.port();
     let v6 = std::net::TcpListener::bind((LOCALHOST_V6, 0)).expect("IPv6");
     let (v4, v4_at) = listener();

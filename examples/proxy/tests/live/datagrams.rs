@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::common::{
-    ANYONE, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, Target, UDP_ASSOCIATE, address, datagram,
-    eventually, expect, udp,
+    ANYONE, DUAL_STACK, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, Target, UDP_ASSOCIATE, address,
+    datagram, eventually, expect, udp,
 };
 
 /// Opens an association for the client address that the request names.
@@ -54,8 +54,7 @@ fn relay_is_where_the_client_has_reached_the_proxy() {
 /// from a port other than the one in its request are dropped.
 #[test]
 fn association_on_a_dual_stack_listener_reaches_both_ip_versions() {
-    let allowed = ["--allow", "127.0.0.0/8", "--allow", "::1"];
-    let proxy = Proxy::start(&[&["--listen", "[::]:0", "--open"][..], &allowed].concat());
+    let proxy = Proxy::start(&DUAL_STACK);
     let targets = [udp(LOCALHOST), udp(LOCALHOST_V6)];
     for ip in [LOCALHOST, LOCALHOST_V6] {
         let near = SocketAddr::new(ip, proxy.address.port());

@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::common::{
-    Association, CONNECT, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, accept, datagram, eventually,
-    expect, listener, request, udp,
+    Association, CONNECT, DUAL_STACK, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, accept, datagram,
+    eventually, expect, listener, request, udp,
 };
 
 /// Early bytes are sent through the tunnel, so one write can hold the handshakes of all levels. Such a write once used all
@@ -27,22 +27,7 @@ fn nested_handshakes_in_one_write_reach_no_second_level() {
 #[test]
 fn proxy_is_refused_by_every_alias() {
     let names = Names(|_: &str| Ok(vec![LOCALHOST, LOCALHOST_V6]));
-    let proxy = Proxy::with_resolver(
-        &[
-            "--listen",
-            "[::]:0",
-            "--open",
-            "--allow",
-            "127.0.0.0/8",
-            "--allow",
-            "::1",
-            "--allow",
-            "0.0.0.0",
-            "--allow",
-            "::",
-        ],
-        names,
-    );
+    let proxy = Proxy::with_resolver(&[&DUAL_STACK[..], &["--allow", "0.0.0.0"]].concat(), names);
     let port = proxy.address.port();
     let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     for alias in [

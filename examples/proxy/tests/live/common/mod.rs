@@ -32,6 +32,17 @@ pub(crate) const CONNECT: u8 = 1;
 pub(crate) const BIND: u8 = 2;
 pub(crate) const UDP_ASSOCIATE: u8 = 3;
 
+/// A public proxy that accepts both IP versions, and has targets of both on loopback.
+pub(crate) const DUAL_STACK: [&str; 7] = [
+    "--listen",
+    "[::]:0",
+    "--open",
+    "--allow",
+    "127.0.0.0/8",
+    "--allow",
+    "::1",
+];
+
 /// A proxy in this process, on its own runtime. It ends when this is dropped.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,

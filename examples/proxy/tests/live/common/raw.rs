@@ -48,6 +48,20 @@ impl Raw {
         self.0.write_all(bytes).expect("it reads");
     }
 
+    /// Sends until nothing is accepted for a second. Returns how many bytes were sent, each of them 7.
+    pub(crate) fn fill(&mut self) -> usize {
+        let second = Duration::from_secs(1);
+        self.0.set_write_timeout(Some(second)).expect("a duration");
+        let chunk = vec![7; 1 << 20];
+        let mut sent = 0;
+        while let Ok(n) = self.0.write(&chunk) {
+            sent += n;
+            assert!(sent < 64 << 20, "the system's buffers are smaller than 64 MiB");
+        }
+        self.0.set_write_timeout(Some(PATIENCE)).expect("a duration");
+        sent
+    }
+
     #[track_caller]
     pub(crate) fn read(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
