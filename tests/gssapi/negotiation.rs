@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use crate::errors::{token_too_long, unexpected_message};
-#[cfg(feature = "bytes")]
 use sans_socks::Machine;
 use sans_socks::Malformed;
 use sans_socks::gssapi::{
