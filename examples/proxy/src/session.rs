@@ -12,7 +12,7 @@ use sans_socks::server::{Authenticate, Decision, Handshake};
 use sans_socks::{Command, Error, Io, Machine, Method, ReplyCode, Request};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::bind::Binding;
@@ -28,9 +28,6 @@ use crate::udp::Relay;
 ///
 /// Closing a socket with unread input resets the connection, and the client may then never see the refusal.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// The least time for sending a reply, even if the request has used up that of the handshake.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many bytes a client may send before BIND's second reply.
 const EARLY_LIMIT: usize = 16 * 1024;
@@ -92,6 +89,7 @@ impl Session {
             poll_fn(|cx| {
                 let io = poll_io(cx, &mut handshake, &mut self.stream, &mut self.early);
                 if io.is_pending() {
+                    // A request may take longer than this. Its reply is still sent, because that needs no wait.
                     ready!(deadline.as_mut().poll(cx));
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
@@ -111,12 +109,10 @@ impl Session {
                 Decision::PendingRequest(pending) => {
                     let bound = Box::pin(self.perform(pending.request())).await;
                     pending.answer(bound.map_err(ReplyCode::from));
-                    leave_time_for_the_reply(deadline.as_mut());
                 }
                 Decision::PendingPeer(pending) => {
                     let peer = Box::pin(self.await_peer()).await;
                     pending.answer(peer.map_err(ReplyCode::from));
-                    leave_time_for_the_reply(deadline.as_mut());
                 }
                 Decision::Established(_) => return Ok(()),
                 Decision::Closed(error) => return Err(error.into()),
@@ -289,11 +285,6 @@ impl Session {
             None => tracing::debug!(%peer, "handshake: {error}"),
         }
     }
-}
-
-fn leave_time_for_the_reply(deadline: Pin<&mut Sleep>) {
-    let end = deadline.deadline().max(Instant::now() + REPLY_TIMEOUT);
-    deadline.reset(end);
 }
 
 /// Sends and reads until a decision is pending. Further bytes that were read are kept in `carry`.

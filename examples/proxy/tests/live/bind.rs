@@ -1,8 +1,15 @@
 //! BIND: two replies, strangers, both IP versions.
 
+use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
-use crate::common::{ANYONE, BIND, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, eventually};
+use sans_socks_proxy::{Server, SystemResolver};
+use tokio::runtime::Builder;
+use tokio::task::{spawn_blocking, yield_now};
+use tokio::time::{advance, pause};
+
+use crate::common::{ANYONE, BIND, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, config, eventually};
 #[cfg(target_os = "linux")]
 use crate::common::{Connection, tcp_connections};
 
@@ -102,6 +109,34 @@ fn client_that_ends_or_is_reset_ends_the_wait() {
     client.reset();
     eventually("the listener is closed", || {
         std::net::TcpStream::connect(at).is_err()
+    });
+}
+
+/// The clock of the server is moved, so the two minutes take no time. It does not move while blocking code runs.
+#[test]
+fn peer_that_never_connects_is_reported_after_two_minutes() {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let config = config(&["--listen", "127.0.0.1:0"]);
+        let server = Server::bind(config, SystemResolver).expect("it listens");
+        let address = server.local_addrs()[0];
+        tokio::spawn(server.run(pending()));
+        let bind = move || {
+            let mut client = Raw::greeted(address);
+            client.request(BIND, ANYONE);
+            client.expect_success();
+            client
+        };
+        let mut client = spawn_blocking(bind).await.expect("no panic");
+        pause();
+        advance(Duration::from_secs(100)).await;
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert!(client.is_silent());
+        advance(Duration::from_secs(20)).await;
+        let refused = spawn_blocking(move || client.expect_refusal(6));
+        refused.await.expect("no panic");
     });
 }
 

@@ -70,11 +70,16 @@ fn failed_request_is_refused_with_5b() {
     }
 }
 
+/// A proxy with a login cannot have the option, because version 4 has no login.
 #[test]
 fn version_4_is_refused_without_the_option() {
-    let proxy = Proxy::start(&[]);
-    let (_target, address) = listener();
-    let mut client = Raw::connect(proxy.address);
-    client.send(&request(CONNECT, address));
-    client.expect_end();
+    for args in [&[][..], &["--user", "alice", "--password", "secret"]] {
+        let proxy = Proxy::start(args);
+        let (target, address) = listener();
+        let mut client = Raw::connect(proxy.address);
+        client.send(&request(CONNECT, address));
+        client.expect_end();
+        target.set_nonblocking(true).expect("a listener");
+        assert!(target.accept().is_err(), "the target was connected");
+    }
 }

@@ -82,6 +82,14 @@ impl Raw {
         assert_eq!(self.0.read(&mut [0]).expect("not a reset"), 0);
     }
 
+    /// Returns whether nothing has arrived.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.0.set_nonblocking(true).expect("connected");
+        let silent = matches!(self.0.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        self.0.set_nonblocking(false).expect("connected");
+        silent
+    }
+
     /// Returns whether the proxy answers a greeting.
     pub(crate) fn is_served(&mut self) -> bool {
         let _ = self.0.write_all(&[5, 1, 0]);
