@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::lock;
@@ -51,16 +51,16 @@ pub(crate) enum Full {
 }
 
 impl Limits {
-    pub(crate) fn new(max: usize, max_per_client: usize) -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn new(max: usize, max_per_client: usize) -> Self {
+        Self {
             max,
             max_per_client,
             open: Mutex::default(),
-        })
+        }
     }
 
-    /// Counts a connection until the slot is dropped, unless a limit is reached.
-    pub(crate) fn admit(self: &Arc<Self>, client: Client) -> Result<Slot, Full> {
+    /// Counts a connection until it is released, unless a limit is reached.
+    pub(crate) fn admit(&self, client: Client) -> Result<(), Full> {
         let mut open = lock(&self.open);
         if open.all >= self.max {
             return Err(Full::All);
@@ -71,34 +71,17 @@ impl Limits {
         }
         *count += 1;
         open.all += 1;
-        Ok(Slot {
-            limits: self.clone(),
-            client,
-        })
+        Ok(())
     }
-}
 
-/// A connection that counts.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    limits: Arc<Limits>,
-    client: Client,
-}
-
-impl Slot {
-    pub(crate) fn client(&self) -> Client {
-        self.client
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut open = lock(&self.limits.open);
+    /// Ends the count of an admitted connection.
+    pub(crate) fn release(&self, client: Client) {
+        let mut open = lock(&self.open);
         open.all = open.all.saturating_sub(1);
-        if let Some(count) = open.by_client.get_mut(&self.client) {
+        if let Some(count) = open.by_client.get_mut(&client) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                open.by_client.remove(&self.client);
+                open.by_client.remove(&client);
             }
         }
     }
@@ -201,21 +184,22 @@ mod tests {
     #[test]
     fn limits_count_all_and_each_client() {
         let limits = Limits::new(3, 2);
-        let first = limits.admit(client(1)).unwrap();
-        let _second = limits.admit(client(1)).unwrap();
-        assert_eq!(limits.admit(client(1)).err(), Some(Full::Client));
-        let _third = limits.admit(client(2)).unwrap();
-        assert_eq!(limits.admit(client(3)).err(), Some(Full::All));
-        drop(first);
-        assert!(limits.admit(client(1)).is_ok());
+        assert_eq!([1, 1, 2].map(|last| limits.admit(client(last))), [Ok(()); 3]);
+        assert_eq!(limits.admit(client(3)), Err(Full::All));
+        limits.release(client(2));
+        assert_eq!(limits.admit(client(1)), Err(Full::Client));
+        limits.release(client(1));
+        assert_eq!(limits.admit(client(1)), Ok(()));
     }
 
     #[test]
     fn clients_without_connections_are_forgotten() {
         let limits = Limits::new(3, 2);
-        let slots = [1, 2, 2].map(|last| limits.admit(client(last)).unwrap());
+        assert_eq!([1, 2, 2].map(|last| limits.admit(client(last))), [Ok(()); 3]);
         assert_eq!(lock(&limits.open).by_client.len(), 2);
-        drop(slots);
+        [1, 2, 2]
+            .into_iter()
+            .for_each(|last| limits.release(client(last)));
         assert!(lock(&limits.open).by_client.is_empty());
     }
 

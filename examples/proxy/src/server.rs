@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::limits::{Full, Limits, Logins, Slot};
+use crate::limits::{Client, Full, Limits, Logins};
 use crate::logging::Repeated;
 use crate::own_sockets::OwnSockets;
 use crate::resolve::{Resolve, Resolver};
@@ -32,12 +32,38 @@ pub struct Server {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) listening: Vec<SocketAddr>,
-    pub(crate) limits: Arc<Limits>,
+    limits: Limits,
     pub(crate) logins: Logins,
     pub(crate) own: Arc<OwnSockets>,
     pub(crate) resolver: Resolver,
     accept_errors: Repeated,
     turned_away: Repeated,
+}
+
+/// A connection that counts towards the limits until this is dropped.
+pub(crate) struct Slot {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) peer: SocketAddr,
+}
+
+impl Slot {
+    fn new(shared: &Arc<Shared>, peer: SocketAddr) -> Result<Self, Full> {
+        shared.limits.admit(peer.ip().into())?;
+        Ok(Self {
+            shared: shared.clone(),
+            peer,
+        })
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.peer.ip().into()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.shared.limits.release(self.client());
+    }
 }
 
 impl Server {
@@ -122,14 +148,14 @@ pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
 /// Serves the clients of one listener.
 async fn listen(listener: TcpListener, shared: Arc<Shared>, sessions: TaskTracker) {
     loop {
-        if let Some((stream, peer, slot)) = accept(&listener, &shared).await {
-            sessions.spawn(session::serve(shared.clone(), slot, stream, peer));
+        if let Some((stream, slot)) = accept(&listener, &shared).await {
+            sessions.spawn(session::serve(slot, stream));
         }
     }
 }
 
 /// Accepts a connection. `None` if that fails, or if a limit is reached.
-async fn accept(listener: &TcpListener, shared: &Shared) -> Option<(TcpStream, SocketAddr, Slot)> {
+async fn accept(listener: &TcpListener, shared: &Arc<Shared>) -> Option<(TcpStream, Slot)> {
     let (stream, peer) = match listener.accept().await {
         Ok(accepted) => accepted,
         Err(error) if is_of_one_connection(&error) => return None,
@@ -141,8 +167,8 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> Option<(TcpStream, S
             return None;
         }
     };
-    match shared.limits.admit(peer.ip().into()) {
-        Ok(slot) => Some((stream, peer, slot)),
+    match Slot::new(shared, peer) {
+        Ok(slot) => Some((stream, slot)),
         Err(full) => {
             shared.turned_away.log(|more| {
                 let limit = match full {

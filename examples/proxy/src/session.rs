@@ -4,23 +4,22 @@ use std::future::{pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use sans_socks::server::{Authenticate, Decision, Handshake};
+use sans_socks::server::{Authenticate, Decision, Handshake, PendingPeer, PendingRequest};
 use sans_socks::{Command, Error, Io, Machine, Method, ReplyCode, Request};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::bind::Binding;
 use crate::connect::{Outgoing, connect, not_allowed};
-use crate::limits::{Slot, Turn};
+use crate::limits::Turn;
 use crate::own_sockets::Dialed;
 use crate::relay::{End, discard, relay};
-use crate::server::Shared;
+use crate::server::Slot;
 use crate::udp::Relay;
 
 /// How long further input of a refused client is read and discarded. Less than
@@ -36,93 +35,88 @@ const EARLY_LIMIT: usize = 16 * 1024;
 ///
 /// Most of a proxy's memory is in connections that wait, and a task always has the size that its largest state needs. So this
 /// is not an `async fn`, which would hold its arguments twice. Parts that few connections run at a time are boxed.
-pub(crate) fn serve(
-    shared: Arc<Shared>,
-    slot: Slot,
-    stream: TcpStream,
-    peer: SocketAddr,
-) -> impl Future<Output = ()> {
+pub(crate) fn serve(slot: Slot, stream: TcpStream) -> impl Future<Output = ()> {
     let mut session = Session {
-        shared,
-        slot,
-        stream,
-        peer,
-        early: Zeroizing::default(),
-        outcome: Outcome::None,
+        handshake: Handshake::with_config(slot.shared.config.handshake()),
+        connection: Connection {
+            slot: Box::new(slot),
+            stream,
+            early: Zeroizing::default(),
+            outcome: None,
+        },
     };
     async move {
-        match session.handshake().await {
-            Ok(()) => Box::pin(session.carry_out()).await,
-            Err(error) => {
-                session.log_failure(&error);
-                Box::pin(session.linger()).await;
+        let mut deadline = pin!(sleep(session.connection.slot.shared.config.handshake_timeout));
+        let error = loop {
+            if let Err(error) = poll_fn(|cx| session.poll_io(cx, deadline.as_mut())).await {
+                break error;
             }
-        }
-    }
-}
-
-struct Session {
-    shared: Arc<Shared>,
-    slot: Slot,
-    stream: TcpStream,
-    peer: SocketAddr,
-    /// The client's bytes that the handshake has not consumed yet, which may be a password. At the end of the handshake,
-    /// they are the first bytes of the tunnel.
-    early: Zeroizing<Vec<u8>>,
-    outcome: Outcome,
-}
-
-/// The result of a request so far.
-enum Outcome {
-    None,
-    Binding(Box<Binding>),
-    Tunnel(Box<(TcpStream, Option<Dialed>)>),
-    Association(Box<Relay>),
-}
-
-impl Session {
-    /// Performs the handshake. If it fails, the client has already been refused, and the error is only for the log.
-    async fn handshake(&mut self) -> io::Result<()> {
-        let mut handshake = Handshake::with_config(self.shared.config.handshake());
-        let mut deadline = pin!(sleep(self.shared.config.handshake_timeout));
-        loop {
-            poll_fn(|cx| {
-                let io = poll_io(cx, &mut handshake, &mut self.stream, &mut self.early);
-                if io.is_pending() {
-                    // A request may take longer than this. Its reply is still sent, because that needs no wait.
-                    ready!(deadline.as_mut().poll(cx));
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
-                io
-            })
-            .await?;
+            let Session {
+                handshake,
+                connection,
+            } = &mut session;
             let Some(decision) = handshake.poll_decision() else {
                 continue;
             };
             match decision {
-                Decision::SelectMethod(select) => select.select_preferred(self.methods()),
+                Decision::SelectMethod(select) => select.select_preferred(connection.methods()),
                 Decision::Authenticate(login) => {
                     let deadline = deadline.deadline();
-                    Box::pin(self.authenticate(login, deadline)).await;
+                    Box::pin(connection.authenticate(login, deadline)).await;
                 }
                 Decision::Negotiate(negotiate) => negotiate.reject(), // other methods are not selected
-                Decision::PendingRequest(pending) => {
-                    let bound = Box::pin(self.perform(pending.request())).await;
-                    pending.answer(bound.map_err(ReplyCode::from));
-                }
-                Decision::PendingPeer(pending) => {
-                    let peer = Box::pin(self.await_peer()).await;
-                    pending.answer(peer.map_err(ReplyCode::from));
-                }
-                Decision::Established(_) => return Ok(()),
-                Decision::Closed(error) => return Err(error.into()),
+                Decision::PendingRequest(pending) => Box::pin(connection.answer_request(pending)).await,
+                Decision::PendingPeer(pending) => Box::pin(connection.answer_peer(pending)).await,
+                Decision::Established(_) => return Box::pin(session.connection.carry_out()).await,
+                Decision::Closed(error) => break error.into(),
             }
-        }
+        };
+        // The client has already been refused.
+        session.connection.log_failure(&error);
+        Box::pin(session.connection.linger()).await;
     }
+}
 
+struct Session {
+    handshake: Handshake,
+    connection: Connection,
+}
+
+struct Connection {
+    /// Boxed, because tokio rounds the size of a task up to a multiple of 128 bytes.
+    slot: Box<Slot>,
+    stream: TcpStream,
+    /// The client's bytes that the handshake has not consumed yet, which may be a password. At the end of the handshake,
+    /// they are the first bytes of the tunnel.
+    early: Zeroizing<Vec<u8>>,
+    /// The result of the request so far.
+    outcome: Option<Box<Outcome>>,
+}
+
+enum Outcome {
+    Binding(Binding),
+    Tunnel(TcpStream, Option<Dialed>),
+    Association(Box<Relay>),
+}
+
+impl Session {
+    /// Sends and reads until a decision is pending, or until the deadline.
+    fn poll_io(&mut self, cx: &mut Context<'_>, deadline: Pin<&mut Sleep>) -> Poll<io::Result<()>> {
+        let Connection { stream, early, .. } = &mut self.connection;
+        let io = poll_io(cx, &mut self.handshake, stream, early);
+        if io.is_pending() {
+            // A request may take longer than this. Its reply is still sent, because that needs no wait.
+            ready!(deadline.poll(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        io
+    }
+}
+
+impl Connection {
     /// Returns the methods to select from.
     fn methods(&self) -> &'static [Method] {
-        match self.shared.config.login {
+        match self.slot.shared.config.login {
             Some(_) => &[Method::USERNAME_PASSWORD],
             None => &[Method::NO_AUTHENTICATION],
         }
@@ -130,17 +124,14 @@ impl Session {
 
     /// Checks credentials, after a delay if the client has sent wrong ones before.
     async fn authenticate(&self, login: Authenticate<'_>, deadline: Instant) {
-        let (logins, client) = (&self.shared.logins, self.slot.client());
+        let (shared, client) = (&self.slot.shared, self.slot.client());
+        let logins = &shared.logins;
         let turn = logins.reserve(client, std::time::Instant::now(), deadline.into_std());
         if let Turn::At(turn) = turn {
             sleep_until(turn.into()).await;
         }
-        let expected = self
-            .shared
-            .config
-            .login
-            .as_deref()
-            .map(|login| login.as_credentials());
+        let expected = shared.config.login.as_deref();
+        let expected = expected.map(|login| login.as_credentials());
         let is_right = expected.is_some_and(|expected| {
             login
                 .credentials()
@@ -157,20 +148,32 @@ impl Session {
         }
     }
 
+    async fn answer_request(&mut self, pending: PendingRequest<'_>) {
+        let bound = self.perform(pending.request()).await;
+        pending.answer(bound.map_err(ReplyCode::from));
+    }
+
+    /// BIND: answers a second time.
+    async fn answer_peer(&mut self, pending: PendingPeer<'_>) {
+        let peer = self.await_peer().await;
+        pending.answer(peer.map_err(ReplyCode::from));
+    }
+
     /// Performs a request up to the reply. Returns BND.
     async fn perform(&mut self, request: Request<'_>) -> io::Result<SocketAddr> {
+        let Slot { shared, peer } = &*self.slot;
+        let (shared, peer, client) = (shared.clone(), *peer, self.slot.client());
         // The proxy records a connection before it sends a byte through it. So its own connections are found here.
-        if self.shared.own.has_dialed(&self.stream, self.peer)? {
+        if shared.own.has_dialed(&self.stream, peer)? {
             return Err(not_allowed());
         }
-        let (shared, client) = (self.shared.clone(), self.slot.client());
         let result = match request.command {
             Command::CONNECT => {
                 let dial = connect(&shared, client, request.address);
                 self.unless_gone(request.command, dial).await.map(|outgoing| {
                     let Outgoing { stream, dialed } = outgoing;
                     let bound = dialed.local_addr();
-                    self.outcome = Outcome::Tunnel(Box::new((stream, Some(dialed))));
+                    self.outcome = Some(Box::new(Outcome::Tunnel(stream, Some(dialed))));
                     bound
                 })
             }
@@ -179,20 +182,20 @@ impl Session {
                 let open = Binding::open(&shared, client, local, request.address);
                 self.unless_gone(request.command, open).await.map(|binding| {
                     let bound = binding.bound;
-                    self.outcome = Outcome::Binding(Box::new(binding));
+                    self.outcome = Some(Box::new(Outcome::Binding(binding)));
                     bound
                 })
             }
             Command::UDP_ASSOCIATE => {
                 Relay::open(shared, client, &self.stream, request.address).map(|relay| {
                     let bound = relay.bound();
-                    self.outcome = Outcome::Association(Box::new(relay));
+                    self.outcome = Some(Box::new(Outcome::Association(Box::new(relay))));
                     bound
                 })
             }
             _ => Err(Error::Refused(ReplyCode::COMMAND_NOT_SUPPORTED).into()),
         };
-        let (peer, command, address) = (self.peer, request.command, request.address);
+        let (command, address) = (request.command, request.address);
         match &result {
             Ok(_) => tracing::debug!(%peer, "{command} {address}"),
             Err(error) => tracing::info!(%peer, "{command} {address}: {error}"),
@@ -202,13 +205,13 @@ impl Session {
 
     /// BIND: returns the address of the peer, once it has connected.
     async fn await_peer(&mut self) -> io::Result<SocketAddr> {
-        let Outcome::Binding(binding) = std::mem::replace(&mut self.outcome, Outcome::None) else {
+        let Some(Outcome::Binding(binding)) = self.outcome.take().map(|outcome| *outcome) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
-        let shared = self.shared.clone();
+        let shared = self.slot.shared.clone();
         let accept = binding.accept(&shared);
         let (stream, peer) = self.unless_gone(Command::BIND, accept).await?;
-        self.outcome = Outcome::Tunnel(Box::new((stream, None)));
+        self.outcome = Some(Box::new(Outcome::Tunnel(stream, None)));
         Ok(peer)
     }
 
@@ -245,21 +248,21 @@ impl Session {
     /// Runs the tunnel or the association until it ends.
     async fn carry_out(mut self) {
         let early = std::mem::take(&mut *self.early);
-        let idle = self.shared.config.idle_timeout;
-        let (peer, stream) = (self.peer, self.stream);
-        match self.outcome {
-            Outcome::Tunnel(tunnel) => match relay(stream, tunnel.0, early, idle).await {
+        let Slot { shared, peer } = &*self.slot;
+        let idle = shared.config.idle_timeout;
+        match self.outcome.map(|outcome| *outcome) {
+            Some(Outcome::Tunnel(target, _dialed)) => match relay(self.stream, target, early, idle).await {
                 End::Closed => {}
                 End::Idle => tracing::info!(%peer, "ended an idle tunnel"),
                 End::Reset(error) => tracing::debug!(%peer, "tunnel: {error}"),
             },
-            Outcome::Association(relay) => {
+            Some(Outcome::Association(relay)) => {
                 tokio::select! {
-                    _ = discard(&stream) => {}
+                    _ = discard(&self.stream) => {}
                     () = relay.run() => {}
                 }
             }
-            Outcome::Binding(_) | Outcome::None => {}
+            Some(Outcome::Binding(_)) | None => {}
         }
     }
 
@@ -274,7 +277,7 @@ impl Session {
 
     /// Logs why a handshake failed. No error of the library contains credentials.
     fn log_failure(&self, error: &io::Error) {
-        let peer = self.peer;
+        let peer = self.slot.peer;
         match error.get_ref().and_then(|inner| inner.downcast_ref()) {
             Some(Error::AuthenticationRejected { .. }) => tracing::warn!(%peer, "{error}"),
             // `perform` has logged the reason.
@@ -342,10 +345,10 @@ mod tests {
     /// Most of the memory of a waiting connection is its task. Tokio adds 112 bytes, and rounds up to a multiple of 128.
     #[test]
     fn task_of_a_connection_is_small() {
-        fn size<A, B, C, D, F: Future>(_: impl Fn(A, B, C, D) -> F) -> usize {
+        fn size<A, B, F: Future>(_: impl Fn(A, B) -> F) -> usize {
             size_of::<F>()
         }
         let size = size(serve);
-        assert!(size <= 1024 - 112, "{size} bytes");
+        assert!(size <= 896 - 112, "{size} bytes");
     }
 }

@@ -20,8 +20,8 @@ fn settled(program: &Program) -> i64 {
     (0..50).map(work).min().expect("50 rounds")
 }
 
-/// A connection that waits for its request holds 1.25 KiB: 1,024 bytes in its task, most of them the state machine, and
-/// 256 that tokio has for its socket.
+/// A connection that waits for its request holds about 1,200 bytes: 896 in its task, most of them the state machine, 256 that
+/// tokio has for its socket, and 48 for its address.
 #[test]
 fn held_handshake_is_small() {
     const COUNT: i64 = 2000;
@@ -32,7 +32,7 @@ fn held_handshake_is_small() {
     let held: Vec<_> = (0..COUNT).map(|_| program.client()).collect();
     let each = (program.memory() - before) * 1024 / COUNT;
     eprintln!("{each} bytes for each held handshake");
-    assert!(each <= 1320, "{each} bytes");
+    assert!(each <= 1228, "{each} bytes"); // 1.2 KiB
     drop((warm, held));
 }
 
