@@ -5,6 +5,8 @@ use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+use socket2::SockFilter;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::common::{Program, Proxy, Raw, accept, eventually, listener};
@@ -97,6 +99,29 @@ fn data_before_a_reset_arrives_whole_at_a_slow_reader() {
 #[ignore = "takes 11 s"]
 fn data_before_a_reset_arrives_whole_at_a_very_slow_reader() {
     data_before_a_reset_arrives_after(Duration::from_secs(11));
+}
+
+/// The last packet before a reset is lost. The proxy's system sends it again after 200 ms or more. Resets once followed the
+/// data after 50 ms.
+#[cfg(target_os = "linux")]
+#[test]
+fn data_before_a_reset_survives_a_lost_packet() {
+    const RETURN: u16 = 6; // how many bytes of a packet to keep
+
+    let proxy = Proxy::start(&[]);
+    let (mut client, mut far) = tunnel(&proxy);
+    let socket = client.0.try_clone().expect("a descriptor");
+    let socket = SockRef::from(&socket);
+    let filter = [SockFilter::new(RETURN, 0, 0, 0)];
+    socket.attach_filter(&filter).expect("Linux");
+    far.send(b"answer");
+    // A reset would discard data that has not reached the proxy.
+    thread::sleep(Duration::from_millis(100));
+    far.reset();
+    thread::sleep(Duration::from_millis(300));
+    socket.detach_filter().expect("it has one");
+    client.expect(b"answer");
+    client.expect_reset();
 }
 
 /// The target answers and closes while the client still uploads, like a server that refuses a large body. Its system resets the
