@@ -105,7 +105,7 @@ impl Rules {
     fn verdict(&self, ip: IpAddr) -> bool {
         match self.rules.iter().find(|(net, _)| net.contains(&ip)) {
             Some((_, verdict)) => *verdict == Verdict::Allow,
-            None => !(self.denies_own(ip) && is_local(ip)),
+            None => !(self.denies_own(ip) && is_local((ip, 0).into())),
         }
     }
 

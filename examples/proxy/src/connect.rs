@@ -104,7 +104,7 @@ pub(crate) fn not_allowed() -> io::Error {
 /// Returns whether this is the proxy itself, by any of the host's addresses.
 fn is_own_listener(shared: &Shared, address: SocketAddr) -> bool {
     let mut listeners = shared.listening.iter();
-    listeners.any(|listening| listening.port() == address.port()) && is_local(address.ip())
+    listeners.any(|listening| listening.port() == address.port()) && is_local(address)
 }
 
 /// RFC 8305 section 4: the IP versions take turns, beginning with the first address's.

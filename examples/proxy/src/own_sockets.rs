@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::net::TcpStream;
 
+use crate::connect::canonical;
 use crate::lock;
 
 /// Both ends of a connection, in canonical form. The ports are first, because they differ most often.
@@ -83,7 +84,7 @@ impl OwnSockets {
     /// Returns whether a datagram to `target` would arrive at a socket that receives clients' datagrams. Its
     /// source would be the host's own address, so it could pass for a local client's.
     pub(crate) fn is_udp_relay(&self, target: SocketAddr) -> bool {
-        self.sockets_with(target.port()).load(Ordering::Relaxed) > 0 && is_local(target.ip())
+        self.sockets_with(target.port()).load(Ordering::Relaxed) > 0 && is_local(target)
     }
 
     fn sockets_with(&self, port: u16) -> &AtomicU16 {
@@ -130,12 +131,15 @@ impl Drop for UdpPort {
     }
 }
 
-/// Returns whether `ip` is an address of this host, by binding a socket to it.
+/// Returns whether `address` is on this host, by binding a socket to it with another port. A link-local address is on this
+/// host only with its scope.
 ///
-/// That costs three system calls, so check the port first.
-pub(crate) fn is_local(ip: IpAddr) -> bool {
-    let ip = ip.to_canonical();
-    ip.is_unspecified() || ip.is_loopback() || !is_foreign(&UdpSocket::bind((ip, 0)))
+/// That costs three system calls, so compare the port first.
+pub(crate) fn is_local(mut address: SocketAddr) -> bool {
+    address = canonical(address);
+    address.set_port(0);
+    let ip = address.ip();
+    ip.is_unspecified() || ip.is_loopback() || !is_foreign(&UdpSocket::bind(address))
 }
 
 /// Returns whether this is the result of binding a socket to an address of another host. Other errors, such as a lack of
@@ -153,7 +157,7 @@ pub(crate) fn can_recognize_local() -> (bool, bool) {
     // No host has these: the first is reserved, and routers discard the second.
     let v4 = Ipv4Addr::new(255, 255, 255, 254);
     let v6 = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1);
-    (!is_local(v4.into()), !is_local(v6.into()))
+    (!is_local((v4, 0).into()), !is_local((v6, 0).into()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener, UdpSocket};
 
 use sans_socks_proxy::Resolve;
 
@@ -77,23 +77,54 @@ fn all_commands_work_over_a_link_local_address() {
     control.request(UDP_ASSOCIATE, ANYONE);
     let relay = control.expect_success();
     let (target, at) = udp(LOCALHOST);
-    let socket = std::net::UdpSocket::bind(link_local()).expect("it is local");
+    let socket = UdpSocket::bind(link_local()).expect("it is local");
     let relay = SocketAddrV6::new(*link_local().ip(), relay.port(), 0, link_local().scope_id());
     socket.send_to(&datagram(at, b"z"), relay).expect("local");
     assert_eq!(target.recv(&mut [0; 9]).expect("it arrives"), 1);
 }
 
-/// The proxy does not recognize its own address here, as a socket cannot be bound to it without a scope. It recognizes
-/// the connection, by both of its ends.
+/// The name's address is the proxy's own, with its scope.
 #[test]
 #[ignore = "needs an IPv6 link-local address"]
-fn connection_from_the_proxy_itself_is_refused() {
+fn proxy_is_refused_by_its_link_local_address() {
     let (_proxy, address) = proxy();
-    let mut client = Raw::greeted(address)
-        .tunnel(("link-local.test", address.port()))
-        .greet();
-    client.request(CONNECT, SocketAddr::new(LOCALHOST, 9));
+    let mut client = Raw::greeted(address);
+    client.request(CONNECT, ("link-local.test", address.port()));
     client.expect_refusal(2);
+}
+
+/// Without the scope, the relay sockets did not look like the proxy's own. Through its own association, a client took over the
+/// association of another.
+#[test]
+#[ignore = "needs an IPv6 link-local address"]
+fn datagram_to_an_own_relay_socket_is_dropped() {
+    let (proxy, address) = proxy();
+    let socket = || {
+        let socket = UdpSocket::bind(link_local()).expect("it is local");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a duration");
+        socket
+    };
+    let mut control = Raw::greeted(address);
+    control.request(UDP_ASSOCIATE, ANYONE);
+    let mut relay = link_local();
+    relay.set_port(control.expect_success().port());
+    let far = Raw::greeted(SocketAddr::new(LOCALHOST, proxy.address.port()));
+    let far = Association::of(far, LOCALHOST);
+    // Datagrams to a known name are relayed in order.
+    let known = socket();
+    let port = known.local_addr().expect("bound").port();
+    far.send(("link-local.test", port), b"x");
+    expect(&known, b"x");
+    let (target, at) = udp(LOCALHOST);
+    let inner = datagram(at, b"through the far relay");
+    far.send(("link-local.test", relay.port()), &inner);
+    far.send(at, b"far");
+    expect(&target, b"far");
+    let near = socket();
+    near.send_to(&datagram(at, b"near"), relay).expect("local");
+    let outer = expect(&target, b"near");
+    target.send_to(b"answer", outer).expect("loopback");
+    expect(&near, &datagram(at, b"answer")); // the true client has it
 }
 
 /// The name's address has a scope, which the peer of a BIND and the target of a datagram need.
@@ -113,7 +144,7 @@ fn scope_of_a_name_is_kept_for_peers_and_datagrams() {
 
     let proxy = Proxy::with_resolver(&[], LinkLocal(link_local()));
     let association = Association::open(&proxy);
-    let target = std::net::UdpSocket::bind(link_local()).expect("it is local");
+    let target = UdpSocket::bind(link_local()).expect("it is local");
     target.set_read_timeout(Some(PATIENCE)).expect("a duration");
     let port = target.local_addr().expect("bound").port();
     association.send(("link-local.test", port), b"z");

@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+#[cfg(target_os = "linux")]
+use crate::common::in_namespace;
 use crate::common::{
     Association, CONNECT, DUAL_STACK, LOCALHOST, LOCALHOST_V6, Names, Program, Proxy, Raw, accept, datagram,
     eventually, expect, listener, request, udp,
@@ -69,6 +71,28 @@ fn datagram_to_an_own_relay_socket_is_dropped() {
     let outer = expect(&target, b"near");
     target.send_to(b"answer", outer).expect("loopback");
     near.expect(target_at, b"answer"); // the true client has it
+}
+
+/// The host accepts connections to a whole network, and no socket can be bound to an address of it. So the proxy does not
+/// recognize the address as its own. It recognizes the connection, by both of its ends.
+#[test]
+#[cfg(target_os = "linux")]
+#[ignore = "needs the programs unshare and ip"]
+fn connection_from_the_proxy_itself_is_refused() {
+    if in_namespace(
+        "ip link set lo up && ip route add local 2001:db8::/64 dev lo",
+        "self_connection::connection_from_the_proxy_itself_is_refused",
+    ) {
+        return;
+    }
+    let proxy = Proxy::start(&[&DUAL_STACK[..], &["--allow", "2001:db8::/64"]].concat());
+    let port = proxy.address.port();
+    let alias = "2001:db8::1".parse().expect("an address");
+    let mut client = Raw::greeted(SocketAddr::new(LOCALHOST, port))
+        .tunnel(SocketAddr::new(alias, port))
+        .greet();
+    client.request(CONNECT, SocketAddr::new(LOCALHOST, 9));
+    client.expect_refusal(2);
 }
 
 /// All descriptors are released.
