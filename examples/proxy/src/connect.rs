@@ -1,17 +1,18 @@
 //! CONNECT: from a requested address to a connection.
 //!
 //! The addresses of a name are tried in parallel, as in RFC 8305 ("Happy Eyeballs"). The two IP versions take turns. A new
-//! attempt starts every 250 ms, or as soon as one has failed, while fewer than [`MAX_ATTEMPTS`] are pending. The first that
-//! succeeds wins.
+//! attempt starts every 250 ms, or as soon as one has failed. If [`MAX_ATTEMPTS`] are pending, it replaces the oldest. The
+//! first that succeeds wins.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use sans_socks::{Address, Error, ReplyCode, Target};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::limits::Client;
@@ -39,11 +40,7 @@ pub(crate) struct Outgoing {
 /// Connects to the first address that answers and that the rules permit.
 ///
 /// The error is the most informative one of all attempts.
-pub(crate) async fn connect(
-    shared: &Arc<Shared>,
-    client: Client,
-    address: Address<'_>,
-) -> io::Result<Outgoing> {
+pub(crate) async fn connect(shared: &Shared, client: Client, address: Address<'_>) -> io::Result<Outgoing> {
     let deadline = Instant::now() + DIAL_TIMEOUT;
     let resolved = timeout_at(deadline, resolve(shared, client, address)).await??;
     let mut failure = Failure(unresolved());
@@ -56,8 +53,8 @@ pub(crate) async fn connect(
         }
     }
     if let [only] = permitted[..] {
-        // The usual case needs no task.
-        match timeout_at(deadline, attempt(shared.clone(), only)).await {
+        // The usual case needs no race.
+        match timeout_at(deadline, attempt(shared, only)).await {
             Ok(Ok(outgoing)) => return Ok(outgoing),
             Ok(Err(error)) => failure.add(error),
             Err(late) => failure.add(late.into()),
@@ -124,37 +121,50 @@ fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     }
 }
 
-/// Tries the addresses, the next one each time the delay is over or an attempt has failed, unless too many are pending.
+/// Tries the addresses, the next one each time the delay is over or an attempt has failed. Waiting for a silent address
+/// would take longer than the deadline, so the next address replaces the oldest if too many are pending.
 async fn race(
-    shared: &Arc<Shared>,
+    shared: &Shared,
     deadline: Instant,
     addresses: Vec<SocketAddr>,
     mut failure: Failure,
 ) -> io::Result<Outgoing> {
     let mut waiting = addresses.into_iter().peekable();
-    let mut attempts = JoinSet::new(); // dropping it cancels the attempts that have lost
+    let mut attempts = VecDeque::with_capacity(MAX_ATTEMPTS); // dropping it cancels the attempts that have lost
     let mut next = Instant::now();
     loop {
-        if next <= Instant::now() && attempts.len() < MAX_ATTEMPTS {
+        if next <= Instant::now() {
             if let Some(address) = waiting.next() {
-                attempts.spawn(attempt(shared.clone(), address));
+                if attempts.len() == MAX_ATTEMPTS {
+                    attempts.pop_front();
+                }
+                attempts.push_back(Box::pin(attempt(shared, address)));
                 next = Instant::now() + ATTEMPT_DELAY;
             }
         }
-        if attempts.is_empty() && waiting.peek().is_none() {
+        if attempts.is_empty() {
             return Err(failure.0);
         }
+        let ended = poll_fn(|cx| {
+            let ended = attempts.iter_mut().map(|attempt| attempt.as_mut().poll(cx));
+            match ended.enumerate().find(|(_, ended)| ended.is_ready()) {
+                Some((index, ended)) => {
+                    attempts.remove(index);
+                    ended
+                }
+                None => Poll::Pending,
+            }
+        });
         tokio::select! {
             biased;
-            Some(done) = attempts.join_next() => {
-                match done {
-                    Ok(Ok(outgoing)) => return Ok(outgoing),
-                    Ok(Err(error)) => failure.add(error),
-                    Err(panicked) => failure.add(io::Error::other(panicked)),
+            ended = ended => match ended {
+                Ok(outgoing) => return Ok(outgoing),
+                Err(error) => {
+                    failure.add(error);
+                    next = Instant::now();
                 }
-                next = Instant::now();
-            }
-            () = sleep_until(next), if attempts.len() < MAX_ATTEMPTS && waiting.peek().is_some() => {}
+            },
+            () = sleep_until(next), if waiting.peek().is_some() => {}
             () = sleep_until(deadline) => {
                 failure.add(io::ErrorKind::TimedOut.into());
                 return Err(failure.0);
@@ -164,7 +174,7 @@ async fn race(
 }
 
 /// Connects to one address.
-async fn attempt(shared: Arc<Shared>, address: SocketAddr) -> io::Result<Outgoing> {
+async fn attempt(shared: &Shared, address: SocketAddr) -> io::Result<Outgoing> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,

@@ -39,6 +39,23 @@ fn second_address_answers_when_the_first_is_silent() {
     }
 }
 
+/// The first six addresses are silent, which is as many as are dialed at a time. The seventh was once never tried.
+#[test]
+fn address_after_six_silent_ones_answers() {
+    let first = silent_at(([127, 0, 1, 1], 0).into());
+    let port = first.address.port();
+    let hosts: Vec<IpAddr> = (1..=7).map(|host| [127, 0, 1, host].into()).collect();
+    let silent = hosts[1..6].iter().map(|&host| silent_at((host, port).into()));
+    let _silent: Vec<_> = silent.chain([first]).collect();
+    let target = std::net::TcpListener::bind((hosts[6], port)).expect("the same port");
+    let proxy = Proxy::with_resolver(&[], Names(move |_: &str| Ok(hosts.clone())));
+    let start = Instant::now();
+    let mut client = proxy.client().tunnel(("seven.test", port));
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    accept(&target).send(b"x");
+    client.expect(b"x");
+}
+
 /// The next attempt starts as soon as one is refused.
 #[test]
 fn next_address_is_tried_at_once_after_a_refusal() {
@@ -130,7 +147,7 @@ fn slow_names_of_one_client_delay_nobody_else() {
 /// Clients reset their connection while the proxy dials a silent target. Before a fix, 2,000 such clients left 2,001
 /// threads and 2,004 descriptors.
 #[test]
-fn client_that_leaves_takes_its_dial_along() {
+fn dial_ends_when_its_client_is_reset() {
     let program = Program::with_one_worker(&[]);
     let silent = silent();
     program.client();
