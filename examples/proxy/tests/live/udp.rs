@@ -236,6 +236,21 @@ fn bind_address_is_the_source_of_datagrams() {
     assert_eq!(expect(&target, b"x").ip(), IpAddr::from([127, 0, 0, 3]));
 }
 
+const BURST: u16 = 300;
+
+fn of_burst(n: u16) -> [u8; 1200] {
+    let mut payload = [7; 1200];
+    payload[..2].copy_from_slice(&n.to_be_bytes());
+    payload
+}
+
+/// Expects a burst in order. Each datagram begins with a header.
+fn expect_burst(socket: &UdpSocket, header: &[u8]) {
+    for n in 0..BURST {
+        expect(socket, &[header, &of_burst(n)].concat());
+    }
+}
+
 /// The receive buffer holds a burst for which no reader is fast enough. Only 241 datagrams once arrived.
 #[test]
 fn burst_of_300_datagrams_arrives_whole() {
@@ -243,23 +258,27 @@ fn burst_of_300_datagrams_arrives_whole() {
     let association = Association::open(&proxy);
     let (target, at) = udp(LOCALHOST);
     let _ = SockRef::from(&target).set_recv_buffer_size(4 << 20);
-    let reader = thread::spawn(move || {
-        (0..300_u16).for_each(|n| {
-            let mut buffer = [0; 2000];
-            let len = target.recv(&mut buffer).expect("none is lost");
-            assert_eq!(
-                (len, u16::from_be_bytes([buffer[0], buffer[1]])),
-                (1200, n),
-                "in order"
-            );
-        });
+    thread::scope(|scope| {
+        scope.spawn(|| expect_burst(&target, &[]));
+        (0..BURST).for_each(|n| association.send(at, &of_burst(n)));
     });
-    for n in 0..300_u16 {
-        let mut payload = [7; 1200];
-        payload[..2].copy_from_slice(&n.to_be_bytes());
-        association.send(at, &payload);
-    }
-    reader.join().expect("all of them");
+}
+
+#[test]
+fn burst_of_300_answers_arrives_whole() {
+    let proxy = Proxy::start(&[]);
+    let association = Association::open(&proxy);
+    let (target, at) = udp(LOCALHOST);
+    association.send(at, b"question");
+    let outer = expect(&target, b"question");
+    let client = &association.socket;
+    let _ = SockRef::from(client).set_recv_buffer_size(4 << 20);
+    thread::scope(|scope| {
+        scope.spawn(|| expect_burst(client, &datagram(at, b"")));
+        for n in 0..BURST {
+            target.send_to(&of_burst(n), outer).expect("loopback");
+        }
+    });
 }
 
 /// A flood of foreign datagrams to both sockets.
