@@ -7,6 +7,7 @@ mod common;
 mod connect;
 mod datagrams;
 mod embedded;
+mod handshake;
 mod limits;
 mod link_local;
 mod memory;

@@ -287,6 +287,14 @@ pub(crate) fn accept(listener: &TcpListener) -> Raw {
     Raw::over(listener.accept().expect("a connection").0)
 }
 
+/// Returns whether no connection has arrived.
+pub(crate) fn is_unused(listener: &TcpListener) -> bool {
+    listener.set_nonblocking(true).expect("a listener");
+    let unused = listener.accept().is_err();
+    listener.set_nonblocking(false).expect("a listener");
+    unused
+}
+
 /// Returns an address that refuses connections. The socket keeps the port.
 pub(crate) fn refusing() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
