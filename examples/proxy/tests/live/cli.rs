@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::CommandFactory;
 use sans_socks_proxy::Options;
@@ -291,6 +291,7 @@ fn dropped_lines_are_counted_at_the_end() {
 #[test]
 fn lack_of_descriptors_fills_no_log() {
     let mut program = Program::with_descriptors(24, &["--max-connections", "1000"]);
+    let start = Instant::now();
     let mut held: Vec<_> = (0..40).map(|_| Raw::connect(program.address)).collect();
     eventually("no descriptor is left", || program.descriptors() >= 23);
     let before = program.processor_time();
@@ -303,7 +304,8 @@ fn lack_of_descriptors_fills_no_log() {
     program.child.kill().expect("a child");
     let (_, stderr) = program.finish();
     let lines = stderr.lines().filter(|line| line.contains("accept:")).count();
-    assert_eq!(lines, 1, "{stderr}");
+    let most = 1 + start.elapsed().as_secs() / 10;
+    assert!((1..=most).contains(&(lines as u64)), "{stderr}");
 }
 
 /// The settings do not show the password when they are printed for debugging.

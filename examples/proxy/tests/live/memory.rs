@@ -25,6 +25,7 @@ fn settled(program: &Program) -> i64 {
 #[test]
 fn held_handshake_is_small() {
     const COUNT: i64 = 2000;
+    allow_descriptors(4000);
     let program = Program::with_one_worker(&["--max-per-client", "5000"]);
     // The first ones grow tables.
     let warm: Vec<_> = (0..500).map(|_| program.client()).collect();
@@ -133,6 +134,7 @@ fn allow_descriptors(count: usize) {
 #[test]
 fn associations_leave_nothing() {
     const COUNT: i64 = 1000;
+    allow_descriptors(4000);
     let program = Program::with_one_worker(&["--max-per-client", "5000"]);
     let (target, target_at) = udp(LOCALHOST);
     let before = program.descriptors();

@@ -246,7 +246,7 @@ fn idle_tunnel_is_reset_and_a_busy_one_is_not() {
 /// The download is complete, but the client has not read it when the tunnel is idle for too long.
 #[test]
 fn idle_limit_leaves_a_complete_download_whole() {
-    let proxy = Proxy::start(&["--idle-timeout", "1"]);
+    let proxy = Proxy::start(&["--idle-timeout", "3"]);
     let (mut client, mut far) = tunnel(&proxy);
     let body = vec![7; 400_000]; // more than the client's system takes before it reads
     far.send(&body);

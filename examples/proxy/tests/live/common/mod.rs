@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use sans_socks_proxy::{Config, Options, Resolve, Server, SystemResolver};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::sync::oneshot;
 
 pub(crate) use association::{Association, expect, is_silent};
@@ -284,6 +284,8 @@ pub(crate) fn listener() -> (TcpListener, SocketAddr) {
 
 #[track_caller]
 pub(crate) fn accept(listener: &TcpListener) -> Raw {
+    let limit = SockRef::from(listener).set_read_timeout(Some(PATIENCE));
+    limit.expect("a duration");
     Raw::over(listener.accept().expect("a connection").0)
 }
 
@@ -333,10 +335,28 @@ pub(crate) fn silent_at(address: SocketAddr) -> Silent {
 }
 
 pub(crate) fn udp(ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
-    let socket = UdpSocket::bind((ip.into(), 0)).expect("a local address");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a duration");
+    let socket = udp_at((ip.into(), 0).into()).expect("a local address");
     let address = socket.local_addr().expect("bound");
     (socket, address)
+}
+
+fn udp_at(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    Ok(socket)
+}
+
+/// Returns a socket at each address, all with one port. At some of them, another test may have the first port that is free.
+pub(crate) fn udp_with_one_port<const N: usize>(ips: [IpAddr; N]) -> ([UdpSocket; N], u16) {
+    let attempt = |_| {
+        let port = udp(ips[0]).1.port();
+        let sockets = ips.map(|ip| udp_at((ip, port).into()).ok());
+        let sockets: Option<Vec<_>> = sockets.into_iter().collect();
+        Some((sockets?.try_into().ok()?, port))
+    };
+    (0..100)
+        .find_map(attempt)
+        .expect("a port that is free at each address")
 }
 
 /// Returns a datagram of a client.
