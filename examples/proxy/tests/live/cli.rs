@@ -193,18 +193,26 @@ fn sigterm_lets_tunnels_finish() {
 /// A download that is cut must not look complete.
 #[test]
 fn drain_timeout_cuts_what_is_left() {
-    let program = Program::start(&["--drain-timeout", "0"]);
-    let (target, address) = listener();
-    let mut client = program.client().tunnel(address);
-    let mut far = accept(&target);
-    far.send(b"half of the answer");
-    client.expect(b"half of the answer");
-    program.signal("INT");
-    let (status, stderr) = program.finish();
-    assert_eq!(status.code(), Some(0), "{stderr}");
-    assert!(stderr.contains("connections that are still open: 1"), "{stderr}");
-    client.expect_reset();
-    far.expect_reset();
+    for seconds in 0..=1 {
+        let program = Program::start(&["--drain-timeout", &seconds.to_string()]);
+        let (target, address) = listener();
+        let mut client = program.client().tunnel(address);
+        let mut far = accept(&target);
+        far.send(b"half of the answer");
+        client.expect(b"half of the answer");
+        let start = Instant::now();
+        program.signal("INT");
+        client.expect_reset();
+        far.expect_reset();
+        let elapsed = start.elapsed();
+        assert!(
+            (seconds..seconds + 10).contains(&elapsed.as_secs()),
+            "{elapsed:?}"
+        );
+        let (status, stderr) = program.finish();
+        assert_eq!(status.code(), Some(0), "{stderr}");
+        assert!(stderr.contains("connections that are still open: 1"), "{stderr}");
+    }
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn port_that_the_request_names_is_the_clients() {
     expect(&target, b"misread");
 }
 
-/// F-03, F-04, F-08, F-09, F-11.
+/// F-03, F-04, F-08, F-09, F-11, F-20.
 #[test]
 fn fragments_are_put_together_or_given_up() {
     let proxy = Proxy::start(&[]);
@@ -144,12 +144,21 @@ fn fragments_are_put_together_or_given_up() {
         (0x00, "alone"), // whole
         (0x82, "too late"),
         (0x81, "first and last"), // whole
+        (0x01, "given up"),
+        (0x01, "six "),  // starts anew
+        (0x82, "seven"), // whole
     ] {
         client
             .send_to(&fragment(frag, at, payload.as_bytes()), relay)
             .expect("loopback");
     }
-    for whole in ["one two three", "four five", "alone", "first and last"] {
+    for whole in [
+        "one two three",
+        "four five",
+        "alone",
+        "first and last",
+        "six seven",
+    ] {
         expect(&target, whole.as_bytes());
     }
 }

@@ -1,7 +1,7 @@
 //! UDP ASSOCIATE by name: order, memory, slow names, names with several addresses.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 
 use crate::common::{
-    Association, Gate, LOCALHOST, Names, PATIENCE, Proxy, Raw, eventually, expect, is_silent, udp,
-    udp_with_one_port,
+    Association, CONNECT, Gate, LOCALHOST, Names, PATIENCE, Proxy, Raw, eventually, expect, is_silent,
+    listener, udp, udp_with_one_port,
 };
 
 /// 100 datagrams in a row to a name. Only 16 once arrived, out of order.
@@ -116,6 +116,35 @@ fn slow_names_disturb_nobody() {
     attacker.send(at, b"by address");
     expect(&target, b"by address");
     drop(forever);
+}
+
+/// The look-ups of an association use the share that its client has for connections. They count until the resolver returns,
+/// even if the association has ended. Those that still wait for the share then are not started.
+#[test]
+fn lookups_of_datagrams_use_the_share_of_the_client() {
+    let gate = Gate::default();
+    let proxy = Proxy::with_resolver(&[], gate.clone());
+    let client = || Raw::connect_from([127, 0, 0, 2], proxy.address).greet();
+    let association = Association::of(client(), [127, 0, 0, 2]);
+    let (target, at) = udp(LOCALHOST);
+    for n in 0..200 {
+        association.send((&*format!("slow{n}.test"), 9), b"x");
+    }
+    // When the relay forwards this datagram, it has handled the earlier ones.
+    association.send(at, b"by address");
+    expect(&target, b"by address");
+    eventually("the share is used up", || gate.begun() == 16);
+    let (_target, address) = listener();
+    let mut waiting = client();
+    waiting.request(CONNECT, ("quick.test", address.port()));
+    let Association { control, relay, .. } = association;
+    drop(control);
+    eventually("the association has ended", || UdpSocket::bind(relay).is_ok());
+    thread::sleep(Duration::from_millis(200));
+    assert!(waiting.is_silent(), "the share is still used up");
+    gate.open();
+    waiting.expect_success();
+    assert_eq!(gate.begun(), 16, "look-ups that no association waits for");
 }
 
 /// If the addresses of a name rotate, a flow keeps one of them.

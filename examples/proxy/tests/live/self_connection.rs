@@ -29,7 +29,9 @@ fn nested_handshakes_in_one_write_reach_no_second_level() {
 #[test]
 fn proxy_is_refused_by_every_alias() {
     let names = Names(|_: &str| Ok(vec![LOCALHOST, LOCALHOST_V6]));
-    let proxy = Proxy::with_resolver(&[&DUAL_STACK[..], &["--allow", "0.0.0.0"]].concat(), names);
+    // No access rule refuses any of the aliases.
+    let allowed = ["--allow", "0.0.0.0", "--allow", "::"];
+    let proxy = Proxy::with_resolver(&[&DUAL_STACK[..], &allowed].concat(), names);
     let port = proxy.address.port();
     let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     for alias in [
