@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use sans_socks::client::{self, Auth};
 use sans_socks::server::{self, Established};
+use sans_socks::socks4::{self, UserId};
 use sans_socks::{Address, Command, Credentials, Error, Io, Machine, Malformed, Method, ReplyCode, Transmit};
 use sans_socks_testing::driver;
 use sans_socks_testing::driver::{Client, Delivery, Due, Eof, Script, Server, Verdict, address, unhex};
@@ -212,8 +213,10 @@ impl<'a> Session<'a> {
                 end
             }
             Script::Client(script) => {
-                let mut handshake =
-                    client::Handshake::with_config(&script.request, script.auth, script.config);
+                let mut handshake = match script.socks4 {
+                    Some(user_id) => client::Handshake::socks4(&script.request, user_id).unwrap(),
+                    None => client::Handshake::with_config(&script.request, script.auth, script.config),
+                };
                 let end = self.connect(&mut handshake, script);
                 self.is_stable(&end, |session| session.connect(&mut handshake, script));
                 end
@@ -400,6 +403,10 @@ fn servers() -> Vec<Conversation> {
         |prefer: &'static [Method], script: Server<'static>| Script::Server(Server { prefer, ..script });
     let (none, password) = (&[Method::NO_AUTHENTICATION], &[Method::USERNAME_PASSWORD]);
     let server = Server::default();
+    let socks4 = Server {
+        config: server::Config::new().with_socks4(true),
+        ..server
+    };
     let stream = || Due::Served(Established::Stream);
     let tunnel = |message: &str| format!("{message} {TUNNEL}");
     vec![
@@ -510,6 +517,42 @@ fn servers() -> Vec<Conversation> {
             "05 ff",
             Due::Closed(Malformed::NoMethods.into()),
         ),
+        Conversation::new(
+            "server, SOCKS4a",
+            with(none, socks4),
+            &[(0, &tunnel("04 01 1f90 00000001 7575 00 6170702e74657374 00"))],
+            "00 5a 0000 00000000",
+            stream(),
+        )
+        .surplus(9),
+        Conversation::new(
+            "server, SOCKS4 BIND",
+            with(
+                none,
+                Server {
+                    peer: Ok(address("127.0.0.1:57278")),
+                    ..socks4
+                },
+            ),
+            &[(0, &tunnel("04 02 1f90 7f000001 00"))],
+            "00 5a 0000 00000000 00 5a dfbe 7f000001",
+            stream(),
+        )
+        .surplus(9),
+        Conversation::new(
+            "server, SOCKS4 refused",
+            with(
+                none,
+                Server {
+                    reply: Err(ReplyCode::CONNECTION_REFUSED),
+                    ..socks4
+                },
+            ),
+            &[(0, &tunnel("04 01 1f90 7f000001 00"))],
+            "00 5b 0000 00000000",
+            Due::Closed(Error::Refused(ReplyCode::CONNECTION_REFUSED)),
+        )
+        .surplus(9),
     ]
 }
 
@@ -517,6 +560,8 @@ fn clients() -> Vec<Conversation> {
     const GSSAPI: &[Method] = &[Method::GSSAPI];
     let client = |command| Client::new(command, address("127.0.0.1:8080"));
     let connect = client(Command::CONNECT);
+    let socks4 =
+        |command, address| Script::Client(Client::socks4(command, address, UserId::new("uu").unwrap()));
     let login = Client {
         auth: Auth::password(Credentials::new("alice", "secret").unwrap()),
         ..connect
@@ -601,6 +646,31 @@ fn clients() -> Vec<Conversation> {
             Due::Closed(Error::Refused(ReplyCode::CONNECTION_REFUSED)),
         )
         .surplus(8),
+        Conversation::new(
+            "client, SOCKS4a",
+            socks4(Command::CONNECT, address("app.test:8080")),
+            &[(20, &tunnel("00 5a 0000 00000000"))],
+            "04 01 1f90 00000001 7575 00 6170702e74657374 00",
+            connected(),
+        )
+        .surplus(9),
+        Conversation::new(
+            "client, SOCKS4 BIND",
+            socks4(Command::BIND, address("127.0.0.1:8080")),
+            &[(11, "00 5a 0000 00000000"), (11, &tunnel("00 5a dfbe 7f000001"))],
+            "04 02 1f90 7f000001 7575 00",
+            Due::Connected(ReplyCode::SUCCEEDED, address("127.0.0.1:57278").into()),
+        )
+        .surplus(9),
+        // CD is reported before the rest is received.
+        Conversation::new(
+            "client, SOCKS4 refused",
+            socks4(Command::CONNECT, address("127.0.0.1:8080")),
+            &[(11, "00 5b 0000 00000000")],
+            "04 01 1f90 7f000001 7575 00",
+            Due::Closed(Error::Socks4Refused(socks4::ReplyCode::REJECTED)),
+        )
+        .surplus(6),
     ]
 }
 
@@ -868,7 +938,7 @@ impl Write for Counted<'_> {
 
 /// The documentation promises these numbers.
 #[test]
-fn advance_exact_takes_four_to_eight_reads() {
+fn advance_exact_takes_as_many_reads_as_promised() {
     let request = sans_socks::Request::connect(Address::UNSPECIFIED);
     let login = Credentials::new("user", "password").unwrap();
     for (auth, input, reads) in [
@@ -888,9 +958,12 @@ fn advance_exact_takes_four_to_eight_reads() {
     for (input, reads) in [
         (&b"\x05\x01\x00\x05\x01\x00\x01\0\0\0\0\0\0"[..], 4),
         (b"\x05\x01\x02\x01\x01u\x01p\x05\x01\x00\x03\x01a\0\0", 8),
+        // Version 4: a read for each byte of the user id and the name, or for two where at least two must follow.
+        (b"\x04\x01\0\x50\x7f\0\0\x01user\0", 6),
+        (b"\x04\x01\0\x50\0\0\0\x01user\0name\0", 9),
     ] {
         let mut stream = Counted { input, reads: 0 };
-        let mut handshake = server::Handshake::new();
+        let mut handshake = server::Handshake::with_config(server::Config::new().with_socks4(true));
         loop {
             match handshake.advance_exact(&mut stream).unwrap() {
                 server::Decision::SelectMethod(select) => {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use sans_socks::client::Auth;
 use sans_socks::message::{Decoded, Greeting};
 use sans_socks::server::{self, Established};
+use sans_socks::socks4::{self, UserId};
 use sans_socks::{
     Address, Command, Credentials, Domain, Error, Malformed, Method, PeerMisbehaved, Phase, ReplyCode,
     Request,
@@ -173,7 +174,7 @@ const CLIENTS: &[(&str, &str, Asks)] = &[
         "",
         Asks::Version(4),
     ),
-    // Q-039b: see `a_length_counted_wrong_reads_as_another_name`.
+    // Q-039b: see `recorded_wrong_length_reads_as_another_name`.
     ("pysocks-host200", "", Asks::Misread),
 ];
 
@@ -281,6 +282,55 @@ fn recorded_socks4_client_can_be_handed_on() {
         let record = serve(transcript);
         assert_eq!(record.sent(), [], "{file}");
         assert_eq!(record.unread, transcript.client.concat(), "{file}");
+    }
+}
+
+/// with SOCKS4 enabled, the machines exchange what curl and Dante did.
+#[test]
+fn recorded_socks4_session_is_what_the_machines_exchange() {
+    let transcripts = cases("client-");
+    for (file, target, user, bound) in [
+        ("curl-socks4", "127.0.0.1:8080", "", Ok("127.0.0.1:40501")),
+        (
+            "curl-socks4-userid",
+            "127.0.0.1:8080",
+            "alice",
+            Ok("127.0.0.1:34679"),
+        ),
+        // Dante does not support SOCKS4a.
+        (
+            "curl-socks4a",
+            "app.test:8080",
+            "",
+            Err(ReplyCode::GENERAL_FAILURE),
+        ),
+    ] {
+        let transcript = &transcripts[&(file.to_string(), String::new())];
+        let script = Script::Server(Server {
+            config: server::Config::new().with_socks4(true),
+            reply: bound.map(address),
+            ..Server::default()
+        });
+        let record = driver::run(&script, &Delivery::reads(transcript.client.clone()));
+        let request =
+            Due::PendingSocks4Request(Command::CONNECT, address(target).into(), user.as_bytes().to_vec());
+        assert_eq!(record.decisions()[0], request, "{file}");
+        assert_eq!(record.unread, tunnel(transcript, 1), "{file}");
+        match bound {
+            Ok(_) => assert_eq!(record.sent(), transcript.server[0], "{file}"),
+            // Dante's refusal has an address.
+            Err(_) => assert_eq!(record.sent(), driver::unhex("00 5b 0000 00000000"), "{file}"),
+        }
+
+        let user_id = UserId::new(user).unwrap();
+        let script = Script::Client(Client::socks4(Command::CONNECT, address(target), user_id));
+        let record = driver::run(&script, &Delivery::reads(transcript.server.clone()));
+        assert_eq!(record.sent(), transcript.client[0], "{file}");
+        let end = match bound {
+            Ok(bound) => Due::Connected(ReplyCode::SUCCEEDED, address(bound).into()),
+            Err(_) => Due::Closed(Error::Socks4Refused(socks4::ReplyCode::REJECTED)),
+        };
+        assert_eq!(record.end(), Some(&end), "{file}");
     }
 }
 
@@ -654,7 +704,7 @@ const ANSWERS: &[(&str, &str, Answers)] = &[
     ),
     ("curl-socks5h-badpass", "", Rejected(1)),
     ("curl-auth-status02 pysocks-auth-status02", "", Rejected(2)),
-    // Answers for which the captured client did not wait, or had not asked.
+    // The captured client did not wait for these answers, or had not asked for them.
     ("pysocks-auth-ver05", "", EndsIn(Phase::Reply)),
     ("curl-user256", "", EndsIn(Phase::Authentication)),
     ("curl-host256", "", EndsIn(Phase::MethodSelection)),

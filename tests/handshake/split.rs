@@ -9,6 +9,7 @@ use std::num::NonZeroU8;
 use proptest::prelude::*;
 use sans_socks::client::{self, Auth};
 use sans_socks::server::{self, Established};
+use sans_socks::socks4::UserId;
 use sans_socks::{Address, Command, Credentials, Domain, Error, Method, Phase, ReplyCode, Request};
 use sans_socks_testing::driver;
 use sans_socks_testing::driver::early::{Early, RESTS, run_early};
@@ -786,6 +787,14 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
         Just("05 00 00 03 00 1f90"),
         Just("05 00 00 04 00000000000000000000000000000001 1f90"),
         Just("05 05 00 00"),
+        Just("04 01 0050 c0000209 75 00"),
+        Just("04 02 0050 00000001 75 00 61 00"),
+        Just("04 01 0050 00000001 00 00"),
+        Just("04 01 0050 00000001"),
+        Just("75 75"),
+        Just("00 5a 0000 00000000"),
+        Just("04 5a 1f90 7f000001"),
+        Just("00 5b 0000"),
     ];
     let message = message.prop_map(driver::unhex);
     let likely = prop_oneof![0..6u8, Just(0xff), any::<u8>()];
@@ -839,14 +848,15 @@ proptest! {
     fn server_any_input_gives_the_same_in_every_split(
         input in input(),
         at: prop::sample::Index,
-        (empty, control, reserved, version) in any::<(bool, bool, bool, bool)>(),
+        (empty, control, reserved, version, socks4) in any::<(bool, bool, bool, bool, bool)>(),
         prefer in prop::sample::select(PREFERENCES),
     ) {
         let config = server::Config::new()
             .with_empty_credentials(empty)
             .with_control_bytes(control)
             .with_strict_reserved(reserved)
-            .with_lenient_version(version);
+            .with_lenient_version(version)
+            .with_socks4(socks4);
         let server = Server { config, prefer, raw_negotiation: 1, ..Server::default() };
         is_split_invariant(&Script::Server(server), &input, at);
     }
@@ -859,13 +869,14 @@ proptest! {
         (optimistic, reserved, version) in any::<(bool, bool, bool)>(),
         form in 0..forms().len(),
         command in prop::sample::select(&[Command::CONNECT, Command::BIND]),
+        socks4 in proptest::option::of(Just(UserId::EMPTY)),
     ) {
         let config = client::Config::new()
             .with_optimistic(optimistic)
             .with_strict_reserved(reserved)
             .with_strict_status_version(version);
         let auth = forms()[form].auth;
-        let client = Client { auth, config, raw_negotiation: 1, ..Client::new(command, address("a:1")) };
+        let client = Client { auth, config, raw_negotiation: 1, socks4, ..Client::new(command, address("a:1")) };
         is_split_invariant(&Script::Client(client), &input, at);
     }
 }

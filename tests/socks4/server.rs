@@ -452,6 +452,22 @@ fn server_can_refuse_clients_without_credentials() {
     assert_eq!(handshake.method(), None);
 }
 
+/// credentials that follow such a request are not read.
+#[test]
+fn server_that_wants_a_login_never_reads_one_after_a_request() {
+    let refused = Error::Refused(ReplyCode::NOT_ALLOWED);
+    let script = Server {
+        prefer: &[Method::USERNAME_PASSWORD],
+        reply: Err(ReplyCode::NOT_ALLOWED),
+        ..server()
+    };
+    Exchange::server("a login is wanted", script)
+        .step(Phase::Greeting, "04 01 0050 c0000209 616c696365 00", REJECTED)
+        .leaves("05 01 02 01 05 616c696365 06 736563726574")
+        .decides([pending(Command::CONNECT, address("192.0.2.9:80"), b"alice")])
+        .ends(&Due::Closed(refused));
+}
+
 /// By default version 4 is off, and its clients get no answer.
 #[test]
 fn server_by_default_does_not_accept_version_4() {

@@ -65,3 +65,37 @@ fn is_split_invariant(script: &Script<'_>, input: &Input<'_>) {
     assert_eq!(side.decisions, whole.decisions());
     assert_eq!(side.inbox, whole.unread);
 }
+
+#[cfg(test)]
+mod tests {
+    use sans_socks_testing::driver::Due;
+
+    use super::*;
+    use crate::replay::seeds;
+
+    /// Without such a seed, `cargo test` would run no machine of version 4 here.
+    #[test]
+    fn seeds_grant_and_refuse_requests_of_version_4() {
+        let (mut granted, mut refused) = (0, 0);
+        for ServerSplit { server, input } in seeds("server_split") {
+            let script = Script::Server(server.script());
+            let record = run(&script, &Delivery::reads([input.bytes]));
+            if matches!(record.decisions().first(), Some(Due::PendingSocks4Request(..))) {
+                granted += usize::from(matches!(record.end(), Some(Due::Served(_))));
+                refused += usize::from(matches!(record.end(), Some(Due::Closed(_))));
+            }
+        }
+        assert!(granted >= 4 && refused >= 1, "server: {granted}, {refused}");
+
+        let (mut granted, mut refused) = (0, 0);
+        for ClientSplit { client, input } in seeds("client_split") {
+            let script = client.script();
+            if script.socks4.is_some() {
+                let record = run(&Script::Client(script), &Delivery::reads([input.bytes]));
+                granted += usize::from(matches!(record.end(), Some(Due::Connected(..))));
+                refused += usize::from(matches!(record.end(), Some(Due::Closed(_))));
+            }
+        }
+        assert!(granted >= 3 && refused >= 1, "client: {granted}, {refused}");
+    }
+}

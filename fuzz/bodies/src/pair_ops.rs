@@ -128,3 +128,33 @@ pub fn pair_ops(pair: Pair) {
         assert_eq!(client.inbox, [0; 6], "a refusal is reported at CD");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sans_socks_testing::faults::wrong_version;
+
+    use super::*;
+    use crate::replay::seeds;
+
+    /// Without such a seed, `cargo test` would run no pair of version 4 here.
+    #[test]
+    fn seeds_grant_refuse_and_ignore_requests_of_version_4() {
+        let (mut granted, mut refused, mut ignored) = (0, 0, 0);
+        for Pair { client, server, .. } in seeds("pair_ops") {
+            let (client, server) = (Script::Client(client.script()), Script::Server(server.script()));
+            let (mut client, mut server) = (client.start(), server.start());
+            let (mut client, mut server) = (Side::new(&mut *client), Side::new(&mut *server));
+            run(&mut client, &mut server);
+            if matches!(server.decisions.first(), Some(Due::PendingSocks4Request(..))) {
+                granted += usize::from(matches!(server.end, Some(Due::Served(_))));
+                refused += usize::from(matches!(client.end, Some(Due::Closed(Error::Socks4Refused(_)))));
+            }
+            let wrong = Some(Due::Closed(wrong_version(5, 4).into()));
+            ignored += usize::from(server.end == wrong);
+        }
+        assert!(
+            granted >= 2 && refused >= 2 && ignored >= 1,
+            "{granted}, {refused}, {ignored}"
+        );
+    }
+}

@@ -19,3 +19,17 @@ pub fn replay(seeds: &Path, target: fn(&[u8])) {
         .collect();
     assert!(failed.is_empty(), "{failed:?}");
 }
+
+/// Returns the committed inputs of a target, decoded.
+#[cfg(all(test, feature = "arbitrary"))]
+pub(crate) fn seeds<T: arbitrary::Arbitrary<'static>>(target: &str) -> Vec<T> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../seeds")
+        .join(target);
+    let files = fs::read_dir(directory).expect("the seeds");
+    let inputs = files.map(|file| fs::read(file.expect("a file").path()).expect("a file"));
+    let decode = |input: Vec<u8>| T::arbitrary_take_rest(arbitrary::Unstructured::new(input.leak()));
+    inputs
+        .map(|input| decode(input).expect("the input decodes"))
+        .collect()
+}

@@ -328,7 +328,7 @@ fn seeds() -> BTreeMap<String, Scenario> {
             ),
         ),
         (
-            // A loop over all associations fails here, because the unused association has the lower key.
+            // A table that uses the first association that admits the source fails here: the unused one has the lower key.
             "table-second-datagram",
             Scenario::Table {
                 limit: 2,
