@@ -32,6 +32,20 @@ fn servers_of_readme_and_guide_are_the_same() {
     assert_eq!(readme, first_example("src/guide/server.md"));
 }
 
+/// Returns how many lines a function has, with its signature and its end.
+fn lines_of(function: &str, page: &str) -> usize {
+    let page = read(page).replace("/// ", "").replace("//! ", "");
+    let (_, rest) = page.split_once(function).expect("the function");
+    rest.lines().take_while(|line| *line != "}").count() + 1
+}
+
+#[test]
+fn smallest_programs_are_short() {
+    assert!(lines_of("fn connect(", "src/machine.rs") <= 10);
+    assert!(lines_of("fn serve(", "src/guide/server.md") <= 20);
+    assert!(lines_of("async fn serve(", "src/guide/server.md") <= 25);
+}
+
 /// The drivers also read arguments, accept SOCKS4 and set deadlines. They answer the other decisions as the guide does.
 #[test]
 fn drivers_answer_as_the_guide_does() {

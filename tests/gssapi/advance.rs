@@ -29,8 +29,8 @@ struct Stream {
     unflushed: Vec<u8>,
     /// The most bytes that one operation transfers.
     at_most: usize,
-    /// Whether every operation fails, and succeeds when it is repeated.
-    flaky: bool,
+    /// Every operation fails with this error, and succeeds when it is repeated.
+    fault: Option<ErrorKind>,
     operations: usize,
     /// Which kinds of operation have failed since they last succeeded.
     failed: [bool; 3],
@@ -39,14 +39,14 @@ struct Stream {
 }
 
 impl Stream {
-    fn pair(at_most: usize, flaky: bool) -> (Self, Self) {
+    fn pair(at_most: usize, fault: Option<ErrorKind>) -> (Self, Self) {
         let (one, other) = (Pipe::default(), Pipe::default());
         let end = |incoming: &Pipe, outgoing: &Pipe| Self {
             incoming: Rc::clone(incoming),
             outgoing: Rc::clone(outgoing),
             unflushed: Vec::new(),
             at_most,
-            flaky,
+            fault,
             operations: 0,
             failed: [false; 3],
             ended: false,
@@ -58,11 +58,11 @@ impl Stream {
         self.operations += 1;
         assert!(self.operations < 100_000, "unlimited operations");
         let failed = &mut self.failed[operation as usize];
-        *failed = self.flaky && !*failed;
-        if *failed {
-            return Err(ErrorKind::WouldBlock.into());
+        *failed = !*failed;
+        match self.fault {
+            Some(fault) if *failed => Err(fault.into()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -133,17 +133,46 @@ impl Side {
             match advanced {
                 Ok(Decision::Step(step)) => step.run(),
                 Ok(Decision::Established | Decision::Closed(_)) => {
+                    self.is_stable(&mut negotiator);
                     self.end = Some(negotiator.into_encapsulation());
                     return;
                 }
                 Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    let kind = error.kind();
+                    assert!(
+                        kind == ErrorKind::WouldBlock || Some(kind) == self.stream.fault,
+                        "{kind:?}"
+                    );
                     self.negotiator = Some(negotiator);
                     return;
                 }
             }
             self.negotiator = Some(negotiator);
         }
+    }
+
+    /// Calls after the end return it again, and transfer nothing.
+    fn is_stable(&mut self, negotiator: &mut Negotiator<Fake>) {
+        let state = |side: &Self| {
+            let stream = &side.stream;
+            let (incoming, outgoing) = (stream.incoming.borrow(), stream.outgoing.borrow());
+            (side.carry.clone(), incoming.clone(), outgoing.clone())
+        };
+        let before = state(self);
+        self.stream.fault = None; // each call flushes
+        let ends = [(); 2].map(|()| {
+            let end = match self.mode {
+                Mode::Carry => negotiator.advance(&mut self.stream, &mut self.carry),
+                Mode::Exact => negotiator.advance_exact(&mut self.stream),
+            };
+            format!("{:?}", end.unwrap())
+        });
+        assert_eq!(state(self), before, "calls after {ends:?}");
+        assert_eq!(ends[0], ends[1]);
+        assert!(
+            ends[0].starts_with("Established") || ends[0].starts_with("Closed"),
+            "{ends:?}"
+        );
     }
 
     /// Returns the bytes after the negotiation.
@@ -157,19 +186,19 @@ impl Side {
     }
 }
 
+fn every_fault(mode: Mode) -> impl Iterator<Item = (Mode, Option<ErrorKind>)> {
+    let errors = [ErrorKind::WouldBlock, ErrorKind::Interrupted, ErrorKind::Other].map(Some);
+    errors.into_iter().chain([None]).map(move |fault| (mode, fault))
+}
+
 /// Every way to read, over every kind of stream: both sides agree, and the bytes after the negotiation are kept.
 #[test]
 fn advance_runs_both_roles() {
     let config = ClientConfig::new(ProtectionLevel::Confidentiality);
     for tokens in 1..=6 {
         for at_most in [1, 3, usize::MAX] {
-            for (mode, flaky) in [
-                (Mode::Carry, false),
-                (Mode::Carry, true),
-                (Mode::Exact, false),
-                (Mode::Exact, true),
-            ] {
-                let (client, server) = Stream::pair(at_most, flaky);
+            for (mode, fault) in [Mode::Carry, Mode::Exact].into_iter().flat_map(every_fault) {
+                let (client, server) = Stream::pair(at_most, fault);
                 let client_negotiator = Negotiator::client(Fake::initiator(tokens), config);
                 let server_negotiator = Negotiator::server(Fake::acceptor(tokens), ServerConfig::new());
                 let mut client = Side::new(client_negotiator, client, mode);
@@ -203,18 +232,26 @@ fn advance_runs_both_roles() {
 #[test]
 fn advance_closes_at_the_end_of_input() {
     for mode in [Mode::Carry, Mode::Exact] {
-        let (_, mut stream) = Stream::pair(3, true);
-        stream.ended = true;
-        stream.incoming.borrow_mut().extend(b"\x01\x01\x00");
-        let negotiator = Negotiator::server(Fake::acceptor(2), ServerConfig::new());
-        let mut server = Side::new(negotiator, stream, mode);
-        while server.end.is_none() {
-            server.turn();
+        for received in [
+            &b""[..],
+            b"\x01",
+            b"\x01\x01",
+            b"\x01\x01\x00",
+            b"\x01\x01\x00\x02\xd7",
+        ] {
+            let (_, mut stream) = Stream::pair(3, Some(ErrorKind::WouldBlock));
+            stream.ended = true;
+            stream.incoming.borrow_mut().extend(received);
+            let negotiator = Negotiator::server(Fake::acceptor(2), ServerConfig::new());
+            let mut server = Side::new(negotiator, stream, mode);
+            while server.end.is_none() {
+                server.turn();
+            }
+            assert!(matches!(server.end, Some(Err(Error::UnexpectedEof { .. }))));
+            assert!(server.stream.outgoing.borrow().is_empty());
         }
-        assert!(matches!(server.end, Some(Err(Error::UnexpectedEof { .. }))));
-        assert!(server.stream.outgoing.borrow().is_empty());
 
-        let (_, stream) = Stream::pair(1, true);
+        let (_, stream) = Stream::pair(1, Some(ErrorKind::WouldBlock));
         stream.incoming.borrow_mut().extend(b"HTTP");
         let negotiator = Negotiator::server(Fake::acceptor(2), ServerConfig::new());
         let mut server = Side::new(negotiator, stream, mode);

@@ -321,7 +321,7 @@ fn eof_announced_early_loses_nothing() {
     }
 }
 
-/// A second announcement, or an empty slice, means that the caller holds none of the bytes that the negotiator has left.
+/// A second announcement, or an empty slice, means that the caller no longer holds the bytes that were not consumed.
 #[test]
 fn eof_announced_twice_gives_up_the_bytes_left() {
     for again in [

@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 use sans_socks::client::{self, Auth};
 use sans_socks::message::Encode;
 use sans_socks::server;
-use sans_socks::{Address, Credentials, CredentialsBuf, Error, Machine, Method, Request};
+use sans_socks::socks4::{self, UserId};
+use sans_socks::{Address, Command, Credentials, CredentialsBuf, Error, Machine, Method, Request};
 use sans_socks_testing::session::{Fault, PASSWORD, Seen, Session, USERNAME, every_session};
 
 /// Four successive bytes of a secret in each printed form: as text, as hex, or as a list of numbers.
@@ -141,6 +142,21 @@ fn values_and_messages_print_no_secret() {
         look_at_display(&error);
     }
 
+    // A user id of SOCKS4 may be a secret too.
+    let user_id = UserId::new(PASSWORD).unwrap();
+    look(&user_id);
+    let request = socks4::Request::new(Command::CONNECT, Address::UNSPECIFIED, user_id).unwrap();
+    look(&request);
+    let mut bytes = [0; 21];
+    look(&request.encode_into(&mut bytes[..20]));
+    assert_eq!(request.encode_into(&mut bytes), Ok(21));
+    for end in 0..=bytes.len() {
+        look(&socks4::Request::decode(&bytes[..end]));
+    }
+    let error = UserId::new(&[PASSWORD, "\0"].concat()).unwrap_err();
+    look(&error);
+    look_at_display(&error);
+
     let long = PASSWORD.repeat(30);
     for error in [
         Credentials::new(&long, PASSWORD).unwrap_err(),
@@ -261,6 +277,24 @@ fn machines_print_no_secret_in_any_phase() {
     transmit.sent_all();
     assert_eq!(handshake.handle_input(&[5, 0x80]), 2);
     look_at_client(&mut handshake, &mut looked);
+    // Nor does it refuse with a code of version 4.
+    let mut handshake = server::Handshake::with_config(server::Config::new().with_socks4(true));
+    let user_id = UserId::new(PASSWORD).unwrap();
+    let request = socks4::Request::new(Command::CONNECT, Address::UNSPECIFIED, user_id).unwrap();
+    let mut bytes = [0; 21];
+    assert_eq!(request.encode_into(&mut bytes), Ok(21));
+    assert_eq!(handshake.handle_input(&bytes), 21);
+    look_at_server(&mut handshake, &mut looked);
+    let server::Output::PendingRequest(pending) = handshake.poll_output() else {
+        panic!("the request is whole");
+    };
+    pending.reject_socks4(socks4::ReplyCode::IDENTD_MISMATCH);
+    look_at_server(&mut handshake, &mut looked);
+    let server::Output::Transmit(transmit) = handshake.poll_output() else {
+        panic!("the refusal is sent first");
+    };
+    transmit.sent_all();
+    look_at_server(&mut handshake, &mut looked);
 
     let of = |kind| {
         let names = looked.iter().filter(|(looked, _)| *looked == kind);
@@ -286,7 +320,7 @@ fn machines_print_no_secret_in_any_phase() {
     );
     assert_eq!(
         of("server error"),
-        "Abandoned AuthenticationRejected Malformed NoAcceptableMethod Refused UnexpectedEof"
+        "Abandoned AuthenticationRejected Malformed NoAcceptableMethod Refused Socks4Refused UnexpectedEof"
     );
     assert_eq!(
         of("client error"),

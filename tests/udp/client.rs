@@ -161,7 +161,8 @@ fn client_fragments_are_reassembled_and_expire() {
     );
 }
 
-/// The header takes 10, 22 or 7 bytes and the name; UDP carries 65,507 bytes over IPv4 and 65,527 over IPv6.
+/// The header takes 10 bytes with an IPv4 address, 22 with an IPv6 address, and the length of a name plus 7. UDP carries
+/// 65,507 bytes over IPv4, and 65,527 over IPv6.
 #[test]
 fn client_max_payload_goes_by_the_family_of_the_relay() {
     let to = Address::try_from("192.0.2.50:53").unwrap();

@@ -143,7 +143,7 @@ fn decoded(bytes: &[u8]) -> Result<(u8, String, &[u8]), Malformed> {
     })
 }
 
-/// no three bytes are a datagram: all 16,777,216.
+/// none of the 16,777,216 inputs of three bytes is a datagram.
 #[test]
 fn header_of_three_bytes_is_a_fault() {
     for bytes in 0..1_u32 << 24 {

@@ -308,7 +308,7 @@ fn last_position_with_another_payload_drops_the_sequence() {
     ]);
 }
 
-/// D-2: the same for higher positions, and with the end bit.
+/// D-2: a repeated fragment is ignored at every position, and with the end bit.
 #[test]
 fn duplicate_of_the_highest_position_is_ignored() {
     scenario(&[
@@ -638,7 +638,7 @@ fn reassembler_default_equals_an_empty_one() {
 /// D-2, R-079: a link loses, repeats and reorders fragments, except the first one of a datagram. Every delivery is one whole
 /// datagram that was sent.
 ///
-/// Each byte of a fragment has the tag of its datagram. RFC 1928 has no identifier, so if a first fragment is lost or
+/// Each fragment has the tag of its datagram and its own number. RFC 1928 has no identifier, so if a first fragment is lost or
 /// reordered, two datagrams can still be joined.
 #[test]
 fn reassembler_lossy_link_never_mixes_datagrams() {
@@ -649,8 +649,10 @@ fn reassembler_lossy_link_never_mixes_datagrams() {
     let mut reassembler = Reassembler::with_storage([0; 4096]);
     let to = Address::try_from(TO).unwrap();
     for tag in 0..20_000_u32 {
-        let payload = tag.to_be_bytes().repeat(random.usize(1..8));
-        let mut pieces: Vec<_> = fragments(to, &payload, 4.try_into().unwrap()).unwrap().collect();
+        let count = random.u8(1..8);
+        let [a, b, c, d] = tag.to_be_bytes();
+        let payload: Vec<u8> = (0..count).flat_map(|number| [a, b, c, d, number]).collect();
+        let mut pieces: Vec<_> = fragments(to, &payload, 5.try_into().unwrap()).unwrap().collect();
         let first = pieces.remove(0);
         for index in 1..pieces.len() {
             if random.u8(..) < 16 {

@@ -179,7 +179,7 @@ fn table_new_port_goes_to_the_oldest_client_of_any_port() {
     }
 }
 
-/// An association of the model, which knows nothing of the crate's.
+/// An association in the model. It does not use the crate's `Association`.
 struct Entry {
     key: u32,
     host: (IpAddr, u32),
