@@ -1,12 +1,13 @@
-//! Checks that comparing credentials costs the same wherever they differ.
+//! Checks that comparing credentials or user ids costs the same wherever they differ.
 
 use std::hint::black_box;
 
 use sans_socks::Credentials;
+use sans_socks::socks4::UserId;
 
 use sans_socks_operations::Bench;
 
-pub(crate) const JOB: &str = "credentials/verify";
+pub(crate) const JOBS: [&str; 2] = ["credentials/verify", "socks4/user_id/eq"];
 
 /// The job that [`is_constant`] must refuse.
 pub(crate) const CONTROL: &str = "control/verify";
@@ -32,16 +33,23 @@ pub(crate) fn is_constant(counts: [u64; CASES.len()]) -> bool {
     counts.iter().all(|count| *count == counts[0])
 }
 
-pub(crate) fn verify(bench: &mut impl Bench, case: u8) {
-    job(JOB, bench, case, |given, username, password| {
-        given.verify(username, password)
-    });
-}
-
-pub(crate) fn control(bench: &mut impl Bench, case: u8) {
-    job(CONTROL, bench, case, |given, username, password| {
-        given.username() == username && given.password() == password
-    });
+/// Runs a job. A name that is neither in [`JOBS`] nor [`CONTROL`] runs none.
+pub(crate) fn run(name: &str, bench: &mut impl Bench, case: u8) {
+    match name {
+        "credentials/verify" => job(name, bench, case, |given, username, password| {
+            given.verify(username, password)
+        }),
+        "socks4/user_id/eq" => job(name, bench, case, |given, username, password| {
+            let user_id = |bytes| UserId::new(bytes).expect("short enough");
+            // Both are compared, so that each case has a byte that differs.
+            (user_id(given.username()) == user_id(username))
+                & (user_id(given.password()) == user_id(password))
+        }),
+        CONTROL => job(name, bench, case, |given, username, password| {
+            given.username() == username && given.password() == password
+        }),
+        _ => {}
+    }
 }
 
 fn job(name: &str, bench: &mut impl Bench, case: u8, equal: impl Fn(&Credentials<'_>, &[u8], &[u8]) -> bool) {

@@ -10,8 +10,8 @@ pub(crate) const SIZES: [u8; 3] = [30, 60, 120];
 /// The job that [`in_proportion`] must refuse.
 pub(crate) const CONTROL: &str = "control";
 
-/// Returns whether the second doubling of the size has added twice the cost of the first, within 5 %. Constant cost does not
-/// matter. Cost that grows with the square would add four times as much.
+/// Returns whether the second doubling of the size has added at most twice the cost of the first, and 5 %. Constant cost
+/// does not matter. Cost that grows with the square would add four times as much.
 pub(crate) fn in_proportion([small, middle, large]: [u64; 3]) -> bool {
     let (first, second) = (middle.saturating_sub(small), large.saturating_sub(middle));
     second * 20 <= first * 2 * 21

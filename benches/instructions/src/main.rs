@@ -2,7 +2,7 @@
 //! another, and the difference is divided by N. With one compiler the result is the same every time.
 //!
 //! Each count is compared with its ceiling in `../ceilings.txt`. Counts at growing sizes are compared with each other. So are
-//! the counts of comparing credentials that differ in different places.
+//! the counts of comparing credentials, or user ids, that differ in different places.
 
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -81,7 +81,7 @@ fn check(record: bool) -> Result<(), Error> {
     }
 
     println!("\n{:26} wherever credentials differ", "the same");
-    for name in [constant::JOB, constant::CONTROL] {
+    for name in constant::JOBS.into_iter().chain([constant::CONTROL]) {
         let mut counts = [0; constant::CASES.len()];
         for (count_at, case) in counts.iter_mut().zip(constant::CASES) {
             *count_at = count(case, name)?;
@@ -152,8 +152,9 @@ fn repeat(times: u32, size: u8, name: &str) -> Result<(), Error> {
     match (size, name) {
         (0, _) => sans_socks_operations::all(&mut repeat),
         (_, growth::CONTROL) => growth::control(&mut repeat, size),
-        (_, constant::JOB) => constant::verify(&mut repeat, size),
-        (_, constant::CONTROL) => constant::control(&mut repeat, size),
+        (_, name) if name == constant::CONTROL || constant::JOBS.contains(&name) => {
+            constant::run(name, &mut repeat, size);
+        }
         _ => sans_socks_operations::growth(&mut repeat, size),
     }
     if repeat.found { Ok(()) } else { Err(USAGE.into()) }
