@@ -125,7 +125,8 @@ impl Observer {
         }
     }
 
-    /// Chooses the next message. `code` is its second byte: NMETHODS, METHOD, STATUS, CMD, REP or CD.
+    /// Chooses the message that follows one of `kind`, whose second byte is `code`: METHOD, STATUS, CMD, REP, CD or one that
+    /// is not used here.
     fn follow(&mut self, kind: Kind, code: u8) -> Option<String> {
         let (to_server, to_client) = match kind {
             Kind::Greeting => (Due::Unknown, Due::Message(Kind::Selection)),
@@ -141,12 +142,16 @@ impl Observer {
             },
             Kind::Credentials => (Due::Message(Kind::Request), Due::Message(Kind::Status)),
             // A client may have sent its request before the status.
-            Kind::Status if code == 0 => (self.to_server.due, Due::Unknown),
+            Kind::Status if code == 0 => match self.to_server.due {
+                Due::Data => (Due::Data, Due::Message(Kind::Reply)),
+                due => (due, Due::Unknown),
+            },
             Kind::Status => (Due::Data, Due::Data),
             Kind::Request | Kind::Socks4Request => {
                 self.command = Command::new(code);
-                let reply = match kind {
-                    Kind::Request => Kind::Reply,
+                let reply = match (kind, self.to_client.due) {
+                    (_, Due::Message(Kind::Status)) => Kind::Status,
+                    (Kind::Request, _) => Kind::Reply,
                     _ => Kind::Socks4Reply,
                 };
                 (Due::Data, Due::Message(reply))

@@ -90,16 +90,14 @@ impl Connection {
             Direction::ToClient => &mut self.to_client,
         };
         let bytes = stream.read(segment);
+        let end = stream.end(segment);
         if !bytes.is_empty() {
             self.events.extend(self.observer.observe(direction, &bytes));
         }
-        let end = match segment {
-            Segment { rst: true, .. } => "resets the connection",
-            Segment { fin: true, .. } => "ends its side",
-            _ => return,
-        };
-        self.events
-            .push(Event::Note(format!("{} {end}.", sender(direction))));
+        if let Some(end) = end {
+            self.events
+                .push(Event::Note(format!("{} {end}.", sender(direction))));
+        }
     }
 
     /// Returns the direction of a datagram, if it belongs to the association.
@@ -150,6 +148,10 @@ struct Stream {
     next: Option<u32>,
     /// Segments that were captured too early, by their number.
     early: BTreeMap<u32, Vec<u8>>,
+    /// The number after the last byte, once FIN was captured.
+    end: Option<u32>,
+    has_ended: bool,
+    is_reset: bool,
 }
 
 impl Stream {
@@ -173,6 +175,26 @@ impl Stream {
         }
         self.next = Some(next);
         bytes
+    }
+
+    /// Returns what the sender does after the bytes so far. `None` if that was returned before.
+    fn end(&mut self, segment: &Segment<'_>) -> Option<&'static str> {
+        if segment.fin {
+            self.end = Some(segment.sequence.wrapping_add(segment.payload.len() as u32));
+        }
+        let (known, end) = if segment.rst {
+            (&mut self.is_reset, "resets the connection")
+        } else if self.end.is_some() && self.end == self.next {
+            (&mut self.has_ended, "ends its side")
+        } else {
+            return None;
+        };
+        (!std::mem::replace(known, true)).then_some(end)
+    }
+
+    /// Returns whether a SYN is the one with which the client began, and nothing has followed it.
+    fn has_begun_with(&self, segment: &Segment<'_>) -> bool {
+        self.next == Some(segment.sequence.wrapping_add(1))
     }
 
     /// Returns a segment that does not begin after `next`.
@@ -216,11 +238,14 @@ fn read_packet(connections: &mut Vec<Connection>, port: u16, link: DataLink, pac
             } else {
                 return;
             };
-            let is_new = segment.syn && direction == Direction::ToServer;
             let known = connections
                 .iter()
                 .rposition(|it| (it.client, it.server) == (client, server));
-            let index = match known.filter(|_| !is_new) {
+            let is_new = |index: usize| {
+                let begins = segment.syn && direction == Direction::ToServer;
+                begins && !connections[index].to_server.has_begun_with(&segment)
+            };
+            let index = match known.filter(|index| !is_new(*index)) {
                 Some(index) => index,
                 None => {
                     connections.push(Connection::new(client, server));

@@ -81,6 +81,21 @@ fn pipelined_and_cut_messages_are_told_apart() {
     ];
     assert_eq!(titles(&events), expected);
     assert_eq!(notes(&events), ["The client ends its side."]);
+
+    // The status arrives after the selection, when the request is already known.
+    let events = capture::hex(&LOGIN.replace("05 02 01 00", "05 02\nS>C 01 00")).unwrap();
+    let expected = [
+        "greeting",
+        "method selection",
+        "username and password",
+        "request",
+        "data",
+        "status",
+        "reply",
+        "data",
+    ];
+    assert_eq!(titles(&events), expected);
+    assert_eq!(notes(&events), ["The client ends its side."]);
 }
 
 #[test]
@@ -228,11 +243,13 @@ fn packets() -> Vec<Vec<u8>> {
     let reply = b"\x05\0\0\x01\0\0\0\0\xc3\x50"; // 0.0.0.0 is the server
     vec![
         segment(ToServer, 0, true, false, b""),
+        segment(ToServer, 0, true, false, b""), // again
         segment(ToClient, 0, true, false, b""),
         segment(ToServer, 1, false, false, b"\x05\x01\0"),
         segment(ToServer, 1, false, false, b"\x05\x01\0"), // again
         segment(ToClient, 1, false, false, b"\x05\0"),
         segment(ToServer, 6, false, false, b"\0\x01\0\0\0\0\0\0"), // too early
+        segment(ToServer, 14, false, true, b""),                   // too early
         segment(ToServer, 3, false, false, b"\0\x05\x03"),         // overlaps
         segment(ToClient, 3, false, false, reply),
         datagram(
@@ -247,7 +264,7 @@ fn packets() -> Vec<Vec<u8>> {
         ),
         datagram(relay, (CLIENT.0, 40_001), b"\0\0\0\x01\xc0\0\x02\x09\0\x35answer"),
         datagram((CLIENT.0, 40_001), relay, b"malformed"),
-        segment(ToServer, 14, false, true, b""),
+        segment(ToServer, 14, false, true, b""), // again
     ]
 }
 
@@ -264,8 +281,9 @@ fn expect_association(events: &[Event]) {
     assert_eq!(titles(events), expected);
     let notes = notes(events);
     assert_eq!(notes[0], "Connection from 192.0.2.7:40000 to 192.0.2.1:1080.");
-    assert!(notes[1].starts_with("Not a datagram of SOCKS"), "{notes:?}");
-    assert_eq!(notes[2..], ["The client ends its side."]);
+    assert_eq!(notes[1], "The client ends its side.");
+    assert!(notes[2].starts_with("Not a datagram of SOCKS"), "{notes:?}");
+    assert_eq!(notes.len(), 3);
 }
 
 #[test]
@@ -314,7 +332,7 @@ fn pcapng_is_read_as_well() {
 }
 
 #[test]
-fn what_is_no_capture_is_an_error() {
+fn file_that_is_not_a_capture_is_an_error() {
     assert!(pcap::annotate(b"C>S 05 01 00", 1080).is_err());
     assert!(pcap::annotate(b"", 1080).is_err());
 }
