@@ -1,21 +1,13 @@
 //! `chain` through two servers.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
-use crate::process::{Process, example};
+use crate::client::chain;
+use crate::process::Process;
 use crate::server::Server;
 use crate::target;
 
 const SERVERS: [&str; 3] = ["tokio_server", "std_server", "mio_server"];
-
-fn chain(first: SocketAddr, second: SocketAddr, target: SocketAddr) -> Process {
-    Process::start({
-        let mut command = example("chain");
-        command.args([first, second].map(|proxy| proxy.to_string()));
-        command.args([target.ip().to_string(), target.port().to_string()]);
-        command
-    })
-}
 
 #[test]
 fn tunnel_leads_through_both() {

@@ -58,6 +58,15 @@ fn wrong_password_is_rejected(driver: &str) {
     client::expect_failure(driver, proxy, &[], port, "no acceptable authentication method");
 }
 
+#[test]
+#[ignore = "needs microsocks"]
+fn chain_leads_through_two() {
+    let (_first, first) = microsocks(&[]);
+    let (_second, second) = microsocks(&[]);
+    let echo = target::echo(Ipv4Addr::LOCALHOST);
+    client::chain(first, second, echo).expect_echo(b"through both");
+}
+
 fn refused_target_is_reported(driver: &str) {
     let (_microsocks, proxy) = microsocks(&[]);
     client::expect_failure(

@@ -19,6 +19,14 @@ pub fn start(driver: &str, proxy: SocketAddr, login: &[&str], host: &str, port: 
     Process::start(command)
 }
 
+/// Starts `chain` to the target through both proxies.
+pub fn chain(first: SocketAddr, second: SocketAddr, target: SocketAddr) -> Process {
+    let mut command = example("chain");
+    command.args([first, second].map(|proxy| proxy.to_string()));
+    command.args([target.ip().to_string(), target.port().to_string()]);
+    Process::start(command)
+}
+
 /// Fetches 64 MiB.
 ///
 /// An echo would not do: microsocks writes in one direction before it reads in the other, and blocks for ever when both
