@@ -202,11 +202,13 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Returns the median of a server's processor time for a round trip, divided by danted's in the same round.
+/// Returns the median of a server's processor time for a round trip, divided by danted's in the same round. None if a
+/// round of either failed.
 fn of_danted(row: &UdpRow, rows: &[UdpRow]) -> String {
     let danted = rows
         .iter()
         .find(|other| other.load == row.load && other.program == Program::Danted);
+    let danted = danted.filter(|danted| row.errors.is_empty() && danted.errors.is_empty());
     let ratios = danted.map_or_else(Vec::new, |danted| {
         let pairs = row.samples.iter().zip(&danted.samples);
         pairs
