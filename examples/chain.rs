@@ -17,7 +17,8 @@ use std::{env, process, thread};
 use sans_socks::client::{Auth, Decision, Handshake};
 use sans_socks::{Address, Machine, Request};
 
-/// Asks the proxy at the far end of `stream` to connect to `next`. Keeps its refusal, which `ReplyCode::from` finds.
+/// Asks the proxy at the far end of `stream` to connect to `next`. The error contains its refusal, so `ReplyCode::from`
+/// can return the code.
 ///
 /// For a proxy with a password, pass an `Auth` here. The first proxy sees the credentials for the second.
 fn extend(stream: &mut (impl Read + Write), next: Address<'_>) -> io::Result<()> {

@@ -73,7 +73,7 @@ impl Connection {
             self.shaken = true;
         }
         let Some(target) = &mut self.target else {
-            // Closes after 256 KiB at once, so that a client that does not stop cannot delay the others.
+            // If 256 KiB are available in one call, this closes: a client that does not stop would delay the others.
             return io::copy(&mut (&self.client).take(1 << 18), &mut io::sink()).map(drop);
         };
         let upload = self.upload.pump(&mut self.client, target);

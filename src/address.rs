@@ -126,11 +126,11 @@ impl AsRef<[u8]> for Domain<'_> {
 /// [RFC 1928 §5]: https://www.rfc-editor.org/rfc/rfc1928#section-5
 #[expect(
     clippy::exhaustive_enums,
-    reason = "RFC 1928 has these three. With an unknown ATYP, the length is unknown, so it is only reported"
+    reason = "RFC 1928 has these three. An unknown ATYP is an error, because its length is unknown"
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
-#[repr(u32)] // May change. With it, an IPv4 address is copied as one word: 2 to 6 % fewer instructions.
+#[repr(u32)] // Not part of the API. It lets an IPv4 address be copied as one word: 2 to 6 % fewer instructions.
 pub enum Host<'a> {
     /// ATYP `01`: 4 bytes.
     Ipv4(Ipv4Addr),

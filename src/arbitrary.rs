@@ -13,7 +13,8 @@ use crate::server::Established;
 use crate::socks4::{self, UserId};
 use crate::udp::{Datagram, Frag};
 
-/// A host name of 255 bytes. Every suffix that starts with a letter is also a host name.
+/// 255 bytes in the form of a host name, two more than DNS allows. Every suffix that starts with a letter has that form,
+/// too.
 const HOST_NAME: &str = concat!(
     "labels-of-sixty-three-bytes-are-the-longest-ones-that-dns-allow.",
     "labels-of-sixty-three-bytes-are-the-longest-ones-that-dns-allow.",

@@ -76,7 +76,8 @@ const SHORT: usize = 64;
 /// ```
 pub struct Handshake {
     /// Starts with the greeting, the credentials and the request, in this order. Received messages overwrite sent ones:
-    /// the selection and the status overwrite two bytes of the greeting, and the reply may overwrite everything.
+    /// the selection and the status overwrite two bytes of the greeting. The reply overwrites up to 262 bytes, when all
+    /// three have been sent.
     buffer: Buffer<LONGEST>,
     greeting_end: u16,
     credentials_end: u16,

@@ -25,7 +25,8 @@ const fn other_protocol(expected: u8, got: u8) -> &'static str {
 
 /// Bytes that are not the expected message.
 ///
-/// A machine reports a fault as soon as it has received the byte that shows it.
+/// A machine reports a fault as soon as it has received the byte that shows it. The exception is
+/// [`ControlBytes`](Self::ControlBytes), which it reports when the request is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {

@@ -63,7 +63,7 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
-//! | `std` | yes | [`advance`](guide::driving#blocking-streams), `ToSocketAddrs` for addresses, conversions from and into `std::io::Error`; implies `alloc` |
+//! | `std` | yes | [`advance`](guide::driving#blocking-streams), `Transmit::write_to`, `ToSocketAddrs` for addresses, `Instant` as a [`Timestamp`], `new` of [`udp::Reassembler`] and [`udp::ClientAssociation`], conversions from and into `std::io::Error`; implies `alloc` |
 //! | `bytes` | yes | [`Transmit`] as `bytes::Buf`, `handle_buf`, `Encode::encode` into a `BufMut`; implies `alloc` |
 //! | `alloc` | yes | `gssapi`, `udp::AssociationTable`, a [`udp::Reassembler`] over a `Vec<u8>` |
 //! | `arbitrary` | no | `Arbitrary` for values, messages and configurations; implies `std` |
@@ -78,20 +78,22 @@
 //! panic does not link. The proof covers:
 //!
 //! - every decoder, and every [`message::Encode::encode_into`],
-//! - every method of both handshakes and of their tokens,
+//! - every method of both handshakes and of their tokens, except those that call your stream or buffer: `advance`,
+//!   `advance_exact`, `handle_buf` and `Transmit::write_to`,
 //! - every method of [`udp::Association`] except `new`,
 //! - [`udp::Reassembler`] over any storage, [`udp::Header::prepend`] and [`udp::fragments`],
 //! - `gssapi`, except for the calls listed below.
 //!
 //! It does not cover:
 //!
-//! - [`Address::canonical`], [`Address::to_target`], `Host::try_from` with text, parsing an [`Address`] or [`AddressBuf`],
-//!   [`udp::Association::new`], and the constructors of [`udp::ClientAssociation`]. They call the IPv6 parser of `core`,
+//! - [`Address::canonical`], [`Address::to_target`], `ToSocketAddrs` for addresses, `Host::try_from` with text, parsing an
+//!   [`Address`] or [`AddressBuf`], [`udp::Association::new`], and the constructors of [`udp::ClientAssociation`]. They
+//!   call the IPv6 parser of `core`,
 //!   whose indices are in bounds, but the optimiser cannot prove that.
 //! - `udp::AssociationTable`. It calls the maps of `alloc`, and your implementations of `Ord` and `Clone` for the keys.
 //! - `gssapi::Negotiator` while it handles input, runs a step or rejects, and `gssapi::Encapsulation` while it wraps or
-//!   unwraps. They call your `gssapi::Context`, and grow a `Vec`, which panics beyond `isize::MAX` bytes. Their own
-//!   buffers hold at most the longest message, 65,539 bytes.
+//!   unwraps. They call your `gssapi::Context`, and grow a `Vec`, which panics beyond `isize::MAX` bytes. Each of their
+//!   own buffers holds at most the longest message, 65,539 bytes, and the two bytes of an abort.
 //! - Code outside this crate: formatters, the `bytes::Buf` or `bytes::BufMut` that you pass to `handle_buf` or
 //!   `Encode::encode`, the clock of `std::time::Instant`, and the streams that you pass to `advance`.
 //!

@@ -31,7 +31,7 @@ impl Malformed {
     /// Guesses which protocol the peer speaks, from the byte that is not the expected version.
     ///
     /// Use it for a log line, or to pass the connection to another handler. The machine does not consume a wrong
-    /// version byte, so the other handler receives the whole stream.
+    /// version byte. If that is the first byte of the connection, the other handler receives the whole stream.
     ///
     /// | byte | guess |
     /// |---|---|

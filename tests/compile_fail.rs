@@ -2,7 +2,7 @@
 //!
 //! Each case is a program with one wrong line, which must be the only error. Only the code of the error or the name of the lint
 //! is compared, because the wording may change. The same program with that line corrected must compile, so that no other mistake
-//! causes the error.
+//! causes the error. A `compile_fail` example in the documentation checks neither.
 
 use std::collections::HashMap;
 use std::fs;

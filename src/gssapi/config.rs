@@ -5,7 +5,7 @@
 use super::error::Error;
 use super::{ProtectionLevel, Services};
 
-/// A set of levels, one bit for each byte. Bit 0 is level `00`.
+/// A set of levels. Bit n is the level whose byte is n, so bit 0 is level `00`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Levels(u8);
 

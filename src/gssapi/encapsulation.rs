@@ -297,8 +297,8 @@ impl<C: Context> Encapsulation<C> {
 
     /// Appends `plain` to `datagram` as one frame.
     ///
-    /// `plain` may be as long as the plaintext of one token can be. To keep within the limit of the network, ask
-    /// [`max_plain`](Self::max_plain) first.
+    /// `plain` must fit in one token. [`max_plain`](Self::max_plain) returns how much fits in a frame of the size that the
+    /// network allows.
     ///
     /// # Errors
     ///

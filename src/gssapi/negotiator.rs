@@ -120,8 +120,9 @@ impl<E> State<E> {
 /// assert!(matches!(negotiator.poll_output(), Output::NeedInput { .. }));
 /// ```
 ///
-/// An unauthenticated peer can make the negotiator buffer a token of 16,384 bytes, or a level of 256 bytes. Both limits can
-/// be configured. Bytes are buffered as they arrive: memory for "len" bytes is not reserved in advance.
+/// An unauthenticated peer can make the negotiator buffer a token of 16,384 bytes. A peer whose context is complete can
+/// make it buffer a level of 256 bytes. Both limits can be configured. Bytes are buffered as they arrive: memory for "len"
+/// bytes is not reserved in advance.
 ///
 /// # Transitions
 ///
@@ -335,7 +336,7 @@ impl<C: Context> Negotiator<C> {
                 (Progress::Complete, Role::Server(_)) => Message::Level { may_be_ready: false },
             };
             self.state = State::expect(next);
-            // An empty token means that the server is complete (R-112).
+            // Without a token, a step that must continue sends nothing: an empty token would mean "complete" (R-112).
             if out.is_empty() && progress == Progress::ContinueNeeded {
                 return Ok(());
             }

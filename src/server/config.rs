@@ -53,7 +53,7 @@ impl Config {
     }
 
     /// Sets whether names with control bytes reach [`PendingRequest`](super::PendingRequest) instead of being
-    /// refused with REP 01.
+    /// refused with REP 01, or with `5B` in version 4.
     ///
     /// A resolver written in C stops at a NUL: see
     /// [`Domain::has_control_bytes`](crate::Domain::has_control_bytes).

@@ -395,9 +395,11 @@ impl PendingRequest<'_> {
     /// - UDP ASSOCIATE: the address of the relay
     /// - Tor's commands: the answer
     ///
-    /// A reply of version 4 has room only for an IPv4 address. An IPv6 address that maps one is sent as that address. For
-    /// CONNECT and BIND, any other host is sent as `0.0.0.0`, with the port of `bound`. For any other command, the
-    /// request is refused with `5B` instead, and the handshake closes with [`Error::Refused`] and REP 08.
+    /// A reply of version 4 has room only for an IPv4 address. An IPv4-mapped IPv6 address is sent as the IPv4 address.
+    /// Any other host depends on the command:
+    ///
+    /// - CONNECT and BIND: it is sent as `0.0.0.0`, with the port of `bound`.
+    /// - any other command: the request is refused with `5B`, and the handshake closes with [`Error::Refused`] and REP 08.
     #[inline]
     pub fn accept<'b>(self, bound: impl Into<Address<'b>>) {
         let version = self.request.version();
@@ -477,8 +479,8 @@ impl PendingPeer<'_> {
 
     /// Sends REP 00, or `5A` in version 4, with the address of the peer that has connected.
     ///
-    /// In version 4, an IPv6 address that maps an IPv4 address is sent as that address, and any other host that is not an
-    /// IPv4 address as `0.0.0.0`, with the port of `peer`.
+    /// In version 4, an IPv4-mapped IPv6 address is sent as the IPv4 address. Any other IPv6 address, or a name, is sent as
+    /// `0.0.0.0`, with the port of `peer`.
     #[inline]
     pub fn accept<'b>(self, peer: impl Into<Address<'b>>) {
         let next = State::Established(Established::Stream);

@@ -11,10 +11,10 @@ use crate::message::{Decoded, length_byte};
 use crate::socks4::{self, Version};
 
 impl Handshake {
-    /// Consumes part of a request.
+    /// Consumes a request, or part of one.
     #[inline(never)] // The path of version 5 need not save registers.
     pub(super) fn receive_socks4(&mut self, input: &[u8]) -> usize {
-        // If a request arrives one byte at a time, most of its bytes end here. This cuts the instructions to a third.
+        // If a request arrives one byte at a time, this handles most of its bytes, with a third of the instructions.
         if socks4::Request::is_inside_field(self.buffer.received_len(), input) {
             self.buffer.take_undecided(input);
             return input.len();

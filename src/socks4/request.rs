@@ -215,8 +215,9 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// Returns whether `more`, which follows `have` bytes of a request, certainly only continues a field: it neither
-    /// ends the field nor reaches its limit. Returns `false` for most bytes of a name after a long user id.
+    /// Returns whether `more`, which follows `have` bytes of a request, is known to stay inside a field: it neither
+    /// ends the field nor reaches its limit. `false` means that only the decoder can tell, for instance for most bytes of a
+    /// name after a long user id.
     pub(crate) fn is_inside_field(have: u16, more: &[u8]) -> bool {
         let total = usize::from(have).saturating_add(more.len());
         usize::from(have) >= HEAD_LEN

@@ -266,7 +266,8 @@ impl<'a> Datagram<'a> {
 ///
 /// `limit` is at most 65507 over IPv4, and 65527 over IPv6. From it, subtract the bytes that an authentication method
 /// adds.
-/// [RFC 1928 §7] requires programs to report this size to their users, and not the size that the system reports.
+/// [RFC 1928 §7] requires a programming interface over SOCKS to report a size that is reduced by the header, instead of
+/// the size that the system reports.
 ///
 /// ```
 /// use sans_socks::udp::max_payload;

@@ -7,9 +7,9 @@
 //! |---|---|---|
 //! | `00` | delivered | delivered, sequence dropped |
 //! | `80` | `InvalidFrag` | `InvalidFrag` |
-//! | `81` | delivered | delivered, sequence dropped |
+//! | `81` | delivered, or `TooLarge` | delivered or `TooLarge`, sequence dropped |
 //! | p = h, same address and payload | | `Duplicate` |
-//! | p = 1 | starts a sequence | starts a sequence, the open one is dropped |
+//! | p = 1 | starts a sequence, or `TooLarge` | starts a sequence or `TooLarge`, the open one is dropped |
 //! | 1 < p <= h | `NoStart` | `Reset`, sequence dropped |
 //! | p = h + 1 | `NoStart` | appended, and delivered if it is marked as the last; on `AddressMismatch`, `TooLarge` or `Unterminated`, sequence dropped |
 //! | p > h + 1 | `NoStart` | `Gap`, sequence dropped: the missing fragment could only arrive as a lower position |
@@ -52,8 +52,9 @@ macro_rules! reassembler {
         /// array or slice ([`with_storage`](Self::with_storage)). With feature `std` the defaults are `std::time::Instant`
         /// and `Vec<u8>`, which `new` uses.
         ///
-        /// A sequence has no identifier in the RFC. If a first fragment is lost, or swapped with another fragment, the
-        /// fragments of two datagrams to one address can be joined. So a payload needs its own checksum.
+        /// A sequence has no identifier in the RFC. So the fragments of two datagrams to one address can be joined: if the
+        /// end of one datagram and the first fragment of the next are lost, or if fragments arrive in another order. A
+        /// payload therefore needs its own checksum.
         ///
         /// A `Vec<u8>` uses no memory before a first fragment. From then on, it holds the bytes received, never more
         /// than [`max_datagram`](Self::max_datagram). Its memory is released when a sequence is dropped, or by the

@@ -7,8 +7,8 @@ use super::{Association, Datagram, Discard};
 
 /// The associations that share one UDP socket. You choose the type of their keys, such as a connection number.
 ///
-/// A datagram belongs to the first association in this list that exists. If several associations match the same item,
-/// the datagram belongs to the oldest of them:
+/// A datagram belongs to an association of the host that sent it. The first item of this list that matches an association
+/// decides. If an item matches several associations, the datagram belongs to the oldest of them:
 ///
 /// 1. the association whose client is the source,
 /// 2. an association without a client, whose request named the source's port,
@@ -23,15 +23,15 @@ use super::{Association, Datagram, Discard};
 /// # use sans_socks::udp::Association;
 /// # use sans_socks::Address;
 /// # let bytes = b"\0\0\0\x01\xc6\x33\x64\x09\0\x35query";
-/// # let (first, second) = ("192.0.2.7:4000".parse()?, "192.0.2.7:4001".parse()?);
+/// # let (known, new) = ("192.0.2.7:4000".parse()?, "192.0.2.7:4001".parse()?);
 /// # let unused = Association::new("192.0.2.7:51000".parse()?, &Address::UNSPECIFIED);
 /// # let mut used = unused.clone();
-/// # used.accept(first, bytes)?;
+/// # used.accept(known, bytes)?;
 /// # let mut associations = [unused, used];
-/// let found = associations.iter_mut().position(|it| it.accept(first, bytes).is_ok());
-/// assert_eq!(found, Some(0)); // wrong: `first` is the client of associations[1]
-/// let found = associations.iter_mut().position(|it| it.accept(second, bytes).is_ok());
-/// assert_eq!(found, None); // and the client of associations[0] is locked out
+/// let found = associations.iter_mut().position(|it| it.accept(known, bytes).is_ok());
+/// assert_eq!(found, Some(0)); // wrong: `known` is the client of associations[1]
+/// let found = associations.iter_mut().position(|it| it.accept(new, bytes).is_ok());
+/// assert_eq!(found, None); // and `new`, the client of associations[0], is locked out
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

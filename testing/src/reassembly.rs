@@ -246,11 +246,7 @@ impl<'m> Pair<'m> {
         let Naive {
             max_datagram, room, ..
         } = self.naive;
-        assert_eq!(
-            self.machine.buffered(),
-            self.naive.buffered(),
-            "bytes since the last reset"
-        );
+        assert_eq!(self.machine.buffered(), self.naive.buffered(), "bytes held");
         assert!(self.machine.buffered() <= max_datagram.min(room));
         assert!(self.heap <= max_datagram as i64, "{} bytes of heap", self.heap);
         assert_eq!(self.machine.poll_timeout(), self.naive.deadline());

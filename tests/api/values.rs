@@ -677,7 +677,7 @@ fn domain_text_is_ascii_graphic() {
     }
 }
 
-/// Generates hosts of each type. Half of the names are ambiguous.
+/// Generates the bytes of names. Half of the names look like an address.
 fn any_host() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         proptest::collection::vec(any::<u8>(), 1..=255),
@@ -990,7 +990,7 @@ fn server_default_equals_new() {
     assert!(matches!(handshake.poll_output(), Output::NeedInput { needed } if needed.get() == 2));
 }
 
-/// Two lists are hashed with the limit between them.
+/// The hash of two lists depends on where the first one ends.
 #[test]
 fn methods_hash_and_debug_show_their_content() {
     fn list(greeting: &[u8]) -> Methods<'_> {

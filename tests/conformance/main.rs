@@ -273,7 +273,7 @@ fn four(driver: &str) {
 
 const SRC: &str = "// R-002: see there. UTF-8, R-2D-2, X-R-1.";
 
-/// A table and sources without a fault, and the only faults that each change to them must have.
+/// A table and sources without a fault. Each change to them must cause exactly the faults listed with it.
 #[test]
 fn faults_of_every_kind_are_found() {
     let found = |from: &str, to: &str| {

@@ -107,8 +107,9 @@ const VALUES: [(&str, &str); 3] = [
     ("src/credentials.rs", "[0; Credentials::MAX_FIELD_LEN]"),
 ];
 
-/// Every other array in a `let` is a temporary copy of bytes, which may be credentials. A test cannot look at the
-/// stack of a function that has returned, so this one reads the source.
+/// Every other array of zero bytes in a `let` is a temporary copy, which may be of credentials. A test cannot look at the
+/// stack of a function that has returned, so this one reads the source. A client's messages begin in an array of words, which
+/// stays on the stack, as `client::Handshake` says.
 #[test]
 fn temporary_copies_of_credentials_are_wiped() {
     let mut wiped = 0;

@@ -1,6 +1,6 @@
 //! One deadline of 10 s for a whole handshake, whether the peer is silent or sends a byte now and then.
 //!
-//! Each kind of driver has one test, because each driver takes 10 s.
+//! Each driver takes 10 s, so all drivers of a kind run at the same time, in one test.
 
 use std::io::Write;
 use std::net::Ipv4Addr;

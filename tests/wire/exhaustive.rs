@@ -234,7 +234,7 @@ fn input_of_up_to_3_bytes_agrees_with_the_reference() {
             .map(|thread| thread.join().unwrap())
     });
     let inputs = 1 + 256 + 256 * 256 + 256 * 256 * 256;
-    // Two bytes and any third, or without one.
+    // The version byte, any second byte, and any third byte or none.
     let two_bytes = 256 * 257;
     let abort = 257;
     let whole = [0, 0, 256, two_bytes, 0, 1, two_bytes, 0, 0, 0, abort];

@@ -67,7 +67,7 @@ struct Aligned<const N: usize>([u8; N]);
 const HOST: &str = "www.example.com";
 const PORT: u16 = 443;
 
-/// The longest DNS name: 253 bytes of labels.
+/// The longest DNS name: 253 bytes of labels and dots.
 const LONGEST_HOST: &str = concat!(
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.",

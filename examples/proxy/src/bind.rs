@@ -125,7 +125,7 @@ fn is_same_host(expected: SocketAddr, peer: SocketAddr) -> bool {
     }
 }
 
-/// Listens at all addresses of the host, of both IP versions if it has IPv6.
+/// Listens at all IPv4 addresses of the host. With `ipv6`, also at its IPv6 addresses, if it has any.
 fn listen_everywhere(ipv6: bool) -> io::Result<TcpListener> {
     let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
     let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));

@@ -23,8 +23,8 @@ Examples:
   sans-socks-proxy --listen 0.0.0.0:1080 --user alice --password-file FILE
   sans-socks-proxy --listen [::]:1080 --open --allow 10.0.0.0/8
 
-Exit codes: 0 after SIGTERM or SIGINT, 1 if the proxy cannot run, 2 if the
-command line or a setting is wrong.";
+Exit codes: 0 after SIGTERM or SIGINT, 1 after a second signal or if the
+proxy cannot run, 2 if the command line or a setting is wrong.";
 
 /// A SOCKS5 proxy with CONNECT, BIND and UDP ASSOCIATE
 #[derive(Clone, Debug, Parser)]

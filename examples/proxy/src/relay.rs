@@ -38,7 +38,8 @@ thread_local! {
 pub(crate) enum End {
     /// Both sides ended their direction.
     Closed,
-    /// One side was reset or is unreachable, and the other was reset in turn, after the data for it or after the idle limit.
+    /// One side was reset or is unreachable. The other was then reset too, once all data for it had arrived or the idle limit
+    /// had passed.
     Reset(io::Error),
     /// No data for the idle limit.
     Idle,

@@ -218,7 +218,8 @@ impl Connection {
     /// Completes `task` unless the client leaves.
     ///
     /// Bytes that the client sends meanwhile stay in the system's buffer, which is bounded. A reset means that the client has
-    /// left. A client that ends its side may still want the answer of a target, but does not wait for the peer of a BIND.
+    /// left. A client that ends its side may still want the answer of a target, but does not wait for the peer of a BIND. To
+    /// notice that end, up to [`EARLY_LIMIT`] bytes are read during a BIND.
     async fn unless_gone<T>(
         &mut self,
         command: Command,

@@ -30,7 +30,7 @@ use sans_socks_transcript::{Error, Event, capture, pcap, print};
 #[derive(Parser)]
 #[command(name = "sans-socks-transcript", version)]
 struct Arguments {
-    /// Authenticate with these, or with "gssapi" and a toy context [default: none]
+    /// Use this login, or "gssapi" for a toy context [default: none]
     #[arg(long, value_name = "USER:PASS", value_parser = auth)]
     auth: Option<Auth>,
     /// Use SOCKS4, or SOCKS4a if TARGET is a name

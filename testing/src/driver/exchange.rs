@@ -94,8 +94,8 @@ pub struct Exchange<'a> {
     every_split: bool,
 }
 
-/// Returns whether every split and every end is checked for an exchange that has this value of a byte: assigned values,
-/// those beside them, and first bytes of other protocols.
+/// Returns whether an exchange with this byte is checked with every split and every end. These are assigned values, their
+/// neighbours, and the first bytes of other protocols.
 fn is_representative(byte: u8) -> bool {
     let assigned = matches!(byte, 0..=0x0a | 0x59..=0x5e | 0x7f..=0x81 | 0xef..=0xf8 | 0xfe | 0xff);
     assigned || b"\x15\x16\x1f\x20\x7eCDGHOPT".contains(&byte)
@@ -123,9 +123,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Marks one of many exchanges that differ only in the value of a byte. Most of them are run in one read and byte by
-    /// byte.
-    /// [`ends`](Self::ends) checks all that it names for a few values, and for each if `SANS_SOCKS_EVERY_SPLIT` is set.
+    /// Marks one of many exchanges that differ only in the value of a byte. For most values, [`ends`](Self::ends) uses only
+    /// one read, and single bytes. If `SANS_SOCKS_EVERY_SPLIT` is set, it performs all its checks for every value.
     pub fn value(self, byte: u8) -> Self {
         let every_split = is_representative(byte) || env::var_os("SANS_SOCKS_EVERY_SPLIT").is_some();
         Self { every_split, ..self }
@@ -275,7 +274,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// After each byte, `needed` leads to the next decision.
+    /// After each byte, `needed` leads to the next decision. All bytes before arrive in one read, as the answer depends on
+    /// it for a request of version 4: byte by byte, the machine asks for one byte more.
     fn asks_up_to_the_next_decision(&self) {
         let strict = self.strict_reserved();
         let taken = self.taken();
@@ -369,7 +369,7 @@ impl<'a> Exchange<'a> {
     /// Checks that announcing the end of input before the last bytes are offered changes nothing.
     fn loses_nothing_to_an_early_end(&self, whole: &Record) {
         let input = self.input();
-        // Every position in short exchanges, and in long ones those around the first bytes of each message.
+        // Every position in short exchanges. In long ones, every 64th, and those around the first bytes of each message.
         let mut starts = vec![0];
         for step in &self.steps {
             starts.push(starts.last().unwrap_or(&0) + step.takes.len());

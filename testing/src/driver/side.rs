@@ -14,8 +14,8 @@ pub struct Side<'a> {
     /// its last reply.
     pub tunnel: &'static [u8],
     announced: bool,
-    /// Whether the whole inbox was offered after the announcement. Otherwise each poll must follow an offer that is not
-    /// consumed.
+    /// Whether the whole inbox was offered after the announcement. Until then, bytes must be offered before each poll, until
+    /// the machine leaves some unconsumed.
     is_known: bool,
     pub sent: Vec<u8>,
     pub decisions: Vec<Due>,

@@ -60,7 +60,7 @@ pub fn scratch() -> PathBuf {
     path
 }
 
-/// Returns the directory where `.ci/run` installs the programs that only these tests need.
+/// Returns the path of something that `.ci/run` installs only for these tests.
 pub fn installed(name: &str) -> PathBuf {
     let path = target_directory().join("interop").join(name);
     assert!(

@@ -12,7 +12,7 @@ use sans_socks_testing::programs::target;
 
 const NOBODY_SPOKE: &str = "connection ended before a message of type authentication";
 
-/// a server refuses a level that is not allowed with `01 FF`. It answers with no level that protects less.
+/// a server answers a level that is not allowed with `01 FF`, and never with a level that protects less.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
 fn level_not_allowed_is_refused_with_an_abort() {
@@ -39,10 +39,10 @@ fn level_not_allowed_is_refused_with_an_abort() {
     }
 }
 
-/// the client sends nothing, and closes.
+/// after the method selection, the client sends no token, and closes.
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn client_without_a_ticket_sends_nothing() {
+fn client_without_a_ticket_sends_no_token() {
     let realm = Realm::get();
     let server = Server::start(&realm, &[]);
     let none = format!("FILE:{}", realm.path("no-such-cache").display());
@@ -53,7 +53,7 @@ fn client_without_a_ticket_sends_nothing() {
 
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn client_of_an_unknown_service_sends_nothing() {
+fn client_of_an_unknown_service_sends_no_token() {
     let realm = Realm::get();
     let server = Server::start(&realm, &[]);
     let end = client(&realm, server.address, &["--service", "nosuch@localhost"], 9).finish();
@@ -87,7 +87,7 @@ fn server_without_a_key_refuses() {
 
 #[test]
 #[ignore = "needs krb5-kdc, krb5-admin-server and krb5-user"]
-fn client_with_an_expired_ticket_sends_nothing() {
+fn client_with_an_expired_ticket_sends_no_token() {
     let realm = Realm::get();
     let server = Server::start(&realm, &[]);
     let cache = format!("FILE:{}", realm.path("expired").display());

@@ -126,7 +126,7 @@ fn frames(realm: &Realm, level: &str) -> Vec<(Direction, usize, usize)> {
     for direction in [Direction::ToServer, Direction::ToClient] {
         let frames = outcome.middle.frames(direction);
         assert!(frames.len() >= 3 + 4, "{} frames {direction:?}", frames.len());
-        // Three of the negotiation, and the request. The rest is not always split in the same way.
+        // Two of the negotiation, the request or the reply, and two with data. The rest is not always split in the same way.
         all.extend(
             frames[..3 + 2]
                 .iter()

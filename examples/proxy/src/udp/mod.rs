@@ -280,7 +280,8 @@ impl Relay {
     }
 }
 
-/// Returns the addresses that the rules permit. A flow must not begin with one to which nothing is sent.
+/// Looks up a name, and returns the addresses that the rules permit. A flow that began with a denied address would lose
+/// its datagrams.
 async fn look_up(shared: Arc<Shared>, client: Client, name: Box<str>) -> Lookup {
     let addresses = match timeout(LOOKUP_TIMEOUT, shared.resolver.resolve(client, &name, 0)).await {
         Ok(Ok(mut addresses)) => {

@@ -37,7 +37,7 @@ pub(super) struct Names {
 
 struct Name {
     used: Instant,
-    /// None until a look-up succeeds.
+    /// Empty until a look-up succeeds.
     addresses: Addresses,
     /// When the name is looked up again. `None` while it is being looked up.
     expires: Option<Instant>,

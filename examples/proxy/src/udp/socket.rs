@@ -126,8 +126,8 @@ impl Socket {
 
     /// Sends as many datagrams as the system accepts at once. Returns how many. The rest must wait.
     ///
-    /// A datagram that cannot be sent is dropped. Clients can cause that with port 0, a broadcast address, or a size that the
-    /// network does not carry.
+    /// A datagram that cannot be sent is dropped. Clients can cause that with a broadcast address, or a size that the network
+    /// does not carry.
     pub(super) fn send(&self, slots: &[Slot<'_>], sends: &[Send]) -> usize {
         system::send(self, slots, sends)
     }

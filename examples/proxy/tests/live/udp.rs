@@ -50,7 +50,7 @@ fn largest_datagrams_are_relayed() {
 
 /// Datagrams for which a system call fails, or a host answers with ICMP.
 #[test]
-fn targets_that_cannot_be_sent_to_end_nothing() {
+fn unreachable_targets_do_not_end_the_association() {
     let proxy = Proxy::start(&[]);
     let association = Association::open(&proxy);
     let (gone, gone_at) = udp(LOCALHOST);
@@ -220,7 +220,7 @@ fn relay_is_where_the_options_say() {
 
 // Another program may have some of these ports.
 #[test]
-fn associations_over_the_last_port_are_refused() {
+fn association_without_a_free_port_is_refused() {
     let proxy = Proxy::start(&["--udp-ports", "23210-23219"]);
     let is_free = |port: &u16| UdpSocket::bind((LOCALHOST, *port)).is_ok();
     let free = (23_210..=23_219).filter(is_free).count();

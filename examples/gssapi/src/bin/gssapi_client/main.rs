@@ -95,7 +95,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 }
 
 impl Arguments {
-    /// Returns the request. In a UDP ASSOCIATE, zeros leave the source of the datagrams open, because a NAT may change it.
+    /// Creates the handshake. In a UDP ASSOCIATE, zeros leave the source of the datagrams open, because a NAT may change it.
     fn handshake(&self, target: Address<'_>) -> Result<Handshake, InvalidValue> {
         let request = match self {
             Self { bind: true, .. } => Request::new(Command::BIND, target),

@@ -50,8 +50,8 @@ pub(super) fn set_receive_buffer(socket: &SockRef<'_>, size: usize) {
 /// Returns how many datagrams are in the first slots.
 pub(super) fn receive(socket: &Socket, slots: &mut [Slot<'_>]) -> usize {
     let mut count = 0;
-    // "Would block" clears the readiness. If there were fewer datagrams than slots, no more are waiting. Then it is
-    // returned without the call that would return only this error.
+    // The error "would block" clears the readiness. If some slots stay empty, no more datagrams are waiting, and the next
+    // call would return this error. Returning it here saves that call.
     let _ = socket.io.try_io(Interest::READABLE, || {
         count = HEADERS.with_borrow_mut(|headers| {
             let fd = socket.io.as_raw_fd();
