@@ -112,7 +112,7 @@ fn client_that_ends_or_is_reset_ends_the_wait() {
     });
 }
 
-/// The clock of the server is moved, so the two minutes take no time. It does not move while blocking code runs.
+/// the clock of the server is moved, so the two minutes take no time. It does not move while blocking code runs.
 #[test]
 fn peer_that_never_connects_is_reported_after_two_minutes() {
     let runtime = Builder::new_current_thread().enable_all().build();

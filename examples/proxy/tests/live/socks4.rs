@@ -17,6 +17,7 @@ fn request(command: u8, target: SocketAddr) -> Vec<u8> {
     .concat()
 }
 
+///
 #[test]
 fn both_versions_are_served_with_the_option() {
     let proxy = Proxy::with_resolver(&["--socks4"], Names(|_: &str| Ok(vec![LOCALHOST])));
