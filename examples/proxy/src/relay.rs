@@ -47,22 +47,31 @@ pub(crate) enum End {
 
 /// Copies both ways until the tunnel ends, and closes both connections. `early` has the bytes that the client has sent so
 /// far.
-pub(crate) async fn relay(client: TcpStream, target: TcpStream, early: Vec<u8>, idle: Duration) -> End {
+///
+/// Most tunnels are idle. So this is not an `async fn`, which would hold its arguments twice.
+pub(crate) fn relay(
+    client: TcpStream,
+    target: TcpStream,
+    early: Vec<u8>,
+    idle: Duration,
+) -> impl Future<Output = End> {
     let mut tunnel = Tunnel::new(client, target, early);
-    let ended = {
-        let mut timer = pin!(sleep_until(tunnel.active + idle));
-        poll_fn(|cx| tunnel.poll(cx, timer.as_mut(), idle)).await
-    };
-    tunnel.failed = matches!(ended, Ended::ClientFailed(_) | Ended::TargetFailed(_));
-    let (survivor, error) = match ended {
-        Ended::Closed => return End::Closed,
-        Ended::Idle => return End::Idle,
-        Ended::ClientFailed(error) => (&tunnel.target, error),
-        Ended::TargetFailed(error) => (&tunnel.client, error),
-    };
-    // An error means that the data can no longer be sent.
-    let _ = timeout(idle, flush(survivor)).await;
-    End::Reset(error)
+    async move {
+        let ended = {
+            let mut timer = pin!(sleep_until(tunnel.active + idle));
+            poll_fn(|cx| tunnel.poll(cx, timer.as_mut(), idle)).await
+        };
+        tunnel.failed = matches!(ended, Ended::ClientFailed(_) | Ended::TargetFailed(_));
+        let (survivor, error) = match ended {
+            Ended::Closed => return End::Closed,
+            Ended::Idle => return End::Idle,
+            Ended::ClientFailed(error) => (&tunnel.target, error),
+            Ended::TargetFailed(error) => (&tunnel.client, error),
+        };
+        // An error means that the data can no longer be sent.
+        let _ = Box::pin(timeout(idle, flush(survivor))).await;
+        End::Reset(error)
+    }
 }
 
 struct Tunnel {

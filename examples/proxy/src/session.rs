@@ -246,24 +246,34 @@ impl Connection {
         }
     }
 
-    /// Runs the tunnel or the association until it ends.
-    async fn carry_out(mut self) {
-        let early = std::mem::take(&mut *self.early);
-        let Slot { shared, peer } = &*self.slot;
-        let idle = shared.config.idle_timeout;
-        match self.outcome.map(|outcome| *outcome) {
-            Some(Outcome::Tunnel(target, _dialed)) => match relay(self.stream, target, early, idle).await {
-                End::Closed => {}
-                End::Idle => tracing::info!(%peer, "ended an idle tunnel"),
-                End::Reset(error) => tracing::debug!(%peer, "tunnel: {error}"),
-            },
-            Some(Outcome::Association(relay)) => {
-                tokio::select! {
-                    _ = discard(&self.stream) => {}
-                    () = relay.run() => {}
+    /// Runs the tunnel or the association until it ends. Like [`serve`], this is not an `async fn`.
+    fn carry_out(self) -> impl Future<Output = ()> {
+        let Self {
+            slot,
+            stream,
+            mut early,
+            outcome,
+        } = self;
+        async move {
+            let Slot { shared, peer } = &*slot;
+            let idle = shared.config.idle_timeout;
+            match outcome.map(|outcome| *outcome) {
+                Some(Outcome::Tunnel(target, _dialed)) => {
+                    let early = std::mem::take(&mut *early);
+                    match relay(stream, target, early, idle).await {
+                        End::Closed => {}
+                        End::Idle => tracing::info!(%peer, "ended an idle tunnel"),
+                        End::Reset(error) => tracing::debug!(%peer, "tunnel: {error}"),
+                    }
                 }
+                Some(Outcome::Association(relay)) => {
+                    tokio::select! {
+                        _ = discard(&stream) => {}
+                        () = Box::pin(relay.run()) => {}
+                    }
+                }
+                Some(Outcome::Binding(_)) | None => {}
             }
-            Some(Outcome::Binding(_)) | None => {}
         }
     }
 
