@@ -46,34 +46,37 @@ pub(crate) fn serve(slot: Slot, stream: TcpStream) -> impl Future<Output = ()> {
         },
     };
     async move {
-        let mut deadline = pin!(sleep(session.connection.slot.shared.config.handshake_timeout));
-        let error = loop {
-            if let Err(error) = poll_fn(|cx| session.poll_io(cx, deadline.as_mut())).await {
-                break error;
-            }
-            let Session {
-                handshake,
-                connection,
-            } = &mut session;
-            let Some(decision) = handshake.poll_decision() else {
-                continue;
-            };
-            match decision {
-                Decision::SelectMethod(select) => select.select_preferred(connection.methods()),
-                Decision::Authenticate(login) => {
-                    let deadline = deadline.deadline();
-                    Box::pin(connection.authenticate(login, deadline)).await;
+        'handshake: {
+            let mut deadline = pin!(sleep(session.connection.slot.shared.config.handshake_timeout));
+            let error = loop {
+                if let Err(error) = poll_fn(|cx| session.poll_io(cx, deadline.as_mut())).await {
+                    break error;
                 }
-                Decision::Negotiate(negotiate) => negotiate.reject(), // other methods are not selected
-                Decision::PendingRequest(pending) => Box::pin(connection.answer_request(pending)).await,
-                Decision::PendingPeer(pending) => Box::pin(connection.answer_peer(pending)).await,
-                Decision::Established(_) => return Box::pin(session.connection.carry_out()).await,
-                Decision::Closed(error) => break error.into(),
-            }
-        };
-        // The client has already been refused.
-        session.connection.log_failure(&error);
-        Box::pin(session.connection.linger()).await;
+                let Session {
+                    handshake,
+                    connection,
+                } = &mut session;
+                let Some(decision) = handshake.poll_decision() else {
+                    continue;
+                };
+                match decision {
+                    Decision::SelectMethod(select) => select.select_preferred(connection.methods()),
+                    Decision::Authenticate(login) => {
+                        let deadline = deadline.deadline();
+                        Box::pin(connection.authenticate(login, deadline)).await;
+                    }
+                    Decision::Negotiate(negotiate) => negotiate.reject(), // other methods are not selected
+                    Decision::PendingRequest(pending) => Box::pin(connection.answer_request(pending)).await,
+                    Decision::PendingPeer(pending) => Box::pin(connection.answer_peer(pending)).await,
+                    Decision::Established(_) => break 'handshake,
+                    Decision::Closed(error) => break error.into(),
+                }
+            };
+            // The client has already been refused.
+            session.connection.log_failure(&error);
+            return Box::pin(session.connection.linger()).await;
+        }
+        Box::pin(session.connection.carry_out()).await;
     }
 }
 
