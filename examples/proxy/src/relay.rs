@@ -3,8 +3,8 @@
 //! - **Nothing is lost.** The end of one direction is forwarded as a half-close, and the other direction continues. A failed
 //!   write ends only its own direction, so that an answer of the peer is still delivered. Further data for the failed
 //!   direction is discarded, so that its sender can read the answer.
-//! - **Resets stay resets.** A failed read ends both directions, and the other side is reset after all data for it was
-//!   sent. When the proxy itself cuts a tunnel, it resets each side to which data may be missing. If that side were closed
+//! - **Resets stay resets.** A failed read ends both directions, and the other side is reset after all data for it has
+//!   arrived. When the proxy itself cuts a tunnel, it resets each side to which data may be missing. If that side were closed
 //!   normally, a download that was cut would look complete.
 //! - **Idle tunnels hold no buffer.** All tunnels of a thread read into one buffer. Only bytes that cannot be written at once
 //!   are kept, at most [`CHUNK`] for each direction. Nothing more is read until they are written.
@@ -337,6 +337,7 @@ fn is_delivered(stream: &TcpStream, _: Instant) -> io::Result<bool> {
     #[derive(Clone, Copy)]
     struct TcpInfo;
 
+    // nix has no type for this option. The `unsafe` call is in its macro.
     nix::getsockopt_impl!(TcpInfo, libc::IPPROTO_TCP, libc::TCP_INFO, Info, GetStruct<Info>);
 
     let info = getsockopt(stream, TcpInfo)?;
