@@ -21,6 +21,34 @@ fn constants_are_those_of_the_rfc() {
     assert_eq!(sans_socks::REFUSAL_CLOSE_DEADLINE, Duration::from_secs(10));
 }
 
+#[test]
+fn server_config_prints_every_setting() {
+    let config = server::Config::new().with_control_bytes(true);
+    assert_eq!(
+        format!("{config:?}"),
+        "Config { empty_credentials: false, control_bytes: true, strict_reserved: false, \
+         lenient_version: false, socks4: false }"
+    );
+}
+
+#[test]
+fn methods_by_value_are_those_by_reference() {
+    let greeting = Greeting::new(&[Method::USERNAME_PASSWORD, Method::NO_AUTHENTICATION]).unwrap();
+    let methods = greeting.methods();
+    assert_eq!(methods.into_iter().collect::<Vec<_>>(), Vec::from_iter(&methods));
+}
+
+/// A name is no IP address, even if it reads as one.
+#[test]
+fn name_is_not_an_ip_address() {
+    let host = Host::Domain(Domain::new("192.0.2.1").unwrap());
+    assert_eq!(IpAddr::try_from(host), Err(InvalidValue::NotAnIp));
+    assert_eq!(
+        IpAddr::try_from(Host::from(Ipv4Addr::LOCALHOST)),
+        Ok(Ipv4Addr::LOCALHOST.into())
+    );
+}
+
 /// Every setting is off by default, is returned as it was set, and changes no other one.
 #[test]
 fn config_settings_are_returned() {

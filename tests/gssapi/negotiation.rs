@@ -1097,6 +1097,10 @@ fn machines_are_send_and_show_no_token() {
     assert_send(&Encapsulation::new(Fake::acceptor(0), Integrity));
     let mut negotiator = server(2, ServerConfig::new());
     assert_send(&negotiator);
+    assert_eq!(
+        format!("{:?}", negotiator.poll_output()),
+        "NeedInput { needed: 2 }"
+    );
     let _ = negotiator.handle_input(&frame(1, &[0xd7; 100]));
     assert_eq!(format!("{negotiator:?}"), "Negotiator { state: \"step\", .. }");
     assert_eq!(format!("{:?}", negotiator.poll_output()), "Step");
