@@ -317,7 +317,7 @@ async fn flush(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns whether the peer's system has acknowledged all data.
+/// Returns whether the peer's system has acknowledged all data, or the connection has ended.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_delivered(stream: &TcpStream, _: Instant) -> io::Result<bool> {
     use nix::libc;
@@ -326,13 +326,16 @@ fn is_delivered(stream: &TcpStream, _: Instant) -> io::Result<bool> {
     /// The start of the system's `tcp_info`. Linux 4.6 and later have all of it.
     #[repr(C)]
     struct Info {
-        _before: [u32; 6],
+        state: u8,
+        _before: [u8; 23],
         /// Packets without an acknowledgement.
         unacked: u32,
         _between: [u32; 29],
         /// Bytes that were never sent.
         notsent: u32,
     }
+
+    const CLOSE: u8 = 7; // TCP_CLOSE
 
     #[derive(Clone, Copy)]
     struct TcpInfo;
@@ -341,7 +344,8 @@ fn is_delivered(stream: &TcpStream, _: Instant) -> io::Result<bool> {
     nix::getsockopt_impl!(TcpInfo, libc::IPPROTO_TCP, libc::TCP_INFO, Info, GetStruct<Info>);
 
     let info = getsockopt(stream, TcpInfo)?;
-    Ok(info.unacked == 0 && info.notsent == 0)
+    // A connection that has ended sends nothing more, and its unsent bytes are still counted.
+    Ok(info.state == CLOSE || (info.unacked == 0 && info.notsent == 0))
 }
 
 /// Other systems do not report it, so the data has 10 s to arrive.

@@ -7,11 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::SockRef;
-
 use crate::common::{
-    Association, CONNECT, Gate, LOCALHOST, Names, PATIENCE, Proxy, Raw, eventually, expect, is_silent,
-    listener, udp, udp_with_one_port,
+    Association, CONNECT, Gate, LOCALHOST, Names, PATIENCE, Proxy, Raw, eventually, expect, hold_burst,
+    is_silent, listener, udp, udp_with_one_port,
 };
 
 /// 100 datagrams in a row to a name. Only 16 once arrived, out of order.
@@ -68,7 +66,7 @@ fn thousand_datagrams_a_second_by_name_arrive() {
     let proxy = Proxy::with_resolver(&[], names);
     let association = Association::open(&proxy);
     let (target, at) = udp(LOCALHOST);
-    let _ = SockRef::from(&target).set_recv_buffer_size(4 << 20);
+    hold_burst(&target);
     let reader = thread::spawn(move || {
         for n in 0..1000 {
             expect(&target, format!("{n:0>100}").as_bytes());

@@ -50,22 +50,39 @@ fn reset_of_either_side_reaches_the_other_as_a_reset() {
     far.expect_reset();
 }
 
+/// Returns a client whose target has sent it this many bytes and then reset the connection. The client has read none of them,
+/// and its receive buffer is small, so most of them wait at the proxy.
+fn client_of_a_reset_target(proxy: &Proxy, len: usize) -> Raw {
+    let (target, address) = listener();
+    let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    client.set_recv_buffer_size(4096).expect("TCP");
+    client.connect(&proxy.address.into()).expect("it listens");
+    let client = Raw::over(client.into()).greet().tunnel(address);
+    let mut far = accept(&target);
+    far.send(&vec![7; len]);
+    // A reset would discard data that has not reached the proxy.
+    thread::sleep(Duration::from_millis(200));
+    far.reset();
+    client
+}
+
+/// The client leaves while data waits for it. Such a tunnel was once held until its idle limit.
+#[test]
+fn client_that_leaves_ends_the_wait_for_its_data() {
+    let proxy = Proxy::start(&["--max-per-client", "1"]);
+    let client = client_of_a_reset_target(&proxy, 60_000);
+    thread::sleep(Duration::from_millis(200));
+    client.reset();
+    eventually("the tunnel has ended", || Raw::connect(proxy.address).is_served());
+}
+
 /// A download that is cut must not look complete, and the data before the cut must arrive.
 ///
 /// The client does not read for a while, so the end of the data is still in buffers when the reset arrives.
 fn data_before_a_reset_arrives_after(pause: Duration) {
     let proxy = Proxy::start(&[]);
-    let (target, address) = listener();
-    let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    client.set_recv_buffer_size(4096).expect("TCP");
-    client.connect(&proxy.address.into()).expect("it listens");
-    let mut client = Raw::over(client.into()).greet().tunnel(address);
-    let mut far = accept(&target);
     let len = 60_000;
-    far.send(&vec![7; len]);
-    // A reset would discard data that has not reached the proxy.
-    thread::sleep(Duration::from_millis(200));
-    far.reset();
+    let mut client = client_of_a_reset_target(&proxy, len);
     thread::sleep(pause);
     let mut got = Vec::new();
     let end = client.0.read_to_end(&mut got).map_err(|error| error.kind());

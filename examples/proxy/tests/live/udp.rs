@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread;
 
-use socket2::SockRef;
-
 #[cfg(target_os = "linux")]
 use crate::common::in_namespace;
 use crate::common::{
     ANYONE, Association, LOCALHOST, LOCALHOST_V6, PATIENCE, Proxy, UDP_ASSOCIATE, datagram, eventually,
-    expect, is_silent, udp,
+    expect, hold_burst, is_silent, udp,
 };
 
 #[test]
@@ -260,7 +258,7 @@ fn burst_of_300_datagrams_arrives_whole() {
     let proxy = Proxy::start(&[]);
     let association = Association::open(&proxy);
     let (target, at) = udp(LOCALHOST);
-    let _ = SockRef::from(&target).set_recv_buffer_size(4 << 20);
+    hold_burst(&target);
     thread::scope(|scope| {
         scope.spawn(|| expect_burst(&target, &[]));
         (0..BURST).for_each(|n| association.send(at, &of_burst(n)));
@@ -275,7 +273,7 @@ fn burst_of_300_answers_arrives_whole() {
     association.send(at, b"question");
     let outer = expect(&target, b"question");
     let client = &association.socket;
-    let _ = SockRef::from(client).set_recv_buffer_size(4 << 20);
+    hold_burst(client);
     thread::scope(|scope| {
         scope.spawn(|| expect_burst(client, &datagram(at, b"")));
         for n in 0..BURST {

@@ -334,6 +334,16 @@ pub(crate) fn silent_at(address: SocketAddr) -> Silent {
     }
 }
 
+/// Lets a socket hold a burst of datagrams. As root, a test may exceed the system's limit, as the proxy does.
+pub(crate) fn hold_burst(socket: &UdpSocket) {
+    const SIZE: usize = 4 << 20;
+    #[cfg(target_os = "linux")]
+    if nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::RcvBufForce, &SIZE).is_ok() {
+        return;
+    }
+    let _ = SockRef::from(socket).set_recv_buffer_size(SIZE);
+}
+
 pub(crate) fn udp(ip: impl Into<IpAddr>) -> (UdpSocket, SocketAddr) {
     let socket = udp_at((ip.into(), 0).into()).expect("a local address");
     let address = socket.local_addr().expect("bound");
