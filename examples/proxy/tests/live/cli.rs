@@ -292,7 +292,7 @@ fn dropped_lines_are_counted_at_the_end() {
     let dropped: usize = stderr.lines().filter_map(report).sum();
     let written = stderr.lines().filter(|line| report(line).is_none()).count();
     assert!(dropped > 0, "{written} lines were written");
-    assert_eq!(written + dropped, LINES + 1); // and that the program stops
+    assert_eq!(written + dropped, LINES + 1); // one more line reports that the program stops
 }
 
 /// The log lines of a loop that fails again and again are limited. It pauses each time, so it uses little processor time.

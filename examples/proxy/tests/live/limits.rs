@@ -146,7 +146,7 @@ fn refusals_before_login_leave_nothing() {
     let program =
         Program::with_one_worker(&["--user", "alice", "--password", "secret", "--log-level", "error"]);
     let refused = |n: usize| {
-        let ip = [127, 0, 2, u8::try_from(n / 3 % 250).expect("small") + 1]; // each guesses once or twice
+        let ip = [127, 0, 2, u8::try_from(n / 3 % 250).expect("small") + 1]; // each guesses two or three times
         let mut client = Raw::connect_from(ip, program.address);
         client.send(
             [
