@@ -91,23 +91,20 @@ impl<const N: usize> Buffer<N> {
         self.received == 0 && !self.eof
     }
 
-    /// Returns the number of bytes up to the next decision point of the message in progress. `None` means that the peer has
-    /// ended its side and the caller holds no more input.
+    /// Returns the number of bytes up to the next decision point of the message in progress, after the peer has ended its
+    /// side. `None` means that the caller holds no more input. Before the end, [`missing`](Self::missing) has the number.
     ///
     /// `first` is the first decision point of the message.
     pub(crate) fn want<T, E>(
-        &mut self,
+        &self,
         first: u16,
         decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>,
     ) -> Option<NonZeroUsize> {
-        if self.eof && self.reach <= self.received {
+        debug_assert!(self.eof, "the number is known");
+        if self.reach <= self.received {
             return None;
         }
-        let missing = self.missing_of(first, decode);
-        if !self.eof {
-            self.missing = missing;
-        }
-        NonZeroUsize::new(missing.into())
+        NonZeroUsize::new(self.missing_of(first, decode).into())
     }
 
     fn missing_of<T, E>(&self, first: u16, decode: impl Fn(&[u8]) -> Result<Decoded<T>, E>) -> u16 {

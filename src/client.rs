@@ -300,7 +300,7 @@ impl Handshake {
     }
 
     #[inline]
-    fn want(&mut self, message: Message) -> Option<NonZeroUsize> {
+    fn want(&self, message: Message) -> Option<NonZeroUsize> {
         if self.buffer.is_at_start() {
             return NonZeroUsize::new(FIRST_DECISION.into());
         }
@@ -308,7 +308,7 @@ impl Handshake {
     }
 
     #[inline(never)] // It is rare. Inlined, it costs every message 12 instructions to prepare its arguments.
-    fn want_more(&mut self, message: Message) -> Option<NonZeroUsize> {
+    fn want_more(&self, message: Message) -> Option<NonZeroUsize> {
         let (version, config) = (self.version, self.config);
         self.buffer
             .want(FIRST_DECISION, |bytes| message.decode(version, config, bytes))

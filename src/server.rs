@@ -122,13 +122,13 @@ impl State {
         }
     }
 
-    /// Reads `message`, and returns the state after it.
+    /// Reads `message`, and returns the state after it. A greeting is one of version 4: how much of one of version 5 is
+    /// missing is known as soon as a part of it is consumed.
     fn after(message: Message, config: Config, bytes: &[u8]) -> Result<Decoded<Self>, Malformed> {
         Ok(match message {
-            Message::Greeting if config.reads_socks4(bytes) => config
+            Message::Greeting => config
                 .decode_socks4(bytes)?
                 .map(|request| Self::Reply(Received::socks4(&request))),
-            Message::Greeting => Greeting::decode(bytes)?.map(|_| Self::SelectMethod),
             Message::Credentials => config.decode_credentials(bytes)?.map(|_| Self::Authenticate),
             Message::Request => config
                 .decode_request(bytes)?
@@ -309,7 +309,7 @@ impl Handshake {
     }
 
     #[inline]
-    fn want(&mut self, message: Message) -> Option<NonZeroUsize> {
+    fn want(&self, message: Message) -> Option<NonZeroUsize> {
         if self.buffer.is_at_start() {
             return NonZeroUsize::new(message.first_decision(self.config).into());
         }
@@ -317,7 +317,7 @@ impl Handshake {
     }
 
     #[inline(never)] // It is rare. Inlined, it costs every message 12 instructions to prepare its arguments.
-    fn want_more(&mut self, message: Message) -> Option<NonZeroUsize> {
+    fn want_more(&self, message: Message) -> Option<NonZeroUsize> {
         let config = self.config;
         self.buffer.want(message.first_decision(config), |bytes| {
             State::after(message, config, bytes)
