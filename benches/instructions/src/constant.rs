@@ -7,7 +7,9 @@ use sans_socks::socks4::UserId;
 
 use sans_socks_operations::Bench;
 
-pub(crate) const JOBS: [&str; 2] = ["credentials/verify", "socks4/user_id/eq"];
+const VERIFY: &str = "credentials/verify";
+const USER_ID: &str = "socks4/user_id/eq";
+pub(crate) const JOBS: [&str; 2] = [VERIFY, USER_ID];
 
 /// The job that [`is_constant`] must refuse.
 pub(crate) const CONTROL: &str = "control/verify";
@@ -36,10 +38,10 @@ pub(crate) fn is_constant(counts: [u64; CASES.len()]) -> bool {
 /// Runs a job. A name that is neither in [`JOBS`] nor [`CONTROL`] runs none.
 pub(crate) fn run(name: &str, bench: &mut impl Bench, case: u8) {
     match name {
-        "credentials/verify" => job(name, bench, case, |given, username, password| {
+        VERIFY => job(name, bench, case, |given, username, password| {
             given.verify(username, password)
         }),
-        "socks4/user_id/eq" => job(name, bench, case, |given, username, password| {
+        USER_ID => job(name, bench, case, |given, username, password| {
             let user_id = |bytes| UserId::new(bytes).expect("short enough");
             // Both are compared, so that each case has a byte that differs.
             (user_id(given.username()) == user_id(username))

@@ -48,5 +48,10 @@ pub use udp_ops::udp_ops;
 /// Runs the target over bytes, as the fuzzer does. Panics if they do not decode, because such an input would test nothing.
 #[cfg(feature = "arbitrary")]
 pub fn of_bytes<'a, T: arbitrary::Arbitrary<'a>>(target: fn(T), input: &'a [u8]) {
-    target(T::arbitrary_take_rest(arbitrary::Unstructured::new(input)).expect("the input decodes"));
+    target(decoded(input));
+}
+
+#[cfg(feature = "arbitrary")]
+fn decoded<'a, T: arbitrary::Arbitrary<'a>>(input: &'a [u8]) -> T {
+    T::arbitrary_take_rest(arbitrary::Unstructured::new(input)).expect("the input decodes")
 }

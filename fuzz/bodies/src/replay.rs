@@ -28,8 +28,5 @@ pub(crate) fn seeds<T: arbitrary::Arbitrary<'static>>(target: &str) -> Vec<T> {
         .join(target);
     let files = fs::read_dir(directory).expect("the seeds");
     let inputs = files.map(|file| fs::read(file.expect("a file").path()).expect("a file"));
-    let decode = |input: Vec<u8>| T::arbitrary_take_rest(arbitrary::Unstructured::new(input.leak()));
-    inputs
-        .map(|input| decode(input).expect("the input decodes"))
-        .collect()
+    inputs.map(|input| crate::decoded(input.leak())).collect()
 }

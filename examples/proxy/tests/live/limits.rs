@@ -2,9 +2,10 @@
 
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{Program, Proxy, Raw, accept, eventually, listener};
+use crate::common::{CONNECT, LOCALHOST, Names, Program, Proxy, Raw, accept, eventually, listener};
 
 #[test]
 fn connections_of_one_address_are_limited() {
@@ -88,6 +89,25 @@ fn handshake_ends_at_its_deadline() {
     half.expect_end();
     let elapsed = start.elapsed();
     assert!((3..10).contains(&elapsed.as_secs()), "{elapsed:?}");
+}
+
+/// The deadline of the handshake does not cut off a request that takes longer: both replies are sent after it.
+#[test]
+fn reply_is_sent_after_the_deadline_of_the_handshake() {
+    let names = Names(|name: &str| {
+        thread::sleep(Duration::from_secs(4));
+        match name {
+            "name.test" => Ok(vec![LOCALHOST]),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    });
+    let proxy = Proxy::with_resolver(&["--handshake-timeout", "3"], names);
+    let (_target, address) = listener();
+    let (mut granted, mut refused) = (proxy.client(), proxy.client());
+    granted.request(CONNECT, ("name.test", address.port()));
+    refused.request(CONNECT, ("unknown.test", address.port()));
+    granted.expect_success();
+    refused.expect_refusal(4);
 }
 
 /// Without the limit, a guess in each millisecond would be possible.
