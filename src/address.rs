@@ -89,22 +89,24 @@ impl<'a> Domain<'a> {
     pub fn has_control_bytes(self) -> bool {
         let words = || self.0.chunks_exact(8).filter_map(<[u8]>::first_chunk);
         match self.0.last_chunk() {
-            Some(last) => has_control_byte(last) || words().any(has_control_byte),
-            None => self.0.iter().any(u8::is_ascii_control),
+            Some(last) if are_printable(last) && words().all(are_printable) => false,
+            _ => self.0.iter().any(u8::is_ascii_control),
         }
     }
 }
 
-/// Returns whether one of eight bytes is below `20` or is `7F`. It checks all of them at once.
+/// Returns whether eight bytes are printable ASCII: `20` to `7E`. It checks all of them at once.
 ///
-/// With a check of each byte, the longest request takes 82 % more instructions.
+/// Most names pass. If each byte were checked, a handshake with the longest names would take twice as many instructions.
 #[inline]
-fn has_control_byte(bytes: &[u8; 8]) -> bool {
+fn are_printable(bytes: &[u8; 8]) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    // Sets the highest bit of each lane whose byte is below n. It may be set in lanes above such a lane, too.
-    let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word & (ONES * 0x80);
     let word = u64::from_ne_bytes(*bytes);
-    below(word, 0x20) | below(word ^ (ONES * 0x7f), 1) != 0
+    // The difference sets the highest bit for a byte below 20, the sum for 7F, and at least one of them for 80 to FF.
+    // No byte before the first of these borrows or carries, so the first one always sets its bit.
+    let difference = word.wrapping_sub(ONES * 0x20);
+    let sum = word.wrapping_add(ONES);
+    (difference | sum) & (ONES * 0x80) == 0
 }
 
 impl AsRef<[u8]> for Domain<'_> {

@@ -449,6 +449,7 @@ fn server_control_bytes_in_a_name_are_refused_with_01() {
             format!("{byte:02x} 6161"),
             format!("6161 {byte:02x} 6161"),
             format!("6161 {byte:02x}"),
+            format!("{} {byte:02x} 61", "61".repeat(9)),
         ] {
             let len = unhex(&name).len();
             let request = format!("05 01 00 03 {len:02x} {name} 1f90");
