@@ -48,7 +48,7 @@ pub(crate) enum EmptyDomain {
 ///
 /// Each arm builds the result itself. If one place after the arms built it, the address would be stored in parts and
 /// then loaded in one access, which stalls the processor.
-#[inline(always)]
+#[inline(always)] // Each caller gets a copy that builds its own result.
 pub(crate) fn decode<'a, T>(
     message: &'a [u8],
     empty: EmptyDomain,
@@ -69,8 +69,8 @@ pub(crate) fn decode<'a, T>(
         [_, _, _, DOMAIN, n, ref rest @ ..] => {
             let n = usize::from(n);
             let total = EMPTY_DOMAIN_LEN + n;
-            match rest.split_at_checked(n) {
-                Some((name, &[p, q, ..])) => {
+            match rest.get(..n + 2) {
+                Some(&[ref name @ .., p, q]) => {
                     complete(Host::Domain(Domain::from_counted(name)), [p, q], total)
                 }
                 _ => incomplete(total),
@@ -115,7 +115,7 @@ pub(crate) fn encode_before(
 }
 
 /// Writes a message to the slice that `place` returns for its length.
-#[inline(always)]
+#[inline(always)] // Each caller gets a copy with its `place`.
 fn encode_to<'a>(
     head: [u8; 3],
     address: &Address<'_>,

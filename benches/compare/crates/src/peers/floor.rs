@@ -49,8 +49,8 @@ fn message<const CODE: usize>(bytes: &[u8]) -> Option<Message<'_>> {
     };
     match *bytes {
         [_, _, _, 1, a, b, c, d, p, q, ref rest @ ..] => message(Host::V4([a, b, c, d]), [p, q], rest),
-        [_, _, _, 3, len, ref rest @ ..] => match rest.split_at_checked(usize::from(len))? {
-            (name, &[p, q, ref rest @ ..]) => message(Host::Name(name), [p, q], rest),
+        [_, _, _, 3, len, ref rest @ ..] => match rest.split_at_checked(usize::from(len) + 2)? {
+            (&[ref name @ .., p, q], rest) => message(Host::Name(name), [p, q], rest),
             _ => None,
         },
         [_, _, _, 4, ref rest @ ..] => match rest.split_first_chunk()? {
