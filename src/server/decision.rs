@@ -278,6 +278,7 @@ impl Authenticate<'_> {
 }
 
 impl<'a> Authenticate<'a> {
+    #[inline]
     fn answer(self, status: AuthStatus) -> &'a mut Handshake {
         self.handshake.buffer.wipe_secret();
         self.handshake.buffer.send_message(&status);
