@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use super::{Config, Handshake, LONGEST, Message, State};
+use super::{Answer, Config, Handshake, LONGEST, Message, State};
 use crate::buffer::{Buffer, Word, push};
 use crate::code_point::{Command, ReplyCode};
 use crate::error::{Error, InvalidValue};
@@ -53,6 +53,21 @@ impl Handshake {
             command: request.command,
             method: None,
             state: State::Read(Message::Reply),
+        })
+    }
+
+    /// Consumes a reply, or part of one.
+    pub(super) fn receive_socks4(&mut self, input: &[u8], message: Message) -> usize {
+        if self.buffer.received_len() == 0 {
+            // Most replies arrive whole.
+            if let Ok(Decoded::Complete { consumed, .. }) = decode_socks4_reply(input) {
+                self.succeeded(message);
+                self.buffer.take_whole(input, consumed);
+                return consumed;
+            }
+        }
+        self.receive_part(message, input, |bytes| {
+            Ok(decode_socks4_reply(bytes)?.map(|_| Answer::Succeeded))
         })
     }
 

@@ -1,11 +1,11 @@
 //! The client machine that `Handshake::socks4` creates.
 
-use sans_socks::client::Handshake;
+use sans_socks::client::{Handshake, Output};
 use sans_socks::socks4::{ReplyCode as Code, UserId};
 use sans_socks::{Address, Command, Domain, Error, ErrorKind, InvalidValue, Phase, ReplyCode, Request};
 
 use sans_socks_testing::driver::exchange::Exchange;
-use sans_socks_testing::driver::{Client, Due, address};
+use sans_socks_testing::driver::{Client, Due, address, unhex};
 use sans_socks_testing::faults::wrong_version;
 
 fn user(user_id: &[u8]) -> UserId<'_> {
@@ -95,6 +95,27 @@ fn client_refusal_is_judged_at_cd() {
                     .value(byte)
                     .ends(&end);
             }
+        }
+    }
+}
+
+/// a reply has eight bytes, even if what follows its beginning looks like a whole reply, too.
+#[test]
+fn client_consumes_one_reply_however_it_is_split() {
+    // The last six bytes and two of the tunnel are such a reply.
+    let input = unhex("00 5a 005a 7f000001 7475");
+    for split in 1..8 {
+        let request = Request::connect(address("192.0.2.9:20"));
+        let mut handshake = Handshake::socks4(&request, UserId::EMPTY).unwrap();
+        if let Output::Transmit(transmit) = handshake.poll_output() {
+            transmit.sent_all();
+        }
+        let (first, rest) = input.split_at(split);
+        assert_eq!(handshake.handle_input(first), split);
+        assert_eq!(handshake.handle_input(rest), 8 - split, "after {split} bytes");
+        match handshake.poll_output() {
+            Output::Established(reply) => assert_eq!(reply.address, address("127.0.0.1:90")),
+            other => panic!("{other:?}"),
         }
     }
 }
