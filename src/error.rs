@@ -15,7 +15,7 @@ use crate::socks4::reply_code::ReplyCode as Socks4ReplyCode;
 
 /// Returns the end of the text of [`Malformed::Version`]: the protocol that the peer seems to speak.
 const fn other_protocol(expected: u8, got: u8) -> &'static str {
-    match (Malformed::Version { expected, got }).looks_like() {
+    match OtherProtocol::guess(expected, got) {
         Some(OtherProtocol::Http) => ": looks like HTTP",
         Some(OtherProtocol::Tls) => ": looks like TLS",
         Some(OtherProtocol::Socks4) => ": looks like SOCKS4",
@@ -71,6 +71,36 @@ pub enum Malformed {
     /// A datagram ends inside its header. On a stream, this is incomplete input instead.
     #[error("truncated datagram header")]
     Truncated,
+}
+
+impl Malformed {
+    /// Guesses which protocol the peer speaks, from the byte that is not the expected version.
+    ///
+    /// Use it for a log line, or to pass the connection to another handler. The machine does not consume a wrong
+    /// version byte. If that is the first byte of the connection, the other handler receives the whole stream.
+    ///
+    /// | byte | guess |
+    /// |---|---|
+    /// | `G H P C D O T`: first letter of a method or of `HTTP/` | [`OtherProtocol::Http`] |
+    /// | `16` handshake, `15` alert | [`OtherProtocol::Tls`] |
+    /// | `04` request, `00` reply, where `05` was expected | [`OtherProtocol::Socks4`] |
+    ///
+    /// There is no guess where version `01` was expected: it begins a later message of the handshake.
+    ///
+    /// ```
+    /// use sans_socks::OtherProtocol;
+    /// use sans_socks::message::Greeting;
+    ///
+    /// let fault = Greeting::decode(b"GET / HTTP/1.1\r\n").unwrap_err();
+    /// assert_eq!(fault.looks_like(), Some(OtherProtocol::Http));
+    /// ```
+    #[must_use]
+    pub const fn looks_like(&self) -> Option<OtherProtocol> {
+        match *self {
+            Self::Version { expected, got } => OtherProtocol::guess(expected, got),
+            _ => None,
+        }
+    }
 }
 
 /// A well-formed message that the peer must not send.
