@@ -63,7 +63,7 @@ impl<const N: usize> Buffer<N> {
     }
 
     /// A buffer that sends the bytes of `words` up to `end`. Those in the range `secret` are overwritten afterwards.
-    #[inline(always)]
+    #[inline(always)] // Otherwise it is built on the stack and copied.
     pub(crate) fn sending<const M: usize>(words: [Word; M], end: u16, secret: (u16, u16)) -> Self {
         let mut bytes = [0; N];
         for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
@@ -138,6 +138,7 @@ impl<const N: usize> Buffer<N> {
     #[inline]
     pub(crate) fn take_whole(&mut self, input: &[u8], end: usize) {
         debug_assert!(self.received == 0 && self.missing == 0, "a message begins");
+        debug_assert!(end <= input.len().min(N), "the message is whole, and has room");
         let reach = usize::from(self.reach).max(input.len().min(usize::from(u16::MAX)));
         self.received = end as u16;
         self.reach = (reach - end) as u16;
@@ -254,6 +255,10 @@ impl<const N: usize> Buffer<N> {
     #[inline]
     fn append(&mut self, input: &[u8]) {
         let end = usize::from(self.received);
+        debug_assert!(
+            input.len() <= N - end,
+            "a buffer has room for every message of its role"
+        );
         if let [byte] = *input {
             if let Some(slot) = self.bytes.get_mut(end) {
                 *slot = byte;
@@ -297,9 +302,9 @@ impl<const N: usize> Buffer<N> {
     /// Returns the bytes from `start` to `end`.
     #[inline]
     pub(crate) fn range(&self, start: u16, end: u16) -> &[u8] {
-        self.bytes
-            .get(usize::from(start)..usize::from(end))
-            .unwrap_or_default()
+        let range = self.bytes.get(usize::from(start)..usize::from(end));
+        debug_assert!(range.is_some(), "a range of a message");
+        range.unwrap_or_default()
     }
 
     /// Notes how much input the caller holds for the next message.

@@ -9,8 +9,10 @@ use crate::message::BufferTooSmall;
 use crate::message::addressing::{self, EmptyDomain};
 use crate::message::{Encode, private, room};
 
-/// 262: the length in bytes of the longest header, with a name of 255 bytes.
-pub const MAX_HEADER_LEN: usize = addressing::MAX_LEN;
+/// The length in bytes of the longest header, with a name of 255 bytes.
+pub const MAX_HEADER_LEN: usize = 262;
+
+const _: () = assert!(MAX_HEADER_LEN == addressing::MAX_LEN);
 
 /// RSV, written as `0000` and ignored when read.
 const RSV: u8 = 0;
@@ -227,7 +229,10 @@ impl<'a> Datagram<'a> {
             (&[_, _, frag, ..], Some(payload)) => {
                 Ok(Self::new(Header::new(Frag::new(frag), address), payload))
             }
-            _ => Err(Malformed::Truncated),
+            _ => {
+                debug_assert!(false, "the header was decoded");
+                Err(Malformed::Truncated)
+            }
         };
         addressing::decode(datagram, EmptyDomain::Malformed, complete, |_| {
             Err(Malformed::Truncated)
