@@ -38,7 +38,7 @@ macro_rules! replay {
 replay! {
     bytes decode
     #[cfg(feature = "arbitrary")]
-    bytes roundtrip
+    typed roundtrip
     #[cfg(feature = "arbitrary")]
     typed server_split
     #[cfg(feature = "arbitrary")]

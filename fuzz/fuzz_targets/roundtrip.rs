@@ -1,3 +1,5 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| sans_socks_fuzz_bodies::roundtrip(input));
+libfuzzer_sys::fuzz_target!(|value: sans_socks_fuzz_bodies::roundtrip::Value<'_>| {
+    sans_socks_fuzz_bodies::roundtrip(value)
+});

@@ -6,7 +6,7 @@
 #![allow(
     missing_docs,
     missing_debug_implementations,
-    reason = "only tests use it, and they do not print it"
+    reason = "only fuzz targets and tests use it"
 )]
 
 mod decode;
@@ -24,7 +24,7 @@ mod op;
 pub mod pair_ops;
 mod replay;
 #[cfg(feature = "arbitrary")]
-mod roundtrip;
+pub mod roundtrip;
 #[cfg(feature = "arbitrary")]
 pub mod script;
 #[cfg(feature = "arbitrary")]
