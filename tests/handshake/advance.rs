@@ -4,12 +4,14 @@
 //! the test.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
 
 use sans_socks::client::{self, Auth};
 use sans_socks::server::{self, Established};
 use sans_socks::socks4::{self, UserId};
-use sans_socks::{Address, Command, Credentials, Error, Io, Machine, Malformed, Method, ReplyCode, Transmit};
+use sans_socks::{
+    Address, Command, Credentials, Error, Io, Machine, Malformed, Method, ReplyCode, Request, Transmit,
+};
 use sans_socks_testing::driver;
 use sans_socks_testing::driver::{Client, Delivery, Due, Eof, Script, Server, Verdict, address, unhex};
 use sans_socks_testing::faults::{authentication_rejected, wrong_version};
@@ -1049,4 +1051,43 @@ fn transmit_write_to_keeps_its_place() {
     let stream_object: &mut dyn Write = &mut stream;
     transmit(&mut handshake).write_to(stream_object).unwrap();
     assert_eq!((stream.unflushed, stream.received), (vec![5, 1, 0], vec![]));
+}
+
+/// A blocking stream behind a `BufWriter` of `std`.
+struct Buffered(BufWriter<Stream>);
+
+impl Read for Buffered {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.get_mut().read(buffer)
+    }
+}
+
+impl Write for Buffered {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Every message leaves a `BufWriter` before its answer is read: otherwise the peer would not answer.
+#[test]
+fn advance_flushes_a_buf_writer() {
+    let peer = [(3, unhex("05 00")), (13, unhex("05 00 00 01 00000000 0000 21"))];
+    for exact in [false, true] {
+        let mut stream = Buffered(BufWriter::new(Stream::new(&peer, PLAIN)));
+        let mut handshake = client::Handshake::new(&Request::connect(Address::UNSPECIFIED), Auth::none());
+        let mut carry = Vec::new();
+        let end = match exact {
+            false => handshake.advance(&mut stream, &mut carry).unwrap(),
+            true => handshake.advance_exact(&mut stream).unwrap(),
+        };
+        assert!(matches!(end, client::Decision::Established(_)), "{end:?}");
+        let surplus = [carry, stream.0.get_ref().unread()].concat();
+        assert_eq!(surplus, b"!");
+        let sent = unhex("05 01 00 05 01 00 01 00000000 0000");
+        assert_eq!(stream.0.get_ref().received, sent);
+    }
 }
