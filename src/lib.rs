@@ -52,7 +52,8 @@
 //! - **Illegal calls do not compile.** The types rule out a second reply, a reply before the request, and a request
 //!   before authentication. If you reject a request with the code of success, a failure is sent instead.
 //! - **Secrets do not print.** `Debug` prints only lengths, comparison is constant-time, and a machine overwrites
-//!   credentials as soon as it has sent them (client) or you have answered them (server).
+//!   credentials as soon as it has sent them (client) or you have answered them (server). If you move it before that, a
+//!   copy stays behind.
 //! - **Bounded.** A server's handshake is at most 560 bytes of state, a client's at most 1,100. Neither uses the heap.
 //! - **Interoperates.** A client accepts what deployed servers send: truncated refusals, address type 00 in a failure,
 //!   an empty name in a reply, and an RFC 1929 answer with version 05.
@@ -128,6 +129,9 @@
 extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
+
+// `#[inline]` is on small functions that programs call for each message. Without it, the compiler inlines only the
+// smallest ones into other crates. Where it is `always` or `never`, a comment has the reason.
 
 mod address;
 #[cfg(feature = "arbitrary")]
