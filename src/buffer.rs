@@ -63,7 +63,7 @@ impl<const N: usize> Buffer<N> {
     }
 
     /// A buffer that sends the bytes of `words` up to `end`. Those in the range `secret` are overwritten afterwards.
-    #[inline(always)] // Otherwise it is built on the stack and copied.
+    #[inline(always)] // Otherwise a client's handshake of SOCKS4a takes 1.6 % more instructions.
     pub(crate) fn sending<const M: usize>(words: [Word; M], end: u16, secret: (u16, u16)) -> Self {
         let mut bytes = [0; N];
         for (to, word) in bytes.chunks_exact_mut(8).zip(words) {

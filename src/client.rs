@@ -135,7 +135,7 @@ impl Message {
             Self::Selection => Selection::decode(bytes)?.map(|selection| Answer::Selected(selection.method)),
             Self::Status => config.decode_status(bytes)?.map(Answer::Status),
             Self::Reply | Self::SecondReply if version == Version::Socks4 => {
-                version4::decode_socks4_reply(bytes)?.map(|_| Answer::Succeeded)
+                version4::decode_socks4_reply(bytes)?
             }
             Self::Reply | Self::SecondReply => config.judge_reply(bytes)?.map(|()| Answer::Succeeded),
         })

@@ -66,9 +66,7 @@ impl Handshake {
                 return consumed;
             }
         }
-        self.receive_part(message, input, |bytes| {
-            Ok(decode_socks4_reply(bytes)?.map(|_| Answer::Succeeded))
-        })
+        self.receive_part(message, input, decode_socks4_reply)
     }
 
     /// Returns a reply of version 4 as one of version 5.
@@ -86,12 +84,12 @@ impl Handshake {
 }
 
 /// Decodes a reply of version 4. Reports a failure as soon as CD is received.
-pub(super) fn decode_socks4_reply(bytes: &[u8]) -> Result<Decoded<socks4::Reply>, Error> {
+pub(super) fn decode_socks4_reply(bytes: &[u8]) -> Result<Decoded<Answer>, Error> {
     if let [0 | socks4::VERSION, code, ..] = *bytes {
         let code = socks4::ReplyCode::new(code);
         if !code.is_granted() {
             return Err(Error::Socks4Refused(code));
         }
     }
-    Ok(socks4::Reply::decode(bytes)?)
+    Ok(socks4::Reply::decode(bytes)?.map(|_| Answer::Succeeded))
 }

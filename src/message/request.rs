@@ -164,7 +164,7 @@ impl<'a> Reply<'a> {
     ///
     /// [`Malformed::Version`] when VER is not `05`, [`Malformed::AddressType`] when ATYP is not `01`, `03` or
     /// `04`. Some servers send ATYP `00` in a failure.
-    #[inline(always)] // Otherwise what it decodes passes through memory.
+    #[inline]
     pub fn decode(input: &'a [u8]) -> Result<Decoded<Self>, Malformed> {
         if let [] | [VERSION] = input {
             return Ok(Decoded::incomplete(2, input.len()));
@@ -191,7 +191,7 @@ impl Encode for Reply<'_> {
 }
 
 /// Decodes either message: the byte after VER, and the address.
-#[inline(always)] // Otherwise what it decodes passes through memory.
+#[inline(always)] // Each caller gets a copy with its `message`.
 fn decode<'a, T>(
     input: &'a [u8],
     empty: EmptyDomain,

@@ -133,7 +133,7 @@ impl Config {
     }
 
     /// Decodes credentials, with this configuration's leniency.
-    #[inline(always)] // Otherwise what it decodes passes through memory.
+    #[inline]
     pub(super) fn decode_credentials<'a>(
         &self,
         bytes: &'a [u8],
@@ -146,7 +146,7 @@ impl Config {
     }
 
     /// Decodes a request, with this configuration's leniency.
-    #[inline(always)] // Otherwise what it decodes passes through memory.
+    #[inline(always)] // Otherwise a handshake without a password takes 8 % more instructions.
     pub(super) fn decode_request<'a>(&self, bytes: &'a [u8]) -> Result<Decoded<Request<'a>>, Malformed> {
         if let [VERSION, _, reserved, ..] = *bytes {
             if self.strict_reserved() && reserved != 0 {
